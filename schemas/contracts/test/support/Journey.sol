@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+import {OpenToken} from "../../src/OpenToken.sol";
+import {PaymentVault} from "../../src/PaymentVault.sol";
+import {RewardDistributor} from "../../src/RewardDistributor.sol";
+import {Debit, SpendingLimit} from "../../src/SpendingLimits.sol";
+import {MerkleTree} from "./MerkleTree.sol";
+import {TestBase} from "./TestBase.sol";
+
+/// @notice The actors of an invariant run. Every action is one that must succeed, or does nothing.
+/// Keeps its own books, which the invariants compare with the contracts'.
+contract Journey is TestBase {
+    uint256 public constant PAYERS = 3;
+    uint256 public constant EARNERS = 5;
+    uint256 public constant LIMIT = 200 ether;
+    uint64 private constant WINDOW = 1 hours;
+    uint64 private constant DELAY = 1 hours;
+    address public constant TREASURY = address(0x7EA5);
+
+    OpenToken public token;
+    RewardDistributor public distributor;
+    PaymentVault public vault;
+
+    uint256 public deposited;
+    uint256 public vaultEvents;
+    uint256 public distributorEvents;
+    uint256[PAYERS] public debited;
+    /// @notice Each earner's leaf in the accepted tree.
+    uint256[EARNERS] public entitled;
+    uint256[EARNERS] private _proposed;
+    bool private _disputed;
+    /// @dev Kept here because forge sets the time back to the test's between calls.
+    uint256 private _now;
+
+    constructor() {
+        _now = block.timestamp;
+        token = new OpenToken(address(this));
+        distributor = new RewardDistributor(address(token), address(this), address(this), WINDOW);
+        vault = new PaymentVault(address(token), address(distributor), TREASURY, address(this), 1_500, DELAY);
+    }
+
+    function payer(uint256 i) public pure returns (address) {
+        return vm.addr(0xBEEF + i);
+    }
+
+    function earner(uint256 i) public pure returns (address) {
+        return address(uint160(0xEA0000 + i));
+    }
+
+    function limit(uint256 i) public view returns (SpendingLimit memory) {
+        return SpendingLimit(payer(i), address(this), LIMIT, type(uint64).max, 1);
+    }
+
+    function deposit(uint256 who, uint256 amount) external {
+        amount = bound(amount, 1, 100 ether);
+        token.mint(address(this), amount);
+        token.approve(address(vault), amount);
+        vault.depositFor(payer(who % PAYERS), amount);
+        deposited += amount;
+        ++vaultEvents;
+    }
+
+    function debit(uint256 who, uint256 amount, uint256 pool) external {
+        who %= PAYERS;
+        uint256 room = LIMIT - debited[who];
+        uint256 balance = vault.balanceOf(payer(who));
+        amount = bound(amount, 0, room < balance ? room : balance);
+        pool = bound(pool, 0, amount - amount * 1_500 / 10_000);
+        Debit[] memory debits = new Debit[](1);
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(0xBEEF + who, vault.hashLimit(limit(who)));
+        debits[0] = Debit(limit(who), abi.encodePacked(r, s, v), amount);
+        uint64 next = vault.batchCount() + 1;
+        vault.debitBatch(next, keccak256(abi.encode(next)), vault.lastBatchRoot(), debits, pool);
+        debited[who] += amount;
+        vaultEvents += 2;
+        if (pool > 0) ++distributorEvents;
+    }
+
+    function requestWithdrawal(uint256 who, uint256 amount) external {
+        address by = payer(who % PAYERS);
+        uint256 balance = vault.balanceOf(by);
+        if (balance == 0) return;
+        vm.warp(_now);
+        vm.prank(by);
+        vault.requestWithdrawal(bound(amount, 1, balance));
+        ++vaultEvents;
+    }
+
+    function withdraw(uint256 who) external {
+        address by = payer(who % PAYERS);
+        (uint256 requested,) = vault.withdrawalOf(by);
+        if (requested == 0 || vault.balanceOf(by) == 0) return;
+        passTime(DELAY);
+        vm.prank(by);
+        vault.withdraw();
+        ++vaultEvents;
+    }
+
+    /// @notice Shares part of what is funded and not yet promised among the earners.
+    function propose(uint256 seed) external {
+        if (distributor.pending().epoch != 0) return;
+        uint256 total = distributor.totalCumulative();
+        uint256 free = distributor.totalFunded() - total;
+        bytes32[] memory leaves = new bytes32[](EARNERS);
+        for (uint256 i = 0; i < EARNERS; ++i) {
+            uint256 growth = uint256(keccak256(abi.encode(seed, i))) % (free / EARNERS + 1);
+            _proposed[i] = entitled[i] + growth;
+            total += growth;
+            leaves[i] = distributor.leafOf(earner(i), _proposed[i]);
+        }
+        uint64 epoch = distributor.acceptedEpoch() + 1;
+        vm.warp(_now);
+        distributor.proposeRoot(epoch, MerkleTree.build(leaves)[0], 0, total, 1, 0, 0);
+        ++distributorEvents;
+    }
+
+    function dispute() external {
+        uint64 epoch = distributor.pending().epoch;
+        vm.warp(_now);
+        if (epoch == 0 || _disputed || _now >= distributor.pending().disputableUntil) return;
+        distributor.dispute(epoch, 0);
+        _disputed = true;
+        ++distributorEvents;
+    }
+
+    function resolve(bool valid) external {
+        if (!_disputed) return;
+        distributor.resolveDispute(distributor.pending().epoch, valid);
+        _disputed = false;
+        ++distributorEvents;
+    }
+
+    function revoke(uint256 seed) external {
+        uint64 epoch = distributor.pending().epoch;
+        if (epoch == 0 || seed % 4 != 0) return;
+        distributor.revokeRoot(epoch);
+        _disputed = false;
+        ++distributorEvents;
+    }
+
+    function accept() external {
+        uint64 epoch = distributor.pending().epoch;
+        if (epoch == 0 || _disputed) return;
+        passTime(WINDOW);
+        distributor.acceptRoot(epoch);
+        entitled = _proposed;
+        ++distributorEvents;
+    }
+
+    function claim(uint256 who) external {
+        who %= EARNERS;
+        if (entitled[who] <= distributor.claimed(earner(who))) return;
+        bytes32[] memory leaves = new bytes32[](EARNERS);
+        for (uint256 i = 0; i < EARNERS; ++i) {
+            leaves[i] = distributor.leafOf(earner(i), entitled[i]);
+        }
+        bytes32[] memory path =
+            MerkleTree.proof(MerkleTree.build(leaves), distributor.leafOf(earner(who), entitled[who]));
+        distributor.claim(earner(who), entitled[who], distributor.root(), path);
+        ++distributorEvents;
+    }
+
+    function passTime(uint256 seconds_) private {
+        _now += seconds_;
+        vm.warp(_now);
+    }
+}

@@ -1,0 +1,149 @@
+//! OpenZeppelin `StandardMerkleTree` v1: the roots and proofs of the npm package
+//! `@openzeppelin/merkle-tree`, so that any stock library can check ours.
+//!
+//! The tree is a complete binary tree in an array of `2n - 1` nodes, leaves sorted by hash and
+//! stored backwards from the end; an inner node is the keccak of its two children, smaller first.
+
+use alloy_primitives::{B256, Keccak256};
+
+use crate::SchemaError;
+
+/// A tree over leaf hashes (see [`crate::leaves`]).
+#[derive(Debug, Clone)]
+pub struct StandardMerkleTree {
+    nodes: Vec<B256>,
+    /// Array position of each leaf, in the order in which the leaves were given.
+    positions: Vec<usize>,
+}
+
+impl StandardMerkleTree {
+    /// Builds the tree over `leaves`, given in any order.
+    ///
+    /// # Errors
+    /// [`SchemaError::BadTree`] when there are no leaves, or two are equal (a proof would be ambiguous).
+    pub fn new(leaves: &[B256]) -> Result<Self, SchemaError> {
+        if leaves.is_empty() {
+            return Err(SchemaError::BadTree("a tree needs at least one leaf".into()));
+        }
+        let mut sorted: Vec<(B256, usize)> = leaves.iter().copied().zip(0..).collect();
+        sorted.sort();
+        if sorted.windows(2).any(|pair| matches!(pair, [a, b] if a.0 == b.0)) {
+            return Err(SchemaError::BadTree("two leaves are equal".into()));
+        }
+        let size = 2 * leaves.len() - 1;
+        let mut nodes = vec![B256::ZERO; size];
+        let mut positions = vec![0; leaves.len()];
+        for (rank, (leaf, index)) in sorted.into_iter().enumerate() {
+            let position = size - 1 - rank;
+            nodes[position] = leaf;
+            positions[index] = position;
+        }
+        for inner in (0..size - leaves.len()).rev() {
+            nodes[inner] = hash_pair(nodes[2 * inner + 1], nodes[2 * inner + 2]);
+        }
+        Ok(Self { nodes, positions })
+    }
+
+    /// The root.
+    pub fn root(&self) -> B256 {
+        self.nodes.first().copied().unwrap_or_default()
+    }
+
+    /// Sibling hashes from the `index`-th given leaf up to the root; `None` when there is no such leaf.
+    pub fn proof(&self, index: usize) -> Option<Vec<B256>> {
+        let mut position = *self.positions.get(index)?;
+        let mut proof = Vec::new();
+        while position > 0 {
+            let sibling = if position % 2 == 1 { position + 1 } else { position - 1 };
+            proof.push(*self.nodes.get(sibling)?);
+            position = (position - 1) / 2;
+        }
+        Some(proof)
+    }
+}
+
+/// Whether `proof` leads from `leaf` to `root` (OpenZeppelin's `MerkleProof.verify`).
+pub fn verify(root: B256, leaf: B256, proof: &[B256]) -> bool {
+    proof.iter().fold(leaf, |node, sibling| hash_pair(node, *sibling)) == root
+}
+
+/// keccak of two nodes, smaller first.
+fn hash_pair(a: B256, b: B256) -> B256 {
+    let mut hasher = Keccak256::new();
+    hasher.update(a.min(b));
+    hasher.update(a.max(b));
+    hasher.finalize()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::ids::{parse_address, parse_b256};
+    use crate::leaves::{RewardLeaf, VersionLeaf};
+
+    fn hash(value: &Value) -> B256 {
+        parse_b256("hash", value.as_str().unwrap()).unwrap()
+    }
+
+    /// Roots, leaf hashes and proofs made with npm's `@openzeppelin/merkle-tree`.
+    #[test]
+    fn equals_openzeppelin() {
+        let vectors: Value = serde_json::from_str(include_str!("../contracts/vectors/standard-merkle-tree.json")).unwrap();
+        let trees = vectors["trees"].as_array().unwrap();
+        assert!(trees.len() >= 18, "{}", trees.len());
+        for tree in trees {
+            let leaves: Vec<B256> = tree["values"].as_array().unwrap().iter().map(|value| leaf(&tree["kind"], value)).collect();
+            let built = StandardMerkleTree::new(&leaves).unwrap();
+            assert_eq!(built.root(), hash(&tree["root"]), "{} of {}", tree["kind"], tree["size"]);
+            for expected in tree["leaves"].as_array().unwrap() {
+                let index = expected["index"].as_u64().unwrap() as usize;
+                assert_eq!(leaves[index], hash(&expected["leafHash"]));
+                let proof: Vec<B256> = expected["proof"].as_array().unwrap().iter().map(hash).collect();
+                assert_eq!(built.proof(index).unwrap(), proof);
+                assert!(verify(built.root(), leaves[index], &proof));
+            }
+        }
+    }
+
+    fn leaf(kind: &Value, value: &Value) -> B256 {
+        let text = |index: usize| value[index].as_str().unwrap();
+        match kind.as_str().unwrap() {
+            "version" => VersionLeaf {
+                chunk_id: text(0).parse().unwrap(),
+                contributor: parse_address(text(1)).unwrap(),
+                submission_id: text(2).parse().unwrap(),
+            }
+            .hash(),
+            _ => RewardLeaf {
+                chain_id: text(0).parse().unwrap(),
+                distributor: parse_address(text(1)).unwrap(),
+                account: parse_address(text(2)).unwrap(),
+                cumulative_wei: text(3).parse().unwrap(),
+            }
+            .hash(),
+        }
+    }
+
+    #[test]
+    fn impossible_trees_are_refused() {
+        assert!(StandardMerkleTree::new(&[]).is_err());
+        assert!(StandardMerkleTree::new(&[B256::ZERO, B256::ZERO]).is_err());
+        assert!(StandardMerkleTree::new(&[B256::ZERO]).unwrap().proof(1).is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn every_leaf_is_proven_and_no_other(seeds in proptest::collection::btree_set(any::<[u8; 32]>(), 1..40), stranger: [u8; 32]) {
+            let leaves: Vec<B256> = seeds.iter().map(|seed| alloy_primitives::keccak256(seed)).collect();
+            let tree = StandardMerkleTree::new(&leaves).unwrap();
+            for (index, leaf) in leaves.iter().enumerate() {
+                let proof = tree.proof(index).unwrap();
+                prop_assert!(verify(tree.root(), *leaf, &proof));
+                prop_assert!(!verify(tree.root(), B256::from(stranger), &proof));
+            }
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! Receipt v1: everything needed to check one answer without trusting who gave it.
+//!
+//! The body is canonical JSON of integers and strings. Its keccak256 is signed (EIP-712
+//! `AnswerReceipt`) by the service. From the body alone a verifier checks that every source was a
+//! member of the version (inclusion proofs), and recomputes the shares from the value table.
+
+use alloy_primitives::{Address, B256, keccak256};
+use serde::{Deserialize, Serialize};
+
+use crate::allocation::PPM;
+use crate::ids::{AnswerId, ChunkId, DatanetId, DocumentId, Sha256, SubmissionId};
+use crate::leaves::VersionLeaf;
+use crate::signed::{self, SigningDomain};
+use crate::tables::Wei;
+use crate::{SchemaError, canonical, hashing, merkle};
+
+/// The format's name and version.
+pub const SCHEMA: &str = "headwater.receipt/1";
+
+/// What is signed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReceiptBody {
+    pub schema: String,
+    pub answer_id: AnswerId,
+    /// Order of issue, from 1, without gaps.
+    pub sequence: u64,
+    /// UTC milliseconds.
+    pub issued_at_ms: i64,
+    pub chain_id: u64,
+    pub registry: Address,
+    pub datanet_id: DatanetId,
+    pub version: u64,
+    pub version_root: B256,
+    /// keccak256 of the question's UTF-8 bytes.
+    pub question_hash: B256,
+    /// keccak256 of the answer's UTF-8 bytes.
+    pub answer_hash: B256,
+    pub status: AnswerStatus,
+    pub retrieval: Retrieval,
+    pub models: Models,
+    /// The chunks in the prompt, in prompt order.
+    pub sources: Vec<Source>,
+    /// The answer's sentences and where each was quoted from.
+    pub segments: Vec<Segment>,
+    /// Value function and its version, for instance `support/1`.
+    pub method: String,
+    /// One row per segment: how strongly each source supports it.
+    pub value_table: Vec<ValueRow>,
+    /// Per contributor, ordered by address.
+    pub shares: Vec<ContributorShare>,
+    /// Per source, in the order of `sources`; sums to `shares` contributor by contributor.
+    pub source_shares_ppm: Vec<u64>,
+    /// `shares` and this sum to 1,000,000.
+    pub unattributed_ppm: u64,
+    pub fee_wei: Wei,
+    pub payer: Option<Address>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AnswerStatus {
+    Answered,
+    Declined,
+}
+
+impl AnswerStatus {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Declined => "declined",
+        }
+    }
+}
+
+/// How the sources were found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retrieval {
+    /// For instance `rrf/1`.
+    pub method: String,
+    /// The constant of reciprocal rank fusion.
+    pub rrf_k: u64,
+    /// Candidates asked of each retriever.
+    pub candidates: u64,
+    /// Sources put into the prompt at most.
+    pub top_k: u64,
+}
+
+/// Which models took part, by content hash.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Models {
+    pub embedder: String,
+    /// sha256 of the weights.
+    pub embedder_sha256: String,
+    /// For instance `quote/1`.
+    pub generator: String,
+}
+
+/// A chunk in the prompt, with its proof of membership.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    pub chunk_id: ChunkId,
+    pub contributor: Address,
+    pub submission_id: SubmissionId,
+    pub document_id: DocumentId,
+    pub document_sha256: Sha256,
+    pub byte_start: u64,
+    pub byte_end: u64,
+    pub text_sha256: Sha256,
+    /// The first-registered chunk of its near-duplicate cluster.
+    pub cluster_id: ChunkId,
+    pub registered: u64,
+    /// 1-based rank per retriever; absent where it was not found.
+    pub vector_rank: Option<u64>,
+    pub lexical_rank: Option<u64>,
+    /// Proof of the version leaf (chunk id, contributor, submission id).
+    pub proof: Vec<B256>,
+}
+
+/// A sentence of the answer. Offsets are bytes of the answer's UTF-8 text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Segment {
+    pub start: u64,
+    pub end: u64,
+    /// Index into `sources` of the chunk that was quoted.
+    pub source: u64,
+    /// Bytes of the quoted file.
+    pub source_byte_start: u64,
+    pub source_byte_end: u64,
+}
+
+/// One segment's row of the value table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ValueRow {
+    /// The segment's weight; the weights of all segments sum to 1,000,000.
+    pub weight_ppm: u64,
+    /// Support by each source, in the order of `sources`, 0 to 1,000,000.
+    pub support_ppm: Vec<u64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ContributorShare {
+    pub contributor: Address,
+    pub share_ppm: u64,
+}
+
+/// A body with the service's signature: the document that is handed out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Receipt {
+    pub body: ReceiptBody,
+    /// keccak256 of the canonical JSON of `body`.
+    pub body_hash: B256,
+    pub signer: Address,
+    pub signature: String,
+}
+
+impl ReceiptBody {
+    /// Canonical JSON, and its keccak256.
+    pub fn canonical(&self) -> Result<(String, B256), SchemaError> {
+        let text = canonical::to_string(self)?;
+        let hash = keccak256(&text);
+        Ok((text, hash))
+    }
+
+    pub fn signing_domain(&self) -> SigningDomain {
+        SigningDomain { chain_id: self.chain_id, registry: self.registry }
+    }
+
+    /// The digest that the service signs.
+    pub fn signing_digest(&self) -> Result<B256, SchemaError> {
+        let (_, hash) = self.canonical()?;
+        Ok(self.signing_domain().digest(&signed::answer_receipt(self.answer_id, hash)))
+    }
+
+    /// Checks what the body must satisfy on its own: its schema, its sums, its indices, and that
+    /// every source's proof leads to the version root.
+    pub fn check(&self) -> Result<(), SchemaError> {
+        let bad = |problem: String| Err(SchemaError::BadReceipt(problem));
+        if self.schema != SCHEMA {
+            return bad(format!("schema {:?} instead of {SCHEMA:?}", self.schema));
+        }
+        for (index, source) in self.sources.iter().enumerate() {
+            let leaf = VersionLeaf { chunk_id: source.chunk_id, contributor: source.contributor, submission_id: source.submission_id };
+            if !merkle::verify(self.version_root, leaf.hash(), &source.proof) {
+                return bad(format!("source {index} ({}) is not proven to be a member of version {}", source.chunk_id, self.version));
+            }
+        }
+        let sources = self.sources.len();
+        if self.value_table.len() != self.segments.len() {
+            return bad(format!("{} segments but {} value rows", self.segments.len(), self.value_table.len()));
+        }
+        for (index, segment) in self.segments.iter().enumerate() {
+            if segment.start > segment.end || usize::try_from(segment.source).map_or(true, |source| source >= sources) {
+                return bad(format!("segment {index} points outside the answer or its sources"));
+            }
+        }
+        for (index, row) in self.value_table.iter().enumerate() {
+            if row.support_ppm.len() != sources || row.support_ppm.iter().any(|support| *support > PPM) {
+                return bad(format!("value row {index} does not give one support of at most {PPM} per source"));
+            }
+        }
+        let weights: u128 = self.value_table.iter().map(|row| u128::from(row.weight_ppm)).sum();
+        if !self.value_table.is_empty() && weights != u128::from(PPM) {
+            return bad(format!("segment weights sum to {weights} instead of {PPM}"));
+        }
+        let shares: u128 = self.shares.iter().map(|share| u128::from(share.share_ppm)).sum();
+        if shares + u128::from(self.unattributed_ppm) != u128::from(PPM) {
+            return bad(format!("shares and unattributed sum to {} instead of {PPM}", shares + u128::from(self.unattributed_ppm)));
+        }
+        if self.shares.windows(2).any(|pair| matches!(pair, [a, b] if a.contributor >= b.contributor)) {
+            return bad("shares are not ordered by contributor".into());
+        }
+        if self.source_shares_ppm.len() != sources {
+            return bad(format!("{} source shares for {sources} sources", self.source_shares_ppm.len()));
+        }
+        for share in &self.shares {
+            let parts: u128 = (self.sources.iter().zip(&self.source_shares_ppm))
+                .filter(|(source, _)| source.contributor == share.contributor)
+                .map(|(_, part)| u128::from(*part))
+                .sum();
+            if parts != u128::from(share.share_ppm) {
+                return bad(format!("the sources of {} sum to {parts} instead of {}", share.contributor, share.share_ppm));
+            }
+        }
+        let listed: u128 = self.source_shares_ppm.iter().map(|part| u128::from(*part)).sum();
+        if listed != shares {
+            return bad("a source's share belongs to no listed contributor".into());
+        }
+        Ok(())
+    }
+}
+
+impl Receipt {
+    /// Checks the hash, the signature and the body ([`ReceiptBody::check`]). That the signer may
+    /// sign, that the root is on chain, and that the shares follow from the value table is for the
+    /// caller to check with what it trusts.
+    pub fn check(&self) -> Result<(), SchemaError> {
+        let (_, hash) = self.body.canonical()?;
+        if hash != self.body_hash {
+            return Err(SchemaError::BadReceipt(format!(
+                "the body hashes to {hash}, not to the stated {}: it was changed",
+                self.body_hash
+            )));
+        }
+        signed::check_signature(self.body.signing_digest()?, &self.signature, self.signer)?;
+        self.body.check()
+    }
+}
+
+/// Checks that `text` is the text of `source`: the chunk id binds it.
+pub fn check_source_text(source: &Source, text: &str) -> Result<(), SchemaError> {
+    let bound = hashing::chunk_id(source.document_sha256, source.byte_start, source.byte_end, text);
+    if hashing::sha256(text.as_bytes()) != source.text_sha256 || bound != source.chunk_id {
+        return Err(SchemaError::BadReceipt(format!("the text given for chunk {} is not the one that was anchored", source.chunk_id)));
+    }
+    Ok(())
+}

@@ -1,0 +1,80 @@
+//! Making signatures: the seam, and the one that holds a key in memory.
+
+use alloy_primitives::{Address, B256, Signature};
+use k256::ecdsa::SigningKey;
+
+use crate::SchemaError;
+
+/// Someone who can sign a 32-byte digest as an Ethereum account.
+pub trait Signer: Send + Sync + std::fmt::Debug {
+    fn address(&self) -> Address;
+    /// 65-byte signature over `digest` (`0x` hexadecimal; r, s, v with v = 27 or 28; low s).
+    fn sign_digest(&self, digest: B256) -> Result<String, SchemaError>;
+}
+
+/// A secp256k1 key in memory. `Debug` shows the address only.
+#[derive(Clone)]
+pub struct KeySigner {
+    key: SigningKey,
+    address: Address,
+}
+
+impl KeySigner {
+    /// # Errors
+    /// [`SchemaError::BadSignature`] for zero or a number beyond the curve's order.
+    pub fn from_bytes(secret: &B256) -> Result<Self, SchemaError> {
+        let key =
+            SigningKey::from_slice(secret.as_slice()).map_err(|_| SchemaError::BadSignature("not a valid secp256k1 private key".into()))?;
+        let address = Address::from_private_key(&key);
+        Ok(Self { key, address })
+    }
+
+    /// The secret, for a transaction signer built from the same key.
+    pub fn to_bytes(&self) -> B256 {
+        B256::from_slice(&self.key.to_bytes())
+    }
+}
+
+impl Signer for KeySigner {
+    fn address(&self) -> Address {
+        self.address
+    }
+
+    fn sign_digest(&self, digest: B256) -> Result<String, SchemaError> {
+        let (signature, recovery) =
+            self.key.sign_prehash_recoverable(digest.as_slice()).map_err(|error| SchemaError::BadSignature(error.to_string()))?;
+        let signature = Signature::from_signature_and_parity(signature, recovery.is_y_odd());
+        Ok(format!("0x{}", hex::encode(signature.as_bytes())))
+    }
+}
+
+impl std::fmt::Debug for KeySigner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "KeySigner({})", self.address)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signed::{SigningDomain, answer_receipt, check_signature};
+
+    #[test]
+    fn signatures_are_checked() {
+        let signer = KeySigner::from_bytes(&B256::repeat_byte(7)).unwrap();
+        let other = KeySigner::from_bytes(&B256::repeat_byte(8)).unwrap();
+        let domain = SigningDomain { chain_id: 1, registry: Address::repeat_byte(1) };
+        let message = answer_receipt(B256::repeat_byte(3).into(), B256::ZERO);
+        let digest = domain.digest(&message);
+        let signature = signer.sign_digest(digest).unwrap();
+        check_signature(digest, &signature, signer.address()).unwrap();
+        assert!(check_signature(digest, &signature, other.address()).is_err());
+        let elsewhere = SigningDomain { chain_id: 2, ..domain }.digest(&message);
+        assert!(check_signature(elsewhere, &signature, signer.address()).is_err());
+        for malformed in ["", "0x", "0x00", &signature[..signature.len() - 2]] {
+            assert!(check_signature(digest, malformed, signer.address()).is_err(), "{malformed}");
+        }
+        assert!(KeySigner::from_bytes(&B256::ZERO).is_err());
+        assert!(!format!("{signer:?}").contains("0707"));
+    }
+}

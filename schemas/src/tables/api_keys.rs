@@ -1,0 +1,23 @@
+//! `api_keys`: who may call the service. Keys are random, so their sha256 is stored, never they.
+//! Not visible in SQL. Revocation is a later row with the same key id.
+
+use alloy_primitives::Address;
+
+use super::{Millis, WriteMode, table};
+use crate::ids::Sha256;
+
+table! {
+    /// An issued or revoked key.
+    ApiKeyRow = "api_keys", WriteMode::Keyed(&["key_id", "revoked"]);
+    key_id: String,
+    name: String,
+    key_sha256: Sha256,
+    /// `operator`, `app`, `analyst`.
+    roles: Vec<String>,
+    /// Who pays for answers asked with this key.
+    payer: Option<Address>,
+    /// JSON of the payer's signed spending limit.
+    spending_limit: Option<String>,
+    revoked: bool,
+    created_at: Millis,
+}

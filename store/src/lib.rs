@@ -1,0 +1,200 @@
+//! Tables and blobs on object storage, and the read-only SQL session over them.
+//!
+//! This crate is the one owner of Lance, DataFusion and object_store. It knows how rows are
+//! committed, kept through a power failure and read as of a version; it does not know what a
+//! Datanet's rules are. All tables are created when the store is opened.
+
+mod blobs;
+mod chain_logs;
+mod datanets;
+mod error;
+mod location;
+pub mod sql;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, RwLock};
+
+use schemas::arrow::datatypes::SchemaRef;
+use schemas::events::EventTable;
+use schemas::tables::{
+    AnswerRow, ApiKeyRow, AttributionRow, BlockRow, ChunkRow, DatanetRow, DocumentRow, EpochRow, LogRow, ReceiptRow, ReviewRow, RewardRow,
+    Row, SubmissionRow, TableSpec, VersionRow,
+};
+
+pub use chain_logs::{Finality, Hot};
+pub use datanets::Neighbour;
+pub use error::StoreError;
+use location::Location;
+use table::Table;
+
+/// Where a store is and how it writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreConfig {
+    /// `file:///absolute/folder`, or `memory://` for a store that ends with the process.
+    pub url: String,
+    pub durability: Durability,
+}
+
+/// What a write has survived when it returns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// A power failure: every file and its folder are fsynced before the commit that names them.
+    Fsync,
+    /// The end of the process only. For development.
+    Fast,
+}
+
+/// What an insertion did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Inserted {
+    /// Rows that were not there before.
+    pub rows: u64,
+    /// The table's version afterwards.
+    pub version: u64,
+}
+
+/// All tables and blobs of one service. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    location: Location,
+    tables: BTreeMap<&'static str, Table>,
+    datanets: datanets::Cache,
+    hot: RwLock<Arc<Hot>>,
+    event_tables: RwLock<Arc<Vec<EventTable>>>,
+}
+
+/// Every table, with its schema: what is created at start and what SQL shows.
+fn table_specs() -> Vec<(TableSpec, SchemaRef)> {
+    fn of<R: Row>() -> (TableSpec, SchemaRef) {
+        (R::TABLE, R::schema())
+    }
+    vec![
+        of::<AnswerRow>(),
+        of::<ApiKeyRow>(),
+        of::<AttributionRow>(),
+        of::<BlockRow>(),
+        of::<ChunkRow>(),
+        of::<DatanetRow>(),
+        of::<DocumentRow>(),
+        of::<EpochRow>(),
+        of::<LogRow>(),
+        of::<ReceiptRow>(),
+        of::<ReviewRow>(),
+        of::<RewardRow>(),
+        of::<SubmissionRow>(),
+        of::<VersionRow>(),
+    ]
+}
+
+impl Store {
+    /// Opens the store, creates what is missing, and takes the store's lock for this process.
+    ///
+    /// # Errors
+    /// [`StoreError::BadLocation`], [`StoreError::Locked`] when another process has it open,
+    /// [`StoreError::Corrupt`] when a table cannot be read, [`StoreError::UnsafeStorage`] when the
+    /// storage does not honour put-if-absent.
+    pub async fn open(config: &StoreConfig) -> Result<Self, StoreError> {
+        Self::open_at(Location::open(config).await?).await
+    }
+
+    /// An empty store in memory: the same code over object_store's `InMemory`.
+    pub async fn in_memory() -> Result<Self, StoreError> {
+        Self::open(&StoreConfig { url: "memory://".into(), durability: Durability::Fast }).await
+    }
+
+    async fn open_at(location: Location) -> Result<Self, StoreError> {
+        let mut tables = BTreeMap::new();
+        for (spec, schema) in table_specs() {
+            let table = Table::open_or_create(&location, spec.name, spec.mode, &schema).await?;
+            tables.insert(spec.name, table);
+        }
+        let inner =
+            Inner { location, tables, datanets: datanets::Cache::default(), hot: RwLock::default(), event_tables: RwLock::default() };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    fn table<R: Row>(&self) -> Result<&Table, StoreError> {
+        self.table_named(R::TABLE.name)
+    }
+
+    fn table_named(&self, name: &str) -> Result<&Table, StoreError> {
+        self.inner.tables.get(name).ok_or_else(|| StoreError::NotFound(format!("table {name}")))
+    }
+
+    /// Inserts the rows whose key is not there yet; the others are left as they are. Of rows with
+    /// the same key within `rows`, the first counts. Running it again changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Misuse`] on a table that is appended to.
+    pub async fn insert_new<R: Row>(&self, rows: &[R]) -> Result<Inserted, StoreError> {
+        let table = self.table::<R>()?;
+        if rows.is_empty() {
+            return Ok(Inserted { rows: 0, version: table.version() });
+        }
+        table.insert_new(R::to_batch(rows)?).await
+    }
+
+    /// Appends rows; returns the table's version. For tables with a single writer that derives its
+    /// position from the rows.
+    ///
+    /// # Errors
+    /// [`StoreError::Misuse`] on a keyed table.
+    pub async fn append<R: Row>(&self, rows: &[R]) -> Result<u64, StoreError> {
+        let table = self.table::<R>()?;
+        if rows.is_empty() {
+            return Ok(table.version());
+        }
+        table.append(R::to_batch(rows)?).await
+    }
+
+    /// Deletes rows of an appended table, for instance those above the indexer's cursor.
+    ///
+    /// # Errors
+    /// [`StoreError::Misuse`] on a keyed table.
+    pub async fn delete_where<R: Row>(&self, predicate: &str) -> Result<u64, StoreError> {
+        self.table::<R>()?.delete_where(predicate).await
+    }
+
+    /// Rows that satisfy `filter` (a SQL boolean expression over the columns), in no order.
+    pub async fn scan<R: Row>(&self, filter: Option<&str>) -> Result<Vec<R>, StoreError> {
+        table::rows(&self.table::<R>()?.dataset(), filter).await
+    }
+
+    /// The same as of an earlier version of the table.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when there is no such version.
+    pub async fn scan_at<R: Row>(&self, version: u64, filter: Option<&str>) -> Result<Vec<R>, StoreError> {
+        let dataset = self.table::<R>()?.at(version).await?;
+        table::rows(&dataset, filter).await
+    }
+
+    /// How many rows satisfy `filter`.
+    pub async fn count<R: Row>(&self, filter: Option<&str>) -> Result<u64, StoreError> {
+        let count = self.table::<R>()?.dataset().count_rows(filter.map(str::to_owned)).await?;
+        Ok(count as u64)
+    }
+
+    /// The largest value of an integer column; `None` when the table is empty.
+    pub async fn max<R: Row>(&self, column: &str) -> Result<Option<u64>, StoreError> {
+        self.table::<R>()?.max(column).await
+    }
+
+    /// The table's current version.
+    pub fn version<R: Row>(&self) -> Result<u64, StoreError> {
+        Ok(self.table::<R>()?.version())
+    }
+
+    /// Where the store is, as configured.
+    pub fn url(&self) -> &str {
+        self.inner.location.url()
+    }
+}

@@ -1,0 +1,136 @@
+//! Where the store is, and through which object store every byte goes.
+//!
+//! Lance 14 does not fsync on local disks, and for `file://` URLs writes data files past any
+//! object store wrapper. So tables use Lance's `file-object-store` scheme, under which every write
+//! goes through the object store that [`Through`] puts in: object_store's `LocalFileSystem` with
+//! fsync on. The same hook gives the in-memory store one shared `InMemory`.
+
+use std::path::{Path as FilePath, PathBuf};
+use std::sync::Arc;
+
+use lance::io::{ObjectStoreParams, WrappingObjectStore};
+use object_store::list::PaginatedListStore;
+use object_store::local::LocalFileSystem;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
+
+use crate::{Durability, StoreConfig, StoreError};
+
+/// An opened place for tables and blobs.
+#[derive(Debug)]
+pub(crate) struct Location {
+    url: String,
+    /// Lance's URL prefix, without a trailing slash.
+    lance_root: String,
+    objects: Arc<dyn ObjectStore>,
+    /// Prefix of every object path.
+    prefix: Path,
+    /// Held while the store is open; released by the system when the process ends.
+    _lock: Option<std::fs::File>,
+}
+
+impl Location {
+    pub(crate) async fn open(config: &StoreConfig) -> Result<Self, StoreError> {
+        let bad = |problem: &str| StoreError::BadLocation { url: config.url.clone(), problem: problem.into() };
+        let url =
+            url::Url::parse(&config.url).map_err(|error| bad(&format!("not a URL ({error}); for example file:///var/lib/headwater")))?;
+        let location = match url.scheme() {
+            "memory" => Self {
+                url: config.url.clone(),
+                lance_root: "memory://store".into(),
+                objects: Arc::new(InMemory::new()),
+                prefix: Path::from("store"),
+                _lock: None,
+            },
+            "file" => {
+                let folder = url.to_file_path().map_err(|()| bad("not an absolute path"))?;
+                Self::open_folder(config, &folder)?
+            }
+            other => return Err(bad(&format!("scheme {other:?} is not supported by this build; use file:// or memory://"))),
+        };
+        location.probe_put_if_absent().await?;
+        Ok(location)
+    }
+
+    fn open_folder(config: &StoreConfig, folder: &FilePath) -> Result<Self, StoreError> {
+        let failed = |error: std::io::Error| StoreError::BadLocation { url: config.url.clone(), problem: error.to_string() };
+        std::fs::create_dir_all(folder).map_err(failed)?;
+        let folder: PathBuf = folder.canonicalize().map_err(failed)?;
+        let lock_path = folder.join("headwater.lock");
+        let lock = std::fs::File::options().create(true).write(true).truncate(false).open(&lock_path).map_err(failed)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(std::fs::TryLockError::WouldBlock) => {
+                return Err(StoreError::Locked { url: config.url.clone(), lock: lock_path.display().to_string() });
+            }
+            Err(std::fs::TryLockError::Error(error)) => return Err(failed(error)),
+        }
+        let prefix = Path::from_absolute_path(&folder)
+            .map_err(|error| StoreError::BadLocation { url: config.url.clone(), problem: error.to_string() })?;
+        Ok(Self {
+            url: config.url.clone(),
+            lance_root: format!("file-object-store:///{prefix}"),
+            objects: Arc::new(LocalFileSystem::new().with_fsync(config.durability == Durability::Fsync)),
+            prefix,
+            _lock: Some(lock),
+        })
+    }
+
+    /// Commits rest on put-if-absent; storage that ignores it would lose writes silently.
+    async fn probe_put_if_absent(&self) -> Result<(), StoreError> {
+        let path = self.object_path("probe/put-if-absent");
+        let create = || PutOptions::from(PutMode::Create);
+        match self.objects.put_opts(&path, "probe".into(), create()).await {
+            Ok(_) | Err(object_store::Error::AlreadyExists { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let again = self.objects.put_opts(&path, "probe".into(), create()).await;
+        self.objects.delete(&path).await?;
+        match again {
+            Err(object_store::Error::AlreadyExists { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+            Ok(_) => Err(StoreError::UnsafeStorage {
+                url: self.url.clone(),
+                problem: "it overwrote an object that was to be written only if absent".into(),
+            }),
+        }
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The Lance URI of a dataset.
+    pub(crate) fn dataset_uri(&self, name: &str) -> String {
+        format!("{}/tables/{name}.lance", self.lance_root)
+    }
+
+    /// Where an object outside the tables stands.
+    pub(crate) fn object_path(&self, name: &str) -> Path {
+        Path::from_iter(self.prefix.parts().chain(Path::from(name).parts()))
+    }
+
+    pub(crate) fn objects(&self) -> &Arc<dyn ObjectStore> {
+        &self.objects
+    }
+
+    /// Parameters under which Lance reads and writes through [`Self::objects`].
+    pub(crate) fn lance_params(&self) -> ObjectStoreParams {
+        ObjectStoreParams { object_store_wrapper: Some(Arc::new(Through(self.objects.clone()))), ..Default::default() }
+    }
+}
+
+/// Puts our object store in the place of the one that Lance made.
+#[derive(Debug)]
+struct Through(Arc<dyn ObjectStore>);
+
+impl WrappingObjectStore for Through {
+    fn wrap(&self, _prefix: &str, _original: Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore> {
+        self.0.clone()
+    }
+
+    fn wrap_paginated(&self, _prefix: &str, _original: Arc<dyn PaginatedListStore>) -> Option<Arc<dyn PaginatedListStore>> {
+        None
+    }
+}

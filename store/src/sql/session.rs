@@ -1,0 +1,108 @@
+//! A session with our tables at one snapshot.
+
+use std::sync::Arc;
+
+use datafusion::datasource::TableProvider;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::logical_expr::JoinType;
+use datafusion::prelude::{DataFrame, SessionConfig, SessionContext, col};
+use lance::Dataset;
+use lance::datafusion::LanceTableProvider;
+use schemas::tables::{
+    AnswerRow, AttributionRow, ChunkRow, DatanetRow, DocumentRow, EpochRow, ReceiptRow, ReviewRow, RewardRow, Row, SubmissionRow,
+    VersionRow,
+};
+
+use super::chunks::{self, Published};
+use super::guard::REFUSED_FUNCTIONS;
+use super::{QueryLimits, Snapshot, events, functions};
+use crate::{Store, StoreError};
+
+/// Views over the tables, for the questions everybody asks.
+const VIEWS: &[&str] = &[
+    // The latest decision decides; until there is one a document is pending.
+    "CREATE VIEW document_status AS
+     SELECT d.*, r.curator, r.reason_code AS review_reason, r.comment AS review_comment, r.received_at AS reviewed_at,
+            CASE WHEN d.status = 'refused' THEN 'refused'
+                 WHEN r.decision = 'accept' THEN 'accepted'
+                 WHEN r.decision = 'reject' THEN 'rejected'
+                 ELSE 'pending' END AS review_status
+     FROM documents d
+     LEFT JOIN (SELECT *, row_number() OVER (PARTITION BY document_id ORDER BY sequence DESC) AS newest FROM reviews) r
+       ON r.document_id = d.document_id AND r.newest = 1",
+    "CREATE VIEW contributor_shares AS
+     SELECT answer_id, datanet_id, version, contributor, sum(share_ppm) AS share_ppm
+     FROM attributions GROUP BY answer_id, datanet_id, version, contributor",
+];
+
+pub(super) fn provider(dataset: Arc<Dataset>) -> Arc<dyn TableProvider> {
+    Arc::new(LanceTableProvider::new(dataset, false, false))
+}
+
+/// A fresh session: our tables as of `snapshot`, our functions, no others that are dangerous.
+pub(super) async fn open(store: &Store, snapshot: &Snapshot, limits: &QueryLimits) -> Result<SessionContext, StoreError> {
+    store.check_block(snapshot).await?;
+    let context = bare(limits)?;
+    for name in [
+        AnswerRow::TABLE.name,
+        AttributionRow::TABLE.name,
+        DatanetRow::TABLE.name,
+        EpochRow::TABLE.name,
+        ReceiptRow::TABLE.name,
+        ReviewRow::TABLE.name,
+        RewardRow::TABLE.name,
+        SubmissionRow::TABLE.name,
+        VersionRow::TABLE.name,
+    ] {
+        context.register_table(name, provider(at(store, snapshot, name).await?))?;
+    }
+    for name in [DocumentRow::TABLE.name, ChunkRow::TABLE.name] {
+        let rows = context.read_table(provider(at(store, snapshot, name).await?))?;
+        context.register_table(name, acknowledged(&context, rows).await?.into_view())?;
+    }
+    events::register(store, &context, snapshot).await?;
+    let datanets = store.scan_at::<DatanetRow>(version_of(snapshot, DatanetRow::TABLE.name)?, None).await?;
+    let versions = store.scan_at::<VersionRow>(version_of(snapshot, VersionRow::TABLE.name)?, None).await?;
+    chunks::register(store, &context, Published::new(&datanets, &versions))?;
+    for view in VIEWS {
+        context.sql(view).await?;
+    }
+    Ok(context)
+}
+
+fn bare(limits: &QueryLimits) -> Result<SessionContext, StoreError> {
+    let runtime = RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(FairSpillPool::new(limits.max_memory_bytes)))
+        .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled))
+        .build_arc()?;
+    let config = SessionConfig::new().with_information_schema(true).with_target_partitions(2);
+    let context = SessionContext::new_with_config_rt(config, runtime);
+    // Registered by default: a plan could otherwise read local files.
+    if let Ok(file) = url::Url::parse("file://") {
+        drop(context.deregister_object_store(&file));
+    }
+    for name in REFUSED_FUNCTIONS {
+        context.deregister_udf(name);
+        context.deregister_udtf(name);
+    }
+    for function in functions::word_functions() {
+        context.register_udf(function);
+    }
+    Ok(context)
+}
+
+fn version_of(snapshot: &Snapshot, name: &str) -> Result<u64, StoreError> {
+    snapshot.tables.get(name).copied().ok_or_else(|| StoreError::NotFound(format!("table {name} in the given snapshot")))
+}
+
+async fn at(store: &Store, snapshot: &Snapshot, name: &str) -> Result<Arc<Dataset>, StoreError> {
+    store.table_named(name)?.at(version_of(snapshot, name)?).await
+}
+
+/// Rows whose submission was acknowledged: the `submissions` row is the commit point.
+async fn acknowledged(context: &SessionContext, rows: DataFrame) -> Result<DataFrame, StoreError> {
+    let submissions = context.table(SubmissionRow::TABLE.name).await?.select(vec![col("submission_id").alias("acknowledged_id")])?;
+    Ok(rows.join(submissions, JoinType::LeftSemi, &["submission_id"], &["acknowledged_id"], None)?)
+}

@@ -1,0 +1,225 @@
+//! One Lance table: opening, creating, the two ways of writing, reading.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use futures::TryStreamExt;
+use lance::Dataset;
+use lance::dataset::builder::DatasetBuilder;
+use lance::dataset::write::merge_insert::SourceDedupeBehavior;
+use lance::dataset::{InsertBuilder, MergeInsertBuilder, WhenMatched, WhenNotMatched, WriteParams};
+use schemas::arrow::array::{AsArray, RecordBatch};
+use schemas::arrow::compute::max;
+use schemas::arrow::datatypes::{Int64Type, Schema, SchemaRef};
+use schemas::tables::{Row, WriteMode};
+use tokio::sync::Mutex;
+
+use crate::location::Location;
+use crate::{Inserted, StoreError};
+
+/// Marks a key column, so that Lance sees two concurrent merges of one key as a conflict.
+const PRIMARY_KEY: &str = "lance-schema:unenforced-primary-key";
+
+/// A table and its newest version.
+#[derive(Debug)]
+pub(crate) struct Table {
+    name: String,
+    mode: WriteMode,
+    /// Serialises writers of this process.
+    writer: Mutex<()>,
+    newest: RwLock<Arc<Dataset>>,
+    params: WriteParams,
+}
+
+impl Table {
+    pub(crate) async fn open_or_create(location: &Location, name: &str, mode: WriteMode, schema: &SchemaRef) -> Result<Self, StoreError> {
+        let uri = location.dataset_uri(name);
+        let params = write_params(location);
+        let dataset = match open(location, &uri).await {
+            Ok(dataset) => dataset,
+            Err(lance::Error::DatasetNotFound { .. } | lance::Error::NotFound { .. }) => create(&uri, mode, schema, &params).await?,
+            Err(error) => {
+                return Err(StoreError::Corrupt { table: name.into(), path: format!("tables/{name}.lance"), problem: error.to_string() });
+            }
+        };
+        let table = Self { name: name.into(), mode, writer: Mutex::default(), newest: RwLock::new(Arc::new(dataset)), params };
+        table.check_schema(schema)?;
+        Ok(table)
+    }
+
+    fn check_schema(&self, expected: &SchemaRef) -> Result<(), StoreError> {
+        let found = Schema::from(self.dataset().schema());
+        for field in expected.fields() {
+            let problem = match found.field_with_name(field.name()) {
+                Ok(there) if there.data_type() == field.data_type() => continue,
+                Ok(there) => format!("column {} is {} instead of {}", field.name(), there.data_type(), field.data_type()),
+                Err(_) => format!("column {} is missing", field.name()),
+            };
+            return Err(StoreError::WrongSchema { table: self.name.clone(), problem });
+        }
+        Ok(())
+    }
+
+    pub(crate) fn mode(&self) -> WriteMode {
+        self.mode
+    }
+
+    /// The newest version, pinned.
+    pub(crate) fn dataset(&self) -> Arc<Dataset> {
+        self.newest.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn version(&self) -> u64 {
+        self.dataset().version_id()
+    }
+
+    /// An earlier version, pinned.
+    pub(crate) async fn at(&self, version: u64) -> Result<Arc<Dataset>, StoreError> {
+        let newest = self.dataset();
+        if newest.version_id() == version {
+            return Ok(newest);
+        }
+        if version > newest.version_id() || version == 0 {
+            return Err(StoreError::NotFound(format!("version {version} of table {} (it is at {})", self.name, newest.version_id())));
+        }
+        Ok(Arc::new(newest.checkout_version(version).await?))
+    }
+
+    fn set(&self, dataset: Arc<Dataset>) -> u64 {
+        let version = dataset.version_id();
+        *self.newest.write().unwrap_or_else(PoisonError::into_inner) = dataset;
+        version
+    }
+
+    pub(crate) async fn insert_new(&self, batch: RecordBatch) -> Result<Inserted, StoreError> {
+        let WriteMode::Keyed(keys) = self.mode else {
+            return Err(StoreError::Misuse(format!("table {} is appended to; it has no key to insert by", self.name)));
+        };
+        let _writer = self.writer.lock().await;
+        let keys = keys.iter().map(|key| (*key).to_owned()).collect();
+        let mut builder = MergeInsertBuilder::try_new(self.dataset(), keys)?;
+        builder
+            .when_matched(WhenMatched::DoNothing)
+            .when_not_matched(WhenNotMatched::InsertAll)
+            .source_dedupe_behavior(SourceDedupeBehavior::FirstSeen);
+        let (dataset, stats) = builder.try_build()?.execute_batches(vec![batch]).await.map_err(|error| self.write_error(error))?;
+        Ok(Inserted { rows: stats.num_inserted_rows, version: self.set(dataset) })
+    }
+
+    pub(crate) async fn append(&self, batch: RecordBatch) -> Result<u64, StoreError> {
+        if self.mode != WriteMode::Append {
+            return Err(StoreError::Misuse(format!("table {} is keyed; appending could double its rows", self.name)));
+        }
+        let _writer = self.writer.lock().await;
+        self.append_locked(batch).await
+    }
+
+    async fn append_locked(&self, batch: RecordBatch) -> Result<u64, StoreError> {
+        let mut params = self.params.clone();
+        params.mode = lance::dataset::WriteMode::Append;
+        let dataset =
+            InsertBuilder::new(self.dataset()).with_params(&params).execute(vec![batch]).await.map_err(|error| self.write_error(error))?;
+        Ok(self.set(Arc::new(dataset)))
+    }
+
+    pub(crate) async fn delete_where(&self, predicate: &str) -> Result<u64, StoreError> {
+        if self.mode != WriteMode::Append {
+            return Err(StoreError::Misuse(format!("table {} is keyed; its rows are never deleted", self.name)));
+        }
+        let _writer = self.writer.lock().await;
+        self.delete_locked(predicate).await
+    }
+
+    async fn delete_locked(&self, predicate: &str) -> Result<u64, StoreError> {
+        let mut dataset = (*self.dataset()).clone();
+        let deleted = dataset.delete(predicate).await.map_err(|error| self.write_error(error))?;
+        self.set(Arc::new(dataset));
+        Ok(deleted.num_deleted_rows)
+    }
+
+    /// Makes the table hold exactly the rows of `batch`, found by the text columns `keys`; returns
+    /// the version at which it does. Only for datasets that are read at a pinned version.
+    pub(crate) async fn replace_members(&self, rows: MemberChange) -> Result<u64, StoreError> {
+        let _writer = self.writer.lock().await;
+        for predicate in &rows.delete {
+            self.delete_locked(predicate).await?;
+        }
+        match rows.insert {
+            Some(batch) => self.append_locked(batch).await,
+            None => Ok(self.version()),
+        }
+    }
+
+    /// A commit that timed out may have happened; everything else did not.
+    fn write_error(&self, error: lance::Error) -> StoreError {
+        if matches!(error, lance::Error::Timeout { .. }) || error.to_string().contains("commit status") {
+            return StoreError::Unknown { table: self.name.clone(), problem: error.to_string() };
+        }
+        error.into()
+    }
+
+    pub(crate) async fn max(&self, column: &str) -> Result<Option<u64>, StoreError> {
+        let dataset = self.dataset();
+        let mut scan = dataset.scan();
+        scan.project(&[column])?;
+        let mut batches = scan.try_into_stream().await?;
+        let mut largest: Option<i64> = None;
+        while let Some(batch) = batches.try_next().await? {
+            let values = batch
+                .column(0)
+                .as_primitive_opt::<Int64Type>()
+                .ok_or_else(|| StoreError::Misuse(format!("column {column} of table {} is not an integer", self.name)))?;
+            largest = largest.max(max(values));
+        }
+        Ok(largest.and_then(|value| u64::try_from(value).ok()))
+    }
+}
+
+/// How to turn the rows of a pinned dataset into others.
+#[derive(Debug, Default)]
+pub(crate) struct MemberChange {
+    pub(crate) delete: Vec<String>,
+    pub(crate) insert: Option<RecordBatch>,
+}
+
+fn write_params(location: &Location) -> WriteParams {
+    WriteParams { store_params: Some(location.lance_params()), ..Default::default() }
+}
+
+async fn open(location: &Location, uri: &str) -> lance::Result<Dataset> {
+    DatasetBuilder::from_uri(uri).with_store_params(location.lance_params()).load().await
+}
+
+async fn create(uri: &str, mode: WriteMode, schema: &SchemaRef, params: &WriteParams) -> Result<Dataset, StoreError> {
+    let keys: &[&str] = match mode {
+        WriteMode::Keyed(keys) => keys,
+        WriteMode::Append => &[],
+    };
+    let fields: Vec<_> = schema
+        .fields()
+        .iter()
+        .map(|field| {
+            let mut field = field.as_ref().clone();
+            if keys.contains(&field.name().as_str()) {
+                field = field.with_metadata(HashMap::from([(PRIMARY_KEY.to_owned(), "true".to_owned())]));
+            }
+            field
+        })
+        .collect();
+    let empty = RecordBatch::new_empty(Arc::new(Schema::new(fields)));
+    Ok(InsertBuilder::new(uri).with_params(params).execute(vec![empty]).await?)
+}
+
+/// Rows of a pinned dataset.
+pub(crate) async fn rows<R: Row>(dataset: &Dataset, filter: Option<&str>) -> Result<Vec<R>, StoreError> {
+    let mut scan = dataset.scan();
+    if let Some(filter) = filter {
+        scan.filter(filter)?;
+    }
+    let batches: Vec<RecordBatch> = scan.try_into_stream().await?.try_collect().await?;
+    let mut rows = Vec::with_capacity(batches.iter().map(RecordBatch::num_rows).sum());
+    for batch in &batches {
+        rows.extend(R::from_batch(batch)?);
+    }
+    Ok(rows)
+}

@@ -1,0 +1,359 @@
+//! The store as its callers use it, in memory and in a folder.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use schemas::arrow::array::{AsArray, RecordBatch};
+use schemas::arrow::datatypes::Int64Type;
+use schemas::arrow::util::pretty::pretty_format_batches;
+use schemas::hashing::{chunk_id, datanet_id, sha256};
+use schemas::ids::{DatanetId, SubmissionId};
+use schemas::tables::{BlockRow, ChunkRow, DatanetRow, Embedding, LogRow, Millis, SubmissionRow, VersionRow};
+use schemas::{Address, B256};
+
+use crate::sql::QueryLimits;
+use crate::{Durability, Finality, Store, StoreConfig, StoreError};
+
+fn datanet(name: &str) -> DatanetRow {
+    let owner = Address::repeat_byte(1);
+    DatanetRow {
+        datanet_id: datanet_id(owner, name),
+        name: name.into(),
+        title: name.into(),
+        description: String::new(),
+        topic: String::new(),
+        owner,
+        curators: vec![Address::repeat_byte(2)],
+        metadata_hash: B256::ZERO,
+        policy_hash: B256::ZERO,
+        created_at: Millis(0),
+    }
+}
+
+fn chunk(datanet: DatanetId, submission: u8, text: &str, angle: f32) -> ChunkRow {
+    let mut embedding = vec![0.0; Embedding::DIMENSIONS];
+    embedding[0] = angle.cos();
+    embedding[1] = angle.sin();
+    let hash = sha256(text.as_bytes());
+    ChunkRow {
+        chunk_id: chunk_id(hash, 0, text.len() as u64, text),
+        submission_id: SubmissionId(B256::repeat_byte(submission)),
+        document_id: B256::repeat_byte(submission).into(),
+        datanet_id: datanet,
+        contributor: Address::repeat_byte(submission),
+        ordinal: 0,
+        document_sha256: hash,
+        byte_start: 0,
+        byte_end: text.len() as u64,
+        text: text.into(),
+        text_sha256: hash,
+        token_count: 1,
+        cluster_id: chunk_id(hash, 0, text.len() as u64, text),
+        duplicate_of: None,
+        similarity_ppm: None,
+        flags: vec![],
+        registered: submission.into(),
+        embedding: Embedding(embedding),
+    }
+}
+
+fn submission(n: u8, datanet: DatanetId) -> SubmissionRow {
+    SubmissionRow {
+        submission_id: SubmissionId(B256::repeat_byte(n)),
+        datanet_id: datanet,
+        contributor: Address::repeat_byte(n),
+        licence: "CC-BY-4.0".into(),
+        note: String::new(),
+        manifest_hash: B256::ZERO,
+        document_count: 1,
+        refused_count: 0,
+        registered: n.into(),
+        signature: "0x".into(),
+        deadline: 0,
+        received_at: Millis(1),
+    }
+}
+
+fn version(datanet: DatanetId, version: u64, lance_version: u64) -> VersionRow {
+    VersionRow {
+        datanet_id: datanet,
+        version,
+        parent_root: B256::ZERO,
+        root: B256::repeat_byte(version as u8),
+        chunk_count: 1,
+        document_count: 1,
+        contributor_count: 1,
+        manifest_hash: B256::ZERO,
+        lance_version,
+        publisher: Address::ZERO,
+        signature: "0x".into(),
+        published_at: Millis(2),
+    }
+}
+
+fn block(number: u64) -> BlockRow {
+    let hash = |number: u64| B256::from(schemas::U256::from(number + 1000));
+    BlockRow { number, hash: hash(number), parent_hash: B256::from(schemas::U256::from(number + 999)), timestamp: number, log_count: 1 }
+}
+
+fn text_of(batches: &[RecordBatch]) -> String {
+    pretty_format_batches(batches).unwrap().to_string()
+}
+
+async fn query(store: &Store, sql: &str) -> Result<Vec<RecordBatch>, StoreError> {
+    store.query(sql, &QueryLimits::default(), None).await.map(|result| result.batches)
+}
+
+#[tokio::test]
+async fn inserting_is_idempotent_and_the_first_wins() {
+    let store = Store::in_memory().await.unwrap();
+    let first = datanet("a");
+    assert_eq!(store.insert_new(&[first.clone(), first.clone(), datanet("b")]).await.unwrap().rows, 2);
+    let mut second = first.clone();
+    second.title = "other".into();
+    assert_eq!(store.insert_new(&[second, datanet("c")]).await.unwrap().rows, 1);
+    let found: Vec<DatanetRow> = store.scan(Some(&format!("datanet_id = '{}'", first.datanet_id))).await.unwrap();
+    assert_eq!(found, [first]);
+    assert_eq!(store.count::<DatanetRow>(None).await.unwrap(), 3);
+    assert!(matches!(store.append(&[datanet("d")]).await, Err(StoreError::Misuse(_))));
+    assert!(matches!(store.insert_new(&[block(1)]).await, Err(StoreError::Misuse(_))));
+}
+
+#[tokio::test]
+async fn concurrent_insertions_neither_lose_nor_double() {
+    let store = Store::in_memory().await.unwrap();
+    let tasks: Vec<_> = (0..8)
+        .map(|n| {
+            let store = store.clone();
+            tokio::spawn(async move { store.insert_new(&[datanet("same"), datanet(&format!("own-{n}"))]).await.unwrap().rows })
+        })
+        .collect();
+    let mut inserted = 0;
+    for task in tasks {
+        inserted += task.await.unwrap();
+    }
+    assert_eq!(inserted, 9);
+    assert_eq!(store.count::<DatanetRow>(None).await.unwrap(), 9);
+}
+
+#[tokio::test]
+async fn a_folder_keeps_what_was_acknowledged() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = StoreConfig { url: format!("file://{}", folder.path().display()), durability: Durability::Fsync };
+    let store = Store::open(&config).await.unwrap();
+    store.insert_new(&[datanet("a")]).await.unwrap();
+    store.append(&[block(1), block(2)]).await.unwrap();
+    let blob = store.put_blob(Bytes::from_static(b"bytes")).await.unwrap();
+    assert!(matches!(Store::open(&config).await, Err(StoreError::Locked { .. })));
+    drop(store);
+
+    let store = Store::open(&config).await.unwrap();
+    assert_eq!(store.scan::<DatanetRow>(None).await.unwrap(), [datanet("a")]);
+    assert_eq!(store.max::<BlockRow>("number").await.unwrap(), Some(2));
+    assert_eq!(store.delete_where::<BlockRow>("number > 1").await.unwrap(), 1);
+    assert_eq!(store.max::<BlockRow>("number").await.unwrap(), Some(1));
+    assert_eq!(store.get_blob(blob).await.unwrap(), "bytes");
+    let path = folder.path().join("blobs").join(&blob.to_string()[..2]).join(blob.to_string());
+    std::fs::write(path, "other").unwrap();
+    assert!(matches!(store.get_blob(blob).await, Err(StoreError::CorruptBlob { .. })));
+    assert!(matches!(store.put_blob(Bytes::from_static(b"bytes")).await, Err(StoreError::CorruptBlob { .. })));
+    assert!(matches!(store.get_blob(sha256(b"none")).await, Err(StoreError::NotFound(_))));
+    drop(store);
+
+    for entry in std::fs::read_dir(folder.path().join("tables/datanets.lance/_versions")).unwrap() {
+        std::fs::write(entry.unwrap().path(), "").unwrap();
+    }
+    match Store::open(&config).await {
+        Err(StoreError::Corrupt { table, .. }) => assert_eq!(table, "datanets"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_location_that_cannot_be_is_refused() {
+    for url in ["", "data", "ftp://host/x", "file://relative"] {
+        let config = StoreConfig { url: url.into(), durability: Durability::Fast };
+        assert!(matches!(Store::open(&config).await, Err(StoreError::BadLocation { .. })), "{url}");
+    }
+}
+
+#[tokio::test]
+async fn published_versions_stay_as_they_were() {
+    let store = Store::in_memory().await.unwrap();
+    let id = datanet("a").datanet_id;
+    let [one, two, three] = [chunk(id, 1, "one", 0.0), chunk(id, 2, "two", 0.5), chunk(id, 3, "three", 1.0)];
+    let v1 = store.publish_members(id, 1, &[one.clone(), two.clone()]).await.unwrap();
+    assert_eq!(store.publish_members(id, 1, &[two.clone(), one.clone()]).await.unwrap(), v1, "again is the same");
+    let v2 = store.publish_members(id, 2, &[two.clone(), three.clone()]).await.unwrap();
+    let texts = async |version| -> Vec<String> {
+        let mut texts: Vec<String> = store.members(id, version).await.unwrap().into_iter().map(|row| row.text).collect();
+        texts.sort();
+        texts
+    };
+    assert_eq!(texts(v1).await, ["one", "two"]);
+    assert_eq!(texts(v2).await, ["three", "two"]);
+
+    let near = store.nearest(id, v1, &chunk(id, 9, "q", 0.4).embedding.0, 5).await.unwrap();
+    assert_eq!(near.iter().map(|found| found.chunk_id).collect::<Vec<_>>(), [two.chunk_id, one.chunk_id]);
+    assert!(near[0].distance < near[1].distance);
+    assert!(matches!(store.members(id, 99).await, Err(StoreError::NotFound(_))));
+}
+
+#[tokio::test]
+async fn sql_sees_versions_and_only_acknowledged_uploads() {
+    let store = Store::in_memory().await.unwrap();
+    let row = datanet("a");
+    let id = row.datanet_id;
+    assert_eq!(query(&store, "SELECT * FROM chunks").await.unwrap().iter().map(RecordBatch::num_rows).sum::<usize>(), 0);
+    store.insert_new(&[row]).await.unwrap();
+    let [one, two] = [chunk(id, 1, "one", 0.0), chunk(id, 2, "two", 0.5)];
+    store.insert_new(&[one.clone(), two.clone()]).await.unwrap();
+    store.insert_new(&[submission(1, id)]).await.unwrap();
+    let text = text_of(&query(&store, "SELECT text FROM submitted_chunks").await.unwrap());
+    assert!(text.contains("one") && !text.contains("two"), "a chunk without its submission is not there: {text}");
+
+    let v1 = store.publish_members(id, 1, &[one.clone()]).await.unwrap();
+    assert!(!text_of(&query(&store, "SELECT text FROM chunks").await.unwrap()).contains("one"), "not published before its row");
+    store.insert_new(&[version(id, 1, v1)]).await.unwrap();
+    let v2 = store.publish_members(id, 2, &[one, two]).await.unwrap();
+    store.insert_new(&[version(id, 2, v2)]).await.unwrap();
+    let counts = query(
+        &store,
+        "SELECT (SELECT count(*) FROM chunks_at('a', 1)) AS v1, (SELECT count(*) FROM chunks WHERE version = 2 AND datanet = 'a') AS v2",
+    )
+    .await;
+    let counts = counts.unwrap();
+    let count = |column: usize| counts[0].column(column).as_primitive::<Int64Type>().value(0);
+    assert_eq!((count(0), count(1)), (1, 2));
+    for (sql, words) in [("SELECT * FROM chunks_at('a', 3)", "no published version"), ("SELECT * FROM chunks_at('x', 1)", "no Datanet")] {
+        assert!(query(&store, sql).await.unwrap_err().to_string().contains(words), "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn a_snapshot_gives_the_same_rows_again() {
+    let store = Store::in_memory().await.unwrap();
+    store.insert_new(&[datanet("a")]).await.unwrap();
+    store.append(&[block(1), block(2)]).await.unwrap();
+    store.set_hot(vec![block(3)], vec![]);
+    let sql = "SELECT (SELECT count(*) FROM datanets) AS d, (SELECT count(*) FROM blocks) AS b, (SELECT max(number) FROM blocks WHERE finalized) AS f";
+    let before = store.query(sql, &QueryLimits::default(), None).await.unwrap();
+    store.insert_new(&[datanet("b")]).await.unwrap();
+    store.append(&[block(3)]).await.unwrap();
+    store.set_hot(vec![block(4)], vec![]);
+    let again = store
+        .query(
+            "SELECT (SELECT count(*) FROM datanets) AS d, (SELECT count(*) FROM blocks) AS b",
+            &QueryLimits::default(),
+            Some(&before.snapshot),
+        )
+        .await;
+    let again = again.unwrap();
+    let count = |batches: &[RecordBatch], column: usize| batches[0].column(column).as_primitive::<Int64Type>().value(0);
+    assert_eq!((count(&before.batches, 0), count(&before.batches, 1), count(&before.batches, 2)), (1, 3, 2));
+    assert_eq!((count(&again.batches, 0), count(&again.batches, 1)), (1, 3));
+    assert_eq!(again.snapshot, before.snapshot);
+    let mut reorganised = before.snapshot.clone();
+    reorganised.block.as_mut().unwrap().hash = B256::ZERO;
+    assert!(matches!(store.query(sql, &QueryLimits::default(), Some(&reorganised)).await, Err(StoreError::NotFound(_))));
+}
+
+#[tokio::test]
+async fn events_are_decoded_in_finalized_and_hot_blocks() {
+    use schemas::alloy_sol_types::SolEvent;
+    use schemas::contracts::{DatanetRegistry::VersionCommitted, Deployment, RewardDistributor::Claimed};
+    let store = Store::in_memory().await.unwrap();
+    let at = Address::repeat_byte;
+    let deployment = Deployment { chain_id: 1, registry: at(1), vault: at(2), distributor: at(3), token: at(4), start_block: 0 };
+    store.set_event_tables(schemas::events::event_tables(&deployment).unwrap());
+    let log = |number: u64, address: Address, data: schemas::alloy_primitives::LogData| {
+        let topic = |index: usize| data.topics().get(index).copied();
+        LogRow {
+            block_number: number,
+            block_hash: block(number).hash,
+            block_timestamp: number,
+            transaction_hash: B256::repeat_byte(7),
+            transaction_index: 0,
+            log_index: 0,
+            address,
+            topic0: topic(0),
+            topic1: topic(1),
+            topic2: topic(2),
+            topic3: topic(3),
+            data: data.data.to_string(),
+        }
+    };
+    let committed = VersionCommitted {
+        datanetId: B256::repeat_byte(0xd),
+        version: 7,
+        root: B256::repeat_byte(0xe),
+        parentRoot: B256::ZERO,
+        chunkCount: 70,
+        manifestHash: B256::repeat_byte(0xf),
+        committer: at(9),
+        seq: 3,
+    };
+    let wei = schemas::U256::from(10).pow(schemas::U256::from(30));
+    let claimed = Claimed { account: at(8), epoch: 1, amount: wei, cumulative: wei, seq: 4 };
+    store.append(&[block(1)]).await.unwrap();
+    store.append(&[log(1, at(1), committed.encode_log_data())]).await.unwrap();
+    store.set_hot(vec![block(2)], vec![log(2, at(3), claimed.encode_log_data()), log(2, at(2), claimed.encode_log_data())]);
+    let rows = query(&store, "SELECT datanet_id, version, chunk_count, committer, seq, finalized FROM version_committed").await.unwrap();
+    let text = text_of(&rows);
+    assert!(text.contains("| 7       | 70          | 0x0909090909090909090909090909090909090909 | 3   | true"), "{text}");
+    let text = text_of(&query(&store, "SELECT account, amount, finalized FROM claimed").await.unwrap());
+    assert!(text.contains("1000000000000000000000000000000 | false"), "{text}");
+    assert_eq!(text.matches("0x0808").count(), 1, "only our own contract's events: {text}");
+    assert_eq!(store.all_logs(at(3), Claimed::SIGNATURE_HASH, Finality::Any).await.unwrap().len(), 1);
+    assert_eq!(store.all_logs(at(3), Claimed::SIGNATURE_HASH, Finality::Finalized).await.unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn sql_only_reads_our_tables() {
+    let store = Store::in_memory().await.unwrap();
+    for attack in [
+        "DROP TABLE datanets",
+        "CREATE TABLE t AS SELECT 1",
+        "CREATE EXTERNAL TABLE t STORED AS CSV LOCATION '/etc/passwd'",
+        "INSERT INTO datanets SELECT * FROM datanets",
+        "DELETE FROM datanets",
+        "UPDATE datanets SET name = 'x'",
+        "COPY datanets TO '/tmp/x.csv'",
+        "SET datafusion.execution.batch_size = 1",
+        "SELECT 1; DROP TABLE datanets",
+        "EXPLAIN ANALYZE INSERT INTO datanets SELECT * FROM datanets",
+        "SELECT * FROM '/etc/passwd'",
+        "SELECT * FROM 'file:///etc/passwd.csv'",
+        "SELECT * FROM api_keys",
+        "SELECT repeat('x', 2147483647)",
+        "SELECT * FROM generate_series(1, 100000000000)",
+        "SELECT * FROM nowhere",
+        "SELEC 1",
+        "",
+    ] {
+        let error = query(&store, attack).await.expect_err(attack);
+        assert!(matches!(error, StoreError::Query(_) | StoreError::QueryLimit(_)), "{attack}: {error:?}");
+    }
+    let nested = format!("SELECT {}1{}", "(".repeat(100), ")".repeat(100));
+    assert!(matches!(query(&store, &nested).await, Err(StoreError::QueryLimit(_))));
+    assert!(query(&store, "SHOW TABLES").await.is_ok());
+}
+
+#[tokio::test]
+async fn sql_stays_within_its_limits() {
+    let store = Store::in_memory().await.unwrap();
+    let blocks: Vec<BlockRow> = (0..3000).map(block).collect();
+    store.append(&blocks).await.unwrap();
+    let limits = QueryLimits { max_rows: 10, ..QueryLimits::default() };
+    let result = store.query("SELECT * FROM blocks", &limits, None).await.unwrap();
+    assert!(result.truncated);
+    assert_eq!(result.batches.iter().map(RecordBatch::num_rows).sum::<usize>(), 10);
+    let limits = QueryLimits { max_result_bytes: 1000, ..QueryLimits::default() };
+    assert!(matches!(store.query("SELECT * FROM blocks", &limits, None).await, Err(StoreError::QueryLimit(_))));
+    let limits = QueryLimits { timeout: Duration::from_millis(200), ..QueryLimits::default() };
+    let endless = "SELECT count(*) FROM blocks a, blocks b, blocks c, blocks d WHERE a.number + b.number + c.number > d.number";
+    assert!(matches!(store.query(endless, &limits, None).await, Err(StoreError::QueryLimit(_))));
+    let limits = QueryLimits { max_memory_bytes: 1 << 16, ..QueryLimits::default() };
+    let sorted = "SELECT hash, row_number() OVER (ORDER BY hash) FROM blocks ORDER BY parent_hash";
+    assert!(matches!(store.query(sorted, &limits, None).await, Err(StoreError::QueryLimit(_))));
+}
