@@ -83,6 +83,7 @@ sol! {
         function acceptRoot(uint64 epoch) external;
         function claim(address account, uint256 cumulative, bytes32 expectedRoot, bytes32[] calldata proof) external returns (uint256 paid);
         function root() external view returns (bytes32);
+        function pending() external view returns (uint64 epoch, uint64 toBlock, uint64 disputableUntil, bytes32 root, bytes32 artifactHash, uint256 totalCumulative, bytes32 toBlockHash, bytes32 indexDigest);
         function acceptedEpoch() external view returns (uint64);
         function claimed(address account) external view returns (uint256);
         function totalFunded() external view returns (uint256);

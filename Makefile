@@ -1,0 +1,59 @@
+# The few commands of this repository; CONTRIBUTING.md says more about each.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+# Given to `headwater demo`, for instance ARGS=--exit.
+ARGS ?=
+# Given to every cargo build, for instance CARGO_FLAGS=--locked.
+CARGO_FLAGS ?=
+
+TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
+HEADWATER := "$(TARGET)/debug/headwater"
+CONTRACTS := $(CURDIR)/schemas/contracts
+BENCH := $(CURDIR)/.headwater/bench
+
+# One place for the model, whichever of the binary and the tests looks for it.
+export HEADWATER_MODELS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/headwater/models
+
+.PHONY: help setup build model demo contracts test lint bench clean
+
+help: ## Lists these targets
+	@grep -hE '^[a-z]+:.* ## ' "$(CURDIR)/Makefile" | sed -E 's/^([a-z]+):.* ## /\1\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-7s %s\n' "$$name" "$$text"; done
+
+setup: ## Installs what is missing to build and test; quick when nothing is
+	@"$(CURDIR)/scripts/setup.sh"
+
+# The whole workspace, as in `test`: with the same features nothing is compiled twice.
+build: setup
+	@echo "building headwater"
+	@cargo build --workspace --bins $(CARGO_FLAGS)
+
+# Does nothing when the model is there and intact.
+model: build
+	@$(HEADWATER) models pull
+
+demo: model ## Runs the whole journey and leaves the service up; ARGS=--exit ends it
+	@$(HEADWATER) demo $(ARGS)
+
+contracts: setup
+	@echo "checking the contracts"
+	@cd "$(CONTRACTS)" && npm run --silent check && npm run --silent test
+
+test: contracts model ## Tests the contracts and the workspace: what CI runs
+	@echo "testing the workspace"
+	@cargo test --workspace $(CARGO_FLAGS)
+
+lint: setup ## Checks formatting, and clippy with warnings as errors
+	@cargo fmt --all --check
+	@cargo clippy --workspace --all-targets $(CARGO_FLAGS) -- -D warnings
+
+bench: model ## Runs the journey in a folder of its own and prints each step's time
+	@rm -rf "$(BENCH)"
+	@$(HEADWATER) --json --data-dir "$(BENCH)" --set http.bind=127.0.0.1:0 demo --exit | node "$(CURDIR)/scripts/timings.mjs"
+
+clean: ## Removes what was built and what the demo keeps; leaves models and npm packages
+	@cargo clean
+	@rm -rf "$(CURDIR)/.headwater" "$(CONTRACTS)/out" "$(CONTRACTS)/cache"

@@ -1,0 +1,256 @@
+//! The command line. Each command is a function that returns a [`Report`]; `demo` calls the same
+//! functions that a user does.
+
+pub mod answers;
+pub mod apps;
+pub mod datanets;
+pub mod doctor;
+pub mod keys;
+pub mod models;
+pub mod review;
+pub mod rewards;
+pub mod submit;
+pub mod up;
+pub mod verify;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand};
+use schemas::signer::KeySigner;
+use serde_json::json;
+
+use crate::client::{Client, ServiceError};
+use crate::config::{self, Config, Sources};
+use crate::http::Info;
+use crate::identity;
+use crate::output::{self, Report, Voice};
+
+/// Community-owned datasets whose contributors are paid each time an answer is built on what they gave.
+#[derive(Debug, Parser)]
+#[command(name = "headwater", version, propagate_version = true)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// Folder of all state: store, keys, development chain.
+    #[arg(long, global = true, env = "HEADWATER_DATA_DIR", value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Configuration file [default: headwater.toml in the data folder, if there].
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// One setting, over file and environment; may be repeated.
+    #[arg(long, global = true, value_name = "SECTION.KEY=VALUE")]
+    set: Vec<String>,
+    /// Address of the service [default: the one running with this data folder].
+    #[arg(long, global = true, env = "HEADWATER_URL", value_name = "URL")]
+    url: Option<String>,
+    /// API key [default: the operator's, from the data folder].
+    #[arg(long, global = true, env = "HEADWATER_API_KEY", hide_env_values = true, value_name = "KEY")]
+    api_key: Option<String>,
+    /// Print JSON.
+    #[arg(long, global = true)]
+    json: bool,
+    /// Print errors only.
+    #[arg(long, short, global = true)]
+    quiet: bool,
+}
+
+/// Whose key signs.
+#[derive(Debug, Clone, Args)]
+pub struct SignAs {
+    /// Name of a key in the data folder (`headwater keys list`).
+    #[arg(long = "as", value_name = "NAME")]
+    pub name: Option<String>,
+    /// A key file, instead of a name [else: $HEADWATER_PRIVATE_KEY].
+    #[arg(long, value_name = "FILE", conflicts_with = "name")]
+    pub key_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start the service; without a configured node also a development chain.
+    Up,
+    /// Run the whole journey on real parts, from uploads to paid contributors.
+    Demo(crate::demo::DemoArgs),
+    /// Signing keys in the data folder.
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
+    /// Gas and tokens on a development chain.
+    #[command(subcommand)]
+    Dev(keys::DevCommand),
+    /// Create and list Datanets.
+    #[command(subcommand)]
+    Datanets(datanets::DatanetsCommand),
+    /// Upload files to a Datanet, signed.
+    Submit(submit::SubmitArgs),
+    /// See what waits for a decision, accept and reject, signed.
+    #[command(subcommand)]
+    Review(review::ReviewCommand),
+    /// Publish what is accepted as the next version, signed.
+    Publish(datanets::PublishArgs),
+    /// Apps that ask and pay.
+    #[command(subcommand)]
+    Apps(apps::AppsCommand),
+    /// Ask a Datanet a question.
+    Ask(answers::AskArgs),
+    /// Query all tables in SQL.
+    Sql(answers::SqlArgs),
+    /// Fetch an answer's receipt.
+    Receipt(answers::ReceiptArgs),
+    /// Check a receipt against the chain, believing nobody.
+    Verify(verify::VerifyArgs),
+    /// Close an epoch and carry its rewards on chain.
+    Settle,
+    /// Claim what an account has earned.
+    Claim(rewards::ClaimArgs),
+    /// Models this build knows.
+    #[command(subcommand)]
+    Models(models::ModelsCommand),
+    /// Check that everything needed is there and works.
+    Doctor,
+    /// The chain follower.
+    #[command(subcommand)]
+    Index(doctor::IndexCommand),
+    /// Show and check the configuration.
+    #[command(subcommand)]
+    Config(doctor::ConfigCommand),
+}
+
+/// What every command is given.
+#[derive(Debug, Clone)]
+pub struct Context {
+    pub data_dir: PathBuf,
+    pub sources: Sources,
+    pub voice: Voice,
+    pub url: Option<String>,
+    pub api_key: Option<String>,
+}
+
+impl Context {
+    fn new(global: &Global) -> Self {
+        let data_dir = global.data_dir.clone().unwrap_or_else(config::default_data_dir);
+        let sources = Sources { data_dir: data_dir.clone(), file: global.config.clone(), set: global.set.clone() };
+        let voice = match (global.json, global.quiet) {
+            (true, _) => Voice::Json,
+            (false, true) => Voice::Quiet,
+            (false, false) => Voice::Person,
+        };
+        Self { data_dir, sources, voice, url: global.url.clone(), api_key: global.api_key.clone() }
+    }
+
+    pub fn config(&self) -> anyhow::Result<Config> {
+        Config::load(&self.sources)
+    }
+
+    /// The service, with the given API key or the operator's.
+    pub fn client(&self) -> anyhow::Result<Client> {
+        let url = match &self.url {
+            Some(url) => url.clone(),
+            None => Client::discover(&self.data_dir)?,
+        };
+        let key = match &self.api_key {
+            Some(key) => Some(key.clone()),
+            None => std::fs::read_to_string(self.data_dir.join("operator.apikey")).ok().map(|key| key.trim().to_owned()),
+        };
+        Client::new(&url, key)
+    }
+
+    /// The key that signs.
+    pub fn signer(&self, who: &SignAs) -> anyhow::Result<KeySigner> {
+        match (&who.name, &who.key_file) {
+            (Some(name), _) => identity::load(&self.data_dir, name),
+            (None, Some(path)) => identity::load_file(path),
+            (None, None) => identity::from_environment()?.with_context(|| {
+                format!("who signs? Use --as NAME, --key-file FILE or the environment variable {}", identity::KEY_VARIABLE)
+            }),
+        }
+    }
+
+    pub async fn info(&self) -> anyhow::Result<Info> {
+        self.client()?.get("/v1/info").await
+    }
+}
+
+/// Runs a parsed command line. Exit code 0: done; 1: failed (usage errors are clap's 2).
+pub fn main(cli: Cli) -> ExitCode {
+    let context = Context::new(&cli.global);
+    start_logging(&cli.command);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            output::notice(&format!("error: cannot start threads: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    let voice = context.voice;
+    match runtime.block_on(run(cli.command, context)) {
+        Ok(Some(report)) => {
+            output::print(voice, &report);
+            ExitCode::SUCCESS
+        }
+        Ok(None) => ExitCode::SUCCESS,
+        Err(error) => {
+            show_error(voice, &error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn show_error(voice: Voice, error: &anyhow::Error) {
+    if voice == Voice::Json {
+        let code = error.downcast_ref::<ServiceError>().map_or("error", |error| error.code.as_str());
+        output::line(&json!({ "error": { "code": code, "message": format!("{error:#}") } }).to_string());
+    } else {
+        output::notice(&format!("error: {error:#}"));
+    }
+}
+
+/// Logs go to standard error: for the service from `info` on, for other commands only warnings.
+/// `RUST_LOG` decides otherwise, `HEADWATER_LOG=json` gives JSON lines.
+fn start_logging(command: &Command) {
+    use tracing_subscriber::EnvFilter;
+    let default = match command {
+        Command::Up => "info,lance=warn,datafusion=warn,tantivy=warn,tower_http=info",
+        _ => "error",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = if std::env::var("HEADWATER_LOG").is_ok_and(|form| form == "json") {
+        subscriber.json().try_init()
+    } else {
+        subscriber.compact().try_init()
+    };
+    drop(started);
+}
+
+async fn run(command: Command, context: Context) -> anyhow::Result<Option<Report>> {
+    let report = match command {
+        Command::Up => return up::up(&context).await.map(|()| None),
+        Command::Demo(args) => return crate::demo::run(&context, args).await,
+        Command::Keys(command) => keys::keys(&context, &command)?,
+        Command::Dev(command) => keys::dev(&context, &command).await?,
+        Command::Datanets(command) => datanets::datanets(&context, command).await?,
+        Command::Submit(args) => submit::submit(&context, &args).await?,
+        Command::Review(command) => review::review(&context, &command).await?,
+        Command::Publish(args) => datanets::publish(&context, &args).await?,
+        Command::Apps(command) => apps::apps(&context, &command).await?,
+        Command::Ask(args) => answers::ask(&context, &args).await?,
+        Command::Sql(args) => answers::sql(&context, &args).await?,
+        Command::Receipt(args) => answers::receipt(&context, &args).await?,
+        Command::Verify(args) => verify::verify(&context, &args).await?,
+        Command::Settle => rewards::settle(&context).await?,
+        Command::Claim(args) => rewards::claim(&context, &args).await?,
+        Command::Models(command) => models::models(&context, &command).await?,
+        Command::Doctor => doctor::doctor(&context).await?,
+        Command::Index(command) => doctor::index(&context, &command).await?,
+        Command::Config(command) => doctor::config(&context, &command)?,
+    };
+    Ok(Some(report))
+}

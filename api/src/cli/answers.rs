@@ -1,0 +1,176 @@
+//! `headwater ask`, `headwater sql` and `headwater receipt`.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use schemas::receipt::{AnswerStatus, Receipt};
+use serde_json::{Value, json};
+
+use super::Context;
+use crate::client::Client;
+use crate::http::{AskReply, SqlReply, SqlRequest};
+use crate::identity;
+use crate::output::{Report, share_bar, table, tokens};
+
+#[derive(Debug, Clone, Args)]
+pub struct AskArgs {
+    #[arg(long)]
+    pub datanet: String,
+    /// A published version [default: the newest].
+    #[arg(long)]
+    pub version: Option<u64>,
+    /// File with an app's API key; that app's payer is charged [default: the operator asks, free of charge].
+    #[arg(long, value_name = "FILE")]
+    pub app_key: Option<PathBuf>,
+    pub question: String,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct SqlArgs {
+    pub query: String,
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+    /// Read at the snapshot in this JSON file (an earlier reply of --json).
+    #[arg(long, value_name = "FILE")]
+    pub snapshot: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    Table,
+    Json,
+    Csv,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct ReceiptArgs {
+    /// Receipt id, as `ask` prints it.
+    pub id: String,
+    /// Write it to a file.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+pub async fn ask(context: &Context, args: &AskArgs) -> anyhow::Result<Report> {
+    let client = match &args.app_key {
+        Some(path) => {
+            let key = std::fs::read_to_string(path).with_context(|| format!("cannot read the API key in {}", path.display()))?;
+            let url = context.url.clone().map_or_else(|| Client::discover(&context.data_dir), Ok)?;
+            Client::new(&url, Some(key.trim().to_owned()))?
+        }
+        None => context.client()?,
+    };
+    let request = json!({
+        "model": "quote",
+        "messages": [{ "role": "user", "content": args.question }],
+        "attribution": { "datanets": [{ "name": args.datanet, "version": args.version }] },
+    });
+    let reply: AskReply = client.post("/v1/chat/completions", &request).await?;
+    Ok(Report::new(describe(context, &reply), &reply))
+}
+
+/// The name of a key in the data folder, or the address.
+fn person(names: &[(schemas::Address, String)], address: schemas::Address) -> String {
+    let known = names.iter().find(|(known, _)| *known == address);
+    known.map_or_else(|| format!("{address}"), |(_, name)| name.clone())
+}
+
+fn names(context: &Context) -> Vec<(schemas::Address, String)> {
+    use schemas::signer::Signer;
+    let names = identity::list(&context.data_dir).unwrap_or_default();
+    names.into_iter().filter_map(|name| identity::load(&context.data_dir, &name).ok().map(|signer| (signer.address(), name))).collect()
+}
+
+fn describe(context: &Context, reply: &AskReply) -> String {
+    let names = names(context);
+    let attribution = &reply.attribution;
+    let mut text = reply.choices.first().map_or(String::new(), |choice| choice.message.content.clone());
+    if attribution.status == AnswerStatus::Answered {
+        for citation in &attribution.citations {
+            let file = citation.file_name.clone().unwrap_or_else(|| citation.document_id.to_string());
+            text.push_str(&format!(
+                "\n  ↳ {file} bytes {}–{}, by {}",
+                citation.source_byte_start,
+                citation.source_byte_end,
+                person(&names, citation.contributor)
+            ));
+        }
+        for line in &attribution.contributors {
+            let copy = if line.copy_of.is_some() { "  (repeats an earlier source)" } else { "" };
+            text.push_str(&format!("\n  {} {}{copy}", share_bar(line.share_ppm, 24), person(&names, line.contributor)));
+        }
+        if attribution.unattributed_ppm > 0 {
+            text.push_str(&format!("\n  {} unattributed", share_bar(attribution.unattributed_ppm, 24)));
+        }
+    }
+    let fee = tokens(schemas::U256::from(attribution.fee_wei.0));
+    text.push_str(&format!("\n  receipt {}  {} v{}  fee {fee} OPEN", attribution.receipt_id, attribution.datanet, attribution.version));
+    text
+}
+
+pub async fn sql(context: &Context, args: &SqlArgs) -> anyhow::Result<Report> {
+    let snapshot = match &args.snapshot {
+        Some(path) => {
+            let text = std::fs::read_to_string(path).with_context(|| format!("cannot read the snapshot in {}", path.display()))?;
+            let value: Value = serde_json::from_str(&text).with_context(|| format!("{} is not JSON", path.display()))?;
+            let snapshot = value.get("snapshot").unwrap_or(&value).clone();
+            Some(serde_json::from_value(snapshot).with_context(|| format!("{} is not a snapshot", path.display()))?)
+        }
+        None => None,
+    };
+    let reply: SqlReply = context.client()?.post("/v1/sql", &SqlRequest { query: args.query.clone(), snapshot }).await?;
+    let names: Vec<&str> = reply.columns.iter().map(|column| column.name.as_str()).collect();
+    let cells = |missing: &str| -> Vec<Vec<String>> {
+        let cell = |value: &Value| match value {
+            Value::Null => missing.to_owned(),
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        reply.rows.iter().map(|row| names.iter().map(|name| cell(&row[*name])).collect()).collect()
+    };
+    let text = match args.format {
+        Format::Json => serde_json::to_string_pretty(&reply)?,
+        Format::Csv => csv(&names, &cells("")),
+        Format::Table => {
+            let more = if reply.truncated { "\n(there are more rows)" } else { "" };
+            let block = reply.snapshot.block.map_or(String::new(), |block| format!(", block {}", block.number));
+            let count = reply.rows.len();
+            format!("{}\n{count} row{}{block}{more}", table(&names, &cells("NULL")), if count == 1 { "" } else { "s" })
+        }
+    };
+    Ok(Report::new(text, &reply))
+}
+
+/// RFC 4180; a cell that a spreadsheet would run as a formula is prefixed by an apostrophe.
+fn csv(header: &[&str], rows: &[Vec<String>]) -> String {
+    let cell = |text: &str| {
+        let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']) && text.parse::<f64>().is_err();
+        let text = if formula { format!("'{text}") } else { text.to_owned() };
+        if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
+    };
+    let mut lines = vec![header.iter().map(|name| cell(name)).collect::<Vec<_>>().join(",")];
+    lines.extend(rows.iter().map(|row| row.iter().map(|text| cell(text)).collect::<Vec<_>>().join(",")));
+    lines.join("\r\n")
+}
+
+pub async fn receipt(context: &Context, args: &ReceiptArgs) -> anyhow::Result<Report> {
+    let receipt: Receipt = context.client()?.get(&format!("/v1/receipts/{}", args.id)).await?;
+    let text = serde_json::to_string_pretty(&receipt)?;
+    if let Some(path) = &args.out {
+        std::fs::write(path, format!("{text}\n")).with_context(|| format!("cannot write {}", path.display()))?;
+        return Ok(Report::new(format!("wrote {}", path.display()), &receipt));
+    }
+    Ok(Report::new(text, &receipt))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn csv_is_quoted_and_harmless() {
+        let rows = vec![vec!["a,b".into(), "say \"hi\"".into()], vec!["=1+1".into(), "-5".into()]];
+        assert_eq!(csv(&["x", "y"], &rows), "x,y\r\n\"a,b\",\"say \"\"hi\"\"\"\r\n'=1+1,-5");
+    }
+}

@@ -1,0 +1,135 @@
+//! `headwater doctor`, `headwater index` and `headwater config`.
+
+use anyhow::bail;
+use clap::Subcommand;
+use engine::models::{self, ModelState};
+use indexer::devchain;
+use serde_json::{Value, json};
+use store::{Durability, Store, StoreConfig};
+
+use super::Context;
+use crate::client::Client;
+use crate::config::DEFAULTS;
+use crate::output::Report;
+
+#[derive(Debug, Clone, Subcommand)]
+pub enum IndexCommand {
+    /// How far the chain is followed.
+    Status,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub enum ConfigCommand {
+    /// Print the settings in force; `--defaults` the commented default file.
+    Print {
+        #[arg(long)]
+        defaults: bool,
+    },
+    /// Check the configuration and say where it comes from.
+    Check,
+}
+
+pub fn config(context: &Context, command: &ConfigCommand) -> anyhow::Result<Report> {
+    let config = context.config()?;
+    match command {
+        ConfigCommand::Print { defaults: true } => Ok(Report::new(DEFAULTS, &DEFAULTS)),
+        ConfigCommand::Print { defaults: false } => Ok(Report::new(toml::to_string_pretty(&config)?, &config)),
+        ConfigCommand::Check => {
+            let text = format!("the configuration is valid; data folder {}", context.data_dir.display());
+            Ok(Report::new(text, &json!({ "valid": true, "data_dir": context.data_dir })))
+        }
+    }
+}
+
+pub async fn index(context: &Context, command: &IndexCommand) -> anyhow::Result<Report> {
+    let IndexCommand::Status = command;
+    let status: Value = context.client()?.get("/v1/status").await?;
+    let indexer = &status["indexer"];
+    let block = |name: &str| indexer[name]["number"].as_u64().map_or("–".to_owned(), |number| number.to_string());
+    let text = format!(
+        "chain {}\n  head       {}\n  finalized  {}\n  in tables  {}\n  lag        {} blocks\n  reorgs     {} (deepest {})\n  error      {}",
+        indexer["chain_id"],
+        block("head"),
+        block("finalized"),
+        block("indexed_finalized"),
+        indexer["lag_blocks"],
+        indexer["reorgs"],
+        indexer["deepest_reorg"],
+        indexer["last_error"].as_str().unwrap_or("none")
+    );
+    Ok(Report::new(text, indexer))
+}
+
+struct Check {
+    name: &'static str,
+    result: anyhow::Result<String>,
+}
+
+/// Every check runs; the command fails when one does.
+pub async fn doctor(context: &Context) -> anyhow::Result<Report> {
+    let mut checks = Vec::new();
+    let config = context.config();
+    let configured = config.as_ref().map(|_| "valid".to_owned()).map_err(|error| anyhow::anyhow!("{error:#}"));
+    checks.push(Check { name: "configuration", result: configured });
+    if let Ok(config) = config {
+        checks.push(Check { name: "model", result: model(&config).await });
+        let anvil = Some(config.chain.anvil.clone()).filter(|path| !path.as_os_str().is_empty());
+        if config.chain.rpc_url.is_empty() {
+            let found = devchain::find_anvil(anvil.as_deref()).map(|path| format!("anvil at {}", path.display()));
+            checks.push(Check { name: "development chain", result: found.map_err(Into::into) });
+        }
+        checks.push(match Client::discover(&context.data_dir) {
+            Ok(url) => Check { name: "service", result: service(&url).await },
+            Err(_) => Check { name: "store", result: open_store(&config, context).await },
+        });
+    }
+    let failed = checks.iter().filter(|check| check.result.is_err()).count();
+    let lines: Vec<String> = checks
+        .iter()
+        .map(|check| match &check.result {
+            Ok(text) => format!("✓ {:<18} {text}", check.name),
+            Err(error) => format!("✗ {:<18} {error:#}", check.name),
+        })
+        .collect();
+    let json: Vec<Value> = checks
+        .iter()
+        .map(|check| match &check.result {
+            Ok(text) => json!({ "check": check.name, "ok": true, "detail": text }),
+            Err(error) => json!({ "check": check.name, "ok": false, "detail": format!("{error:#}") }),
+        })
+        .collect();
+    let report = Report::new(lines.join("\n"), &json);
+    if failed > 0 {
+        crate::output::print(context.voice, &report);
+        bail!("{failed} of {} checks failed", checks.len());
+    }
+    Ok(report)
+}
+
+async fn model(config: &crate::config::Config) -> anyhow::Result<String> {
+    let spec = models::find(&config.models.embedder)?;
+    let root = config.models_dir();
+    let shown = models::model_dir(&root, spec.name);
+    let state = tokio::task::spawn_blocking(move || models::inspect(&root, spec)).await??;
+    match state {
+        ModelState::Ready => Ok(format!("{} in {}, every hash right", spec.name, shown.display())),
+        _ => bail!("{} is not complete in {}; run `headwater models pull`", spec.name, shown.display()),
+    }
+}
+
+/// A running service knows its own health.
+async fn service(url: &str) -> anyhow::Result<String> {
+    let client = Client::new(url, None)?;
+    let ready: Value = client.get("/readyz").await.map_err(|error| anyhow::anyhow!("{url}: {error:#}"))?;
+    Ok(format!("{url} is ready, {} blocks behind", ready["checks"]["indexer"]["lag_blocks"]))
+}
+
+/// Without a service the store is opened: every table is read, and put-if-absent is tried.
+async fn open_store(config: &crate::config::Config, context: &Context) -> anyhow::Result<String> {
+    let url = config.store_url(&context.data_dir)?;
+    if config.store.url.is_empty() && !context.data_dir.join("store").exists() {
+        return Ok("none yet; `headwater up` makes it".into());
+    }
+    Store::open(&StoreConfig { url: url.clone(), durability: Durability::Fsync }).await?;
+    Ok(format!("{url} opens, put-if-absent holds"))
+}

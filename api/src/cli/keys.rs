@@ -1,0 +1,90 @@
+//! `headwater keys` and `headwater dev`.
+
+use anyhow::{Context as _, bail};
+use clap::Subcommand;
+use indexer::{RpcConfig, Sender, SenderConfig};
+use schemas::U256;
+use schemas::alloy_primitives::utils::parse_units;
+use schemas::contracts::OpenToken;
+use schemas::signer::Signer;
+use serde_json::json;
+
+use super::Context;
+use crate::identity;
+use crate::output::Report;
+
+#[derive(Debug, Clone, Subcommand)]
+pub enum KeysCommand {
+    /// Make a new random key.
+    New { name: String },
+    /// List the keys and their addresses.
+    List,
+    /// Show one key's address.
+    Address { name: String },
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub enum DevCommand {
+    /// Give an account gas and OPEN tokens (development chain only).
+    Fund {
+        /// Key name or address.
+        account: String,
+        /// Gas, in ether.
+        #[arg(long, default_value = "0")]
+        eth: String,
+        /// OPEN tokens.
+        #[arg(long, default_value = "0")]
+        open: String,
+    },
+}
+
+pub fn keys(context: &Context, command: &KeysCommand) -> anyhow::Result<Report> {
+    match command {
+        KeysCommand::New { name } => {
+            let address = identity::create(&context.data_dir, name)?.address();
+            Ok(Report::new(format!("{name}  {address}"), &json!({ "name": name, "address": address })))
+        }
+        KeysCommand::Address { name } => {
+            let address = identity::load(&context.data_dir, name)?.address();
+            Ok(Report::new(address.to_string(), &json!({ "name": name, "address": address })))
+        }
+        KeysCommand::List => {
+            let mut listed = Vec::new();
+            let mut text = String::new();
+            for name in identity::list(&context.data_dir)? {
+                let address = identity::load(&context.data_dir, &name)?.address();
+                text.push_str(&format!("{address}  {name}\n"));
+                listed.push(json!({ "name": name, "address": address }));
+            }
+            Ok(Report::new(if text.is_empty() { "no keys yet; `headwater keys new NAME` makes one".into() } else { text }, &listed))
+        }
+    }
+}
+
+/// An amount with up to 18 decimals, in wei.
+pub fn wei(text: &str) -> anyhow::Result<U256> {
+    let units = parse_units(text, 18).map_err(|_| anyhow::anyhow!("{text:?} is not an amount such as 1 or 0.25"))?;
+    if units.is_negative() {
+        bail!("{text:?} is negative");
+    }
+    Ok(units.get_absolute())
+}
+
+pub async fn dev(context: &Context, command: &DevCommand) -> anyhow::Result<Report> {
+    let DevCommand::Fund { account, eth, open } = command;
+    let info = context.info().await?;
+    if info.deployment.chain_id != indexer::devchain::CHAIN_ID {
+        bail!("chain {} is not a development chain; nobody gives tokens away there", info.deployment.chain_id);
+    }
+    let account = identity::address(&context.data_dir, account)?;
+    let (gas, tokens) = (wei(eth)?, wei(open)?);
+    let operator = identity::load(&context.data_dir, "operator").context("the operator's key gives the tokens away")?;
+    let sender = Sender::connect(&info.rpc_url, operator, SenderConfig { rpc: RpcConfig::default(), ..SenderConfig::default() }).await?;
+    if !gas.is_zero() {
+        sender.send(Some(account), Default::default(), gas).await.context("sending gas")?;
+    }
+    if !tokens.is_zero() {
+        sender.call(info.deployment.token, &OpenToken::mintCall { to: account, amount: tokens }).await.context("minting OPEN")?;
+    }
+    Ok(Report::new(format!("{account} got {eth} ETH and {open} OPEN"), &json!({ "account": account, "eth": eth, "open": open })))
+}

@@ -1,0 +1,178 @@
+//! `headwater review`.
+
+use anyhow::{Context as _, bail};
+use clap::{Args, Subcommand};
+use ingest::SignedReview;
+use schemas::ids::DocumentId;
+use schemas::signed::{self, SigningDomain};
+use schemas::signer::Signer;
+use schemas::tables::Millis;
+use serde_json::Value;
+
+use super::{Context, SignAs, datanets};
+use crate::output::{Report, table};
+
+#[derive(Debug, Clone, Subcommand)]
+pub enum ReviewCommand {
+    /// List a Datanet's documents with what screening found.
+    List {
+        #[arg(long)]
+        datanet: String,
+        /// Only those that wait for a decision.
+        #[arg(long)]
+        pending: bool,
+    },
+    /// Accept documents.
+    Accept(AcceptArgs),
+    /// Reject documents, with a reason that the contributor can act on.
+    Reject(RejectArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct AcceptArgs {
+    #[arg(long)]
+    pub datanet: String,
+    #[command(flatten)]
+    pub signer: SignAs,
+    #[arg(long, default_value = "")]
+    pub comment: String,
+    /// Document ids or file names; `--all-pending` takes all that wait.
+    #[arg(required_unless_present = "all_pending")]
+    pub documents: Vec<String>,
+    #[arg(long, conflicts_with = "documents")]
+    pub all_pending: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct RejectArgs {
+    #[arg(long)]
+    pub datanet: String,
+    #[command(flatten)]
+    pub signer: SignAs,
+    /// off_topic, duplicate, near_duplicate, prompt_injection, low_quality, licence, personal_data or other.
+    #[arg(long)]
+    pub reason: String,
+    #[arg(long, default_value = "")]
+    pub comment: String,
+    /// Document ids or file names.
+    #[arg(required = true)]
+    pub documents: Vec<String>,
+}
+
+struct Decision<'a> {
+    datanet: &'a str,
+    signer: &'a SignAs,
+    decision: &'static str,
+    reason_code: &'a str,
+    comment: &'a str,
+}
+
+pub async fn review(context: &Context, command: &ReviewCommand) -> anyhow::Result<Report> {
+    match command {
+        ReviewCommand::List { datanet, pending } => list(context, datanet, *pending).await,
+        ReviewCommand::Accept(args) => {
+            let documents = if args.all_pending { pending(context, &args.datanet).await? } else { args.documents.clone() };
+            let decision = Decision {
+                datanet: &args.datanet,
+                signer: &args.signer,
+                decision: "accept",
+                reason_code: "accepted",
+                comment: &args.comment,
+            };
+            decide(context, &decision, &documents).await
+        }
+        ReviewCommand::Reject(args) => {
+            let decision = Decision {
+                datanet: &args.datanet,
+                signer: &args.signer,
+                decision: "reject",
+                reason_code: &args.reason,
+                comment: &args.comment,
+            };
+            decide(context, &decision, &args.documents).await
+        }
+    }
+}
+
+async fn queue(context: &Context, datanet: &str) -> anyhow::Result<Vec<Value>> {
+    context.client()?.get(&format!("/v1/datanets/{datanet}/queue")).await
+}
+
+async fn pending(context: &Context, datanet: &str) -> anyhow::Result<Vec<String>> {
+    let items = queue(context, datanet).await?;
+    let waiting = items.iter().filter(|item| item["status"] == "pending");
+    Ok(waiting.filter_map(|item| item["document"]["document_id"].as_str().map(str::to_owned)).collect())
+}
+
+async fn list(context: &Context, datanet: &str, only_pending: bool) -> anyhow::Result<Report> {
+    let items: Vec<Value> =
+        queue(context, datanet).await?.into_iter().filter(|item| !only_pending || item["status"] == "pending").collect();
+    let rows: Vec<Vec<String>> = items
+        .iter()
+        .map(|item| {
+            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+            let flags: Vec<&str> = item["flags"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+            let similar = item["duplicate_of"]["file_name"]
+                .as_str()
+                .map_or(String::new(), |name| format!("{} % in {name}", item["similarity_ppm"].as_u64().unwrap_or(0) / 10_000));
+            vec![
+                text(&item["document"]["file_name"]),
+                text(&item["status"]),
+                format!("{} %", item["topic_similarity_ppm"].as_u64().unwrap_or(0) / 10_000),
+                similar,
+                flags.join(", "),
+                text(&item["last_review"]["reason_code"]),
+            ]
+        })
+        .collect();
+    Ok(Report::new(table(&["document", "status", "topic", "repeats", "flags", "reason"], &rows), &items))
+}
+
+async fn decide(context: &Context, decision: &Decision<'_>, documents: &[String]) -> anyhow::Result<Report> {
+    if documents.is_empty() {
+        bail!("nothing waits for a decision in {}", decision.datanet);
+    }
+    let client = context.client()?;
+    let info = context.info().await?;
+    let signer = context.signer(decision.signer)?;
+    let datanet = datanets::find(context, decision.datanet).await?;
+    let items = queue(context, &datanet.name).await?;
+    let domain = SigningDomain { chain_id: info.deployment.chain_id, registry: info.deployment.registry };
+    let mut rows = Vec::with_capacity(documents.len());
+    for document in documents {
+        let document_id = resolve(&items, document)?;
+        let decided_at = Millis::now().unix_seconds();
+        let Decision { decision, reason_code, comment, .. } = decision;
+        let message = signed::review(signer.address(), datanet.datanet_id, document_id, decision, reason_code, comment, decided_at);
+        let review = SignedReview {
+            datanet: datanet.datanet_id,
+            document_id,
+            curator: signer.address(),
+            decision: (*decision).to_owned(),
+            reason_code: (*reason_code).to_owned(),
+            comment: (*comment).to_owned(),
+            decided_at,
+            signature: signer.sign_digest(domain.digest(&message))?,
+        };
+        rows.push(client.post::<Value>("/v1/reviews", &review).await.with_context(|| format!("document {document}"))?);
+    }
+    let done = if decision.decision == "accept" { "accepted" } else { "rejected" };
+    Ok(Report::new(format!("{done} {} document(s) of {}", rows.len(), datanet.name), &rows))
+}
+
+/// A document by id, or by file name where that is unambiguous.
+fn resolve(items: &[Value], text: &str) -> anyhow::Result<DocumentId> {
+    if let Ok(id) = text.parse() {
+        return Ok(id);
+    }
+    let found: Vec<&str> = items
+        .iter()
+        .filter(|item| item["document"]["file_name"] == text)
+        .filter_map(|item| item["document"]["document_id"].as_str())
+        .collect();
+    match found.as_slice() {
+        [id] => Ok(id.parse()?),
+        [] => bail!("no readable document is called {text:?}; `headwater review list` shows them"),
+        many => bail!("{} documents are called {text:?}; use an id: {}", many.len(), many.join(", ")),
+    }
+}

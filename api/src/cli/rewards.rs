@@ -1,0 +1,103 @@
+//! `headwater settle` and `headwater claim`.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use indexer::{At, ContractReader, RpcConfig, Sender, SenderConfig};
+use rag::RewardProof;
+use schemas::U256;
+use schemas::contracts::RewardDistributor;
+use schemas::signer::Signer;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{Context, SignAs};
+use crate::output::{Progress, Report, tokens};
+use crate::settlement::{SettlementStatus, Stage};
+
+/// Longest wait for a root to become claimable, beyond its dispute window.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+#[derive(Debug, Deserialize)]
+struct Latest {
+    settlement: SettlementStatus,
+    error: Option<String>,
+}
+
+/// Closes an epoch, then watches it become claimable.
+pub async fn settle(context: &Context) -> anyhow::Result<Report> {
+    let client = context.client()?;
+    let closed: SettlementStatus = client.post("/v1/settlements", &json!({})).await?;
+    let progress = Progress::start(context.voice, "epoch closed");
+    let mut deadline = Instant::now() + PATIENCE;
+    let done = loop {
+        let latest: Latest = client.get("/v1/settlements/latest").await?;
+        let status = latest.settlement;
+        if status.epoch == closed.epoch && status.stage == Stage::Accepted {
+            break status;
+        }
+        progress.say(match status.stage {
+            Stage::None | Stage::Closed => "debiting the payers",
+            Stage::Debited => "proposing the reward root",
+            Stage::Proposed => "waiting for the dispute window to pass",
+            Stage::Accepted => "accepted",
+        });
+        let now = schemas::tables::Millis::now().unix_seconds();
+        if status.disputable_until > now {
+            deadline = deadline.max(Instant::now() + Duration::from_secs(status.disputable_until - now) + PATIENCE);
+        }
+        if Instant::now() > deadline {
+            let error = latest.error.map_or(String::new(), |error| format!(": {error}"));
+            bail!("epoch {} is closed but not claimable yet{error}; the service goes on trying", closed.epoch);
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    };
+    let text = format!(
+        "epoch {}: {} receipts, fees {} OPEN, of which {} to contributors\n  reward root {} accepted",
+        done.epoch,
+        done.receipt_count,
+        tokens(U256::from(done.total_wei.0)),
+        tokens(U256::from(done.pool_wei.0)),
+        done.reward_root
+    );
+    Ok(Report::new(text, &done))
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct ClaimArgs {
+    #[command(flatten)]
+    pub signer: SignAs,
+    /// Claim for this account (key name or address) [default: the signer's]; anyone may, it is paid to the account.
+    #[arg(long)]
+    pub account: Option<String>,
+}
+
+pub async fn claim(context: &Context, args: &ClaimArgs) -> anyhow::Result<Report> {
+    let signer = context.signer(&args.signer)?;
+    let account = match &args.account {
+        Some(account) => crate::identity::address(&context.data_dir, account)?,
+        None => signer.address(),
+    };
+    let info = context.info().await?;
+    let deployment = info.deployment;
+    let proof: RewardProof = context.client()?.get(&format!("/v1/rewards/{account}")).await?;
+    let reader = ContractReader::connect(&info.rpc_url, RpcConfig::default(), deployment)?;
+    let root = reader.reward_root(At::Latest).await?;
+    if root != proof.root {
+        bail!("epoch {} is not accepted on chain yet; run `headwater settle`, or wait for the dispute window to pass", proof.epoch);
+    }
+    let cumulative = U256::from(proof.cumulative_wei.0);
+    let claimed = reader.claimed(account, At::Latest).await?;
+    if claimed >= cumulative {
+        bail!("{account} has claimed all of its {} OPEN already", tokens(cumulative));
+    }
+    let call = RewardDistributor::claimCall { account, cumulative, expectedRoot: proof.root, proof: proof.proof };
+    let sender = Sender::connect(&info.rpc_url, signer, SenderConfig::default()).await?;
+    let outcome = sender.call(deployment.distributor, &call).await.context("claiming")?;
+    let balance = reader.token_balance(account, At::Latest).await?;
+    let paid = cumulative - claimed;
+    let text = format!("{account} was paid {} OPEN; its balance is {} OPEN", tokens(paid), tokens(balance));
+    let json = json!({ "account": account, "paid_wei": paid.to_string(), "balance_wei": balance.to_string(), "transaction": outcome.hash });
+    Ok(Report::new(text, &json))
+}

@@ -1,0 +1,94 @@
+//! `headwater submit`.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Args;
+use schemas::hashing::{ManifestEntry, manifest_hash, sha256};
+use schemas::signed::{self, SigningDomain};
+use schemas::signer::Signer;
+use schemas::tables::Millis;
+use serde_json::Value;
+
+use super::{Context, SignAs, datanets};
+use crate::http::SubmissionFields;
+use crate::output::Report;
+
+#[derive(Debug, Clone, Args)]
+pub struct SubmitArgs {
+    #[arg(long)]
+    pub datanet: String,
+    #[command(flatten)]
+    pub signer: SignAs,
+    /// SPDX expression of the licence you give.
+    #[arg(long)]
+    pub licence: String,
+    /// A note to the curators.
+    #[arg(long, default_value = "")]
+    pub note: String,
+    /// Text, Markdown, HTML or JSON Lines.
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+}
+
+/// A signature is good for this long.
+const VALID_SECONDS: u64 = 600;
+
+pub async fn submit(context: &Context, args: &SubmitArgs) -> anyhow::Result<Report> {
+    let signer = context.signer(&args.signer)?;
+    let mut files = Vec::with_capacity(args.files.len());
+    for path in &args.files {
+        let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let name =
+            path.file_name().and_then(|name| name.to_str()).with_context(|| format!("{} has no usable file name", path.display()))?;
+        files.push((name.to_owned(), bytes));
+    }
+    let info = context.info().await?;
+    let datanet = datanets::find(context, &args.datanet).await?;
+    let entries: Vec<ManifestEntry> = files
+        .iter()
+        .map(|(name, bytes)| ManifestEntry { file_name: name.clone(), sha256: sha256(bytes), size_bytes: bytes.len() as u64 })
+        .collect();
+    let deadline = Millis::now().unix_seconds() + VALID_SECONDS;
+    let message = signed::submission(signer.address(), datanet.datanet_id, manifest_hash(&entries), &args.licence, deadline);
+    let domain = SigningDomain { chain_id: info.deployment.chain_id, registry: info.deployment.registry };
+    let fields = SubmissionFields {
+        datanet: datanet.datanet_id,
+        contributor: signer.address(),
+        licence: args.licence.clone(),
+        note: args.note.clone(),
+        deadline,
+        signature: signer.sign_digest(domain.digest(&message))?,
+    };
+    let mut form = reqwest::multipart::Form::new().text("submission", serde_json::to_string(&fields)?);
+    for (name, bytes) in files {
+        form = form.part("file", reqwest::multipart::Part::bytes(bytes).file_name(name));
+    }
+    let report: Value = context.client()?.upload("/v1/submissions", form).await?;
+    Ok(Report::new(describe(&report), &report))
+}
+
+/// One line per file: what became of it.
+fn describe(report: &Value) -> String {
+    let id = report["submission_id"].as_str().unwrap_or_default();
+    let known = if report["already_known"] == true { " (already known)" } else { "" };
+    let mut text = format!("submission {id}{known}");
+    for document in report["documents"].as_array().into_iter().flatten() {
+        let name = document["file_name"].as_str().unwrap_or_default();
+        text.push_str(&format!("\n  {name}: "));
+        if document["status"] == "refused" {
+            let code = document["reason_code"].as_str().unwrap_or_default();
+            text.push_str(&format!("refused ({code}): {}", document["reason"].as_str().unwrap_or_default()));
+            continue;
+        }
+        text.push_str(&format!("{} chunks", document["chunk_count"]));
+        if let Some(earlier) = document["duplicate_of"].as_object() {
+            let part = document["similarity_ppm"].as_u64().unwrap_or(0) / 10_000;
+            text.push_str(&format!(", {part} % of it stands in {}", earlier["file_name"].as_str().unwrap_or_default()));
+        }
+        for flag in document["flags"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+            text.push_str(&format!(", flagged {flag}"));
+        }
+    }
+    text
+}

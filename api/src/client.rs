@@ -1,0 +1,90 @@
+//! The HTTP client that the commands use.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use reqwest::{RequestBuilder, StatusCode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+/// An error that the service answered with.
+#[derive(Debug)]
+pub struct ServiceError {
+    pub status: StatusCode,
+    pub code: String,
+    pub message: String,
+}
+
+impl std::fmt::Display for ServiceError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.message)
+    }
+}
+
+impl std::error::Error for ServiceError {}
+
+/// A service at an address, and the key to it.
+#[derive(Debug, Clone)]
+pub struct Client {
+    base: String,
+    key: Option<String>,
+    http: reqwest::Client,
+}
+
+impl Client {
+    /// `base` is `http://host:port`.
+    pub fn new(base: &str, key: Option<String>) -> anyhow::Result<Self> {
+        // The only rustls provider that is compiled in; a second installation changes nothing.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let http = reqwest::Client::builder().timeout(Duration::from_secs(300)).build().context("preparing HTTP")?;
+        Ok(Self { base: base.trim_end_matches('/').to_owned(), key, http })
+    }
+
+    /// Where the service of this data folder says it is.
+    pub fn discover(data_dir: &Path) -> anyhow::Result<String> {
+        let path = data_dir.join("service.json");
+        let text = std::fs::read_to_string(&path).map_err(|_| {
+            anyhow::anyhow!(
+                "no service runs with the data folder {}; start one with `headwater up`, or name one with --url",
+                data_dir.display()
+            )
+        })?;
+        let file: Value = serde_json::from_str(&text).with_context(|| format!("{} is not JSON", path.display()))?;
+        file["url"].as_str().map(str::to_owned).with_context(|| format!("{} names no url", path.display()))
+    }
+
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
+        self.send(self.http.get(format!("{}{path}", self.base))).await
+    }
+
+    pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> anyhow::Result<T> {
+        self.send(self.http.post(format!("{}{path}", self.base)).json(body)).await
+    }
+
+    pub async fn upload<T: DeserializeOwned>(&self, path: &str, form: reqwest::multipart::Form) -> anyhow::Result<T> {
+        self.send(self.http.post(format!("{}{path}", self.base)).multipart(form)).await
+    }
+
+    async fn send<T: DeserializeOwned>(&self, mut request: RequestBuilder) -> anyhow::Result<T> {
+        if let Some(key) = &self.key {
+            request = request.bearer_auth(key);
+        }
+        let reply = match request.send().await {
+            Ok(reply) => reply,
+            Err(error) if error.is_connect() => bail!("nothing answers at {}; is the service running (`headwater up`)?", self.base),
+            Err(error) => return Err(error).context(format!("the service at {}", self.base)),
+        };
+        let status = reply.status();
+        let text = reply.text().await.with_context(|| format!("the reply of the service at {}", self.base))?;
+        if status.is_success() {
+            return serde_json::from_str(&text)
+                .with_context(|| format!("the service at {} answered something else than expected", self.base));
+        }
+        let envelope: Value = serde_json::from_str(&text).unwrap_or_default();
+        let message = envelope["error"]["message"].as_str().map_or_else(|| format!("the service answered {status}"), str::to_owned);
+        let code = envelope["error"]["code"].as_str().unwrap_or("http_error").to_owned();
+        Err(ServiceError { status, code, message }.into())
+    }
+}

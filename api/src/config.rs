@@ -1,0 +1,264 @@
+//! Configuration: flags over environment over file over defaults. An unknown key is an error.
+//!
+//! Every key has an environment variable `HEADWATER__SECTION__KEY`. The defaults are one commented
+//! file, [`DEFAULTS`], which `headwater config print` shows.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use schemas::contracts::Deployment;
+use serde::{Deserialize, Serialize};
+
+/// Every key with its default and meaning.
+pub const DEFAULTS: &str = include_str!("default.toml");
+
+/// All settings.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    pub http: Http,
+    pub store: StoreSection,
+    pub models: Models,
+    pub chain: Chain,
+    pub ingest: Ingest,
+    pub rag: Rag,
+    pub sql: Sql,
+    pub settlement: Settlement,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Http {
+    pub bind: std::net::SocketAddr,
+    pub request_timeout_seconds: u64,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoreSection {
+    /// Empty: `store/` in the data folder.
+    pub url: String,
+    pub fsync: bool,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Models {
+    /// Empty: `$HEADWATER_MODELS`, else `headwater/models` in the user's cache folder.
+    pub dir: PathBuf,
+    pub embedder: String,
+    pub hub_url: String,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Chain {
+    /// Empty: a development chain is started.
+    pub rpc_url: String,
+    /// The contracts; needed with `rpc_url`.
+    pub deployment: Option<Deployment>,
+    pub poll_interval_ms: u64,
+    pub dev_port: u16,
+    pub dev_block_time_seconds: u64,
+    pub anvil: PathBuf,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ingest {
+    pub max_file_bytes: u64,
+    pub max_files_per_submission: usize,
+    pub max_submission_bytes: u64,
+    pub near_duplicate_ppm: u64,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rag {
+    /// Price of an answer in wei, as a decimal string.
+    pub price_wei: String,
+    pub top_k: usize,
+    pub candidates: usize,
+    pub min_cosine_ppm: u32,
+    pub min_coverage_ppm: u32,
+    pub min_score_ppm: u32,
+    pub drain_interval_ms: u64,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sql {
+    pub max_rows: usize,
+    pub max_result_bytes: usize,
+    pub max_memory_bytes: usize,
+    pub timeout_seconds: u64,
+    pub max_concurrent: usize,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settlement {
+    pub data_bps: u16,
+    pub dispute_window_seconds: u64,
+    pub withdrawal_delay_seconds: u64,
+}
+
+/// Where a configuration comes from.
+#[derive(Debug, Clone)]
+pub struct Sources {
+    pub data_dir: PathBuf,
+    /// Named explicitly: must exist. Otherwise `headwater.toml` in the data folder, if there.
+    pub file: Option<PathBuf>,
+    /// `section.key=value`
+    pub set: Vec<String>,
+}
+
+impl Config {
+    /// Merges all sources.
+    pub fn load(sources: &Sources) -> anyhow::Result<Self> {
+        Self::merge(sources, std::env::vars())
+    }
+
+    fn merge(sources: &Sources, environment: impl Iterator<Item = (String, String)>) -> anyhow::Result<Self> {
+        let mut merged: toml::Table = DEFAULTS.parse().context("the built-in defaults")?;
+        let in_data_dir = sources.data_dir.join("headwater.toml");
+        let file = sources.file.clone().or_else(|| in_data_dir.exists().then_some(in_data_dir));
+        if let Some(path) = &file {
+            let text = std::fs::read_to_string(path).with_context(|| format!("cannot read the configuration file {}", path.display()))?;
+            let table: toml::Table = text.parse().with_context(|| format!("{} is not TOML", path.display()))?;
+            overlay(&mut merged, table);
+        }
+        for (name, value) in environment {
+            if let Some(path) = name.strip_prefix("HEADWATER__") {
+                let path = path.to_ascii_lowercase().replace("__", ".");
+                set(&mut merged, &path, &value).with_context(|| format!("environment variable {name}"))?;
+            }
+        }
+        for assignment in &sources.set {
+            let (path, value) = assignment.split_once('=').with_context(|| format!("--set {assignment:?}: expected section.key=value"))?;
+            set(&mut merged, path, value).with_context(|| format!("--set {assignment}"))?;
+        }
+        let config: Self = merged.try_into().map_err(|error| {
+            let place = file.map_or(String::new(), |path| format!(" (configuration file: {})", path.display()));
+            anyhow::anyhow!("configuration: {}{place}; `headwater config print` shows every key", error.message())
+        })?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
+        self.price_wei()?;
+        if self.settlement.data_bps > 10_000 {
+            bail!("configuration: settlement.data_bps is {}; at most 10000", self.settlement.data_bps);
+        }
+        if !self.chain.rpc_url.is_empty() && self.chain.deployment.is_none() {
+            bail!("configuration: chain.rpc_url is set but [chain.deployment] does not say where the contracts are");
+        }
+        Ok(())
+    }
+
+    pub fn price_wei(&self) -> anyhow::Result<u128> {
+        self.rag.price_wei.parse().with_context(|| format!("configuration: rag.price_wei {:?} is not a number of wei", self.rag.price_wei))
+    }
+
+    pub fn models_dir(&self) -> PathBuf {
+        if !self.models.dir.as_os_str().is_empty() {
+            return self.models.dir.clone();
+        }
+        if let Some(dir) = std::env::var_os("HEADWATER_MODELS").filter(|dir| !dir.is_empty()) {
+            return dir.into();
+        }
+        cache_dir().join("headwater").join("models")
+    }
+
+    pub fn store_url(&self, data_dir: &Path) -> anyhow::Result<String> {
+        if !self.store.url.is_empty() {
+            return Ok(self.store.url.clone());
+        }
+        let folder = std::path::absolute(data_dir.join("store")).context("the data folder's path")?;
+        let url = reqwest::Url::from_directory_path(&folder).map_err(|()| anyhow::anyhow!("{} cannot be a file URL", folder.display()))?;
+        Ok(url.to_string())
+    }
+}
+
+fn cache_dir() -> PathBuf {
+    let named = std::env::var_os("XDG_CACHE_HOME").filter(|dir| !dir.is_empty()).map(PathBuf::from);
+    named.unwrap_or_else(|| home_dir().join(".cache"))
+}
+
+/// The folder of all state when none is named.
+pub fn default_data_dir() -> PathBuf {
+    let named = std::env::var_os("XDG_DATA_HOME").filter(|dir| !dir.is_empty()).map(PathBuf::from);
+    named.unwrap_or_else(|| home_dir().join(".local/share")).join("headwater")
+}
+
+fn home_dir() -> PathBuf {
+    std::env::var_os("HOME").map_or_else(|| PathBuf::from("."), PathBuf::from)
+}
+
+fn overlay(base: &mut toml::Table, over: toml::Table) {
+    for (key, value) in over {
+        match (base.get_mut(&key), value) {
+            (Some(toml::Value::Table(base)), toml::Value::Table(over)) => overlay(base, over),
+            (_, value) => {
+                base.insert(key, value);
+            }
+        }
+    }
+}
+
+/// Sets a dotted path. The text becomes what the key's default is: number, boolean or text.
+fn set(table: &mut toml::Table, path: &str, text: &str) -> anyhow::Result<()> {
+    let (section, key) = path.split_once('.').with_context(|| format!("{path:?} is not section.key"))?;
+    let entry = table.get_mut(section).and_then(toml::Value::as_table_mut).with_context(|| format!("there is no section [{section}]"))?;
+    let value = match entry.get(key) {
+        Some(toml::Value::Integer(_)) => toml::Value::Integer(text.parse().with_context(|| format!("{text:?} is not a whole number"))?),
+        Some(toml::Value::Boolean(_)) => toml::Value::Boolean(text.parse().with_context(|| format!("{text:?} is neither true nor false"))?),
+        Some(toml::Value::String(_)) => toml::Value::String(text.to_owned()),
+        _ => bail!("section [{section}] has no single value {key:?}; `headwater config print` shows every key"),
+    };
+    entry.insert(key.to_owned(), value);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(file: Option<&str>, environment: &[(&str, &str)], set: &[&str]) -> anyhow::Result<Config> {
+        let folder = tempfile::tempdir()?;
+        if let Some(text) = file {
+            std::fs::write(folder.path().join("headwater.toml"), text)?;
+        }
+        let sources = Sources { data_dir: folder.path().into(), file: None, set: set.iter().map(|text| (*text).to_owned()).collect() };
+        Config::merge(&sources, environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
+    }
+
+    #[test]
+    fn flags_beat_environment_beats_file_beats_defaults() {
+        assert_eq!(load(None, &[], &[]).unwrap().sql.max_rows, 10_000);
+        let file = Some("[sql]\nmax_rows = 1\ntimeout_seconds = 2\n");
+        let config = load(file, &[("HEADWATER__SQL__MAX_ROWS", "3"), ("PATH", "x")], &["sql.timeout_seconds=4"]).unwrap();
+        assert_eq!((config.sql.max_rows, config.sql.timeout_seconds), (3, 4));
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        for (file, environment, set, words) in [
+            (Some("[sql]\nmax_row = 1\n"), None, None, "max_row"),
+            (Some("[sqll]\n"), None, None, "sqll"),
+            (Some("not toml"), None, None, "TOML"),
+            (None, Some(("HEADWATER__SQL__MAX_ROWS", "many")), None, "HEADWATER__SQL__MAX_ROWS"),
+            (None, Some(("HEADWATER__SQL__NOPE", "1")), None, "nope"),
+            (None, None, Some("sql"), "section.key"),
+            (None, None, Some("settlement.data_bps=10001"), "data_bps"),
+            (None, None, Some("rag.price_wei=1.5"), "price_wei"),
+            (None, None, Some("chain.rpc_url=http://localhost:1"), "deployment"),
+        ] {
+            let environment: Vec<_> = environment.into_iter().collect();
+            let set: Vec<_> = set.into_iter().collect();
+            let error = format!("{:#}", load(file, &environment, &set).unwrap_err());
+            assert!(error.contains(words), "{error}");
+        }
+    }
+}

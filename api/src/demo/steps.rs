@@ -1,0 +1,304 @@
+//! The steps of the journey, each by the commands that a user types.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use serde_json::{Value, json};
+
+use super::{Journey, Stage};
+use crate::cli::answers::{AskArgs, Format, ReceiptArgs, SqlArgs};
+use crate::cli::apps::{AppsCommand, RegisterArgs};
+use crate::cli::datanets::{CreateArgs, DatanetsCommand, PublishArgs};
+use crate::cli::keys::{DevCommand, KeysCommand};
+use crate::cli::review::{AcceptArgs, RejectArgs, ReviewCommand};
+use crate::cli::rewards::ClaimArgs;
+use crate::cli::submit::SubmitArgs;
+use crate::cli::verify::VerifyArgs;
+use crate::cli::{Context, SignAs, answers, apps, datanets, keys, review, rewards, submit, verify};
+
+/// Longest wait for the chain to finalize what was sent.
+const FINALITY_PATIENCE: Duration = Duration::from_secs(120);
+
+/// Analysts' questions that the demo asks in SQL.
+const QUERIES: &[(&str, &str)] = &[
+    (
+        "What was uploaded, and what did curators decide?",
+        "SELECT n.name AS datanet, d.review_status AS status, coalesce(d.reason_code, d.review_reason, '') AS reason, count(*) AS documents
+         FROM document_status d JOIN datanets n ON n.datanet_id = d.datanet_id
+         GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
+    ),
+    (
+        "Which versions are anchored, in which block, and is it final?",
+        "SELECT n.name AS datanet, v.version, v.chunk_count AS chunks, e.block_number, e.finalized, v.root = e.root AS same_root
+         FROM versions v JOIN datanets n ON n.datanet_id = v.datanet_id
+         LEFT JOIN version_committed e ON e.datanet_id = v.datanet_id AND e.version = v.version
+         ORDER BY 1, 2",
+    ),
+    (
+        "Who gave what, and what did it earn?",
+        "SELECT a.contributor, count(DISTINCT d.document_id) AS accepted_documents, count(DISTINCT t.answer_id) AS answers,
+                max(r.cumulative_wei) / 1000000000000000000.0 AS earned_open, max(c.amount) / 1000000000000000000.0 AS claimed_open
+         FROM submissions a
+         LEFT JOIN document_status d ON d.submission_id = a.submission_id AND d.review_status = 'accepted'
+         LEFT JOIN attributions t ON t.contributor = a.contributor AND t.share_ppm > 0
+         LEFT JOIN rewards r ON r.account = a.contributor
+         LEFT JOIN claimed c ON c.account = a.contributor
+         GROUP BY 1 ORDER BY 4 DESC NULLS LAST, 1",
+    ),
+    (
+        "What did version 2 of cold-chain add to version 1?",
+        "SELECT d.file_name, count(*) AS chunks, min(r.comment) AS comment
+         FROM chunks c JOIN documents d ON d.document_id = c.document_id JOIN reviews r ON r.document_id = d.document_id
+         LEFT ANTI JOIN chunks_at('cold-chain', 1) before ON before.chunk_id = c.chunk_id
+         WHERE c.datanet = 'cold-chain' GROUP BY 1 ORDER BY 1",
+    ),
+];
+
+pub(super) async fn journey(
+    context: &Context,
+    journey: &Journey,
+    corpus: &Path,
+    stage: &mut Stage,
+    started: Instant,
+) -> anyhow::Result<()> {
+    let mut step = Instant::now();
+    let mut timed = |stage: &mut Stage, name: &str| {
+        stage.timings.push((name.to_owned(), step.elapsed()));
+        step = Instant::now();
+    };
+    people(context, journey, stage)?;
+    create_datanets(context, journey, stage).await?;
+    upload(context, journey, corpus, stage, 1).await?;
+    timed(stage, "upload");
+    curate(context, journey, stage, 1).await?;
+    stage.say("\n   Version 1 is published; the service anchors the roots and follows the chain until they are final.");
+    wait_until_final(context, journey, stage).await?;
+    upload(context, journey, corpus, stage, 2).await?;
+    curate(context, journey, stage, 2).await?;
+    wait_until_final(context, journey, stage).await?;
+    timed(stage, "publish");
+    ask(context, journey, stage, started).await?;
+    timed(stage, "ask");
+    settle(context, stage).await?;
+    timed(stage, "settle");
+    query(context, stage).await?;
+    timed(stage, "query");
+    check(context, stage).await?;
+    timed(stage, "verify");
+    Ok(())
+}
+
+fn signed_as(name: &str) -> SignAs {
+    SignAs { name: Some(name.to_owned()), key_file: None }
+}
+
+fn people(context: &Context, journey: &Journey, stage: &Stage) -> anyhow::Result<()> {
+    let curators = journey.datanets.iter().flat_map(|datanet| datanet.curators.iter());
+    let names: BTreeSet<&String> = journey.contributors.iter().chain(curators).collect();
+    for name in names {
+        keys::keys(context, &KeysCommand::New { name: name.clone() })?;
+    }
+    keys::keys(context, &KeysCommand::New { name: "app".into() })?;
+    stage.say("\n2. Contributors, curators and an app, each with a key of their own:");
+    stage.show("keys list", &keys::keys(context, &KeysCommand::List)?);
+    Ok(())
+}
+
+async fn create_datanets(context: &Context, journey: &Journey, stage: &Stage) -> anyhow::Result<()> {
+    for datanet in &journey.datanets {
+        let args = CreateArgs {
+            name: datanet.name.clone(),
+            title: datanet.title.clone(),
+            description: datanet.description.clone(),
+            topic: datanet.topic.clone(),
+            curators: datanet.curators.clone(),
+        };
+        let report = datanets::datanets(context, DatanetsCommand::Create(args)).await?;
+        stage.show(&format!("datanets create --name {} --curator {} …", datanet.name, datanet.curators.join(" --curator ")), &report);
+    }
+    Ok(())
+}
+
+async fn upload(context: &Context, journey: &Journey, corpus: &Path, stage: &Stage, round: u64) -> anyhow::Result<()> {
+    for submission in journey.submissions.iter().filter(|submission| submission.round == round) {
+        let args = SubmitArgs {
+            datanet: submission.datanet.clone(),
+            signer: signed_as(&submission.contributor),
+            licence: submission.licence.clone(),
+            note: submission.note.clone(),
+            files: submission.files.iter().map(|file| corpus.join(file)).collect(),
+        };
+        let report = submit::submit(context, &args).await?;
+        let command = format!("submit --datanet {} --as {} --licence {} …", submission.datanet, submission.contributor, submission.licence);
+        stage.show(&command, &report);
+    }
+    Ok(())
+}
+
+/// Rejects what the script rejects, accepts the rest, publishes.
+async fn curate(context: &Context, journey: &Journey, stage: &Stage, round: u64) -> anyhow::Result<()> {
+    if round == 1 {
+        stage.say("\n3. Curators see what screening found, decide with reasons, and publish.");
+    }
+    for datanet in &journey.datanets {
+        if !journey.submissions.iter().any(|submission| submission.round == round && submission.datanet == datanet.name) {
+            continue;
+        }
+        let curator = datanet.curators.first().context("a Datanet without curator")?;
+        let list = ReviewCommand::List { datanet: datanet.name.clone(), pending: true };
+        stage.show(&format!("review list --datanet {} --pending", datanet.name), &review::review(context, &list).await?);
+        for rejection in
+            journey.rejections.iter().filter(|rejection| round == 1 && rejection.file.starts_with(&format!("{}/", datanet.name)))
+        {
+            let file = rejection.file.rsplit('/').next().unwrap_or_default().to_owned();
+            let args = RejectArgs {
+                datanet: datanet.name.clone(),
+                signer: signed_as(curator),
+                reason: rejection.reason_code.clone(),
+                comment: rejection.comment.clone(),
+                documents: vec![file.clone()],
+            };
+            let report = review::review(context, &ReviewCommand::Reject(args)).await?;
+            stage.show(
+                &format!("review reject --datanet {} --as {curator} --reason {} {file}", datanet.name, rejection.reason_code),
+                &report,
+            );
+        }
+        let comment = if round == 1 { "checked against the sources" } else { "fills a gap of version 1" };
+        let args = AcceptArgs {
+            datanet: datanet.name.clone(),
+            signer: signed_as(curator),
+            comment: comment.into(),
+            documents: Vec::new(),
+            all_pending: true,
+        };
+        let report = review::review(context, &ReviewCommand::Accept(args)).await?;
+        stage.show(&format!("review accept --datanet {} --as {curator} --all-pending", datanet.name), &report);
+        let report = datanets::publish(context, &PublishArgs { datanet: datanet.name.clone(), signer: signed_as(curator) }).await?;
+        stage.show(&format!("publish --datanet {} --as {curator}", datanet.name), &report);
+    }
+    Ok(())
+}
+
+/// Waits until every published version's root is seen in a finalized block.
+async fn wait_until_final(context: &Context, journey: &Journey, stage: &Stage) -> anyhow::Result<()> {
+    let deadline = Instant::now() + FINALITY_PATIENCE;
+    for datanet in &journey.datanets {
+        loop {
+            let command = DatanetsCommand::Versions { datanet: datanet.name.clone() };
+            let report = datanets::datanets(context, command).await?;
+            let anchors = report.json.as_array().map(Vec::as_slice).unwrap_or_default();
+            if !anchors.is_empty() && anchors.iter().all(|row| row["anchor"] == "final") {
+                stage.show(&format!("datanets versions {}", datanet.name), &report);
+                break;
+            }
+            if Instant::now() > deadline {
+                let status: Value = context.client()?.get("/readyz").await.unwrap_or_default();
+                bail!("the versions of {} are not final after {} s: {status}", datanet.name, FINALITY_PATIENCE.as_secs());
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+    Ok(())
+}
+
+async fn ask(context: &Context, journey: &Journey, stage: &mut Stage, started: Instant) -> anyhow::Result<()> {
+    stage.say("\n4. An app deposits, signs a spending limit, and asks.");
+    let fund = DevCommand::Fund { account: "app".into(), eth: "1".into(), open: "100".into() };
+    stage.show("dev fund app --eth 1 --open 100", &keys::dev(context, &fund).await?);
+    let register =
+        RegisterArgs { name: "demo-app".into(), signer: signed_as("app"), deposit: "10".into(), limit: "5".into(), days: 30, out: None };
+    let report = apps::apps(context, &AppsCommand::Register(register)).await?;
+    stage.show("apps register --name demo-app --as app --deposit 10 --limit 5", &report);
+    let app_key = apps::key_path(context, "demo-app");
+    wait_for_deposit(context).await?;
+    for question in &journey.questions {
+        let args = AskArgs {
+            datanet: question.datanet.clone(),
+            version: None,
+            app_key: Some(app_key.clone()),
+            question: question.question.clone(),
+        };
+        let report = answers::ask(context, &args).await?;
+        stage.first_answer.get_or_insert_with(|| started.elapsed());
+        stage.show(&format!("ask --datanet {} \"{}\"", question.datanet, question.question), &report);
+        stage.answers.push(json!({ "question": question.question, "reply": report.json }));
+    }
+    Ok(())
+}
+
+/// The deposit counts once the indexer has seen it.
+async fn wait_for_deposit(context: &Context) -> anyhow::Result<()> {
+    let deadline = Instant::now() + FINALITY_PATIENCE;
+    let args = SqlArgs { query: "SELECT payer FROM deposited".into(), format: Format::Json, snapshot: None };
+    while answers::sql(context, &args).await?.json["rows"].as_array().is_none_or(Vec::is_empty) {
+        if Instant::now() > deadline {
+            bail!("the deposit was not indexed after {} s", FINALITY_PATIENCE.as_secs());
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Ok(())
+}
+
+async fn settle(context: &Context, stage: &mut Stage) -> anyhow::Result<()> {
+    stage.say("\n5. The epoch is closed; its rewards are debited, proposed, accepted, and two contributors claim.");
+    stage.show("settle", &rewards::settle(context).await?);
+    for name in ["ada", "bruno"] {
+        keys::dev(context, &DevCommand::Fund { account: name.into(), eth: "1".into(), open: "0".into() }).await?;
+        let report = rewards::claim(context, &ClaimArgs { signer: signed_as(name), account: None }).await?;
+        stage.show(&format!("claim --as {name}"), &report);
+        stage.claims.push(report.json);
+    }
+    // The claims' events are in the tables once the indexer has seen them.
+    let deadline = Instant::now() + FINALITY_PATIENCE;
+    let args = SqlArgs { query: "SELECT account FROM claimed".into(), format: Format::Json, snapshot: None };
+    while answers::sql(context, &args).await?.json["rows"].as_array().is_none_or(|rows| rows.len() < 2) {
+        if Instant::now() > deadline {
+            bail!("the claims were not indexed after {} s", FINALITY_PATIENCE.as_secs());
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Ok(())
+}
+
+async fn query(context: &Context, stage: &mut Stage) -> anyhow::Result<()> {
+    stage.say("\n6. Analysts join uploads, reviews, answers and chain events in SQL.");
+    for (question, sql) in QUERIES {
+        stage.say(&format!("  {question}"));
+        let args = SqlArgs { query: (*sql).to_owned(), format: Format::Table, snapshot: None };
+        let report = answers::sql(context, &args).await?;
+        let shown: String = sql.split_whitespace().collect::<Vec<_>>().join(" ");
+        stage.show(&format!("sql \"{shown}\""), &report);
+        stage.queries.push(report.json);
+    }
+    Ok(())
+}
+
+/// Verifies one receipt from a file, and shows that the file with one byte changed fails.
+async fn check(context: &Context, stage: &Stage) -> anyhow::Result<()> {
+    stage.say("\n7. An auditor checks a receipt against the chain.");
+    let id = stage.answers.first().and_then(|answer| answer["reply"]["attribution"]["receipt_id"].as_str());
+    let id = id.context("the first answer has no receipt")?.to_owned();
+    let verify_args = |receipt: &str| VerifyArgs { receipt: receipt.to_owned(), rpc: None, registry: None, evidence: None };
+    stage.show(&format!("verify {id}"), &verify::verify(context, &verify_args(&id)).await?);
+
+    let path = context.data_dir.join("receipt.json");
+    answers::receipt(context, &ReceiptArgs { id, out: Some(path.clone()) }).await?;
+    let mut bytes = std::fs::read(&path)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let place = text.find("\"answer_hash\": \"0x").context("the receipt names no answer hash")? + "\"answer_hash\": \"0x".len();
+    let byte = bytes.get_mut(place).context("the receipt ends early")?;
+    *byte = if *byte == b'0' { b'1' } else { b'0' };
+    let changed = context.data_dir.join("receipt-changed.json");
+    std::fs::write(&changed, bytes)?;
+    match verify::verify(context, &verify_args(&changed.display().to_string())).await {
+        Ok(_) => bail!("a receipt with one byte changed was accepted"),
+        Err(error) => {
+            stage.say(&format!("  $ headwater verify {}   # one byte changed", changed.display()));
+            stage.say(&format!("    error: {error:#}"));
+        }
+    }
+    Ok(())
+}

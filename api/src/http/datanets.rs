@@ -1,0 +1,74 @@
+//! Datanets and their versions.
+
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Path, State};
+use indexer::events;
+use ingest::{NewDatanet, Preview, QueueItem, SignedPublication};
+use schemas::tables::{DatanetRow, VersionRow};
+use serde_json::{Value, json};
+use store::Finality;
+
+use super::{App, Authenticated, Reply};
+use crate::auth::Role;
+
+pub(super) async fn list(State(service): State<App>, key: Authenticated) -> Reply<Json<Vec<DatanetRow>>> {
+    key.require(&[Role::App, Role::Analyst])?;
+    Ok(Json(service.ingest.datanets().await?))
+}
+
+pub(super) async fn create(
+    State(service): State<App>,
+    key: Authenticated,
+    body: Result<Json<NewDatanet>, JsonRejection>,
+) -> Reply<Json<DatanetRow>> {
+    key.require(&[])?;
+    Ok(Json(service.ingest.create_datanet(body?.0).await?))
+}
+
+pub(super) async fn queue(State(service): State<App>, key: Authenticated, Path(name): Path<String>) -> Reply<Json<Vec<QueueItem>>> {
+    key.require(&[])?;
+    let datanet = service.ingest.datanet(&name).await?;
+    Ok(Json(service.ingest.queue(datanet.datanet_id).await?))
+}
+
+pub(super) async fn preview(State(service): State<App>, key: Authenticated, Path(name): Path<String>) -> Reply<Json<Preview>> {
+    key.require(&[])?;
+    let datanet = service.ingest.datanet(&name).await?;
+    Ok(Json(service.ingest.preview(datanet.datanet_id).await?))
+}
+
+/// Signed by a curator: the signature is the authorisation.
+pub(super) async fn publish(
+    State(service): State<App>,
+    Path(name): Path<String>,
+    body: Result<Json<SignedPublication>, JsonRejection>,
+) -> Reply<Json<VersionRow>> {
+    let publication = body?.0;
+    let datanet = service.ingest.datanet(&name).await?;
+    if datanet.datanet_id != publication.datanet {
+        return Err(super::ApiError::bad_request(format!("the publication is for Datanet {}, not for {name:?}", publication.datanet)));
+    }
+    Ok(Json(service.ingest.publish(publication).await?))
+}
+
+/// Published versions, and how far each is anchored: `pending`, `included` or `final`.
+pub(super) async fn versions(State(service): State<App>, key: Authenticated, Path(name): Path<String>) -> Reply<Json<Vec<Value>>> {
+    key.require(&[Role::App, Role::Analyst])?;
+    let datanet = service.ingest.datanet(&name).await?;
+    let included = events::versions_committed(&service.store, &service.deployment, Finality::Any).await?;
+    let finalized = events::versions_committed(&service.store, &service.deployment, Finality::Finalized).await?;
+    let rows = service.ingest.versions(datanet.datanet_id).await?;
+    let listed = rows.into_iter().map(|row| {
+        let has = |events: &[events::CommittedVersion]| {
+            events.iter().any(|event| event.datanet_id == row.datanet_id && event.version == row.version && event.root == row.root)
+        };
+        let anchor = match (has(&finalized), has(&included)) {
+            (true, _) => "final",
+            (false, true) => "included",
+            (false, false) => "pending",
+        };
+        json!({ "version": row, "anchor": anchor })
+    });
+    Ok(Json(listed.collect()))
+}

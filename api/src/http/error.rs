@@ -1,0 +1,163 @@
+//! The one place where errors become statuses. The body is OpenAI's error envelope.
+
+use axum::Json;
+use axum::extract::rejection::{JsonRejection, PathRejection};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use indexer::IndexerError;
+use ingest::IngestError;
+use rag::RagError;
+use schemas::SchemaError;
+use serde_json::json;
+use store::StoreError;
+
+/// An error as a client sees it.
+#[derive(Debug)]
+pub struct ApiError {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+}
+
+impl ApiError {
+    pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self { status, code, message: message.into() }
+    }
+
+    pub(crate) fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid_request", message)
+    }
+
+    pub(crate) fn unauthorised(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorised", message)
+    }
+
+    pub(crate) fn forbidden(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", message)
+    }
+
+    fn internal(error: &impl std::fmt::Display) -> Self {
+        tracing::error!(%error, "request failed");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", error.to_string())
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let kind = if self.status.is_server_error() { "server_error" } else { "invalid_request_error" };
+        let body = json!({ "error": { "message": self.message, "type": kind, "code": self.code, "param": null } });
+        (self.status, Json(body)).into_response()
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        let (status, code) = match &error {
+            StoreError::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
+            StoreError::Query(_) => (StatusCode::BAD_REQUEST, "invalid_query"),
+            StoreError::QueryLimit(_) => (StatusCode::UNPROCESSABLE_ENTITY, "query_limit"),
+            StoreError::Conflict(_) | StoreError::Unknown { .. } => (StatusCode::SERVICE_UNAVAILABLE, "storage_busy"),
+            _ => return Self::internal(&error),
+        };
+        Self::new(status, code, error.to_string())
+    }
+}
+
+impl From<IngestError> for ApiError {
+    fn from(error: IngestError) -> Self {
+        let (status, code) = match &error {
+            IngestError::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
+            IngestError::Unauthorised(_) => (StatusCode::UNAUTHORIZED, "bad_signature"),
+            IngestError::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
+            IngestError::InvalidRequest(_) => (StatusCode::BAD_REQUEST, "invalid_request"),
+            IngestError::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
+            IngestError::Expired(_) => (StatusCode::BAD_REQUEST, "expired"),
+            IngestError::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
+            IngestError::NothingToPublish(_) => (StatusCode::CONFLICT, "nothing_to_publish"),
+            IngestError::Interrupted(_) => (StatusCode::SERVICE_UNAVAILABLE, "interrupted"),
+            IngestError::Store(_) => return store_error(error),
+            _ => return Self::internal(&error),
+        };
+        Self::new(status, code, error.to_string())
+    }
+}
+
+fn store_error(error: IngestError) -> ApiError {
+    match error {
+        IngestError::Store(error) => error.into(),
+        error => ApiError::internal(&error),
+    }
+}
+
+impl From<RagError> for ApiError {
+    fn from(error: RagError) -> Self {
+        let (status, code) = match error {
+            RagError::Store(error) => return error.into(),
+            RagError::InvalidQuestion(_) | RagError::InvalidRequest(_) => (StatusCode::BAD_REQUEST, "invalid_request"),
+            RagError::NothingPublished(_) => (StatusCode::CONFLICT, "nothing_published"),
+            RagError::NotFound { .. } => (StatusCode::NOT_FOUND, "not_found"),
+            RagError::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
+            RagError::Busy { .. } => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+            RagError::NothingToSettle { .. } => (StatusCode::CONFLICT, "nothing_to_settle"),
+            RagError::Unproven(_) => (StatusCode::UNPROCESSABLE_ENTITY, "unproven"),
+            error => return Self::internal(&error),
+        };
+        Self::new(status, code, error.to_string())
+    }
+}
+
+impl From<IndexerError> for ApiError {
+    fn from(error: IndexerError) -> Self {
+        match error {
+            IndexerError::Store(error) => error.into(),
+            error @ (IndexerError::RpcUnreachable { .. } | IndexerError::RpcRefused { .. } | IndexerError::RpcMalformed { .. }) => {
+                Self::new(
+                    StatusCode::BAD_GATEWAY,
+                    "chain_unreachable",
+                    format!("{error}; nothing was lost, try again when the node is back"),
+                )
+            }
+            error => Self::internal(&error),
+        }
+    }
+}
+
+impl From<SchemaError> for ApiError {
+    fn from(error: SchemaError) -> Self {
+        match error {
+            SchemaError::BadId { .. } => Self::bad_request(error.to_string()),
+            SchemaError::BadSignature(_) => Self::new(StatusCode::UNAUTHORIZED, "bad_signature", error.to_string()),
+            error => Self::internal(&error),
+        }
+    }
+}
+
+/// Errors of the wiring: the typed one inside decides.
+impl From<anyhow::Error> for ApiError {
+    fn from(error: anyhow::Error) -> Self {
+        let error = match error.downcast::<RagError>() {
+            Ok(error) => return error.into(),
+            Err(error) => error,
+        };
+        let error = match error.downcast::<StoreError>() {
+            Ok(error) => return error.into(),
+            Err(error) => error,
+        };
+        match error.downcast::<IndexerError>() {
+            Ok(error) => error.into(),
+            Err(error) => Self::new(StatusCode::CONFLICT, "conflict", format!("{error:#}")),
+        }
+    }
+}
+
+impl From<JsonRejection> for ApiError {
+    fn from(error: JsonRejection) -> Self {
+        Self::new(error.status(), "invalid_request", error.body_text())
+    }
+}
+
+impl From<PathRejection> for ApiError {
+    fn from(error: PathRejection) -> Self {
+        Self::bad_request(error.body_text())
+    }
+}

@@ -1,0 +1,140 @@
+//! Keys in files: who signs.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use schemas::ids::parse_b256;
+use schemas::signer::{KeySigner, Signer};
+use schemas::{Address, B256};
+
+/// The environment variable with a private key in hexadecimal.
+pub const KEY_VARIABLE: &str = "HEADWATER_PRIVATE_KEY";
+
+fn key_path(data_dir: &Path, name: &str) -> anyhow::Result<PathBuf> {
+    let plain = !name.is_empty() && name.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_".contains(letter));
+    if !plain {
+        bail!("key name {name:?}: use letters, digits, - and _");
+    }
+    Ok(data_dir.join("keys").join(format!("{name}.key")))
+}
+
+/// Makes a new random key; an existing one is never overwritten.
+pub fn create(data_dir: &Path, name: &str) -> anyhow::Result<KeySigner> {
+    let path = key_path(data_dir, name)?;
+    if path.exists() {
+        bail!("{} exists; a key is never overwritten", path.display());
+    }
+    let signer = loop {
+        // All but a vanishing part of all numbers are keys.
+        if let Ok(signer) = KeySigner::from_bytes(&B256::from(rand::random::<[u8; 32]>())) {
+            break signer;
+        }
+    };
+    write_secret(&path, &format!("{:#x}\n", signer.to_bytes()))?;
+    Ok(signer)
+}
+
+/// Reads the key of that name.
+pub fn load(data_dir: &Path, name: &str) -> anyhow::Result<KeySigner> {
+    let path = key_path(data_dir, name)?;
+    if !path.exists() {
+        let known = list(data_dir)?;
+        let known = if known.is_empty() { "there are none yet".to_owned() } else { format!("there are: {}", known.join(", ")) };
+        bail!("there is no key {name:?} ({known}); `headwater keys new {name}` makes one");
+    }
+    load_file(&path)
+}
+
+/// Reads a key file: 64 hexadecimal digits, readable by its owner only.
+pub fn load_file(path: &Path) -> anyhow::Result<KeySigner> {
+    let shown = path.display();
+    let mode = fs::metadata(path).with_context(|| format!("cannot read the key file {shown}"))?.permissions().mode();
+    if mode & 0o077 != 0 {
+        bail!("the key file {shown} can be read by others; `chmod 600 {shown}`");
+    }
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read the key file {shown}"))?;
+    parse(text.trim()).with_context(|| format!("key file {shown}"))
+}
+
+/// The key in the environment, if there is one.
+pub fn from_environment() -> anyhow::Result<Option<KeySigner>> {
+    match std::env::var(KEY_VARIABLE) {
+        Ok(text) => parse(text.trim()).with_context(|| format!("environment variable {KEY_VARIABLE}")).map(Some),
+        Err(_) => Ok(None),
+    }
+}
+
+/// Errors never repeat the text: it is a secret.
+fn parse(text: &str) -> anyhow::Result<KeySigner> {
+    let Ok(secret) = parse_b256("private key", text) else { bail!("a private key is 64 hexadecimal digits") };
+    Ok(KeySigner::from_bytes(&secret)?)
+}
+
+/// Names of the keys in the data folder.
+pub fn list(data_dir: &Path) -> anyhow::Result<Vec<String>> {
+    let folder = data_dir.join("keys");
+    if !folder.exists() {
+        return Ok(Vec::new());
+    }
+    let mut names = Vec::new();
+    for entry in fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "key")
+            && let Some(name) = path.file_stem().and_then(|name| name.to_str())
+        {
+            names.push(name.to_owned());
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// An address as typed: `0x…`, or the name of a key in the data folder.
+pub fn address(data_dir: &Path, text: &str) -> anyhow::Result<Address> {
+    if text.starts_with("0x") {
+        return Ok(schemas::ids::parse_address(text)?);
+    }
+    Ok(load(data_dir, text)?.address())
+}
+
+/// Writes a file that only its owner can read, whole or not at all, and durably.
+pub fn write_secret(path: &Path, text: &str) -> anyhow::Result<()> {
+    let write = || -> std::io::Result<()> {
+        let folder = path.parent().unwrap_or(Path::new("."));
+        fs::create_dir_all(folder)?;
+        let draft = path.with_extension("new");
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&draft, path)?;
+        fs::File::open(folder)?.sync_all()
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_kept_and_guarded() {
+        let folder = tempfile::tempdir().unwrap();
+        let made = create(folder.path(), "ada").unwrap();
+        assert_eq!(load(folder.path(), "ada").unwrap().address(), made.address());
+        assert_eq!(address(folder.path(), "ada").unwrap(), made.address());
+        assert_eq!(list(folder.path()).unwrap(), ["ada"]);
+        assert!(create(folder.path(), "ada").is_err(), "never overwritten");
+        assert!(load(folder.path(), "bob").unwrap_err().to_string().contains("ada"));
+        assert!(create(folder.path(), "../x").is_err());
+        let path = folder.path().join("keys/ada.key");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(load(folder.path(), "ada").unwrap_err().to_string().contains("chmod"));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::write(&path, "secret-but-wrong").unwrap();
+        let error = format!("{:#}", load(folder.path(), "ada").unwrap_err());
+        assert!(!error.contains("secret-but-wrong"), "{error}");
+    }
+}

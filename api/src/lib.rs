@@ -1,0 +1,13 @@
+//! The only binary: builds every part once, wires the parts together, and gives them doors
+//! (HTTP, command line). It holds no rule of any Datanet, answer or payment.
+
+pub mod auth;
+pub mod cli;
+pub mod client;
+pub mod config;
+pub mod demo;
+pub mod http;
+pub mod identity;
+pub mod output;
+pub mod service;
+pub mod settlement;

@@ -1,0 +1,132 @@
+//! The service: every part, built once, and the loops that keep the world level.
+
+mod reconcile;
+mod start;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use indexer::{ContractReader, IndexerStatus, Sender, events};
+use ingest::Ingest;
+use rag::Rag;
+use schemas::contracts::{Deployment, PaymentVault};
+use schemas::signed::SigningDomain;
+use schemas::tables::{EpochRow, ReceiptRow};
+use schemas::{Address, U256};
+use store::sql::QueryLimits;
+use store::{Finality, Store};
+use tokio::sync::{Semaphore, watch};
+
+use crate::auth::Keys;
+use crate::config::Config;
+use crate::settlement::SettlementStatus;
+pub use start::{Running, start};
+
+/// All parts of a running service.
+#[derive(Debug)]
+pub struct Service {
+    pub config: Config,
+    pub data_dir: PathBuf,
+    pub store: Store,
+    pub ingest: Ingest,
+    pub rag: Rag,
+    pub keys: Keys,
+    pub reader: ContractReader,
+    pub sender: Sender,
+    pub deployment: Deployment,
+    pub operator: Address,
+    pub rpc_url: String,
+    pub price_wei: u128,
+    pub query_limits: QueryLimits,
+    pub queries: Semaphore,
+    pub indexer: watch::Receiver<IndexerStatus>,
+    pub settlement: watch::Sender<SettlementStatus>,
+    /// What each reconciler last failed with; absent when it succeeded.
+    pub troubles: Mutex<HashMap<&'static str, String>>,
+    /// Fees of answers being computed, by payer.
+    reserved: Mutex<HashMap<Address, u128>>,
+}
+
+impl Service {
+    pub fn domain(&self) -> SigningDomain {
+        SigningDomain { chain_id: self.deployment.chain_id, registry: self.deployment.registry }
+    }
+
+    /// What a payer can still spend: deposits less debits, withdrawals, answers not settled yet and
+    /// answers being computed. Read from the tables, so that it needs no node.
+    pub async fn credit_wei(&self, payer: Address) -> anyhow::Result<U256> {
+        use PaymentVault::{Debited, Deposited, WithdrawalRequested, Withdrawn};
+        let vault = self.deployment.vault;
+        let deposited = events::all::<Deposited>(&self.store, vault, Finality::Any).await?;
+        let debited = events::all::<Debited>(&self.store, vault, Finality::Any).await?;
+        let requested = events::all::<WithdrawalRequested>(&self.store, vault, Finality::Any).await?;
+        let withdrawn = events::all::<Withdrawn>(&self.store, vault, Finality::Any).await?;
+        let income: U256 = deposited.iter().filter(|log| log.event.payer == payer).map(|log| log.event.amount).sum();
+        let mut spent: U256 = debited.iter().filter(|log| log.event.payer == payer).map(|log| log.event.amount).sum();
+        let last_withdrawn = withdrawn.iter().filter(|log| log.event.payer == payer).map(|log| log.event.seq).max().unwrap_or(0);
+        spent += withdrawn.iter().filter(|log| log.event.payer == payer).map(|log| log.event.amount).sum::<U256>();
+        let open = requested.iter().filter(|log| log.event.payer == payer && log.event.seq > last_withdrawn);
+        spent += open.max_by_key(|log| log.event.seq).map_or(U256::ZERO, |log| log.event.amount);
+        spent += U256::from(self.unsettled_wei(payer).await?);
+        spent += U256::from(self.reserved().get(&payer).copied().unwrap_or(0));
+        Ok(income.saturating_sub(spent))
+    }
+
+    /// Fees of a payer's answers that no epoch includes yet.
+    async fn unsettled_wei(&self, payer: Address) -> anyhow::Result<u128> {
+        self.rag.drain().await?;
+        let settled = self.store.max::<EpochRow>("last_sequence").await?.unwrap_or(0);
+        let receipts: Vec<ReceiptRow> = self.store.scan(Some(&format!("sequence > {settled} AND payer = '{payer:#x}'"))).await?;
+        Ok(receipts.iter().map(|receipt| receipt.fee_wei.0).sum())
+    }
+
+    fn reserved(&self) -> std::sync::MutexGuard<'_, HashMap<Address, u128>> {
+        self.reserved.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Holds `wei` of a payer's credit until the guard is dropped.
+    pub fn reserve(self: &Arc<Self>, payer: Address, wei: u128) -> Reservation {
+        *self.reserved().entry(payer).or_default() += wei;
+        Reservation { service: self.clone(), payer, wei }
+    }
+
+    fn trouble(&self, what: &'static str, result: anyhow::Result<()>) {
+        let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+        match result {
+            Ok(()) => {
+                if troubles.remove(what).is_some() {
+                    tracing::info!(reconciler = what, "works again");
+                }
+            }
+            Err(error) => {
+                let text = format!("{error:#}");
+                if troubles.get(what) != Some(&text) {
+                    tracing::warn!(reconciler = what, error = %text, "will be tried again");
+                    troubles.insert(what, text);
+                }
+            }
+        }
+    }
+}
+
+/// Credit held for an answer being computed.
+#[derive(Debug)]
+pub struct Reservation {
+    service: Arc<Service>,
+    payer: Address,
+    wei: u128,
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        let mut reserved = self.service.reserved();
+        if let Some(held) = reserved.get_mut(&self.payer) {
+            *held = held.saturating_sub(self.wei);
+        }
+    }
+}
+
+/// Pause between two rounds of the reconcilers.
+const ROUND: Duration = Duration::from_millis(300);

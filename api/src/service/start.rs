@@ -1,0 +1,272 @@
+//! Building the parts in order, and taking them down again.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use engine::{Embedder, MiniLm, models};
+use indexer::{
+    At, ContractReader, DeployParams, DevChain, DevChainConfig, Followed, Indexer, IndexerConfig, RpcConfig, RpcSource, Sender,
+    SenderConfig, deploy_contracts,
+};
+use ingest::{Ingest, IngestConfig};
+use rag::{Rag, RagConfig};
+use schemas::U256;
+use schemas::contracts::{Deployment, PaymentVault};
+use schemas::signer::{KeySigner, Signer};
+use schemas::tables::Embedding;
+use store::sql::QueryLimits;
+use store::{Durability, Store, StoreConfig};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::{Service, reconcile};
+use crate::auth::{Keys, Role};
+use crate::config::Config;
+use crate::{http, identity};
+
+/// A started service.
+#[derive(Debug)]
+pub struct Running {
+    pub service: Arc<Service>,
+    /// `http://host:port`
+    pub url: String,
+    stop: CancellationToken,
+    tasks: JoinSet<anyhow::Result<()>>,
+    dev_chain: Option<DevChain>,
+    service_file: PathBuf,
+}
+
+/// Builds and starts everything. `progress` is told what is being done.
+pub async fn start(config: Config, data_dir: &Path, progress: &(dyn Fn(&str) + Sync)) -> anyhow::Result<Running> {
+    std::fs::create_dir_all(data_dir).with_context(|| format!("cannot create the data folder {}", data_dir.display()))?;
+    let listener = TcpListener::bind(config.http.bind).await.with_context(|| {
+        format!("cannot listen on {}: is another service running? `--set http.bind=127.0.0.1:0` takes a free port", config.http.bind)
+    })?;
+    progress("opening the store");
+    let durability = if config.store.fsync { Durability::Fsync } else { Durability::Fast };
+    let store = Store::open(&StoreConfig { url: config.store_url(data_dir)?, durability }).await?;
+    progress("loading the embedding model");
+    let embedder = load_embedder(&config).await?;
+    progress("connecting to the chain");
+    let operator = load_or_create(data_dir, "operator")?;
+    let (dev_chain, rpc_url) = chain(&config, data_dir).await?;
+    let sender = Sender::connect(&rpc_url, operator.clone(), SenderConfig::default()).await?;
+    let deployment = deployment(&config, data_dir, &sender, dev_chain.as_ref(), progress).await?;
+    let reader = ContractReader::connect(&rpc_url, RpcConfig::default(), deployment)?;
+    check_deployment(&reader, dev_chain.is_some(), data_dir).await?;
+    store.set_event_tables(schemas::events::event_tables(&deployment)?);
+
+    progress("opening the parts");
+    let domain = schemas::signed::SigningDomain { chain_id: deployment.chain_id, registry: deployment.registry };
+    let ingest = Ingest::new(store.clone(), embedder.clone(), ingest_config(&config, domain, operator.address()));
+    let signer: Arc<dyn Signer> = Arc::new(operator.clone());
+    let rag = Rag::open(store.clone(), embedder, signer, rag_config(&config, data_dir, domain)).await?;
+    let keys = Keys::open(store.clone()).await?;
+    let source = Arc::new(RpcSource::connect(&rpc_url, RpcConfig::default())?);
+    let indexer_config = IndexerConfig { poll_interval_ms: config.chain.poll_interval_ms, ..IndexerConfig::default() };
+    let indexer = Indexer::new(source, store.clone(), Followed::from(&deployment), indexer_config);
+
+    let service = Arc::new(Service {
+        price_wei: config.price_wei()?,
+        query_limits: query_limits(&config),
+        queries: Semaphore::new(config.sql.max_concurrent.max(1)),
+        indexer: indexer.status(),
+        settlement: watch::Sender::default(),
+        troubles: Mutex::default(),
+        reserved: Mutex::new(HashMap::new()),
+        operator: operator.address(),
+        data_dir: data_dir.to_owned(),
+        config,
+        store,
+        ingest,
+        rag,
+        keys,
+        reader,
+        sender,
+        deployment,
+        rpc_url,
+    });
+    operator_key(&service).await?;
+
+    let url = format!("http://{}", listener.local_addr().context("the listener's address")?);
+    let service_file = data_dir.join("service.json");
+    identity::write_secret(&service_file, &format!("{}\n", serde_json::json!({ "url": url, "pid": std::process::id() })))?;
+    let stop = CancellationToken::new();
+    let mut tasks = JoinSet::new();
+    let stopped = stop.clone();
+    tasks.spawn(async move { indexer.run(stopped).await.context("the indexer halted") });
+    tasks.spawn(reconcile::run(service.clone(), stop.clone()));
+    let (router, stopped) = (http::router(service.clone()), stop.clone());
+    tasks.spawn(async move {
+        axum::serve(listener, router)
+            .with_graceful_shutdown(async move { stopped.cancelled().await })
+            .await
+            .context("the HTTP server ended")
+    });
+    Ok(Running { service, url, stop, tasks, dev_chain, service_file })
+}
+
+impl Running {
+    /// Runs until asked to stop, or until a part fails.
+    pub async fn until_stopped(&mut self, asked: impl Future<Output = ()>) -> anyhow::Result<()> {
+        let chain_ended = async {
+            match &mut self.dev_chain {
+                Some(chain) => chain.ended().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = asked => Ok(()),
+            ended = self.tasks.join_next() => match ended {
+                Some(Ok(result)) => result,
+                Some(Err(error)) => Err(anyhow::anyhow!("a part of the service failed: {error}")),
+                None => Ok(()),
+            },
+            error = chain_ended => Err(error.into()),
+        }
+    }
+
+    /// Finishes what is under way and ends every part.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        self.stop.cancel();
+        let drain = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(Duration::from_secs(20), drain).await.is_err() {
+            tracing::warn!("some requests did not end in time");
+            self.tasks.abort_all();
+        }
+        self.service.rag.drain().await?;
+        drop(std::fs::remove_file(&self.service_file));
+        if let Some(chain) = self.dev_chain.take() {
+            chain.stop().await?;
+        }
+        Ok(())
+    }
+}
+
+async fn load_embedder(config: &Config) -> anyhow::Result<Arc<dyn Embedder>> {
+    let spec = models::find(&config.models.embedder)?;
+    let dir = models::model_dir(&config.models_dir(), spec.name);
+    let model = tokio::task::spawn_blocking(move || MiniLm::load(&dir)).await.context("loading the model")??;
+    let dimensions = model.info().dimensions;
+    if dimensions != Embedding::DIMENSIONS {
+        bail!("model {} gives {dimensions} dimensions; the tables hold {}", spec.name, Embedding::DIMENSIONS);
+    }
+    Ok(Arc::new(model))
+}
+
+/// The service's own key: its account owns the contracts of a development chain.
+fn load_or_create(data_dir: &Path, name: &str) -> anyhow::Result<KeySigner> {
+    match identity::from_environment()? {
+        Some(signer) => Ok(signer),
+        None if identity::list(data_dir)?.iter().any(|known| known == name) => identity::load(data_dir, name),
+        None => identity::create(data_dir, name),
+    }
+}
+
+async fn chain(config: &Config, data_dir: &Path) -> anyhow::Result<(Option<DevChain>, String)> {
+    if !config.chain.rpc_url.is_empty() {
+        return Ok((None, config.chain.rpc_url.clone()));
+    }
+    let folder = data_dir.join("chain");
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let anvil = Some(config.chain.anvil.clone()).filter(|path| !path.as_os_str().is_empty());
+    let dev_chain = DevChain::start(&DevChainConfig {
+        anvil,
+        port: config.chain.dev_port,
+        block_time_seconds: config.chain.dev_block_time_seconds.max(1),
+        state_path: Some(folder.join("state.json")),
+        ..DevChainConfig::default()
+    })
+    .await?;
+    let url = dev_chain.rpc_url().to_owned();
+    Ok((Some(dev_chain), url))
+}
+
+/// The configured contracts; or on a development chain those deployed before, or now.
+async fn deployment(
+    config: &Config,
+    data_dir: &Path,
+    sender: &Sender,
+    dev_chain: Option<&DevChain>,
+    progress: &(dyn Fn(&str) + Sync),
+) -> anyhow::Result<Deployment> {
+    let Some(dev_chain) = dev_chain else {
+        return config.chain.deployment.context("chain.rpc_url is set but [chain.deployment] is missing");
+    };
+    let path = data_dir.join("deployment.json");
+    if path.exists() {
+        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        return serde_json::from_str(&text).with_context(|| format!("{} is not a deployment", path.display()));
+    }
+    progress("deploying the contracts");
+    dev_chain.fund(sender.address(), U256::from(1_000u64) * U256::from(10).pow(U256::from(18))).await?;
+    let params = DeployParams {
+        platform_bps: 10_000 - config.settlement.data_bps,
+        withdrawal_delay_seconds: config.settlement.withdrawal_delay_seconds,
+        dispute_window_seconds: config.settlement.dispute_window_seconds,
+        treasury: sender.address(),
+        proposer: sender.address(),
+    };
+    let deployment = deploy_contracts(sender, &params).await?;
+    sender.call(deployment.vault, &PaymentVault::setOperatorCall { operator: sender.address() }).await?;
+    identity::write_secret(&path, &format!("{}\n", serde_json::to_string_pretty(&deployment)?))?;
+    Ok(deployment)
+}
+
+/// A development chain that lost its state would make every table look wrong later.
+async fn check_deployment(reader: &ContractReader, development: bool, data_dir: &Path) -> anyhow::Result<()> {
+    let checked = reader.batch_count(At::Latest).await;
+    if development && matches!(checked, Err(indexer::IndexerError::NoContract { .. })) {
+        bail!(
+            "the development chain in {} no longer holds the contracts that this data folder works with; start with another --data-dir",
+            data_dir.join("chain").display()
+        );
+    }
+    checked.map(|_| ()).context("reading the contracts")
+}
+
+fn ingest_config(config: &Config, domain: schemas::signed::SigningDomain, owner: schemas::Address) -> IngestConfig {
+    IngestConfig {
+        max_file_bytes: config.ingest.max_file_bytes,
+        max_files_per_submission: config.ingest.max_files_per_submission,
+        max_submission_bytes: config.ingest.max_submission_bytes,
+        near_duplicate_ppm: config.ingest.near_duplicate_ppm,
+        ..IngestConfig::new(domain, owner)
+    }
+}
+
+fn rag_config(config: &Config, data_dir: &Path, domain: schemas::signed::SigningDomain) -> RagConfig {
+    let mut rag = RagConfig::new(domain, data_dir.join("index"), data_dir.join("wal"));
+    rag.top_k = config.rag.top_k;
+    rag.candidates = config.rag.candidates;
+    rag.quote.min_cosine_ppm = config.rag.min_cosine_ppm;
+    rag.quote.min_coverage_ppm = config.rag.min_coverage_ppm;
+    rag.quote.min_score_ppm = config.rag.min_score_ppm;
+    rag
+}
+
+fn query_limits(config: &Config) -> QueryLimits {
+    QueryLimits {
+        max_rows: config.sql.max_rows,
+        max_result_bytes: config.sql.max_result_bytes,
+        max_memory_bytes: config.sql.max_memory_bytes,
+        timeout: Duration::from_secs(config.sql.timeout_seconds),
+        ..QueryLimits::default()
+    }
+}
+
+/// The operator's API key stands in the data folder, for commands on this machine.
+async fn operator_key(service: &Service) -> anyhow::Result<()> {
+    let path = service.data_dir.join("operator.apikey");
+    let valid = std::fs::read_to_string(&path).is_ok_and(|key| service.keys.caller(key.trim()).is_some());
+    if !valid {
+        let key = service.keys.issue("operator", &[Role::Operator], None).await?;
+        identity::write_secret(&path, &format!("{key}\n"))?;
+    }
+    Ok(())
+}

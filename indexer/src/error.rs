@@ -1,0 +1,96 @@
+//! What can go wrong with the chain, by what the caller can do about it.
+
+use schemas::{Address, B256, SchemaError};
+use store::StoreError;
+
+use crate::revert::Revert;
+
+/// Chain errors. URLs in them are cut down to scheme, host and port, because paths often hold API keys.
+#[derive(Debug, thiserror::Error)]
+pub enum IndexerError {
+    /// The node did not answer; the bounded retries are used up. Try again later.
+    #[error("cannot reach the node at {url} ({method}): {problem}")]
+    RpcUnreachable { url: String, method: &'static str, problem: String },
+    /// The node answered with an error of its own.
+    #[error("the node refused {method}: {message} (code {code})")]
+    RpcRefused { method: &'static str, code: i64, message: String, data: Option<String> },
+    /// The node's answer is not what the method returns.
+    #[error("the node's answer to {method} cannot be read: {problem}")]
+    RpcMalformed { method: &'static str, problem: String },
+    /// An address that cannot be a node's.
+    #[error("node address {url:?}: {problem}; expected http://host:port or https://host/path")]
+    BadUrl { url: String, problem: String },
+    /// The node does not know a block that was asked for: it is behind, or the block was reorganised away.
+    #[error("the node does not know block {block}; it is behind or the block was reorganised away")]
+    BlockUnknown { block: String },
+    /// Answers of the node contradict each other, as when nodes behind one address disagree. Nothing
+    /// was written; read again.
+    #[error("the node contradicts itself at block {block}: {problem}")]
+    Inconsistent { block: u64, problem: String },
+
+    /// The node serves another chain than the one that is followed.
+    #[error("the node serves chain {found} instead of {expected}; check the configured node address")]
+    WrongChain { expected: u64, found: u64 },
+    /// The chain changed below what was final. Nothing was changed in the tables; a person must decide.
+    #[error(
+        "block {number} was final with hash {stored:#x}, but the chain now has {found:#x} there; indexing is halted and the tables \
+         are untouched: check that the node is on the right chain, or start with an empty data folder"
+    )]
+    ReorgBelowFinalized { number: u64, stored: B256, found: B256 },
+    /// The stored blocks are not what this indexer would have written.
+    #[error("the stored blocks do not fit: {problem}; use the data folder they belong to, or an empty one")]
+    StoredChainBroken { problem: String },
+
+    /// A contract refused a call or transaction.
+    #[error("{to} refused {action}: {revert}")]
+    Reverted { to: String, action: &'static str, revert: Revert },
+    /// There is no contract at an address at which one was called.
+    #[error("no contract at {address} at block {at}; check the configured deployment")]
+    NoContract { address: Address, at: String },
+    /// Whether a transaction will be included is unknown. Look for its effect on chain before sending again.
+    #[error(
+        "transaction {hash:#x} (nonce {nonce}) is not included after {waited_ms} ms; look for its effect on chain before sending again"
+    )]
+    TransactionUnknown { hash: B256, nonce: u64, waited_ms: u64 },
+    /// The node would not take a transaction; it was not sent.
+    #[error("transaction not sent: {problem}")]
+    Transaction { problem: String },
+    /// Gas costs more than the configuration allows; nothing was sent.
+    #[error("the base fee of {base_fee_wei} wei is above the cap of {cap_wei} wei; wait, or raise the cap")]
+    FeeAboveCap { base_fee_wei: u128, cap_wei: u128 },
+
+    /// A stored log is not the event that its topic says.
+    #[error("log {log_index} of block {block} is not a {event}: {problem}")]
+    EventUndecodable { event: &'static str, block: u64, log_index: u64, problem: String },
+
+    /// anvil, which the development chain runs on, is not installed.
+    #[error("anvil was not found (looked at {searched}); run `make setup`, or name it in the configuration")]
+    AnvilMissing { searched: String },
+    /// The development chain did not come up or went down.
+    #[error("development chain: {problem}")]
+    DevChain { problem: String },
+
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+}
+
+impl IndexerError {
+    /// Whether the same step may succeed later without anybody doing anything.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::RpcUnreachable { .. }
+            | Self::RpcRefused { .. }
+            | Self::RpcMalformed { .. }
+            | Self::BlockUnknown { .. }
+            | Self::Inconsistent { .. }
+            | Self::TransactionUnknown { .. }
+            | Self::FeeAboveCap { .. } => true,
+            Self::Store(error) => {
+                matches!(error, StoreError::Conflict(_) | StoreError::Unknown { .. } | StoreError::Storage(_))
+            }
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Our contracts' events, typed, out of the `logs` table and the window above it. A pure reading:
+//! nothing is kept here.
+
+use schemas::alloy_primitives::Bytes;
+use schemas::alloy_sol_types::SolEvent;
+use schemas::contracts::{DatanetRegistry, Deployment, PaymentVault, RewardDistributor};
+use schemas::ids::DatanetId;
+use schemas::tables::LogRow;
+use schemas::{Address, B256, U256};
+use store::{Finality, Store};
+
+use crate::{IndexerError, Result};
+
+/// Where and when an event was emitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    pub block_number: u64,
+    pub block_hash: B256,
+    /// Unix seconds of the block.
+    pub block_timestamp: u64,
+    pub tx_hash: B256,
+    pub log_index: u64,
+}
+
+/// An event and its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placed<E> {
+    pub event: E,
+    pub place: Place,
+}
+
+/// Reads one log as an event; topics and data must be exactly the event's.
+///
+/// # Errors
+/// [`IndexerError::EventUndecodable`].
+pub fn decode<E: SolEvent>(row: &LogRow) -> Result<E> {
+    let undecodable = |problem: String| IndexerError::EventUndecodable {
+        event: E::SIGNATURE,
+        block: row.block_number,
+        log_index: row.log_index,
+        problem,
+    };
+    let data: Bytes = row.data.parse().map_err(|error| undecodable(format!("data: {error}")))?;
+    let topics = [row.topic0, row.topic1, row.topic2, row.topic3];
+    E::decode_raw_log_validate(topics.into_iter().flatten(), &data).map_err(|error| undecodable(error.to_string()))
+}
+
+/// All events of a type that a contract emitted, in chain order.
+///
+/// # Errors
+/// [`IndexerError::EventUndecodable`], and errors of the store.
+pub async fn all<E: SolEvent>(store: &Store, address: Address, finality: Finality) -> Result<Vec<Placed<E>>> {
+    let rows = store.all_logs(address, E::SIGNATURE_HASH, finality).await?;
+    rows.iter().map(|row| Ok(Placed { event: decode(row)?, place: place(row) })).collect()
+}
+
+fn place(row: &LogRow) -> Place {
+    Place {
+        block_number: row.block_number,
+        block_hash: row.block_hash,
+        block_timestamp: row.block_timestamp,
+        tx_hash: row.transaction_hash,
+        log_index: row.log_index,
+    }
+}
+
+/// A version that stands on chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CommittedVersion {
+    pub datanet_id: DatanetId,
+    pub version: u64,
+    pub root: B256,
+    pub parent_root: B256,
+    pub chunk_count: u64,
+    pub manifest_hash: B256,
+    pub committer: Address,
+    pub seq: u64,
+    pub block_number: u64,
+    pub tx_hash: B256,
+}
+
+/// Versions committed to the registry, in chain order.
+pub async fn versions_committed(store: &Store, deployment: &Deployment, finality: Finality) -> Result<Vec<CommittedVersion>> {
+    let events = all::<DatanetRegistry::VersionCommitted>(store, deployment.registry, finality).await?;
+    let version = |Placed { event, place }: Placed<DatanetRegistry::VersionCommitted>| CommittedVersion {
+        datanet_id: event.datanetId.into(),
+        version: event.version,
+        root: event.root,
+        parent_root: event.parentRoot,
+        chunk_count: event.chunkCount,
+        manifest_hash: event.manifestHash,
+        committer: event.committer,
+        seq: event.seq,
+        block_number: place.block_number,
+        tx_hash: place.tx_hash,
+    };
+    Ok(events.into_iter().map(version).collect())
+}
+
+/// Datanets created in the registry, in chain order.
+pub async fn datanets_created(
+    store: &Store,
+    deployment: &Deployment,
+    finality: Finality,
+) -> Result<Vec<Placed<DatanetRegistry::DatanetCreated>>> {
+    all(store, deployment.registry, finality).await
+}
+
+/// What a payer deposited, in chain order. Amounts are token wei.
+pub async fn deposits_by_payer(
+    store: &Store,
+    deployment: &Deployment,
+    payer: Address,
+    finality: Finality,
+) -> Result<Vec<Placed<PaymentVault::Deposited>>> {
+    let mut deposits = all::<PaymentVault::Deposited>(store, deployment.vault, finality).await?;
+    deposits.retain(|deposit| deposit.event.payer == payer);
+    Ok(deposits)
+}
+
+/// What a payer was debited, in chain order. Amounts are token wei.
+pub async fn debits_by_payer(
+    store: &Store,
+    deployment: &Deployment,
+    payer: Address,
+    finality: Finality,
+) -> Result<Vec<Placed<PaymentVault::Debited>>> {
+    let mut debits = all::<PaymentVault::Debited>(store, deployment.vault, finality).await?;
+    debits.retain(|debit| debit.event.payer == payer);
+    Ok(debits)
+}
+
+/// Debit batches, in chain order.
+pub async fn batches_debited(
+    store: &Store,
+    deployment: &Deployment,
+    finality: Finality,
+) -> Result<Vec<Placed<PaymentVault::BatchDebited>>> {
+    all(store, deployment.vault, finality).await
+}
+
+/// Reward roots that were proposed, in chain order.
+pub async fn roots_proposed(
+    store: &Store,
+    deployment: &Deployment,
+    finality: Finality,
+) -> Result<Vec<Placed<RewardDistributor::RootProposed>>> {
+    all(store, deployment.distributor, finality).await
+}
+
+/// Reward roots that came into force, in chain order.
+pub async fn roots_accepted(
+    store: &Store,
+    deployment: &Deployment,
+    finality: Finality,
+) -> Result<Vec<Placed<RewardDistributor::RootAccepted>>> {
+    all(store, deployment.distributor, finality).await
+}
+
+/// Rewards that were paid out, in chain order. Amounts are token wei.
+pub async fn claims(store: &Store, deployment: &Deployment, finality: Finality) -> Result<Vec<Placed<RewardDistributor::Claimed>>> {
+    all(store, deployment.distributor, finality).await
+}
+
+/// The sum of amounts in token wei; `None` beyond 256 bits.
+pub fn sum_wei(amounts: impl IntoIterator<Item = U256>) -> Option<U256> {
+    amounts.into_iter().try_fold(U256::ZERO, |sum, amount| sum.checked_add(amount))
+}

@@ -1,0 +1,264 @@
+//! Follows the chain into the `blocks` and `logs` tables.
+//!
+//! Two regimes. Up to the finalized block: ranges by number, hash-linked, appended for good
+//! ([`cold`]). Above it: a window in memory, read only by hash, published after every change and
+//! undone when the chain is reorganised ([`hot`]). A block moves from the window to the tables when
+//! it is final. The cursor is the highest row of `blocks`; logs are written before their blocks, and
+//! logs above the cursor are deleted at start, so a crash at any instruction loses and doubles nothing.
+//!
+//! What is in the tables is never changed: a reorganisation below it halts the indexer.
+
+mod cold;
+mod hot;
+mod status;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use schemas::Address;
+use schemas::contracts::Deployment;
+use schemas::tables::{BlockRow, LogRow};
+use store::Store;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::source::{BlockId, ChainSource, HeadTag, Header};
+use crate::{IndexerError, Result};
+use hot::HotBlock;
+pub use status::IndexerStatus;
+
+/// What is followed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Followed {
+    pub chain_id: u64,
+    /// Contracts whose logs are kept.
+    pub addresses: Vec<Address>,
+    /// First block that is kept.
+    pub start_block: u64,
+}
+
+impl From<&Deployment> for Followed {
+    fn from(deployment: &Deployment) -> Self {
+        Self {
+            chain_id: deployment.chain_id,
+            addresses: vec![deployment.registry, deployment.vault, deployment.distributor, deployment.token],
+            start_block: deployment.start_block,
+        }
+    }
+}
+
+/// Limits of the indexer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexerConfig {
+    /// Pause between two looks at the head.
+    pub poll_interval_ms: u64,
+    /// Pause after repeated failures, at most.
+    pub max_backoff_ms: u64,
+    /// Blocks in one range below the finalized block.
+    pub max_range_blocks: u64,
+    /// Blocks held in memory above the finalized block; beyond them the indexer waits for finality.
+    pub max_hot_blocks: u64,
+    /// An undo deeper than this many blocks is done only when a second reading agrees.
+    pub confirm_undo_blocks: u64,
+}
+
+impl Default for IndexerConfig {
+    fn default() -> Self {
+        Self { poll_interval_ms: 400, max_backoff_ms: 10_000, max_range_blocks: 1_000, max_hot_blocks: 4_096, confirm_undo_blocks: 5 }
+    }
+}
+
+/// What one step did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Progress {
+    /// Blocks appended to the tables.
+    pub finalized_blocks: u64,
+    /// Blocks added to the window.
+    pub hot_blocks: u64,
+    /// Blocks taken out of the window by a reorganisation.
+    pub undone_blocks: u64,
+    /// More can be done at once.
+    pub more: bool,
+}
+
+/// The follower of one chain. Only one may write to a store.
+#[derive(Debug)]
+pub struct Indexer {
+    source: Arc<dyn ChainSource>,
+    store: Store,
+    followed: Followed,
+    config: IndexerConfig,
+    /// The highest block in the tables.
+    cursor: Option<BlockId>,
+    /// Blocks above the cursor, lowest first, hash-linked.
+    window: Vec<HotBlock>,
+    /// Whether `cursor` and `window` are known to agree with the tables.
+    resumed: bool,
+    status: watch::Sender<IndexerStatus>,
+}
+
+impl Indexer {
+    /// Nothing is read or written before the first step.
+    pub fn new(source: Arc<dyn ChainSource>, store: Store, followed: Followed, config: IndexerConfig) -> Self {
+        let status = watch::Sender::new(IndexerStatus { chain_id: followed.chain_id, ..IndexerStatus::default() });
+        Self { source, store, followed, config, cursor: None, window: Vec::new(), resumed: false, status }
+    }
+
+    /// Where the indexer stands, always current.
+    pub fn status(&self) -> watch::Receiver<IndexerStatus> {
+        self.status.subscribe()
+    }
+
+    /// Follows until the token is cancelled. Transient failures are waited out; it may be dropped at any point.
+    ///
+    /// # Errors
+    /// [`IndexerError::ReorgBelowFinalized`], [`IndexerError::WrongChain`],
+    /// [`IndexerError::StoredChainBroken`] and errors of the store that time does not mend.
+    pub async fn run(mut self, stop: CancellationToken) -> Result<()> {
+        let mut failures = 0u32;
+        loop {
+            let step = tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(()),
+                step = self.step() => step,
+            };
+            let pause_ms = match step {
+                Ok(progress) => {
+                    failures = 0;
+                    if progress.more { 0 } else { self.config.poll_interval_ms }
+                }
+                Err(error) if error.is_transient() => {
+                    failures = failures.saturating_add(1);
+                    let pause_ms = self.config.poll_interval_ms.saturating_mul(1 << failures.min(16)).min(self.config.max_backoff_ms);
+                    tracing::warn!(%error, failures, pause_ms, "indexing step failed and will be tried again");
+                    pause_ms
+                }
+                Err(error) => {
+                    tracing::error!(%error, "indexing halted");
+                    return Err(error);
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                () = tokio::time::sleep(Duration::from_millis(pause_ms)) => {}
+            }
+        }
+    }
+
+    /// Does the next bounded piece of work. After an error the next step derives its position from
+    /// the tables again.
+    ///
+    /// # Errors
+    /// As [`Indexer::run`], and the transient ones (see [`IndexerError::is_transient`]).
+    pub async fn step(&mut self) -> Result<Progress> {
+        let outcome = self.try_step().await;
+        if outcome.is_err() {
+            self.resumed = false;
+        }
+        let (cursor, tip) = (self.cursor, self.tip());
+        self.status.send_modify(|status| status.stepped(cursor, tip, outcome.as_ref().err()));
+        outcome
+    }
+
+    async fn try_step(&mut self) -> Result<Progress> {
+        if !self.resumed {
+            self.resume().await?;
+        }
+        // Finalized first: the head that is read afterwards is then at or above it.
+        let finalized = self.source.head(HeadTag::Finalized).await?;
+        let safe = self.source.head(HeadTag::Safe).await?;
+        let Some(head) = self.source.head(HeadTag::Latest).await? else { return Ok(Progress::default()) };
+        self.status.send_modify(|status| status.saw_heads(head, safe, finalized));
+        if self.head_is_below_cursor(&head).await? {
+            return Ok(Progress::default());
+        }
+        let finalized = finalized.filter(|block| block.number >= self.first_above_cursor());
+        if let Some(target) = finalized.filter(|block| self.tip().is_none_or(|tip| block.number > tip.number)) {
+            return self.append_range(&target).await;
+        }
+        let mut progress = self.follow_head(&head).await?;
+        if let Some(finalized) = finalized {
+            progress.finalized_blocks = self.finalize_window(&finalized).await?;
+        }
+        Ok(progress)
+    }
+
+    /// Derives the position from the tables, undoes what a crash left, and checks that the chain
+    /// still holds the last final block.
+    async fn resume(&mut self) -> Result<()> {
+        let found = self.source.chain_id().await?;
+        if found != self.followed.chain_id {
+            return Err(IndexerError::WrongChain { expected: self.followed.chain_id, found });
+        }
+        self.cursor = self.stored_cursor().await?;
+        let orphans = format!("block_number >= {}", self.first_above_cursor());
+        if self.store.count::<LogRow>(Some(&orphans)).await? > 0 {
+            let logs = self.store.delete_where::<LogRow>(&orphans).await?;
+            tracing::info!(logs, cursor = ?self.cursor, "deleted logs whose blocks were not written before a stop");
+        }
+        if let Some(cursor) = self.cursor
+            && let Some(header) = self.source.header_by_number(cursor.number).await?
+        {
+            self.expect_final(cursor, header.hash).await?;
+        }
+        self.realign_window();
+        self.resumed = true;
+        tracing::debug!(cursor = ?self.cursor, hot_blocks = self.window.len(), "indexer position derived from the tables");
+        Ok(())
+    }
+
+    async fn stored_cursor(&self) -> Result<Option<BlockId>> {
+        let Some(number) = self.store.max::<BlockRow>("number").await? else { return Ok(None) };
+        let start = self.followed.start_block;
+        if self.stored_block(start).await?.is_none() || self.store.count::<BlockRow>(Some(&format!("number < {start}"))).await? > 0 {
+            return Err(IndexerError::StoredChainBroken { problem: format!("they do not begin at the configured start block {start}") });
+        }
+        self.stored_block(number).await
+    }
+
+    /// The stored block at a height; `None` when there is none.
+    async fn stored_block(&self, number: u64) -> Result<Option<BlockId>> {
+        let rows = self.store.scan::<BlockRow>(Some(&format!("number = {number}"))).await?;
+        match rows.as_slice() {
+            [] => Ok(None),
+            [row] => Ok(Some(BlockId { number: row.number, hash: row.hash })),
+            _ => Err(IndexerError::StoredChainBroken { problem: format!("block {number} is stored {} times", rows.len()) }),
+        }
+    }
+
+    /// Whether the node is behind what is final here. Its blocks must then be ours.
+    async fn head_is_below_cursor(&self, head: &Header) -> Result<bool> {
+        let Some(cursor) = self.cursor.filter(|cursor| head.number < cursor.number) else { return Ok(false) };
+        if let Some(stored) = self.stored_block(head.number).await? {
+            self.expect_final(stored, head.hash).await?;
+        }
+        tracing::debug!(head = head.number, cursor = cursor.number, "the node is behind the last final block; waiting");
+        Ok(true)
+    }
+
+    /// Halts if the chain holds another block where `stored` was final. A second reading must agree,
+    /// because nodes behind one address can disagree for a moment.
+    async fn expect_final(&self, stored: BlockId, found: schemas::B256) -> Result<()> {
+        if found == stored.hash {
+            return Ok(());
+        }
+        match self.source.header_by_number(stored.number).await? {
+            Some(again) if again.hash == found => {
+                Err(IndexerError::ReorgBelowFinalized { number: stored.number, stored: stored.hash, found })
+            }
+            _ => Err(IndexerError::Inconsistent { block: stored.number, problem: "two readings of a final block differ".into() }),
+        }
+    }
+
+    fn first_above_cursor(&self) -> u64 {
+        self.cursor.map_or(self.followed.start_block, |cursor| cursor.number + 1)
+    }
+
+    /// The newest block held.
+    fn tip(&self) -> Option<BlockId> {
+        self.window.last().map(|block| block.header.id()).or(self.cursor)
+    }
+}
+
+#[cfg(test)]
+mod tests;

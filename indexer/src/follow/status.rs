@@ -1,0 +1,48 @@
+//! The indexer's position as others see it.
+
+use serde::Serialize;
+
+use crate::IndexerError;
+use crate::source::{BlockId, Header};
+
+/// Where the indexer and the chain stand.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct IndexerStatus {
+    pub chain_id: u64,
+    /// The node's newest block.
+    pub head: Option<BlockId>,
+    pub safe: Option<BlockId>,
+    pub finalized: Option<BlockId>,
+    /// The highest block in the tables.
+    pub indexed_finalized: Option<BlockId>,
+    /// The newest block held, final or not.
+    pub indexed_hot: Option<BlockId>,
+    /// Blocks between `indexed_hot` and `head`; `None` until both are known.
+    pub lag_blocks: Option<u64>,
+    /// Why the last step failed; `None` after one that did not.
+    pub last_error: Option<String>,
+    /// Reorganisations undone since the start of the process.
+    pub reorgs: u64,
+    /// The deepest of them, in blocks.
+    pub deepest_reorg: u64,
+}
+
+impl IndexerStatus {
+    pub(super) fn saw_heads(&mut self, head: Header, safe: Option<Header>, finalized: Option<Header>) {
+        self.head = Some(head.id());
+        self.safe = safe.map(|block| block.id());
+        self.finalized = finalized.map(|block| block.id());
+    }
+
+    pub(super) fn reorganised(&mut self, depth: u64) {
+        self.reorgs += 1;
+        self.deepest_reorg = self.deepest_reorg.max(depth);
+    }
+
+    pub(super) fn stepped(&mut self, cursor: Option<BlockId>, tip: Option<BlockId>, error: Option<&IndexerError>) {
+        self.indexed_finalized = cursor;
+        self.indexed_hot = tip;
+        self.lag_blocks = self.head.zip(tip).map(|(head, tip)| head.number.saturating_sub(tip.number));
+        self.last_error = error.map(ToString::to_string);
+    }
+}

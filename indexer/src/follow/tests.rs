@@ -1,0 +1,319 @@
+//! The follower over a scripted chain and a store in memory, compared with the chain itself.
+
+mod schedules;
+
+use super::*;
+use crate::source::{Log, ScriptedChain, ScriptedLog};
+use schemas::B256;
+
+const CHAIN_ID: u64 = 7;
+const START: u64 = 2;
+const OURS: Address = Address::repeat_byte(1);
+const OTHERS: Address = Address::repeat_byte(2);
+
+struct Rig {
+    chain: ScriptedChain,
+    store: Store,
+    indexer: Indexer,
+}
+
+impl Rig {
+    async fn new() -> Self {
+        let chain = ScriptedChain::new(CHAIN_ID);
+        let store = Store::in_memory().await.unwrap();
+        let indexer = indexer(&chain, &store);
+        Self { chain, store, indexer }
+    }
+
+    /// As after kill -9: nothing but the tables is left.
+    fn restart(&mut self) {
+        self.store.set_hot(Vec::new(), Vec::new());
+        self.indexer = indexer(&self.chain, &self.store);
+    }
+
+    fn mine(&self, salt: u64, blocks: u64) {
+        for _ in 0..blocks {
+            let number = self.chain.canonical().len() as u64;
+            self.chain.mine(salt, &[log(OURS, number, salt), log(OTHERS, number, salt)]);
+        }
+    }
+
+    /// Steps until there is nothing left to do.
+    async fn settle(&mut self) -> Progress {
+        let mut total = Progress::default();
+        for _ in 0..1_000 {
+            let step = self.indexer.step().await.unwrap();
+            total.finalized_blocks += step.finalized_blocks;
+            total.hot_blocks += step.hot_blocks;
+            total.undone_blocks += step.undone_blocks;
+            if step == Progress::default() {
+                return total;
+            }
+        }
+        panic!("the indexer does not come to rest")
+    }
+
+    /// Tables and window together hold exactly the canonical chain, once.
+    async fn check(&self) {
+        let finalized = self.indexer.cursor.map_or(START, |cursor| cursor.number + 1);
+        let canonical: Vec<Header> = self.chain.canonical().into_iter().filter(|header| header.number >= START).collect();
+        let (cold, hot): (Vec<Header>, Vec<Header>) = canonical.iter().partition(|header| header.number < finalized);
+        let logs = |headers: &[Header]| -> Vec<LogRow> {
+            let ours = |log: &&Log| log.address == OURS && headers.iter().any(|header| header.hash == log.block_hash);
+            let time = |log: &Log| headers.iter().find(|header| header.hash == log.block_hash).unwrap().timestamp;
+            self.chain.canonical_logs().iter().filter(ours).map(|log| log.row(time(log))).collect()
+        };
+        let rows = |headers: &[Header]| -> Vec<BlockRow> {
+            let count = |header: &Header| logs(std::slice::from_ref(header)).len() as u64;
+            headers.iter().map(|header| header.row(count(header))).collect()
+        };
+        assert_eq!(stored_blocks(&self.store).await, rows(&cold), "blocks in the tables");
+        assert_eq!(stored_logs(&self.store).await, logs(&cold), "logs in the tables");
+        assert_eq!(self.store.hot().blocks, rows(&hot), "blocks in the window");
+        assert_eq!(self.store.hot().logs, logs(&hot), "logs in the window");
+    }
+}
+
+fn indexer(chain: &ScriptedChain, store: &Store) -> Indexer {
+    let followed = Followed { chain_id: CHAIN_ID, addresses: vec![OURS], start_block: START };
+    let config = IndexerConfig { max_range_blocks: 3, max_hot_blocks: 40, poll_interval_ms: 1, ..IndexerConfig::default() };
+    Indexer::new(Arc::new(chain.clone()), store.clone(), followed, config)
+}
+
+fn log(address: Address, number: u64, salt: u64) -> ScriptedLog {
+    ScriptedLog { address, topics: vec![B256::with_last_byte(9)], data: [number.to_be_bytes(), salt.to_be_bytes()].concat().into() }
+}
+
+async fn stored_blocks(store: &Store) -> Vec<BlockRow> {
+    let mut rows = store.scan::<BlockRow>(None).await.unwrap();
+    rows.sort_by_key(|row| row.number);
+    rows
+}
+
+async fn stored_logs(store: &Store) -> Vec<LogRow> {
+    let mut rows = store.scan::<LogRow>(None).await.unwrap();
+    rows.sort_by_key(|row| (row.block_number, row.log_index));
+    rows
+}
+
+#[tokio::test]
+async fn final_blocks_go_to_the_tables_and_newer_ones_to_the_window() {
+    let mut rig = Rig::new().await;
+    assert_eq!(rig.settle().await, Progress::default(), "a chain below the start block");
+    rig.mine(0, 12);
+    rig.chain.finalize(9);
+    let progress = rig.settle().await;
+    assert_eq!((progress.finalized_blocks, progress.hot_blocks), (8, 3));
+    rig.check().await;
+    // Blocks move from the window to the tables, in part and beyond its end.
+    rig.mine(0, 1);
+    rig.chain.finalize(11);
+    rig.settle().await;
+    rig.check().await;
+    rig.mine(0, 9);
+    rig.chain.finalize(18);
+    rig.settle().await;
+    rig.check().await;
+    let status = rig.indexer.status().borrow().clone();
+    assert_eq!(status.lag_blocks, Some(0));
+    assert_eq!(status.indexed_finalized.unwrap().number, 18);
+    assert_eq!((status.reorgs, status.last_error), (0, None));
+}
+
+/// Each case: blocks to rewind, blocks to mine instead, blocks undone by it.
+#[tokio::test]
+async fn reorganisations_above_the_finalized_block_are_undone() {
+    for (rewind, mine, undone) in [(1, 1, 1), (1, 2, 1), (3, 3, 3), (5, 6, 5), (5, 2, 5), (7, 7, 7)] {
+        let mut rig = Rig::new().await;
+        rig.mine(0, 12);
+        rig.chain.finalize(5);
+        rig.settle().await;
+        rig.chain.rewind(rewind);
+        rig.mine(1, mine);
+        let progress = rig.settle().await;
+        assert_eq!(progress.undone_blocks, undone, "{rewind} {mine}");
+        rig.check().await;
+        let status = rig.indexer.status().borrow().clone();
+        assert_eq!((status.reorgs, status.deepest_reorg), (1, undone));
+        // And it goes on from there.
+        rig.mine(2, 6);
+        rig.chain.finalize(9);
+        rig.settle().await;
+        rig.check().await;
+    }
+}
+
+#[tokio::test]
+async fn a_branch_can_come_back() {
+    for orphans_known in [true, false] {
+        let mut rig = Rig::new().await;
+        rig.chain.set_orphans_known(orphans_known);
+        rig.mine(0, 8);
+        rig.chain.finalize(4);
+        rig.settle().await;
+        let first = rig.chain.canonical().last().unwrap().hash;
+        rig.chain.rewind(3);
+        rig.mine(1, 4);
+        rig.settle().await;
+        rig.check().await;
+        rig.chain.switch_to(first);
+        let progress = rig.settle().await;
+        assert_eq!((progress.undone_blocks, progress.hot_blocks), (4, 3));
+        rig.check().await;
+    }
+}
+
+#[tokio::test]
+async fn a_head_that_goes_back_is_not_a_reorganisation() {
+    let mut rig = Rig::new().await;
+    rig.mine(0, 12);
+    rig.chain.finalize(8);
+    rig.settle().await;
+    let (hot, tip) = (rig.store.hot(), rig.chain.canonical().last().unwrap().hash);
+    // Into the window, onto the finalized block, below it, below the start block.
+    for depth in [2, 2, 3, 5] {
+        rig.chain.rewind(depth);
+        assert_eq!(rig.settle().await, Progress::default());
+        assert_eq!(*rig.store.hot(), *hot);
+    }
+    rig.chain.switch_to(tip);
+    assert_eq!(rig.settle().await, Progress::default());
+    rig.check().await;
+    assert_eq!(rig.indexer.status().borrow().reorgs, 0);
+}
+
+#[tokio::test]
+async fn a_reorganisation_below_the_finalized_block_halts_with_the_data_untouched() {
+    // The rival branch is shorter than what is final, ends at it, or goes beyond the window.
+    for rival in [1, 3, 4, 9, 30] {
+        for restart in [false, true] {
+            let mut rig = Rig::new().await;
+            rig.mine(0, 10);
+            rig.chain.finalize(8);
+            rig.settle().await;
+            let (blocks, logs) = (stored_blocks(&rig.store).await, stored_logs(&rig.store).await);
+            rig.chain.rewind(5);
+            rig.mine(1, rival);
+            rig.chain.finalize(6);
+            if restart {
+                rig.restart();
+            }
+            for _ in 0..2 {
+                let error = rig.indexer.step().await.unwrap_err();
+                assert!(matches!(error, IndexerError::ReorgBelowFinalized { .. }), "{rival}: {error}");
+                assert!(!error.is_transient());
+            }
+            assert!(rig.indexer.status().borrow().last_error.as_ref().unwrap().contains("halted"));
+            assert_eq!((stored_blocks(&rig.store).await, stored_logs(&rig.store).await), (blocks, logs));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_crash_between_logs_and_blocks_loses_and_doubles_nothing() {
+    let mut rig = Rig::new().await;
+    rig.mine(0, 14);
+    rig.chain.finalize(6);
+    rig.settle().await;
+    rig.chain.finalize(11);
+    // Append the logs of the next final blocks, and stop there.
+    let next = rig.indexer.window.get(..3).unwrap().to_vec();
+    let stretch = cold::Stretch {
+        blocks: next.iter().map(|block| block.header.row(1)).collect(),
+        logs: next.iter().flat_map(|block| block.logs.clone()).collect(),
+    };
+    rig.indexer.append_logs(&stretch).await.unwrap();
+    assert_eq!(stored_logs(&rig.store).await.len(), 8);
+    rig.restart();
+    rig.settle().await;
+    rig.check().await;
+    // The same after the very first logs, before any block.
+    let mut rig = Rig::new().await;
+    rig.mine(0, 14);
+    rig.store.append(&stretch.logs).await.unwrap();
+    rig.chain.finalize(11);
+    rig.settle().await;
+    rig.check().await;
+}
+
+#[tokio::test]
+async fn a_failing_node_is_waited_for() {
+    let mut rig = Rig::new().await;
+    rig.mine(0, 20);
+    rig.chain.finalize(10);
+    for failures in 1..30 {
+        rig.chain.fail_next(failures);
+        while let Err(error) = rig.indexer.step().await {
+            assert!(error.is_transient(), "{error}");
+        }
+        rig.mine(failures, 1);
+    }
+    rig.settle().await;
+    rig.check().await;
+}
+
+#[tokio::test]
+async fn a_node_that_contradicts_itself_changes_nothing() {
+    let mut rig = Rig::new().await;
+    rig.mine(0, 9);
+    rig.chain.finalize(5);
+    let orphan = rig.chain.canonical().last().unwrap().hash;
+    rig.chain.rewind(2);
+    rig.mine(1, 3);
+    rig.settle().await;
+    // The finalized block is on another branch than the newest: inside the window, and beyond it.
+    for head in [10, 8] {
+        rig.chain.misplace_finalized(Some(orphan));
+        assert_eq!(rig.chain.canonical().len(), head + 1);
+        for _ in 0..3 {
+            let error = rig.indexer.step().await.unwrap_err();
+            assert!(matches!(error, IndexerError::Inconsistent { .. }), "{error}");
+        }
+        rig.chain.misplace_finalized(None);
+        rig.settle().await;
+        rig.check().await;
+        rig.restart();
+        rig.chain.rewind(2);
+    }
+}
+
+#[tokio::test]
+async fn the_wrong_chain_and_the_wrong_store_are_refused() {
+    let mut rig = Rig::new().await;
+    rig.mine(0, 6);
+    rig.chain.finalize(6);
+    rig.settle().await;
+    let followed = Followed { chain_id: 8, addresses: vec![OURS], start_block: START };
+    let mut other = Indexer::new(Arc::new(rig.chain.clone()), rig.store.clone(), followed.clone(), IndexerConfig::default());
+    assert!(matches!(other.step().await.unwrap_err(), IndexerError::WrongChain { expected: 8, found: 7 }));
+    for start_block in [START - 1, START + 1] {
+        let followed = Followed { chain_id: CHAIN_ID, start_block, ..followed.clone() };
+        let mut other = Indexer::new(Arc::new(rig.chain.clone()), rig.store.clone(), followed, IndexerConfig::default());
+        assert!(matches!(other.step().await.unwrap_err(), IndexerError::StoredChainBroken { .. }));
+    }
+}
+
+#[tokio::test]
+async fn a_full_window_waits_for_finality() {
+    let mut rig = Rig::new().await;
+    rig.mine(0, 100);
+    while rig.indexer.step().await.unwrap().hot_blocks > 0 {}
+    assert_eq!(rig.store.hot().blocks.len(), 40);
+    rig.chain.finalize(90);
+    rig.settle().await;
+    rig.check().await;
+}
+
+#[tokio::test]
+async fn run_follows_until_it_is_stopped() {
+    let rig = Rig::new().await;
+    rig.mine(0, 10);
+    rig.chain.finalize(8);
+    rig.chain.fail_next(3);
+    let (stop, mut status) = (CancellationToken::new(), rig.indexer.status());
+    let task = tokio::spawn(rig.indexer.run(stop.clone()));
+    status.wait_for(|status| status.indexed_hot.is_some_and(|tip| tip.number == 10)).await.unwrap();
+    stop.cancel();
+    task.await.unwrap().unwrap();
+    assert_eq!(stored_blocks(&rig.store).await.len(), 7);
+}

@@ -1,0 +1,31 @@
+//! Everything that touches the chain: following it into the `blocks` and `logs` tables through
+//! reorganisations and finality, reading contracts, sending transactions, and the development chain.
+//!
+//! The crate owns the JSON-RPC transport and the transaction sender; nobody else opens a connection
+//! to a node. It never reads uploads and never decides what an event means beyond its types.
+
+pub mod conformance;
+pub mod decide;
+pub mod deploy;
+pub mod devchain;
+mod error;
+pub mod events;
+pub mod follow;
+pub mod reader;
+pub mod revert;
+pub mod rpc;
+pub mod sender;
+pub mod source;
+
+pub use deploy::{DeployParams, deploy_contracts};
+pub use devchain::{DevChain, DevChainConfig};
+pub use error::IndexerError;
+pub use follow::{Followed, Indexer, IndexerConfig, IndexerStatus, Progress};
+pub use reader::{At, ContractReader};
+pub use revert::Revert;
+pub use rpc::{Rpc, RpcConfig};
+pub use sender::{Sender, SenderConfig, TxOutcome};
+pub use source::{BlockId, ChainSource, HeadTag, Header, Log, RpcSource, ScriptedChain};
+
+/// What this crate's fallible functions return.
+pub type Result<T> = std::result::Result<T, IndexerError>;

@@ -1,0 +1,116 @@
+//! What of a text is compared: its words, whatever their case, accents, punctuation and spacing.
+
+use schemas::B256;
+use schemas::alloy_primitives::keccak256;
+use unicode_normalization::UnicodeNormalization;
+
+use super::minhash::{self, Bands};
+use crate::characters::is_hidden;
+
+/// Words per shingle.
+const SHINGLE_WORDS: usize = 5;
+
+/// The folded words of a text: compatibility forms decomposed, accents and hidden characters dropped,
+/// lower case. In scripts that are written without spaces each character is a word.
+pub(crate) fn words(text: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word = String::new();
+    for c in text.nfkd().filter(|c| !is_hidden(*c) && !is_accent(*c)) {
+        if is_unspaced(c) {
+            words.extend((!word.is_empty()).then(|| std::mem::take(&mut word)));
+            words.push(c.to_string());
+        } else if c.is_alphanumeric() {
+            word.extend(c.to_lowercase());
+        } else if !word.is_empty() {
+            words.push(std::mem::take(&mut word));
+        }
+    }
+    words.extend((!word.is_empty()).then_some(word));
+    words
+}
+
+fn is_accent(c: char) -> bool {
+    matches!(c, '\u{300}'..='\u{36f}')
+}
+
+/// Thai, Lao, Khmer, kana and Han.
+fn is_unspaced(c: char) -> bool {
+    c.is_alphanumeric()
+        && matches!(c, '\u{e00}'..='\u{eff}' | '\u{1780}'..='\u{17ff}' | '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}'
+            | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3ffff}')
+}
+
+/// What a chunk is compared by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fingerprint {
+    /// keccak256 of the words: equal for the same content.
+    pub exact: B256,
+    /// Hashes of the words, in order: a document's shingles are cut from those of all of its chunks.
+    pub words: Vec<u64>,
+    /// Hashes of the word 5-grams, sorted, each once.
+    pub shingles: Vec<u64>,
+    pub bands: Bands,
+}
+
+impl Fingerprint {
+    /// A text without a word (a rule, a row of symbols) is compared as it stands.
+    pub(crate) fn of(text: &str) -> Self {
+        let mut folded = words(text);
+        if folded.is_empty() {
+            folded.push(text.trim().to_owned());
+        }
+        let exact = keccak256(folded.join(" "));
+        let words: Vec<u64> = folded.iter().map(|word| hash_word(word)).collect();
+        let shingles = shingles(&words);
+        let bands = minhash::bands(&minhash::signature(&shingles));
+        Self { exact, words, shingles, bands }
+    }
+}
+
+/// Hashes of all runs of five words, sorted, each once; a shorter text is one run.
+pub(super) fn shingles(words: &[u64]) -> Vec<u64> {
+    let run = SHINGLE_WORDS.min(words.len().max(1));
+    let mut shingles: Vec<u64> =
+        words.windows(run).map(|run| run.iter().fold(run.len() as u64, |hash, word| mix(hash.rotate_left(5) ^ word))).collect();
+    shingles.sort_unstable();
+    shingles.dedup();
+    shingles
+}
+
+/// Jaccard similarity of two sorted sets in parts per million, rounded down.
+pub(super) fn jaccard_ppm(a: &[u64], b: &[u64]) -> u64 {
+    let both = common(a, b);
+    let either = a.len() + b.len() - both;
+    if either == 0 { 0 } else { both as u64 * 1_000_000 / either as u64 }
+}
+
+/// Elements that two sorted sets share.
+pub(super) fn common(a: &[u64], b: &[u64]) -> usize {
+    let (mut a, mut b) = (a.iter().peekable(), b.iter().peekable());
+    let mut both = 0;
+    while let (Some(x), Some(y)) = (a.peek(), b.peek()) {
+        match x.cmp(y) {
+            std::cmp::Ordering::Less => _ = a.next(),
+            std::cmp::Ordering::Greater => _ = b.next(),
+            std::cmp::Ordering::Equal => {
+                both += 1;
+                a.next();
+                b.next();
+            }
+        }
+    }
+    both
+}
+
+/// FNV-1a of 64 bits, mixed. It need not resist attack: whoever makes texts collide only gives up a
+/// claim to have been first.
+fn hash_word(word: &str) -> u64 {
+    mix(word.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)))
+}
+
+/// The finaliser of splitmix64 (Steele et al. 2014): every bit of the input reaches every bit of the output.
+pub(super) fn mix(mut hash: u64) -> u64 {
+    hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    hash ^ (hash >> 31)
+}

@@ -1,0 +1,218 @@
+//! The standing of every chunk of one Datanet, in registration order.
+//!
+//! Derived: built by replaying the committed submissions, and equal however often it is rebuilt. It is what
+//! decides; the columns in `submitted_chunks` record what was found when the rows were written, which can
+//! differ only where a crash came between an upload's rows and its commit, and somebody else committed before
+//! the upload was tried again.
+//!
+//! In memory, some 25 bytes per word of the Datanet.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use schemas::ids::{ChunkId, DocumentId, SubmissionId};
+use schemas::{Address, B256};
+
+use super::fingerprint::{Fingerprint, jaccard_ppm};
+use super::sketch::Sketch;
+
+/// Most earlier chunks that one is compared with: those that share the most bands.
+const MAX_CANDIDATES: usize = 256;
+/// Most documents that are listed under one phrase: beyond, it is a common one.
+const MAX_DOCUMENTS_PER_PHRASE: usize = 64;
+/// Least part of a document found in an earlier one that is told.
+const LEAST_OVERLAP_PPM: u64 = 300_000;
+
+/// A document to be added.
+#[derive(Debug)]
+pub(crate) struct NewDocument {
+    pub document_id: DocumentId,
+    pub submission_id: SubmissionId,
+    pub contributor: Address,
+    pub file_name: String,
+    /// In the order of the text.
+    pub chunks: Vec<NewChunk>,
+}
+
+#[derive(Debug)]
+pub(crate) struct NewChunk {
+    pub chunk_id: ChunkId,
+    pub flags: Vec<String>,
+    pub fingerprint: Fingerprint,
+}
+
+/// What became of a chunk.
+#[derive(Debug, Clone)]
+pub(crate) struct Standing {
+    pub chunk_id: ChunkId,
+    pub ordinal: u64,
+    /// The first-registered chunk of the cluster: itself when it is original.
+    pub cluster_id: ChunkId,
+    pub flags: Vec<String>,
+    /// The earlier chunk that it repeats, and how closely.
+    pub repeats: Option<Repeat>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Repeat {
+    pub chunk_id: ChunkId,
+    /// Its document, as a position for [`Index::document_at`].
+    pub document: usize,
+    pub similarity_ppm: u64,
+}
+
+/// A document, and the earlier one that holds the most of it.
+#[derive(Debug)]
+pub(crate) struct DocumentEntry {
+    pub document_id: DocumentId,
+    pub submission_id: SubmissionId,
+    pub contributor: Address,
+    pub file_name: String,
+    pub overlap: Option<(usize, u64)>,
+    chunks: Range<usize>,
+    sketch: Sketch,
+}
+
+#[derive(Debug)]
+struct Entry {
+    standing: Standing,
+    document: usize,
+    shingles: Vec<u64>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Index {
+    near_duplicate_ppm: u64,
+    /// The last registration that is in.
+    pub through: u64,
+    entries: Vec<Entry>,
+    by_key: HashMap<(ChunkId, SubmissionId), usize>,
+    exact: HashMap<B256, usize>,
+    bands: HashMap<u64, Vec<usize>>,
+    documents: Vec<DocumentEntry>,
+    by_document: HashMap<DocumentId, usize>,
+    phrases: HashMap<u64, Vec<usize>>,
+}
+
+impl Index {
+    pub(crate) fn new(near_duplicate_ppm: u64) -> Self {
+        Self {
+            near_duplicate_ppm,
+            through: 0,
+            entries: Vec::new(),
+            by_key: HashMap::new(),
+            exact: HashMap::new(),
+            bands: HashMap::new(),
+            documents: Vec::new(),
+            by_document: HashMap::new(),
+            phrases: HashMap::new(),
+        }
+    }
+
+    /// Adds the documents of the next submission, in the order of their file names.
+    pub(crate) fn add(&mut self, registered: u64, mut documents: Vec<NewDocument>) {
+        documents.sort_by(|a, b| a.file_name.cmp(&b.file_name));
+        for document in documents {
+            self.add_document(document);
+        }
+        self.through = registered;
+    }
+
+    pub(crate) fn chunk(&self, chunk_id: ChunkId, submission_id: SubmissionId) -> Option<&Standing> {
+        self.by_key.get(&(chunk_id, submission_id)).and_then(|at| self.entries.get(*at)).map(|entry| &entry.standing)
+    }
+
+    /// A document and its chunks, in order; `None` when it is unknown or has no chunks.
+    pub(crate) fn document(&self, id: DocumentId) -> Option<(&DocumentEntry, impl Iterator<Item = &Standing>)> {
+        let document = self.documents.get(*self.by_document.get(&id)?)?;
+        let entries = self.entries.get(document.chunks.clone()).unwrap_or_default();
+        Some((document, entries.iter().map(|entry| &entry.standing)))
+    }
+
+    pub(crate) fn document_at(&self, at: usize) -> Option<&DocumentEntry> {
+        self.documents.get(at)
+    }
+
+    fn add_document(&mut self, document: NewDocument) {
+        let at = self.documents.len();
+        let sketch = Sketch::of(document.chunks.iter().map(|chunk| &chunk.fingerprint));
+        let overlap = self.overlap(&sketch);
+        for hash in sketch.hashes() {
+            let holders = self.phrases.entry(*hash).or_default();
+            if holders.len() < MAX_DOCUMENTS_PER_PHRASE {
+                holders.push(at);
+            }
+        }
+        let first = self.entries.len();
+        for (ordinal, chunk) in (0..).zip(document.chunks) {
+            self.add_chunk(at, document.submission_id, ordinal, chunk);
+        }
+        self.by_document.insert(document.document_id, at);
+        self.documents.push(DocumentEntry {
+            document_id: document.document_id,
+            submission_id: document.submission_id,
+            contributor: document.contributor,
+            file_name: document.file_name,
+            overlap,
+            chunks: first..self.entries.len(),
+            sketch,
+        });
+    }
+
+    /// The earlier document that holds the most of one with this sketch; the earliest of equals.
+    fn overlap(&self, sketch: &Sketch) -> Option<(usize, u64)> {
+        let mut candidates: Vec<usize> = sketch.hashes().iter().filter_map(|hash| self.phrases.get(hash)).flatten().copied().collect();
+        candidates.sort_unstable();
+        candidates.dedup();
+        candidates
+            .into_iter()
+            .filter_map(|at| Some((at, sketch.contained_in_ppm(&self.documents.get(at)?.sketch))))
+            .filter(|(_, ppm)| *ppm >= LEAST_OVERLAP_PPM)
+            .max_by(|a, b| a.1.cmp(&b.1).then(b.0.cmp(&a.0)))
+    }
+
+    fn add_chunk(&mut self, document: usize, submission_id: SubmissionId, ordinal: u64, chunk: NewChunk) {
+        let at = self.entries.len();
+        let NewChunk { chunk_id, flags, fingerprint } = chunk;
+        let exact = self.exact.get(&fingerprint.exact).copied();
+        let matches = match exact {
+            Some(earlier) => vec![(earlier, 1_000_000)],
+            None => self.near(&fingerprint),
+        };
+        // Shown: the closest, the earliest of equals. Decisive: the cluster of the earliest.
+        let closest = matches.iter().max_by(|a, b| a.1.cmp(&b.1).then(b.0.cmp(&a.0)));
+        let repeats = closest.and_then(|(earlier, similarity_ppm)| {
+            let earlier = self.entries.get(*earlier)?;
+            Some(Repeat { chunk_id: earlier.standing.chunk_id, document: earlier.document, similarity_ppm: *similarity_ppm })
+        });
+        let earliest = matches.iter().map(|(earlier, _)| *earlier).min();
+        let cluster_id = earliest.and_then(|earlier| self.entries.get(earlier)).map_or(chunk_id, |earlier| earlier.standing.cluster_id);
+        if exact.is_none() {
+            // Further copies would only be found beside the first.
+            self.exact.insert(fingerprint.exact, at);
+            for band in fingerprint.bands {
+                self.bands.entry(band).or_default().push(at);
+            }
+        }
+        self.by_key.insert((chunk_id, submission_id), at);
+        let standing = Standing { chunk_id, ordinal, cluster_id, flags, repeats };
+        let shingles = if exact.is_none() { fingerprint.shingles } else { Vec::new() };
+        self.entries.push(Entry { standing, document, shingles });
+    }
+
+    /// Earlier chunks at least as similar as the threshold, with their similarity.
+    fn near(&self, fingerprint: &Fingerprint) -> Vec<(usize, u64)> {
+        let mut shared: HashMap<usize, usize> = HashMap::new();
+        for at in fingerprint.bands.iter().filter_map(|band| self.bands.get(band)).flatten() {
+            *shared.entry(*at).or_default() += 1;
+        }
+        let mut candidates: Vec<(usize, usize)> = shared.into_iter().collect();
+        candidates.sort_unstable_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
+        candidates
+            .into_iter()
+            .take(MAX_CANDIDATES)
+            .filter_map(|(at, _)| Some((at, jaccard_ppm(&fingerprint.shingles, &self.entries.get(at)?.shingles))))
+            .filter(|(_, ppm)| *ppm >= self.near_duplicate_ppm)
+            .collect()
+    }
+}

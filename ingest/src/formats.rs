@@ -1,0 +1,105 @@
+//! From a file's bytes to canonical text, with the way back: every range of the text is traced to the
+//! bytes it was read from. What a file is, its bytes decide; its name is a claim that they must bear out.
+//!
+//! Parsers here do bounded work, keep their own stacks, and never panic on any input.
+
+mod detect;
+mod html;
+mod jsonl;
+mod source_map;
+mod text;
+
+use std::ops::Range;
+
+pub(crate) use source_map::SourceMap;
+
+/// The formats that are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    Text,
+    Markdown,
+    Html,
+    Jsonl,
+}
+
+impl Format {
+    pub(crate) fn media_type(self) -> &'static str {
+        match self {
+            Self::Text => "text/plain",
+            Self::Markdown => "text/markdown",
+            Self::Html => "text/html",
+            Self::Jsonl => "application/jsonl",
+        }
+    }
+
+    /// Name and version of the parser: it changes whenever the same bytes would give another text.
+    pub(crate) fn parser(self) -> &'static str {
+        match self {
+            Self::Text => "headwater-text/1",
+            Self::Markdown => "headwater-markdown/1",
+            Self::Html => "headwater-html/1",
+            Self::Jsonl => "headwater-jsonl/1",
+        }
+    }
+}
+
+/// A file that was read.
+#[derive(Debug)]
+pub(crate) struct Parsed {
+    pub format: Format,
+    pub title: Option<String>,
+    pub text: String,
+    pub map: SourceMap,
+    /// Ranges of `text` that never share a chunk, in order; what lies between them is separators.
+    pub sections: Vec<Range<usize>>,
+}
+
+/// A file that was not read: why, and what its contributor can do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// A fixed vocabulary: `empty`, `not_text`, `type_mismatch`, `malformed_jsonl`, `too_many_chunks`,
+    /// `duplicate_file`, `parse_failed`.
+    pub code: &'static str,
+    pub reason: String,
+    /// As far as it was recognised.
+    pub media_type: &'static str,
+    pub parser: &'static str,
+}
+
+/// Reads a file.
+///
+/// # Errors
+/// [`Refusal`] when it is empty, not text, not what its name says, or malformed.
+pub(crate) fn parse(file_name: &str, bytes: &[u8]) -> Result<Parsed, Refusal> {
+    let (format, source) = detect::detect(file_name, bytes)?;
+    let parsed = match format {
+        Format::Text | Format::Markdown => text::parse(format, source),
+        Format::Html => html::parse(source),
+        Format::Jsonl => jsonl::parse(source)?,
+    };
+    if parsed.text.trim().is_empty() {
+        return Err(Refusal {
+            code: "empty",
+            reason: "the file holds no visible text; upload one that does".to_owned(),
+            media_type: format.media_type(),
+            parser: format.parser(),
+        });
+    }
+    Ok(parsed)
+}
+
+/// Where the text starts in a file that is UTF-8: past a byte order mark.
+fn bom_len(source: &str) -> usize {
+    if source.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 }
+}
+
+/// A title of at most 200 characters on one line, without hidden characters; `None` when nothing is left.
+fn tidy_title(text: &str) -> Option<String> {
+    let visible: String = text.chars().filter(|c| !crate::characters::is_hidden(*c)).collect();
+    let words: Vec<&str> = visible.split_whitespace().collect();
+    let title: String = words.join(" ").chars().filter(|c| !c.is_control()).take(200).collect();
+    (!title.is_empty()).then_some(title)
+}
+
+#[cfg(test)]
+mod tests;

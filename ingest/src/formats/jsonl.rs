@@ -1,0 +1,107 @@
+//! JSON Lines: one object per line, whose string `text` is the record.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{Format, Parsed, Refusal, SourceMap, bom_len};
+
+/// Between two records; no chunk crosses it.
+const SEPARATOR: &str = "\n\n";
+
+#[derive(Deserialize)]
+struct Record<'a> {
+    #[serde(borrow)]
+    text: &'a RawValue,
+}
+
+pub(super) fn parse(source: &str) -> Result<Parsed, Refusal> {
+    let mut parsed = Parsed { format: Format::Jsonl, title: None, text: String::new(), map: SourceMap::default(), sections: Vec::new() };
+    let mut line_start = bom_len(source);
+    for (index, line) in source.get(line_start..).unwrap_or_default().split('\n').enumerate() {
+        if !line.trim().is_empty() {
+            record(&mut parsed, line, line_start).map_err(|problem| malformed(index + 1, &problem))?;
+        }
+        line_start += line.len() + 1;
+    }
+    Ok(parsed)
+}
+
+/// Whether `line` is a record: how a file without a telling name is recognised.
+pub(super) fn is_record(line: &str) -> bool {
+    line.trim_start().starts_with('{') && serde_json::from_str::<Record<'_>>(line).is_ok_and(|record| record.text.get().starts_with('"'))
+}
+
+/// Appends the text of one line that starts at byte `line_start` of the file.
+fn record(parsed: &mut Parsed, line: &str, line_start: usize) -> Result<(), String> {
+    // A derived struct also reads arrays; a record is an object.
+    if !line.trim_start().starts_with('{') {
+        return Err("it is not a JSON object".to_owned());
+    }
+    let record: Record<'_> = serde_json::from_str(line).map_err(|error| describe(&error))?;
+    let raw = record.text.get();
+    if !raw.starts_with('"') {
+        return Err("its \"text\" is not a string".to_owned());
+    }
+    let decoded: String = serde_json::from_str(raw).map_err(|error| describe(&error))?;
+    if decoded.trim().is_empty() {
+        return Err("its \"text\" is empty".to_owned());
+    }
+    if !parsed.text.is_empty() {
+        parsed.text.push_str(SEPARATOR);
+    }
+    let start = parsed.text.len();
+    // `raw` borrows from `line`, so their addresses tell where it stands.
+    let raw_start = line_start + (raw.as_ptr() as usize).saturating_sub(line.as_ptr() as usize);
+    append_string(parsed, raw, raw_start);
+    debug_assert!(parsed.text.get(start..) == Some(decoded.as_str()), "escapes are decoded one by one as they are together");
+    parsed.sections.push(start..parsed.text.len());
+    Ok(())
+}
+
+/// Appends a JSON string literal that is known to be valid: runs between escapes verbatim, escapes decoded.
+fn append_string(parsed: &mut Parsed, literal: &str, literal_start: usize) {
+    let inner = literal.get(1..literal.len().saturating_sub(1)).unwrap_or_default();
+    let mut at = 0;
+    while let Some(rest) = inner.get(at..).filter(|rest| !rest.is_empty()) {
+        let run = rest.find('\\').unwrap_or(rest.len());
+        if run > 0 {
+            parsed.map.push_verbatim(parsed.text.len(), literal_start + 1 + at, run);
+            parsed.text.push_str(rest.get(..run).unwrap_or_default());
+            at += run;
+            continue;
+        }
+        let len = escape_len(rest);
+        let escape = rest.get(..len).unwrap_or(rest);
+        let decoded: String = serde_json::from_str(&format!("\"{escape}\"")).unwrap_or_default();
+        let text_start = parsed.text.len();
+        parsed.text.push_str(&decoded);
+        let source_start = literal_start + 1 + at;
+        parsed.map.push_decoded(text_start..parsed.text.len(), source_start..source_start + escape.len());
+        at += escape.len();
+    }
+}
+
+/// Bytes of the escape that `rest` starts with: `\n` 2, `\u00e9` 6, a surrogate pair 12.
+fn escape_len(rest: &str) -> usize {
+    if rest.as_bytes().get(1) != Some(&b'u') {
+        return 2;
+    }
+    let unit = rest.get(2..6).and_then(|digits| u16::from_str_radix(digits, 16).ok());
+    if unit.is_some_and(|unit| (0xd800..0xdc00).contains(&unit)) { 12 } else { 6 }
+}
+
+/// serde_json's words without its position, which counts from the line's start as line 1.
+fn describe(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let words = text.split(" at line ").next().unwrap_or_default();
+    format!("{words} (column {})", error.column())
+}
+
+fn malformed(line: usize, problem: &str) -> Refusal {
+    Refusal {
+        code: "malformed_jsonl",
+        reason: format!("line {line}: {problem}; every line must be a JSON object with a non-empty string \"text\""),
+        media_type: Format::Jsonl.media_type(),
+        parser: Format::Jsonl.parser(),
+    }
+}

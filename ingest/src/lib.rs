@@ -1,0 +1,42 @@
+//! Uploads → documents → chunks → review → versions, and what the chain is still owed.
+//!
+//! Nothing here answers questions or talks to a chain. Three rows decide everything that happens:
+//! a `submissions` row acknowledges an upload, a `reviews` row decides on a document, a `versions` row
+//! publishes. Whatever is written before such a row is invisible until it stands, so that a crash at
+//! any point is repaired by doing the same thing again.
+//!
+//! Files are read in `formats`, cut in `chunking`, screened in `screening`, and compared with everything
+//! earlier in `duplicates`; all four are pure functions of their input.
+
+mod anchors;
+mod characters;
+mod chunking;
+mod config;
+mod datanets;
+mod duplicates;
+mod error;
+mod formats;
+mod queue;
+mod reading;
+mod reads;
+mod reviews;
+mod screening;
+mod service;
+mod submissions;
+mod versions;
+
+#[cfg(test)]
+mod test_support;
+
+pub use anchors::{anchor_call, registration_call};
+pub use config::IngestConfig;
+pub use datanets::NewDatanet;
+pub use error::IngestError;
+pub use queue::{ChunkDuplicate, QueueItem, QueueStatus, SubmissionFacts};
+pub use reviews::{REASON_CODES, SignedReview};
+pub use service::Ingest;
+pub use submissions::{DocumentReport, EarlierDocument, SignedSubmission, SubmissionReport, UploadedFile};
+pub use versions::{Preview, SignedPublication};
+
+/// What every operation of this crate returns.
+pub type Result<T, E = IngestError> = std::result::Result<T, E>;

@@ -1,0 +1,119 @@
+//! The service: what is built once and shared by every operation.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use engine::Embedder;
+use schemas::ids::DatanetId;
+use store::Store;
+use tokio::sync::{Mutex, Semaphore};
+use tokio::task::JoinError;
+
+use crate::duplicates::Index;
+use crate::{IngestConfig, IngestError, Result};
+
+/// Takes uploads in, has them reviewed, and publishes what was accepted. Clones share everything.
+///
+/// One process writes: registration order and versions are serialised here, not in the store.
+#[derive(Clone)]
+pub struct Ingest {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub store: Store,
+    pub embedder: Arc<dyn Embedder>,
+    pub config: IngestConfig,
+    /// Held from a submission's registration number to its commit, so that the order has no gaps and
+    /// every chunk is compared with all earlier ones. Indexes are built when first needed.
+    pub registrations: Mutex<HashMap<DatanetId, Index>>,
+    /// Held while a Datanet is created, a decision recorded, or a version published: members cannot
+    /// change between their root's computation and its commit.
+    pub decisions: Mutex<()>,
+    files: Arc<Semaphore>,
+    #[cfg(test)]
+    pub crash_at: std::sync::Mutex<Option<Step>>,
+}
+
+/// Points between two writes, where a crash must be harmless.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    BlobsStored,
+    DocumentsInserted,
+    ChunksInserted,
+    SubmissionCommitted,
+    MembersWritten,
+    VersionCommitted,
+}
+
+impl Ingest {
+    #[must_use]
+    pub fn new(store: Store, embedder: Arc<dyn Embedder>, config: IngestConfig) -> Self {
+        let files = Arc::new(Semaphore::new(config.max_concurrent_files.max(1)));
+        let inner = Inner {
+            store,
+            embedder,
+            config,
+            registrations: Mutex::default(),
+            decisions: Mutex::default(),
+            files,
+            #[cfg(test)]
+            crash_at: std::sync::Mutex::default(),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    pub(crate) fn config(&self) -> &IngestConfig {
+        &self.inner.config
+    }
+
+    /// Runs the reading of one file off the async runtime, when its turn comes. The outer error says that
+    /// the work itself panicked.
+    pub(crate) async fn read_file<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<Result<T, Panicked>> {
+        let permit = self.inner.files.clone().acquire_owned().await.map_err(|_| IngestError::Interrupted("reading a file"))?;
+        let task = tokio::task::spawn_blocking(move || {
+            let result = work();
+            drop(permit);
+            result
+        });
+        match task.await {
+            Ok(result) => Ok(Ok(result)),
+            Err(error) if error.is_panic() => Ok(Err(Panicked)),
+            Err(_) => Err(IngestError::Interrupted("reading a file")),
+        }
+    }
+
+    /// Runs other CPU work off the async runtime.
+    pub(crate) async fn compute<T: Send + 'static>(&self, what: &'static str, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+        tokio::task::spawn_blocking(work).await.map_err(|_: JoinError| IngestError::Interrupted(what))
+    }
+
+    /// Where a test may have a crash happen.
+    pub(crate) fn reached(&self, step: Step) -> Result<()> {
+        #[cfg(test)]
+        {
+            let mut crash_at = self.inner.crash_at.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            if *crash_at == Some(step) {
+                *crash_at = None;
+                return Err(IngestError::Crashed(format!("{step:?}")));
+            }
+        }
+        tracing::trace!(?step, "reached");
+        Ok(())
+    }
+}
+
+/// The work of [`Ingest::read_file`] panicked: a defect in a parser.
+#[derive(Debug)]
+pub(crate) struct Panicked;
+
+impl fmt::Debug for Ingest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ingest").field("config", &self.inner.config).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,229 @@
+//! Taking an upload in: check, store, read, compare, commit, acknowledge.
+//!
+//! The order of writes is blobs, documents, chunks, then the one `submissions` row that makes them exist.
+//! A retry after a crash at any point finds what is there by its content-derived id and adds the rest.
+
+mod check;
+mod report;
+mod rows;
+
+use bytes::Bytes;
+use schemas::Address;
+use schemas::hashing;
+use schemas::ids::{DatanetId, DocumentId, Sha256, SubmissionId};
+use schemas::tables::{ChunkRow, DocumentRow, Millis, SubmissionRow};
+
+use crate::chunking::ChunkLimits;
+use crate::formats::Refusal;
+use crate::reading::{self, Reading, ReadingRules};
+use crate::service::Step;
+use crate::{Ingest, IngestError, Result};
+use check::Checked;
+pub use report::{DocumentReport, EarlierDocument, SubmissionReport};
+
+/// An upload as its contributor signed it (see [`schemas::signed::submission`]).
+#[derive(Debug, Clone)]
+pub struct SignedSubmission {
+    pub datanet: DatanetId,
+    pub contributor: Address,
+    /// SPDX expression.
+    pub licence: String,
+    pub note: String,
+    /// Unix seconds after which the signature is void.
+    pub deadline: u64,
+    /// EIP-712 signature by the contributor.
+    pub signature: String,
+    pub files: Vec<UploadedFile>,
+}
+
+/// One file of an upload.
+#[derive(Debug, Clone)]
+pub struct UploadedFile {
+    /// A name, never a path: data that is shown and signed.
+    pub file_name: String,
+    pub bytes: Bytes,
+}
+
+/// A file that was read, ready to become rows.
+pub(crate) struct ReadFile {
+    pub file_name: String,
+    pub sha256: Sha256,
+    pub size_bytes: u64,
+    pub document_id: DocumentId,
+    pub reading: Reading,
+}
+
+impl Ingest {
+    /// Takes an upload in. When this returns, the upload is durable and registered; the same upload again
+    /// returns the same report, marked `already_known`.
+    ///
+    /// # Errors
+    /// [`IngestError::InvalidRequest`], [`IngestError::TooLarge`], [`IngestError::Unauthorised`] and
+    /// [`IngestError::Expired`] name what is wrong with the request, [`IngestError::NotFound`] an unknown
+    /// Datanet, [`IngestError::Conflict`] the same files under another licence. A file that cannot be read
+    /// is no error: its report says why.
+    pub async fn submit(&self, submission: SignedSubmission) -> Result<SubmissionReport> {
+        let datanet = self.datanet(&submission.datanet.to_string()).await?;
+        let checked = {
+            let config = self.config().clone();
+            self.compute("checking an upload", move || check::check(submission, &config)).await??
+        };
+        if let Some(known) = self.known(&checked).await? {
+            return Ok(known);
+        }
+        let now = Millis::now();
+        if checked.deadline < now.unix_seconds() {
+            return Err(IngestError::Expired(format!(
+                "the submission's deadline {} has passed (it is {} now); sign it again with a later one",
+                checked.deadline,
+                now.unix_seconds()
+            )));
+        }
+        for file in &checked.files {
+            self.store().put_blob(file.bytes.clone()).await?;
+        }
+        self.reached(Step::BlobsStored)?;
+        let files = self.read_files(&checked, datanet.topic).await?;
+        self.commit(checked, files, now).await
+    }
+
+    /// The report on a submission.
+    ///
+    /// # Errors
+    /// [`IngestError::NotFound`].
+    pub async fn submission(&self, id: SubmissionId) -> Result<SubmissionReport> {
+        let row = self
+            .submission_row(id)
+            .await?
+            .ok_or_else(|| IngestError::NotFound(format!("there is no submission {id}; if an upload was interrupted, send it again")))?;
+        let mut indexes = self.inner.registrations.lock().await;
+        let index = self.take_index(&mut indexes, row.datanet_id).await?;
+        let report = self.report(&row, &index, false).await;
+        indexes.insert(row.datanet_id, index);
+        report
+    }
+
+    /// The report on a submission that was acknowledged before.
+    async fn known(&self, checked: &Checked) -> Result<Option<SubmissionReport>> {
+        let Some(row) = self.submission_row(checked.submission_id).await? else { return Ok(None) };
+        if row.licence != checked.licence {
+            return Err(IngestError::Conflict(format!(
+                "these files were submitted before under the licence {:?} (submission {}); a licence that was given stands",
+                row.licence, row.submission_id
+            )));
+        }
+        let report = self.submission(row.submission_id).await?;
+        Ok(Some(SubmissionReport { already_known: true, ..report }))
+    }
+
+    /// Reads every file; they come back in the order of their names.
+    async fn read_files(&self, checked: &Checked, topic: String) -> Result<Vec<ReadFile>> {
+        let config = self.config();
+        let limits = ChunkLimits { target_tokens: config.target_chunk_tokens, max_chunks: config.max_chunks_per_document };
+        let rules = ReadingRules { limits, embedding_batch_texts: config.embedding_batch_texts, topic };
+        let mut files: Vec<ReadFile> = Vec::with_capacity(checked.files.len());
+        for (file, sha256) in checked.files.iter().zip(&checked.sha256s) {
+            let reading = match files.iter().find(|earlier| earlier.sha256 == *sha256) {
+                Some(same) => Reading::Refused(same_file(&same.file_name)),
+                None => {
+                    let (name, bytes, sha256) = (file.file_name.clone(), file.bytes.clone(), *sha256);
+                    let (embedder, rules) = (self.inner.embedder.clone(), rules.clone());
+                    let work = move || reading::read(&name, &bytes, sha256, embedder.as_ref(), &rules);
+                    match self.read_file(work).await? {
+                        Ok(reading) => reading?,
+                        Err(_panicked) => Reading::Refused(parser_defect()),
+                    }
+                }
+            };
+            files.push(ReadFile {
+                file_name: file.file_name.clone(),
+                sha256: *sha256,
+                size_bytes: file.bytes.len() as u64,
+                document_id: hashing::document_id(checked.submission_id, &file.file_name, *sha256),
+                reading,
+            });
+        }
+        Ok(files)
+    }
+
+    /// Registers the upload: compared with everything earlier, then written, its own row last.
+    async fn commit(&self, checked: Checked, files: Vec<ReadFile>, now: Millis) -> Result<SubmissionReport> {
+        let mut indexes = self.inner.registrations.lock().await;
+        if self.submission_row(checked.submission_id).await?.is_some() {
+            drop(indexes);
+            let known = self.known(&checked).await?;
+            return known.ok_or(IngestError::Interrupted("looking a submission up"));
+        }
+        let mut index = self.take_index(&mut indexes, checked.datanet).await?;
+        let registered = self.store().max::<SubmissionRow>("registered").await?.unwrap_or(0) + 1;
+        let new_documents = rows::new_documents(&checked, &files);
+        // Until the commit below the index is ahead of the table: it is dropped with any error.
+        let index = self
+            .compute("comparing texts", move || {
+                index.add(registered, new_documents);
+                index
+            })
+            .await?;
+        let documents = rows::documents(&checked, &files);
+        let chunks = rows::chunks(&checked, files, registered, &index);
+        let row = rows::submission(&checked, &documents, registered, now);
+        self.store().insert_new::<DocumentRow>(&documents).await?;
+        self.reached(Step::DocumentsInserted)?;
+        if !chunks.is_empty() {
+            self.store().insert_new::<ChunkRow>(&chunks).await?;
+        }
+        self.reached(Step::ChunksInserted)?;
+        self.check_leftovers(&row, &documents, chunks.len()).await?;
+        self.store().insert_new(&[row.clone()]).await?;
+        self.reached(Step::SubmissionCommitted)?;
+        tracing::info!(
+            submission = %row.submission_id, datanet = %row.datanet_id, contributor = %row.contributor, registered,
+            documents = row.document_count, refused = row.refused_count, chunks = chunks.len(), "submission committed"
+        );
+        let report = self.report(&row, &index, false).await;
+        indexes.insert(checked.datanet, index);
+        report
+    }
+
+    /// Rows that an interrupted attempt left are used again. They are the same unless the parser has changed
+    /// since, and then the two must not be mixed.
+    async fn check_leftovers(&self, row: &SubmissionRow, documents: &[DocumentRow], chunks: usize) -> Result<()> {
+        let of_submission = format!("submission_id = '{}'", row.submission_id);
+        let stored_chunks = self.store().count::<ChunkRow>(Some(&of_submission)).await?;
+        let stored = self.store().scan::<DocumentRow>(Some(&of_submission)).await?;
+        let same = |document: &DocumentRow| {
+            documents.iter().any(|new| {
+                (new.document_id, &new.status, &new.parser, new.chunk_count)
+                    == (document.document_id, &document.status, &document.parser, document.chunk_count)
+            })
+        };
+        if stored_chunks == chunks as u64 && stored.len() == documents.len() && stored.iter().all(same) {
+            return Ok(());
+        }
+        Err(IngestError::Conflict(format!(
+            "an attempt at submission {} by another version of this software was interrupted; submit the files under other names",
+            row.submission_id
+        )))
+    }
+}
+
+fn same_file(file_name: &str) -> Refusal {
+    Refusal {
+        code: "duplicate_file",
+        reason: format!("the file has the same bytes as {file_name:?} of this submission, which was taken in"),
+        media_type: "application/octet-stream",
+        parser: "headwater-detect/1",
+    }
+}
+
+fn parser_defect() -> Refusal {
+    Refusal {
+        code: "parse_failed",
+        reason: "the parser failed on this file, which is a defect of the parser; report it, or save the text in another format".to_owned(),
+        media_type: "application/octet-stream",
+        parser: "headwater-detect/1",
+    }
+}
+
+#[cfg(test)]
+mod tests;

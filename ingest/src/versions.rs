@@ -1,0 +1,203 @@
+//! Publishing: the accepted chunks of a Datanet become an immutable version with a Merkle root.
+//!
+//! A curator signs what [`Ingest::preview`] shows; publishing computes it again and takes nothing else.
+//! The `versions` row is the commit: members that are written without it are not a version.
+
+use std::collections::HashSet;
+
+use schemas::ids::{ChunkId, DatanetId, SubmissionId};
+use schemas::leaves::VersionLeaf;
+use schemas::merkle::StandardMerkleTree;
+use schemas::tables::{ChunkRow, DatanetRow, Millis, VersionRow};
+use schemas::{Address, B256, signed};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::datanets::hash_json;
+use crate::service::Step;
+use crate::{Ingest, IngestError, Result};
+
+/// What publishing now would commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Preview {
+    pub version: u64,
+    /// Root of the current version; zero when there is none.
+    pub parent_root: B256,
+    pub root: B256,
+    pub chunk_count: u64,
+    pub document_count: u64,
+    pub contributor_count: u64,
+    /// Chunks that the current version lacks.
+    pub added: u64,
+    /// Chunks of the current version that this one lacks.
+    pub removed: u64,
+}
+
+/// A publication as its publisher signed it (see [`schemas::signed::Publication`]).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignedPublication {
+    /// A curator, or the Datanet's owner.
+    pub publisher: Address,
+    pub datanet: DatanetId,
+    pub version: u64,
+    pub parent_root: B256,
+    pub root: B256,
+    pub chunk_count: u64,
+    pub signature: String,
+}
+
+impl Ingest {
+    /// What publishing now would commit.
+    ///
+    /// # Errors
+    /// [`IngestError::NothingToPublish`] when nothing is accepted, or nothing has changed since the current version.
+    pub async fn preview(&self, datanet: DatanetId) -> Result<Preview> {
+        let datanet = self.datanet(&datanet.to_string()).await?;
+        let _held = self.inner.decisions.lock().await;
+        Ok(self.next_version(&datanet).await?.0)
+    }
+
+    /// Publishes what was previewed and signed. The same publication again returns the same row.
+    ///
+    /// # Errors
+    /// [`IngestError::Unauthorised`], [`IngestError::Forbidden`] for somebody who is neither curator nor
+    /// owner, [`IngestError::NothingToPublish`], and [`IngestError::Conflict`] when what would be published
+    /// is no longer what was signed.
+    pub async fn publish(&self, publication: SignedPublication) -> Result<VersionRow> {
+        let datanet = self.datanet(&publication.datanet.to_string()).await?;
+        let SignedPublication { publisher, version, parent_root, root, chunk_count, .. } = publication;
+        let message = signed::Publication {
+            publisher,
+            datanetId: datanet.datanet_id.0,
+            version,
+            parentRoot: parent_root,
+            root,
+            chunkCount: chunk_count,
+        };
+        signed::check_signature(self.config().domain.digest(&message), &publication.signature, publisher)
+            .map_err(|error| IngestError::Unauthorised(format!("the publication's signature does not hold: {error}")))?;
+        if publisher != datanet.owner && !datanet.curators.contains(&publisher) {
+            return Err(IngestError::Forbidden(format!("{publisher} is neither curator nor owner of Datanet {:?}", datanet.name)));
+        }
+
+        let _held = self.inner.decisions.lock().await;
+        let versions = self.versions(datanet.datanet_id).await?;
+        if let Some(existing) = versions.into_iter().find(|row| row.version == version) {
+            return same_version(existing, &publication);
+        }
+        let (preview, members) = self.next_version(&datanet).await?;
+        if (preview.version, preview.parent_root, preview.root, preview.chunk_count) != (version, parent_root, root, chunk_count) {
+            return Err(IngestError::Conflict(format!(
+                "version {} with {} chunks and root {} is what would be published now, not version {version} with {chunk_count} chunks \
+                 and root {root}; look at the preview again and sign that",
+                preview.version, preview.chunk_count, preview.root
+            )));
+        }
+        let lance_version = self.store().publish_members(datanet.datanet_id, version, &members).await?;
+        self.reached(Step::MembersWritten)?;
+        let row = version_row(&preview, &publication, lance_version)?;
+        let inserted = self.store().insert_new(&[row.clone()]).await?;
+        self.reached(Step::VersionCommitted)?;
+        if inserted.rows == 0 {
+            let existing = self.versions(datanet.datanet_id).await?.into_iter().find(|row| row.version == version);
+            return same_version(existing.unwrap_or(row), &publication);
+        }
+        tracing::info!(datanet = %row.datanet_id, version, root = %row.root, chunks = row.chunk_count, "version published");
+        Ok(row)
+    }
+
+    /// The next version and its members, by chunk id and submission id.
+    async fn next_version(&self, datanet: &DatanetRow) -> Result<(Preview, Vec<ChunkRow>)> {
+        let id = datanet.datanet_id;
+        let uploads = self.uploads(id).await?;
+        let accepted = uploads.accepted();
+        let mut members = if accepted.is_empty() {
+            Vec::new()
+        } else {
+            self.standing_chunks(id, &format!("datanet_id = '{id}'"), &accepted, &uploads.submissions).await?
+        };
+        if members.is_empty() {
+            return Err(IngestError::NothingToPublish(format!("Datanet {:?} has no accepted document; accept one first", datanet.name)));
+        }
+        members.sort_by_key(|chunk| (chunk.chunk_id, chunk.submission_id));
+        let root = root(&members)?;
+        let current = self.versions(id).await?.pop();
+        if current.as_ref().is_some_and(|current| current.root == root) {
+            return Err(IngestError::NothingToPublish(format!(
+                "nothing has changed in Datanet {:?} since its current version; accept or reject something first",
+                datanet.name
+            )));
+        }
+        let before: HashSet<(ChunkId, SubmissionId)> = match &current {
+            Some(current) => self.store().members(id, current.lance_version).await?.iter().map(key).collect(),
+            None => HashSet::new(),
+        };
+        let kept = members.iter().filter(|chunk| before.contains(&key(chunk))).count();
+        let preview = Preview {
+            version: current.as_ref().map_or(1, |current| current.version + 1),
+            parent_root: current.map_or(B256::ZERO, |current| current.root),
+            root,
+            chunk_count: members.len() as u64,
+            document_count: members.iter().map(|chunk| chunk.document_id).collect::<HashSet<_>>().len() as u64,
+            contributor_count: members.iter().map(|chunk| chunk.contributor).collect::<HashSet<_>>().len() as u64,
+            added: (members.len() - kept) as u64,
+            removed: (before.len() - kept) as u64,
+        };
+        Ok((preview, members))
+    }
+}
+
+fn key(chunk: &ChunkRow) -> (ChunkId, SubmissionId) {
+    (chunk.chunk_id, chunk.submission_id)
+}
+
+/// The root over (chunk id, contributor, submission id) of every member.
+fn root(members: &[ChunkRow]) -> Result<B256> {
+    let leaf = |chunk: &ChunkRow| {
+        VersionLeaf { chunk_id: chunk.chunk_id, contributor: chunk.contributor, submission_id: chunk.submission_id }.hash()
+    };
+    let leaves: Vec<B256> = members.iter().map(leaf).collect();
+    Ok(StandardMerkleTree::new(&leaves)?.root())
+}
+
+fn version_row(preview: &Preview, publication: &SignedPublication, lance_version: u64) -> Result<VersionRow> {
+    let manifest = json!({
+        "datanet_id": publication.datanet,
+        "version": preview.version,
+        "parent_root": preview.parent_root,
+        "root": preview.root,
+        "chunk_count": preview.chunk_count,
+        "document_count": preview.document_count,
+        "contributor_count": preview.contributor_count,
+    });
+    Ok(VersionRow {
+        datanet_id: publication.datanet,
+        version: preview.version,
+        parent_root: preview.parent_root,
+        root: preview.root,
+        chunk_count: preview.chunk_count,
+        document_count: preview.document_count,
+        contributor_count: preview.contributor_count,
+        manifest_hash: hash_json(&manifest)?,
+        lance_version,
+        publisher: publication.publisher,
+        signature: publication.signature.clone(),
+        published_at: Millis::now(),
+    })
+}
+
+/// The row of a version that exists, when it is the one that was signed.
+fn same_version(row: VersionRow, publication: &SignedPublication) -> Result<VersionRow> {
+    let signed = (publication.publisher, publication.parent_root, publication.root, publication.chunk_count);
+    if (row.publisher, row.parent_root, row.root, row.chunk_count) == signed {
+        return Ok(row);
+    }
+    Err(IngestError::Conflict(format!(
+        "version {} was published by {} with root {}; look at the preview again and sign the version after it",
+        row.version, row.publisher, row.root
+    )))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,148 @@
+use schemas::ids::DocumentId;
+use schemas::merkle;
+
+use super::*;
+use crate::test_support::*;
+
+/// A Datanet with one document each of Alice and Bob; their ids.
+async fn two_documents(ingest: &Ingest, datanet: DatanetId) -> (DocumentId, DocumentId) {
+    let alice = submit(ingest, ALICE, datanet, &[("a.txt", &prose(1, 40))]).await;
+    let bob = submit(ingest, BOB, datanet, &[("b.txt", &prose(2, 40))]).await;
+    (alice.documents[0].document_id, bob.documents[0].document_id)
+}
+
+async fn decide(ingest: &Ingest, datanet: DatanetId, document: DocumentId, what: &str, code: &str) {
+    ingest.review(decision(CURATOR, datanet, document, what, code, 0)).await.unwrap();
+}
+
+#[tokio::test]
+async fn accepted_documents_become_versions() {
+    let (ingest, datanet) = service().await;
+    let id = datanet.datanet_id;
+    let (alice, bob) = two_documents(&ingest, id).await;
+    assert!(matches!(ingest.preview(id).await, Err(IngestError::NothingToPublish(_))));
+
+    decide(&ingest, id, alice, "accept", "").await;
+    let preview = ingest.preview(id).await.unwrap();
+    assert_eq!((preview.version, preview.parent_root, preview.removed), (1, B256::ZERO, 0));
+    assert_eq!((preview.added, preview.document_count, preview.contributor_count), (preview.chunk_count, 1, 1));
+    let first = ingest.publish(publication(CURATOR, id, &preview)).await.unwrap();
+    assert!(matches!(ingest.preview(id).await, Err(IngestError::NothingToPublish(_))));
+
+    decide(&ingest, id, bob, "accept", "").await;
+    decide(&ingest, id, alice, "reject", "off_topic").await;
+    let preview = ingest.preview(id).await.unwrap();
+    assert_eq!((preview.version, preview.parent_root, preview.removed), (2, first.root, first.chunk_count));
+    let second = ingest.publish(publication(OWNER, id, &preview)).await.unwrap();
+    assert_eq!(ingest.versions(id).await.unwrap(), [first.clone(), second.clone()]);
+
+    for (version, document) in [(&first, alice), (&second, bob)] {
+        let members = ingest.store().members(id, version.lance_version).await.unwrap();
+        assert_eq!(members.len() as u64, version.chunk_count);
+        assert!(members.iter().all(|chunk| chunk.document_id == document));
+        let leaves: Vec<B256> = members
+            .iter()
+            .map(|chunk| {
+                VersionLeaf { chunk_id: chunk.chunk_id, contributor: chunk.contributor, submission_id: chunk.submission_id }.hash()
+            })
+            .collect();
+        let tree = StandardMerkleTree::new(&leaves).unwrap();
+        for (index, leaf) in leaves.iter().enumerate() {
+            assert!(merkle::verify(version.root, *leaf, &tree.proof(index).unwrap()));
+        }
+    }
+    decide(&ingest, id, bob, "reject", "off_topic").await;
+    assert!(matches!(ingest.preview(id).await, Err(IngestError::NothingToPublish(_))), "a version has at least one chunk");
+}
+
+#[tokio::test]
+async fn only_what_was_signed_is_published() {
+    let (ingest, datanet) = service().await;
+    let id = datanet.datanet_id;
+    let (alice, bob) = two_documents(&ingest, id).await;
+    decide(&ingest, id, alice, "accept", "").await;
+    let preview = ingest.preview(id).await.unwrap();
+    let stale = publication(CURATOR, id, &preview);
+    let mut forged = stale.clone();
+    forged.chunk_count += 1;
+    let wrong = |change: &dyn Fn(&mut Preview)| {
+        let mut preview = preview.clone();
+        change(&mut preview);
+        publication(CURATOR, id, &preview)
+    };
+    let cases = [
+        (forged, "Unauthorised"),
+        (publication(ALICE, id, &preview), "Forbidden"),
+        (wrong(&|preview| preview.version = 2), "Conflict"),
+        (wrong(&|preview| preview.version = 0), "Conflict"),
+        (wrong(&|preview| preview.parent_root = B256::repeat_byte(1)), "Conflict"),
+        (wrong(&|preview| preview.root = B256::repeat_byte(1)), "Conflict"),
+        (wrong(&|preview| preview.chunk_count += 1), "Conflict"),
+    ];
+    for (publication, expected) in cases {
+        let error = ingest.publish(publication).await.unwrap_err();
+        assert!(format!("{error:?}").starts_with(expected), "{expected}: {error:?}");
+    }
+    decide(&ingest, id, bob, "accept", "").await;
+    assert!(matches!(ingest.publish(stale.clone()).await, Err(IngestError::Conflict(_))), "something was accepted since");
+    decide(&ingest, id, bob, "reject", "licence").await;
+
+    let published = ingest.publish(stale.clone()).await.unwrap();
+    assert_eq!(ingest.publish(stale).await.unwrap(), published, "the same publication again is the same row");
+    let rival = publication(OWNER, id, &preview);
+    assert!(matches!(ingest.publish(rival).await, Err(IngestError::Conflict(_))));
+}
+
+#[tokio::test]
+async fn a_crash_while_publishing_is_repaired_by_trying_again() {
+    for step in [Step::MembersWritten, Step::VersionCommitted] {
+        let (ingest, datanet) = service().await;
+        let id = datanet.datanet_id;
+        let (alice, bob) = two_documents(&ingest, id).await;
+        decide(&ingest, id, alice, "accept", "").await;
+        let preview = ingest.preview(id).await.unwrap();
+        let signed = publication(CURATOR, id, &preview);
+        crash_at(&ingest, step);
+        assert!(matches!(ingest.publish(signed.clone()).await, Err(IngestError::Crashed(at)) if at == format!("{step:?}")));
+        let committed = step == Step::VersionCommitted;
+        assert_eq!(ingest.versions(id).await.unwrap().len(), usize::from(committed));
+
+        let ingest = service_on(ingest.store().clone());
+        if !committed {
+            // The members that the crash left behind are not the version that is published in the end.
+            decide(&ingest, id, bob, "accept", "").await;
+            let preview = ingest.preview(id).await.unwrap();
+            let row = ingest.publish(publication(CURATOR, id, &preview)).await.unwrap();
+            assert_eq!(ingest.store().members(id, row.lance_version).await.unwrap().len() as u64, preview.chunk_count);
+        }
+        assert_eq!(ingest.publish(signed).await.is_ok(), committed, "{step:?}");
+        assert_eq!(ingest.versions(id).await.unwrap().len(), 1, "{step:?}");
+    }
+}
+
+#[tokio::test]
+async fn datanets_and_versions_are_owed_to_the_chain() {
+    let (ingest, datanet) = service().await;
+    let id = datanet.datanet_id;
+    assert_eq!(ingest.create_datanet(cold_chain()).await.unwrap(), datanet, "the same again is the same row");
+    let mut other = cold_chain();
+    other.curators.reverse();
+    assert_eq!(ingest.create_datanet(other.clone()).await.unwrap(), datanet, "curators are a set");
+    other.title.push('!');
+    assert!(matches!(ingest.create_datanet(other).await, Err(IngestError::Conflict(_))));
+    assert_eq!(ingest.datanet("cold-chain").await.unwrap(), ingest.datanet(&id.to_string()).await.unwrap());
+
+    assert_eq!(ingest.pending_registrations(&[]).await.unwrap(), [datanet.clone()]);
+    assert_eq!(ingest.pending_registrations(&[id]).await.unwrap(), []);
+    let call = crate::registration_call(&datanet);
+    assert_eq!(schemas::hashing::datanet_id(datanet.owner, "cold-chain"), id);
+    assert_eq!((call.metadataHash, call.curators.len()), (datanet.metadata_hash, 2));
+
+    let (alice, _) = two_documents(&ingest, id).await;
+    decide(&ingest, id, alice, "accept", "").await;
+    let row = ingest.publish(publication(CURATOR, id, &ingest.preview(id).await.unwrap())).await.unwrap();
+    assert_eq!(ingest.pending_anchors(&[]).await.unwrap(), [row.clone()]);
+    assert_eq!(ingest.pending_anchors(&[(id, 1)]).await.unwrap(), []);
+    let call = crate::anchor_call(&row);
+    assert_eq!((call.version, call.root, call.parentRoot, call.chunkCount), (1, row.root, B256::ZERO, row.chunk_count));
+}

@@ -1,0 +1,166 @@
+//! What is asked, what is answered, and what is kept of it.
+
+use schemas::Address;
+use schemas::ids::{AnswerId, ChunkId, DocumentId};
+use schemas::receipt::{Receipt, Segment, Source};
+use schemas::tables::{DatanetRow, Wei};
+use serde::{Deserialize, Serialize};
+
+/// A question to one Datanet.
+#[derive(Debug, Clone)]
+pub struct AskRequest {
+    pub datanet: DatanetRow,
+    /// The published version to answer from; the newest where absent.
+    pub version: Option<u64>,
+    pub question: String,
+    /// With `key_id` the identity of the request: sent again it gives the stored answer.
+    pub request_id: String,
+    /// The API key that asks.
+    pub key_id: String,
+    /// Who pays; where nobody does, the fee must be zero.
+    pub payer: Option<Address>,
+    /// The price of an answer, in wei. A declined answer costs nothing.
+    pub fee_wei: Wei,
+}
+
+/// An answer with its signed receipt, which is durable.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Answer {
+    pub receipt: Receipt,
+    pub text: String,
+    /// One per quoted sentence, in the order of the text; none when the answer was declined.
+    pub citations: Vec<Citation>,
+    /// Contributors with a share, greatest first; then those whose chunks repeat one that was used, at zero.
+    pub shares: Vec<ShareLine>,
+}
+
+/// Where a sentence of the answer was quoted from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Citation {
+    /// Bytes of the answer's text.
+    pub start: u64,
+    pub end: u64,
+    pub chunk_id: ChunkId,
+    pub document_id: DocumentId,
+    pub contributor: Address,
+    pub file_name: Option<String>,
+    pub quote: String,
+    /// Bytes of the file: of the sentence where the chunk is a verbatim part of the file, else of the chunk.
+    pub source_byte_start: u64,
+    pub source_byte_end: u64,
+}
+
+/// A line of who earned what.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShareLine {
+    pub contributor: Address,
+    pub share_ppm: u64,
+    /// Set where this contributor's chunk repeats an earlier one, and earns nothing for it.
+    pub copy_of: Option<CopyOf>,
+}
+
+/// A repeated chunk and what it repeats.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopyOf {
+    /// The repeating chunk.
+    pub chunk_id: ChunkId,
+    pub document_id: DocumentId,
+    /// The chunk that was in the prompt.
+    pub original_chunk_id: ChunkId,
+    pub original_contributor: Address,
+}
+
+/// Everything that re-executing an answer's attribution needs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Evidence {
+    pub receipt: Receipt,
+    pub question: String,
+    pub answer: String,
+    /// In the order of the receipt's sources.
+    pub source_texts: Vec<String>,
+}
+
+/// A later member of a cluster that an answer used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CopyRecord {
+    pub(crate) chunk_id: ChunkId,
+    pub(crate) contributor: Address,
+    pub(crate) document_id: DocumentId,
+    pub(crate) cluster_id: ChunkId,
+}
+
+/// What is kept of an answer; the rest of an [`Answer`] follows from it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AnswerRecord {
+    pub(crate) receipt: Receipt,
+    pub(crate) question: String,
+    pub(crate) answer: String,
+    pub(crate) copies: Vec<CopyRecord>,
+}
+
+impl AnswerRecord {
+    pub(crate) fn id(&self) -> AnswerId {
+        self.receipt.body.answer_id
+    }
+
+    /// The documents that citations name.
+    pub(crate) fn cited_documents(&self) -> Vec<DocumentId> {
+        let mut cited: Vec<DocumentId> = self.cited().map(|(_, source)| source.document_id).collect();
+        cited.sort();
+        cited.dedup();
+        cited
+    }
+
+    fn cited(&self) -> impl Iterator<Item = (&Segment, &Source)> {
+        let body = &self.receipt.body;
+        body.segments.iter().filter_map(|segment| {
+            let source = usize::try_from(segment.source).ok().and_then(|index| body.sources.get(index))?;
+            Some((segment, source))
+        })
+    }
+
+    /// Unfolds the answer; `file_name` knows the documents of [`Self::cited_documents`].
+    pub(crate) fn into_answer(self, file_name: impl Fn(DocumentId) -> Option<String>) -> Answer {
+        let citations = (self.cited())
+            .map(|(segment, source)| Citation {
+                start: segment.start,
+                end: segment.end,
+                chunk_id: source.chunk_id,
+                document_id: source.document_id,
+                contributor: source.contributor,
+                file_name: file_name(source.document_id),
+                quote: slice(&self.answer, segment.start, segment.end).unwrap_or_default().to_owned(),
+                source_byte_start: segment.source_byte_start,
+                source_byte_end: segment.source_byte_end,
+            })
+            .collect();
+        let shares = self.share_lines();
+        Answer { citations, shares, text: self.answer, receipt: self.receipt }
+    }
+
+    fn share_lines(&self) -> Vec<ShareLine> {
+        let body = &self.receipt.body;
+        let mut lines: Vec<ShareLine> = (body.shares.iter())
+            .map(|share| ShareLine { contributor: share.contributor, share_ppm: share.share_ppm, copy_of: None })
+            .collect();
+        lines.sort_by(|a, b| b.share_ppm.cmp(&a.share_ppm).then(a.contributor.cmp(&b.contributor)));
+        lines.extend(self.copies.iter().filter_map(|copy| {
+            let original = body.sources.iter().find(|source| source.cluster_id == copy.cluster_id)?;
+            let copy_of = CopyOf {
+                chunk_id: copy.chunk_id,
+                document_id: copy.document_id,
+                original_chunk_id: original.chunk_id,
+                original_contributor: original.contributor,
+            };
+            Some(ShareLine { contributor: copy.contributor, share_ppm: 0, copy_of: Some(copy_of) })
+        }));
+        lines
+    }
+}
+
+/// A byte range of a text, if it is one.
+pub(crate) fn slice(text: &str, start: u64, end: u64) -> Option<&str> {
+    text.get(usize::try_from(start).ok()?..usize::try_from(end).ok()?)
+}

@@ -1,0 +1,131 @@
+//! Building an index directory, and telling whether one is whole.
+//!
+//! A directory is built beside its place and renamed into it. `seal.json` in it lists length and
+//! CRC-32 of every file, tantivy's own metadata included (its checksums cover segment files only).
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use schemas::tables::{ChunkRow, VersionRow};
+use serde::{Deserialize, Serialize};
+use tantivy::{Index, ReloadPolicy, TantivyDocument, TantivyError};
+
+use super::{ANALYZER, TextIndex, analyzer, schema};
+use crate::{RagError, Result};
+
+const FORMAT: &str = "headwater.text-index/1";
+const SEAL: &str = "seal.json";
+const UNFINISHED: &str = ".unfinished-";
+const WRITER_MEMORY_BYTES: usize = 50_000_000;
+
+/// What the commit says it was built from; an index that says anything else is rebuilt.
+pub(super) fn payload(row: &VersionRow, documents: usize) -> Result<String> {
+    let payload = serde_json::json!({
+        "format": FORMAT,
+        "datanet": row.datanet_id,
+        "version": row.version,
+        "root": row.root,
+        "chunks": row.chunk_count,
+        "documents": documents,
+    });
+    Ok(schemas::canonical::to_string(&payload)?)
+}
+
+/// File name to length and CRC-32.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Seal {
+    files: BTreeMap<String, (u64, u32)>,
+}
+
+impl Seal {
+    fn of(dir: &Path) -> std::io::Result<Self> {
+        let mut files = BTreeMap::new();
+        for entry in fs::read_dir(dir)? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name == SEAL || name.ends_with(".lock") {
+                continue;
+            }
+            let bytes = fs::read(entry.path())?;
+            files.insert(name, (bytes.len() as u64, crc32fast::hash(&bytes)));
+        }
+        Ok(Self { files })
+    }
+}
+
+/// Builds into a directory beside `target` and renames it there.
+pub(super) fn build(target: &Path, payload: &str, chunks: &[&ChunkRow]) -> Result<()> {
+    static BUILDS: AtomicU64 = AtomicU64::new(0);
+    let parent = target.parent().unwrap_or(target);
+    fs::create_dir_all(parent).map_err(RagError::io(parent))?;
+    let unfinished = parent.join(format!("{UNFINISHED}{}-{}", std::process::id(), BUILDS.fetch_add(1, Ordering::Relaxed)));
+    fs::create_dir(&unfinished).map_err(RagError::io(&unfinished))?;
+    let built = fill(&unfinished, payload, chunks).and_then(|()| fs::rename(&unfinished, target).map_err(RagError::io(target)));
+    if built.is_err()
+        && let Err(error) = fs::remove_dir_all(&unfinished)
+    {
+        tracing::warn!(path = %unfinished.display(), %error, "could not remove an unfinished text index");
+    }
+    // somebody else may have been faster; what stands there is checked when it is opened
+    if target.join(SEAL).exists() { Ok(()) } else { built }
+}
+
+fn fill(dir: &Path, payload: &str, chunks: &[&ChunkRow]) -> Result<()> {
+    let (schema, fields) = schema();
+    let index = Index::create_in_dir(dir, schema)?;
+    index.tokenizers().register(ANALYZER, analyzer());
+    // one thread: the same chunks in the same order give the same segments
+    let mut writer = index.writer_with_num_threads::<TantivyDocument>(1, WRITER_MEMORY_BYTES)?;
+    for chunk in chunks {
+        let mut document = TantivyDocument::default();
+        document.add_text(fields.chunk_id, chunk.chunk_id.to_string());
+        document.add_text(fields.text, &chunk.text);
+        writer.add_document(document)?;
+    }
+    let mut commit = writer.prepare_commit()?;
+    commit.set_payload(payload);
+    commit.commit()?;
+    writer.wait_merging_threads()?;
+    let seal = Seal::of(dir).map_err(RagError::io(dir))?;
+    let path = dir.join(SEAL);
+    let text = schemas::canonical::to_string(&seal)?;
+    fs::write(&path, text).map_err(RagError::io(&path))
+}
+
+/// Opens `dir` if every byte of it is as it was built, for `payload`.
+pub(super) fn open(dir: &Path, payload: &str) -> Result<TextIndex, TantivyError> {
+    let damaged = |problem: &str| TantivyError::SystemError(format!("{}: {problem}", dir.display()));
+    let stated: Seal = serde_json::from_slice(&fs::read(dir.join(SEAL))?).map_err(|_| damaged("its seal is damaged"))?;
+    if Seal::of(dir)? != stated {
+        return Err(damaged("its files are not the ones that were built"));
+    }
+    let index = Index::open_in_dir(dir)?;
+    let (expected, fields) = schema();
+    if index.schema() != expected || index.load_metas()?.payload.as_deref() != Some(payload) {
+        return Err(damaged("it was built from something else"));
+    }
+    index.tokenizers().register(ANALYZER, analyzer());
+    let searcher = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?.searcher();
+    Ok(TextIndex { searcher, fields })
+}
+
+pub(super) fn remove_leftovers(index_dir: &Path) -> Result<()> {
+    for datanet in children(index_dir)? {
+        for entry in children(&datanet)? {
+            if entry.file_name().is_some_and(|name| name.to_string_lossy().starts_with(UNFINISHED)) {
+                fs::remove_dir_all(&entry).map_err(RagError::io(&entry))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn children(dir: &Path) -> Result<Vec<PathBuf>> {
+    if !dir.is_dir() {
+        return Ok(Vec::new());
+    }
+    let entries = fs::read_dir(dir).map_err(RagError::io(dir))?;
+    entries.map(|entry| entry.map(|entry| entry.path()).map_err(RagError::io(dir))).collect()
+}

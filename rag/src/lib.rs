@@ -1,0 +1,36 @@
+//! Answers over published Datanets, and what they are worth to whom: retrieval (vectors and
+//! BM25), extractive answers, attribution, receipts, epochs.
+//!
+//! An answer pins one published version and reads nothing else. Whatever pays somebody is integer
+//! arithmetic that anyone can repeat from the receipt ([`verify_receipt`], [`verify_evidence`],
+//! [`recompute_epoch`]). This crate never calls the chain, never reads configuration or the
+//! environment, and never logs a question or a text.
+
+mod answer;
+pub mod attribution;
+mod config;
+mod epochs;
+mod error;
+mod index;
+mod quote;
+mod receipts;
+mod retrieve;
+mod sentences;
+mod service;
+mod snapshot;
+mod verify;
+
+pub use answer::{Answer, AskRequest, Citation, CopyOf, Evidence, ShareLine};
+pub use config::{QuoteConfig, RagConfig};
+pub use epochs::{ClosedEpoch, Debit, EpochComputation, EpochCut, RewardProof, recompute_epoch};
+pub use error::{RagError, Result};
+pub use service::Rag;
+pub use verify::{verify_evidence, verify_receipt};
+
+/// Runs CPU or file work off the async runtime.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| RagError::Worker(error.to_string()))?
+}
+
+#[cfg(test)]
+mod tests;

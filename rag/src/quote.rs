@@ -1,0 +1,123 @@
+//! The extractive answerer `quote/1`: it says nothing but sentences of the sources, verbatim, and
+//! declines where no sentence is close enough to the question.
+//!
+//! A sentence's score is the mean of two numbers in 0..=1: the cosine of its embedding to the
+//! question's, and its coverage, the part of the question's content words that it holds, weighted
+//! by their rarity in the Datanet. A word that the Datanet has never seen is the rarest of all, so
+//! a question about something that is not there finds no coverage.
+
+mod candidates;
+mod choose;
+
+use engine::Embedder;
+
+use crate::index::{self, TextIndex};
+use crate::retrieve::Question;
+use crate::{QuoteConfig, Result};
+use candidates::Candidate;
+
+/// The name of this answerer, stated in receipts.
+pub(crate) const GENERATOR: &str = "quote/1";
+
+/// What is said when nothing can be quoted.
+pub(crate) const DECLINED: &str = "The Datanet does not hold an answer to this question.";
+
+/// A sentence to quote: a byte range of the text of a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Quote {
+    /// Index of the source.
+    pub(crate) source: usize,
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+}
+
+/// The sentences to answer with, best first; none where the sources do not answer. `sources` are
+/// texts, best first. Blocks.
+pub(crate) fn select(
+    question: &Question,
+    sources: &[&str],
+    text_index: &TextIndex,
+    embedder: &dyn Embedder,
+    config: &QuoteConfig,
+) -> Result<Vec<Quote>> {
+    let scored = score(question, sources, text_index, embedder, config)?;
+    Ok(choose::choose(&scored, config))
+}
+
+/// A candidate with both of its measures.
+#[derive(Debug, Clone)]
+pub(crate) struct Scored {
+    pub(crate) candidate: Candidate,
+    /// Cosine to the question.
+    pub(crate) cosine: f64,
+    /// 0 to 1.
+    pub(crate) coverage: f64,
+}
+
+impl Scored {
+    /// The mean of both measures.
+    pub(crate) fn score(&self) -> f64 {
+        f64::midpoint(self.cosine, self.coverage)
+    }
+}
+
+/// Every quotable sentence worth embedding, with its measures, best score first.
+pub(crate) fn score(
+    question: &Question,
+    sources: &[&str],
+    text_index: &TextIndex,
+    embedder: &dyn Embedder,
+    config: &QuoteConfig,
+) -> Result<Vec<Scored>> {
+    let words = content_words(&question.terms, text_index)?;
+    let mut covered: Vec<(f64, Candidate)> = (candidates::all(sources).into_iter())
+        .map(|candidate| (coverage(&words, &candidate.terms), candidate))
+        .filter(|(coverage, _)| *coverage > 0.0)
+        .collect();
+    // stable: equal coverage stays in the order of the sources
+    covered.sort_by(|a, b| b.0.total_cmp(&a.0));
+    covered.truncate(config.embedded_sentences);
+    let texts: Vec<&str> = covered.iter().map(|(_, candidate)| candidate.of(sources)).collect();
+    let vectors = embedder.embed(&texts)?;
+    let mut scored: Vec<Scored> = (covered.into_iter().zip(&vectors))
+        .map(|((coverage, candidate), vector)| Scored { candidate, cosine: dot(&question.vector, vector), coverage })
+        .collect();
+    scored.sort_by(|a, b| b.score().total_cmp(&a.score()));
+    Ok(scored)
+}
+
+/// Words that ask, and say nothing of what is asked about; in the stemmed form of the index.
+const ASKING: &[&str] = &[
+    "what", "which", "who", "whom", "whose", "when", "where", "whi", "why", "how", "do", "doe", "did", "can", "could", "should", "would",
+    "may", "might", "must", "shall", "has", "have", "had", "were", "been", "ani", "some", "most", "mani", "much", "you", "your", "i", "me",
+    "my", "we", "our", "us", "from", "about", "than", "so", "also", "tell", "explain", "describ", "mean", "call", "name", "happen",
+    "usual",
+];
+
+/// The question's content words, each with its rarity. Where it has none, all its words.
+fn content_words(terms: &[String], text_index: &TextIndex) -> Result<Vec<(String, f64)>> {
+    let content: Vec<&String> = terms.iter().filter(|term| !ASKING.contains(&term.as_str())).collect();
+    let chosen = if content.is_empty() { terms.iter().collect() } else { content };
+    chosen.into_iter().map(|term| Ok((term.clone(), text_index.rarity(term)?))).collect()
+}
+
+/// The part of `words` that is in `terms` (sorted), by rarity.
+fn coverage(words: &[(String, f64)], terms: &[String]) -> f64 {
+    let all: f64 = words.iter().map(|(_, rarity)| rarity).sum();
+    let held: f64 = words.iter().filter(|(word, _)| terms.binary_search(word).is_ok()).map(|(_, rarity)| rarity).sum();
+    if all > 0.0 { held / all } else { 0.0 }
+}
+
+fn dot(a: &[f32], b: &[f32]) -> f64 {
+    a.iter().zip(b).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum()
+}
+
+/// The terms of a sentence, sorted for look-up.
+fn sorted_terms(text: &str) -> Vec<String> {
+    let mut terms = index::terms(text);
+    terms.sort_unstable();
+    terms
+}
+
+#[cfg(test)]
+mod tests;

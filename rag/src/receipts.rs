@@ -1,0 +1,158 @@
+//! Where answers become durable, and how they reach the tables.
+//!
+//! A receipt is numbered, signed and appended to a log on the local disk before its answer is
+//! handed out. [`Ledger::drain`] later moves batches into the tables; the `receipts` row is the
+//! commit, the `answers` and `attributions` rows before it are unfolded from it. A crash anywhere
+//! leaves records in the log, and draining them again adds nothing twice.
+
+mod log;
+mod rows;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use schemas::ids::AnswerId;
+use schemas::receipt::{Receipt, ReceiptBody};
+use schemas::signer::Signer;
+use schemas::tables::{AnswerRow, AttributionRow, Millis, ReceiptRow};
+use store::Store;
+
+use crate::answer::{AnswerRecord, CopyRecord};
+use crate::{RagError, Result, blocking};
+use log::Log;
+pub(crate) use log::sync_dir;
+
+pub(crate) use rows::receipt_of;
+
+/// An answer that is not numbered and signed yet.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    /// `sequence` and `issued_at_ms` are set when it is signed.
+    pub(crate) body: ReceiptBody,
+    pub(crate) question: String,
+    pub(crate) answer: String,
+    pub(crate) copies: Vec<CopyRecord>,
+}
+
+/// Every receipt ever issued: the older ones in the store, the newest in the log.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    store: Store,
+    signer: Arc<dyn Signer>,
+    pending_limit: usize,
+    /// Held while the disk is written. Taken before `pending`.
+    writer: Mutex<Writer>,
+    /// Held for moments only.
+    pending: Mutex<Pending>,
+    /// One drain at a time.
+    draining: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug)]
+struct Writer {
+    log: Log,
+    next_sequence: u64,
+}
+
+/// What is in the log and maybe not in the tables yet.
+#[derive(Debug, Default)]
+struct Pending {
+    records: BTreeMap<u64, Arc<AnswerRecord>>,
+    sequences: HashMap<AnswerId, u64>,
+}
+
+impl Pending {
+    fn insert(&mut self, record: Arc<AnswerRecord>) {
+        let sequence = record.receipt.body.sequence;
+        self.sequences.insert(record.id(), sequence);
+        self.records.insert(sequence, record);
+    }
+}
+
+impl Ledger {
+    /// Opens the log in `dir` and replays what is in it.
+    pub(crate) async fn open(store: Store, signer: Arc<dyn Signer>, dir: &Path, pending_limit: usize) -> Result<Self> {
+        let stored = store.max::<ReceiptRow>("sequence").await?.unwrap_or(0);
+        let dir = dir.to_owned();
+        let (log, records) = blocking(move || Log::open(&dir)).await?;
+        let logged = records.iter().map(|record| record.receipt.body.sequence).max().unwrap_or(0);
+        let mut pending = Pending::default();
+        records.into_iter().for_each(|record| pending.insert(Arc::new(record)));
+        let writer = Writer { log, next_sequence: stored.max(logged).saturating_add(1) };
+        tracing::info!(next_sequence = writer.next_sequence, pending = pending.records.len(), "receipt log opened");
+        let (writer, pending) = (Mutex::new(writer), Mutex::new(pending));
+        Ok(Self { store, signer, pending_limit, writer, pending, draining: tokio::sync::Mutex::default() })
+    }
+
+    /// Numbers, signs and stores an answer; durable when it returns. Blocks.
+    ///
+    /// The caller makes sure that no answer with this id exists or is being made.
+    pub(crate) fn issue(&self, draft: Draft) -> Result<Arc<AnswerRecord>> {
+        let mut writer = locked(&self.writer);
+        if locked(&self.pending).records.len() >= self.pending_limit {
+            return Err(RagError::Busy { what: "the queue of receipts that wait for the tables", limit: self.pending_limit });
+        }
+        let sequence = writer.next_sequence;
+        let body = ReceiptBody { sequence, issued_at_ms: Millis::now().0, ..draft.body };
+        let (_, body_hash) = body.canonical()?;
+        let signature = self.signer.sign_digest(body.signing_digest()?)?;
+        let receipt = Receipt { body, body_hash, signer: self.signer.address(), signature };
+        let record = AnswerRecord { receipt, question: draft.question, answer: draft.answer, copies: draft.copies };
+        writer.log.append(&record)?;
+        writer.next_sequence = sequence + 1;
+        let record = Arc::new(record);
+        locked(&self.pending).insert(record.clone());
+        Ok(record)
+    }
+
+    /// What was answered under this id, if anything was.
+    pub(crate) async fn find(&self, id: AnswerId) -> Result<Option<AnswerRecord>> {
+        if let Some(record) = self.find_pending(id) {
+            return Ok(Some(AnswerRecord::clone(&record)));
+        }
+        let filter = format!("answer_id = '{id}'");
+        let Some(receipt) = self.store.scan::<ReceiptRow>(Some(&filter)).await?.into_iter().next() else { return Ok(None) };
+        let answer = self.store.scan::<AnswerRow>(Some(&filter)).await?.into_iter().next();
+        let answer = answer.ok_or_else(|| RagError::not_found("stored text of answer", id))?;
+        let attributions = self.store.scan::<AttributionRow>(Some(&filter)).await?;
+        rows::record(&receipt, answer, attributions).map(Some)
+    }
+
+    fn find_pending(&self, id: AnswerId) -> Option<Arc<AnswerRecord>> {
+        let pending = locked(&self.pending);
+        pending.records.get(pending.sequences.get(&id)?).cloned()
+    }
+
+    /// Moves everything that is in the log into the tables. Returns how many receipts that were.
+    pub(crate) async fn drain(self: &Arc<Self>) -> Result<usize> {
+        let _single = self.draining.lock().await;
+        let batch: Vec<Arc<AnswerRecord>> = locked(&self.pending).records.values().cloned().collect();
+        let Some(last) = batch.last().map(|record| record.receipt.body.sequence) else { return Ok(0) };
+        let count = batch.len();
+        let rows = blocking(move || rows::Rows::of(&batch)).await?;
+        self.store.insert_new::<AttributionRow>(&rows.attributions).await?;
+        self.store.insert_new::<AnswerRow>(&rows.answers).await?;
+        self.store.insert_new::<ReceiptRow>(&rows.receipts).await?;
+        let ledger = self.clone();
+        blocking(move || ledger.forget(last)).await?;
+        tracing::info!(receipts = count, last_sequence = last, "receipts drained into the tables");
+        Ok(count)
+    }
+
+    /// Drops the receipts up to `last` from the log: they are in the tables. Blocks.
+    fn forget(&self, last: u64) -> Result<()> {
+        let mut writer = locked(&self.writer);
+        let kept: Vec<Arc<AnswerRecord>> = locked(&self.pending).records.range(last + 1..).map(|(_, record)| record.clone()).collect();
+        writer.log.rewrite(kept.iter().map(Arc::as_ref))?;
+        let mut pending = Pending::default();
+        kept.into_iter().for_each(|record| pending.insert(record));
+        *locked(&self.pending) = pending;
+        Ok(())
+    }
+}
+
+/// A panic elsewhere leaves nothing half done under these locks that the log would not tell.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

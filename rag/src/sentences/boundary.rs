@@ -1,0 +1,85 @@
+//! Where a sentence ends within a paragraph.
+
+/// Never end a sentence.
+const JOINING: &[&str] = &[
+    "e.g", "i.e", "eg", "ie", "cf", "vs", "viz", "dr", "mr", "mrs", "ms", "prof", "st", "fig", "figs", "sec", "art", "approx", "ca", "al",
+    "ref", "refs", "eq", "eqs", "vol", "vols", "ed", "eds", "pp", "gen", "col", "lt", "sgt", "capt", "hon", "rev", "sr", "jr", "dept",
+];
+/// End no sentence when a number follows.
+const NUMBERING: &[&str] = &[
+    "no", "nos", "nr", "p", "ch", "para", "item", "art", "jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep", "sept", "oct", "nov",
+    "dec",
+];
+/// Words that begin sentences, so that `9 a.m. The` and `the U.S. It` are two.
+const OPENERS: &[&str] = &[
+    "The", "A", "An", "In", "It", "This", "That", "These", "Those", "He", "She", "They", "We", "You", "If", "When", "For", "On", "At",
+    "As", "But", "However", "All", "No", "Its", "His", "Her", "Their", "There", "After", "Before", "Since", "By",
+];
+
+/// Byte offsets in `body` just after the end of each sentence but the last.
+pub(super) fn ends(body: &str) -> Vec<usize> {
+    let mut ends = Vec::new();
+    let mut sentence_start = 0;
+    let mut chars = body.char_indices().peekable();
+    while let Some((at, c)) = chars.next() {
+        if matches!(c, '。' | '！' | '？') {
+            sentence_start = at + c.len_utf8();
+            ends.push(sentence_start);
+            continue;
+        }
+        if !matches!(c, '.' | '!' | '?' | '…') {
+            continue;
+        }
+        let mut end = at + c.len_utf8();
+        let mut run = 1;
+        while let Some((next, follower)) = chars.next_if(|(_, c)| matches!(c, '.' | '!' | '?' | '…')) {
+            end = next + follower.len_utf8();
+            run += 1;
+        }
+        while let Some((next, closer)) = chars.next_if(|(_, c)| matches!(c, '"' | '\'' | ')' | ']' | '”' | '’' | '»' | '*' | '_')) {
+            end = next + closer.len_utf8();
+        }
+        let (Some(before), Some(after)) = (body.get(sentence_start..at), body.get(end..)) else { continue };
+        if !after.starts_with(char::is_whitespace) {
+            continue;
+        }
+        if (c == '.' && run == 1 && !full_stop(before, after.trim_start())) || !opens(after.trim_start()) {
+            continue;
+        }
+        ends.push(end);
+        sentence_start = end;
+    }
+    ends
+}
+
+/// Whether a sentence can begin so: anything but a lower-case letter or a closing mark.
+fn opens(after: &str) -> bool {
+    after.chars().next().is_some_and(|c| !c.is_lowercase() && !matches!(c, ',' | ';' | ':' | ')' | ']'))
+}
+
+/// Whether a single full stop between `before` (from the start of its sentence) and `after` ends the sentence.
+fn full_stop(before: &str, after: &str) -> bool {
+    let mut words = before.split_whitespace().rev();
+    let word = if before.ends_with(char::is_whitespace) { "" } else { words.next().unwrap_or_default() };
+    let word = word.trim_start_matches(['(', '[', '"', '\'', '“', '‘', '*', '_']);
+    let lower = word.to_lowercase();
+    if JOINING.contains(&lower.as_str()) {
+        return false;
+    }
+    if NUMBERING.contains(&lower.as_str()) && after.starts_with(|c: char| c.is_ascii_digit()) {
+        return false;
+    }
+    if word.contains('.') && word.split('.').all(|part| part.chars().count() <= 1 && part.chars().all(char::is_alphabetic)) {
+        // U.S., a.m.: both inside and at the end of a sentence
+        let next = after.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+        return OPENERS.contains(&next);
+    }
+    let mut letters = word.chars();
+    if let (Some(initial), None) = (letters.next(), letters.next())
+        && initial.is_uppercase()
+    {
+        // "John D. Haynes", "J. Smith", but "hepatitis B. The"
+        return words.next().is_some_and(|previous| !previous.starts_with(char::is_uppercase));
+    }
+    true
+}

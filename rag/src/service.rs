@@ -1,0 +1,222 @@
+//! [`Rag`]: everything this crate does, wired to one store.
+
+mod ask;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use engine::Embedder;
+use schemas::Address;
+use schemas::ids::{AnswerId, DatanetId};
+use schemas::receipt::Receipt;
+use schemas::signer::Signer;
+use schemas::tables::{Embedding, VersionRow};
+use store::Store;
+use tokio::sync::Semaphore;
+
+use crate::answer::{Answer, AskRequest, Evidence};
+use crate::epochs::{self, ClosedEpoch, EpochCut, RewardProof};
+use crate::receipts::Ledger;
+use crate::snapshot::{Snapshot, SnapshotCache};
+use crate::{RagConfig, RagError, Result, blocking, index};
+
+/// Answers questions, keeps receipts, closes epochs. Share it behind an [`Arc`].
+#[derive(Debug)]
+pub struct Rag {
+    store: Store,
+    embedder: Arc<dyn Embedder>,
+    config: RagConfig,
+    ledger: Arc<Ledger>,
+    snapshots: SnapshotCache,
+    /// Answers being computed; answers being computed or waiting.
+    computing: Semaphore,
+    admitted: Semaphore,
+    /// Requests with the same identity take turns.
+    answering: Mutex<HashMap<AnswerId, Weak<tokio::sync::Mutex<()>>>>,
+    closing: tokio::sync::Mutex<()>,
+}
+
+impl Rag {
+    /// Opens the receipt log and replays it; clears what unfinished index builds left.
+    ///
+    /// # Errors
+    /// [`RagError::Config`] for settings or an embedder that cannot work; [`RagError::LogLocked`] or
+    /// [`RagError::CorruptLog`] for the log.
+    pub async fn open(store: Store, embedder: Arc<dyn Embedder>, signer: Arc<dyn Signer>, config: RagConfig) -> Result<Self> {
+        config.check()?;
+        let dimensions = embedder.info().dimensions;
+        if dimensions != Embedding::DIMENSIONS {
+            return Err(RagError::Config(format!("the embedder gives {dimensions} dimensions, the tables hold {}", Embedding::DIMENSIONS)));
+        }
+        let index_dir = config.index_dir.clone();
+        blocking(move || index::remove_leftovers(&index_dir)).await?;
+        let ledger = Ledger::open(store.clone(), signer, &config.wal_dir, config.pending_receipts).await?;
+        Ok(Self {
+            store,
+            embedder,
+            ledger: Arc::new(ledger),
+            snapshots: SnapshotCache::new(config.open_versions),
+            computing: Semaphore::new(config.concurrent_answers),
+            admitted: Semaphore::new(config.concurrent_answers.saturating_add(config.waiting_answers).min(Semaphore::MAX_PERMITS)),
+            answering: Mutex::default(),
+            closing: tokio::sync::Mutex::default(),
+            config,
+        })
+    }
+
+    /// Answers a question, or declines to; either leaves a signed receipt that is durable when this
+    /// returns. The same request again returns the stored answer.
+    ///
+    /// # Errors
+    /// [`RagError::InvalidQuestion`], [`RagError::InvalidRequest`], [`RagError::NothingPublished`],
+    /// [`RagError::NotFound`] for the version, [`RagError::Conflict`], [`RagError::Busy`], or what failed underneath.
+    pub async fn ask(&self, request: AskRequest) -> Result<Answer> {
+        ask::check(&request, &self.config)?;
+        let limit = self.config.concurrent_answers + self.config.waiting_answers;
+        let _admitted = self.admitted.try_acquire().map_err(|_| RagError::Busy { what: "the queue of questions", limit })?;
+        let id = schemas::hashing::answer_id(&request.key_id, &request.request_id);
+        let turn = self.turn(id);
+        let _turn = turn.lock().await;
+        let record = match self.ledger.find(id).await? {
+            Some(record) => {
+                ask::check_same(&record, &request)?;
+                record
+            }
+            None => {
+                let _computing = self.computing.acquire().await.map_err(|error| RagError::Worker(error.to_string()))?;
+                self.answer(id, request).await?
+            }
+        };
+        let names = self.file_names(&record.cited_documents()).await?;
+        Ok(record.into_answer(|document| names.get(&document).cloned()))
+    }
+
+    /// The receipt of an answer.
+    ///
+    /// # Errors
+    /// [`RagError::NotFound`].
+    pub async fn receipt(&self, id: AnswerId) -> Result<Receipt> {
+        let record = self.ledger.find(id).await?.ok_or_else(|| RagError::not_found("answer", id))?;
+        Ok(record.receipt)
+    }
+
+    /// The answer as it was given.
+    ///
+    /// # Errors
+    /// [`RagError::NotFound`].
+    pub async fn answer_of(&self, id: AnswerId) -> Result<Answer> {
+        let record = self.ledger.find(id).await?.ok_or_else(|| RagError::not_found("answer", id))?;
+        let names = self.file_names(&record.cited_documents()).await?;
+        Ok(record.into_answer(|document| names.get(&document).cloned()))
+    }
+
+    /// Everything a verifier needs to re-execute the answer's attribution ([`crate::verify_evidence`]).
+    ///
+    /// # Errors
+    /// [`RagError::NotFound`].
+    pub async fn evidence(&self, id: AnswerId) -> Result<Evidence> {
+        let record = self.ledger.find(id).await?.ok_or_else(|| RagError::not_found("answer", id))?;
+        let body = &record.receipt.body;
+        let snapshot = self.snapshot(body.datanet_id, Some(body.version)).await?;
+        let source_texts = (body.sources.iter())
+            .map(|source| {
+                let chunk = snapshot.chunk(source.chunk_id).ok_or_else(|| RagError::not_found("chunk", source.chunk_id))?;
+                Ok(chunk.text.clone())
+            })
+            .collect::<Result<Vec<String>>>()?;
+        Ok(Evidence { receipt: record.receipt, question: record.question, answer: record.answer, source_texts })
+    }
+
+    /// Makes the text index of a published version ready; does nothing where it is.
+    ///
+    /// # Errors
+    /// [`RagError::NotFound`] for the version, [`RagError::CorruptVersion`], or what failed underneath.
+    pub async fn ensure_index(&self, datanet: DatanetId, version: u64) -> Result<()> {
+        self.snapshot(datanet, Some(version)).await.map(drop)
+    }
+
+    /// Builds the text index of every Datanet's newest version that has none. (Older versions get
+    /// theirs when somebody asks them; a damaged one is rebuilt when it is opened.) Returns how many were built.
+    ///
+    /// # Errors
+    /// What failed underneath; running it again goes on.
+    pub async fn reconcile(&self) -> Result<usize> {
+        let mut newest: HashMap<DatanetId, VersionRow> = HashMap::new();
+        for row in self.store.scan::<VersionRow>(None).await? {
+            match newest.get(&row.datanet_id) {
+                Some(other) if other.version >= row.version => {}
+                _ => drop(newest.insert(row.datanet_id, row)),
+            }
+        }
+        let index_dir = self.config.index_dir.clone();
+        let missing =
+            blocking(move || Ok(newest.into_values().filter(|row| !index::directory(&index_dir, row).exists()).collect::<Vec<_>>()));
+        let missing = missing.await?;
+        for row in &missing {
+            self.ensure_index(row.datanet_id, row.version).await?;
+        }
+        Ok(missing.len())
+    }
+
+    /// Moves waiting receipts into the tables, where SQL sees them. Returns how many.
+    ///
+    /// # Errors
+    /// What failed underneath; the receipts stay in the log and the next drain moves them.
+    pub async fn drain(&self) -> Result<usize> {
+        self.ledger.drain().await
+    }
+
+    /// Drains, and closes the next epoch with every receipt so far; or finishes the one that a crash
+    /// left half closed, with the cut that one had.
+    ///
+    /// # Errors
+    /// [`RagError::NothingToSettle`]; [`RagError::EpochConflict`] when the tables contradict the receipts.
+    pub async fn close_epoch(&self, cut: EpochCut) -> Result<ClosedEpoch> {
+        let _single = self.closing.lock().await;
+        self.drain().await?;
+        epochs::close(&self.store, &self.config.wal_dir, cut).await
+    }
+
+    /// A closed epoch with its rewards and debits, for whoever still has to propose or to debit.
+    ///
+    /// # Errors
+    /// [`RagError::NotFound`].
+    pub async fn closed_epoch(&self, epoch: u64) -> Result<ClosedEpoch> {
+        epochs::closed(&self.store, epoch).await
+    }
+
+    /// What `account` may have claimed in all under the newest closed epoch, with its proof.
+    ///
+    /// # Errors
+    /// [`RagError::NotFound`] when no epoch is closed, or the account never earned anything.
+    pub async fn reward_proof(&self, account: Address) -> Result<RewardProof> {
+        epochs::proof(&self.store, account).await
+    }
+
+    /// The opened version; the newest where none is named.
+    pub(crate) async fn snapshot(&self, datanet: DatanetId, version: Option<u64>) -> Result<Arc<Snapshot>> {
+        let filter = match version {
+            Some(version) => format!("datanet_id = '{datanet}' AND version = {version}"),
+            None => format!("datanet_id = '{datanet}'"),
+        };
+        let rows = self.store.scan::<VersionRow>(Some(&filter)).await?;
+        let row = rows.into_iter().max_by_key(|row| row.version).ok_or_else(|| match version {
+            Some(version) => RagError::not_found("published version", format!("{version} of Datanet {datanet}")),
+            None => RagError::NothingPublished(datanet),
+        })?;
+        let (store, index_dir) = (self.store.clone(), self.config.index_dir.clone());
+        self.snapshots.get((datanet, row.version), async move || Snapshot::load(&store, index_dir, row).await).await
+    }
+
+    /// The lock that requests with this identity share.
+    fn turn(&self, id: AnswerId) -> Arc<tokio::sync::Mutex<()>> {
+        let mut answering = self.answering.lock().unwrap_or_else(PoisonError::into_inner);
+        answering.retain(|_, turn| turn.strong_count() > 0);
+        let held = answering.get(&id).and_then(Weak::upgrade);
+        held.unwrap_or_else(|| {
+            let turn = Arc::default();
+            answering.insert(id, Arc::downgrade(&turn));
+            turn
+        })
+    }
+}

@@ -1,0 +1,8 @@
+//! The crate on an in-memory store and an embedder without weights.
+
+mod answers;
+mod calibration;
+mod copies;
+mod durability;
+mod settlement;
+pub(crate) mod world;
