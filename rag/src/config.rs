@@ -8,6 +8,9 @@ use crate::attribution::MAX_SOURCES;
 use crate::retrieve::MAX_RRF_K;
 use crate::{RagError, Result};
 
+/// More at once would only wait for the CPU, and hold memory meanwhile.
+const MAX_QUEUE: usize = 10_000;
+
 /// Settings of [`crate::Rag`].
 #[derive(Debug, Clone)]
 pub struct RagConfig {
@@ -101,6 +104,10 @@ impl RagConfig {
         ];
         if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
             return Err(RagError::Config(format!("{name} must be at least 1")));
+        }
+        let bounded = [("concurrent_answers", self.concurrent_answers), ("waiting_answers", self.waiting_answers)];
+        if let Some((name, value)) = bounded.iter().find(|(_, value)| *value > MAX_QUEUE) {
+            return Err(RagError::Config(format!("{name} is {value}; at most {MAX_QUEUE}")));
         }
         if self.top_k > MAX_SOURCES {
             return Err(RagError::Config(format!("top_k is {}; shares are exact for up to {MAX_SOURCES} sources", self.top_k)));

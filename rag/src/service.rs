@@ -12,7 +12,7 @@ use schemas::receipt::Receipt;
 use schemas::signer::Signer;
 use schemas::tables::{Embedding, VersionRow};
 use store::Store;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
 use crate::answer::{Answer, AskRequest, Evidence};
 use crate::epochs::{self, ClosedEpoch, EpochCut, RewardProof};
@@ -29,11 +29,18 @@ pub struct Rag {
     ledger: Arc<Ledger>,
     snapshots: SnapshotCache,
     /// Answers being computed; answers being computed or waiting.
-    computing: Semaphore,
+    computing: Arc<Semaphore>,
     admitted: Semaphore,
     /// Requests with the same identity take turns.
     answering: Mutex<HashMap<AnswerId, Weak<tokio::sync::Mutex<()>>>>,
     closing: tokio::sync::Mutex<()>,
+}
+
+/// What an answer holds until its receipt is durable, even if nobody waits for it any more.
+#[derive(Debug)]
+struct Held {
+    _turn: OwnedMutexGuard<()>,
+    _computing: OwnedSemaphorePermit,
 }
 
 impl Rag {
@@ -48,16 +55,17 @@ impl Rag {
         if dimensions != Embedding::DIMENSIONS {
             return Err(RagError::Config(format!("the embedder gives {dimensions} dimensions, the tables hold {}", Embedding::DIMENSIONS)));
         }
+        // the log's lock first: from here on no other process is building indexes
+        let ledger = Ledger::open(store.clone(), signer, &config.wal_dir, config.pending_receipts).await?;
         let index_dir = config.index_dir.clone();
         blocking(move || index::remove_leftovers(&index_dir)).await?;
-        let ledger = Ledger::open(store.clone(), signer, &config.wal_dir, config.pending_receipts).await?;
         Ok(Self {
             store,
             embedder,
             ledger: Arc::new(ledger),
             snapshots: SnapshotCache::new(config.open_versions),
-            computing: Semaphore::new(config.concurrent_answers),
-            admitted: Semaphore::new(config.concurrent_answers.saturating_add(config.waiting_answers).min(Semaphore::MAX_PERMITS)),
+            computing: Arc::new(Semaphore::new(config.concurrent_answers)),
+            admitted: Semaphore::new(config.concurrent_answers + config.waiting_answers),
             answering: Mutex::default(),
             closing: tokio::sync::Mutex::default(),
             config,
@@ -75,16 +83,15 @@ impl Rag {
         let limit = self.config.concurrent_answers + self.config.waiting_answers;
         let _admitted = self.admitted.try_acquire().map_err(|_| RagError::Busy { what: "the queue of questions", limit })?;
         let id = schemas::hashing::answer_id(&request.key_id, &request.request_id);
-        let turn = self.turn(id);
-        let _turn = turn.lock().await;
+        let turn = self.turn(id).lock_owned().await;
         let record = match self.ledger.find(id).await? {
             Some(record) => {
                 ask::check_same(&record, &request)?;
                 record
             }
             None => {
-                let _computing = self.computing.acquire().await.map_err(|error| RagError::Worker(error.to_string()))?;
-                self.answer(id, request).await?
+                let computing = self.computing.clone().acquire_owned().await.map_err(|error| RagError::Worker(error.to_string()))?;
+                self.answer(id, request, Held { _turn: turn, _computing: computing }).await?
             }
         };
         let names = self.file_names(&record.cited_documents()).await?;

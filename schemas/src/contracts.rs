@@ -3,6 +3,8 @@
 //! The interfaces are written out here; a test compares every selector and event topic with the
 //! checked-in ABI, and the ABI's source digest with the Solidity sources.
 
+#![expect(clippy::too_many_arguments, reason = "an event has as many as its contract gives it")]
+
 use alloy_primitives::{Address, Bytes};
 use alloy_sol_types::sol;
 use serde::{Deserialize, Serialize};

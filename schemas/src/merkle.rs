@@ -137,7 +137,7 @@ mod tests {
     proptest! {
         #[test]
         fn every_leaf_is_proven_and_no_other(seeds in proptest::collection::btree_set(any::<[u8; 32]>(), 1..40), stranger: [u8; 32]) {
-            let leaves: Vec<B256> = seeds.iter().map(|seed| alloy_primitives::keccak256(seed)).collect();
+            let leaves: Vec<B256> = seeds.iter().map(alloy_primitives::keccak256).collect();
             let tree = StandardMerkleTree::new(&leaves).unwrap();
             for (index, leaf) in leaves.iter().enumerate() {
                 let proof = tree.proof(index).unwrap();

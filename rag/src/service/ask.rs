@@ -8,7 +8,7 @@ use schemas::ids::{AnswerId, DocumentId};
 use schemas::receipt::{self, AnswerStatus, Models, ReceiptBody, Segment, Source};
 use schemas::tables::{ChunkRow, DocumentRow, Wei};
 
-use super::Rag;
+use super::{Held, Rag};
 use crate::answer::{AnswerRecord, AskRequest, CopyRecord};
 use crate::attribution::{self, SourceKey, compute_shares, compute_value_table};
 use crate::quote::{self, Quote};
@@ -54,7 +54,7 @@ pub(super) fn check_same(record: &AnswerRecord, request: &AskRequest) -> Result<
 
 impl Rag {
     /// Computes, signs and stores a new answer.
-    pub(super) async fn answer(&self, id: AnswerId, request: AskRequest) -> Result<AnswerRecord> {
+    pub(super) async fn answer(&self, id: AnswerId, request: AskRequest, held: Held) -> Result<AnswerRecord> {
         let snapshot = self.snapshot(request.datanet.datanet_id, request.version).await?;
         let (embedder, text) = (self.embedder.clone(), request.question.clone());
         let question = blocking(move || Question::read(&text, embedder.as_ref())).await?;
@@ -64,6 +64,8 @@ impl Rag {
         drop(found);
         let (embedder, config, ledger) = (self.embedder.clone(), self.config.clone(), self.ledger.clone());
         let record = blocking(move || {
+            // a caller that goes away does not stop this: a retry waits for it, and finds its receipt
+            let _held = held;
             let borrowed: Vec<&str> = texts.iter().map(String::as_str).collect();
             let quotes = quote::select(&question, &borrowed, &snapshot.text, embedder.as_ref(), &config.quote)?;
             let info = embedder.info();

@@ -100,6 +100,24 @@ async fn a_retry_gets_the_stored_answer() {
     assert_eq!(world.ask(&rag, "What is dry ice?").await.receipt.body.sequence, 3);
 }
 
+/// A caller that goes away at any moment, and asks again: one receipt, never two.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_abandoned_request_is_answered_once() {
+    let world = World::new(&cold_chain()).await;
+    let rag = world.rag().await;
+    for polls in 1..12u64 {
+        let id = format!("abandoned {polls}");
+        let mut first = Box::pin(rag.ask(world.request(&id, RANGE)));
+        for _ in 0..polls {
+            tokio::select! { biased; _ = &mut first => break, () = tokio::task::yield_now() => {} }
+        }
+        drop(first);
+        let answer = rag.ask(world.request(&id, RANGE)).await.unwrap();
+        assert_eq!(answer.receipt.body.sequence, polls);
+    }
+    assert_eq!(rag.drain().await.unwrap(), 11);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_pin_a_version() {
     let world = World::new(&cold_chain()).await;

@@ -121,13 +121,8 @@ async fn run(seed: u64) {
 #[tokio::test]
 async fn random_schedules_end_in_the_canonical_chain() {
     for seed in 0..SCHEDULES {
-        println_seed(seed);
+        // Captured by the test harness, and shown when the seed fails.
+        println!("seed {seed}");
         run(seed).await;
     }
-}
-
-/// Captured by the test harness, and shown for the seed that fails.
-#[expect(clippy::print_stdout, reason = "the seed is needed to repeat a failure")]
-fn println_seed(seed: u64) {
-    println!("seed {seed}");
 }

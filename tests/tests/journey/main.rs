@@ -1,0 +1,7 @@
+//! The real binary with real parts: a development chain, the embedding model, files on disk.
+
+mod bad_input;
+mod crash;
+mod harness;
+mod proxy;
+mod whole;

@@ -1,0 +1,152 @@
+//! The whole journey by `headwater demo`, and what everybody can check afterwards.
+
+use std::fs;
+
+use anyhow::{Context, ensure};
+use api::demo::{Journey, Question};
+use serde_json::Value;
+
+use crate::harness::Place;
+
+#[test]
+fn the_journey_holds() -> anyhow::Result<()> {
+    let place = Place::new()?;
+    let told = place.json(&["demo", "--exit"])?;
+    check_answers(&Journey::load()?, list(&told, "answers")?)?;
+    check_money(list(&told, "claims")?)?;
+    check_queries(list(&told, "queries")?)?;
+
+    let service = place.up()?;
+    check_receipts(&place, list(&told, "answers")?)?;
+    check_snapshots(&place)?;
+    check_refusals(&place)?;
+    let doctor = place.run(&["doctor"])?;
+    ensure!(doctor.code == Some(0), "{doctor:?}");
+    ensure!(service.lives()?, "the service ended by itself");
+    Ok(())
+}
+
+fn list<'a>(value: &'a Value, name: &str) -> anyhow::Result<&'a [Value]> {
+    value[name].as_array().map(Vec::as_slice).with_context(|| format!("no list {name} in {value}"))
+}
+
+fn text<'a>(value: &'a Value, name: &str) -> anyhow::Result<&'a str> {
+    value[name].as_str().with_context(|| format!("no text {name} in {value}"))
+}
+
+fn wei(value: &Value, name: &str) -> anyhow::Result<u128> {
+    text(value, name)?.parse().with_context(|| format!("{name} in {value}"))
+}
+
+fn check_answers(journey: &Journey, answers: &[Value]) -> anyhow::Result<()> {
+    ensure!(answers.len() == journey.questions.len(), "{} answers", answers.len());
+    let mut right = 0;
+    for (question, answer) in journey.questions.iter().zip(answers) {
+        ensure!(text(answer, "question")? == question.question, "answers are out of order: {answer}");
+        let attribution = &answer["reply"]["attribution"];
+        let checked = check_shares(attribution).and_then(|()| check_answer(question, attribution));
+        right += u32::from(checked.with_context(|| format!("{}: {attribution:#}", question.question))?);
+    }
+    ensure!(right >= 7, "only {right} of 8 answers cite a source that holds the answer first");
+    Ok(())
+}
+
+/// Invariant 6: nothing is created or lost.
+fn check_shares(attribution: &Value) -> anyhow::Result<()> {
+    let ppm = |value: &Value, name: &str| value[name].as_u64().with_context(|| format!("no {name}"));
+    let mut sum = ppm(attribution, "unattributed_ppm")?;
+    for line in list(attribution, "contributors")? {
+        sum += ppm(line, "share_ppm")?;
+    }
+    ensure!(sum == 1_000_000, "shares and unattributed are {sum} ppm");
+    Ok(())
+}
+
+/// Whether the first citation is of a text that holds the answer. Copies and declined answers must hold always.
+fn check_answer(question: &Question, attribution: &Value) -> anyhow::Result<bool> {
+    let shares = list(attribution, "contributors")?;
+    if !question.answerable {
+        ensure!(text(attribution, "status")? == "declined", "not declined");
+        ensure!(shares.is_empty(), "a declined answer has shares");
+        ensure!(wei(attribution, "fee_wei")? == 0, "a declined answer costs something");
+        return Ok(false);
+    }
+    // Invariant 8: both of farid's texts repeat another's sentence.
+    let copies: Vec<&Value> = shares.iter().filter(|line| !line["copy_of"].is_null()).collect();
+    ensure!(copies.iter().all(|line| line["share_ppm"] == 0), "a copy earns");
+    let has_copy = question.sources.iter().any(|source| source.contains("/farid-"));
+    ensure!(copies.len() == usize::from(has_copy), "{} copies are shown", copies.len());
+    let first = &attribution["citations"][0]["file_name"];
+    let holds = question.sources.iter().any(|source| source.rsplit('/').next() == first.as_str());
+    Ok(holds && attribution["status"] == "answered")
+}
+
+fn check_money(claims: &[Value]) -> anyhow::Result<()> {
+    ensure!(claims.len() == 2, "{} claims", claims.len());
+    for claim in claims {
+        let paid = wei(claim, "paid_wei")?;
+        ensure!(paid > 0 && paid == wei(claim, "balance_wei")?, "{claim}");
+    }
+    Ok(())
+}
+
+/// Invariant 2 for every version: the root on chain is the root in the tables, and final.
+fn check_queries(queries: &[Value]) -> anyhow::Result<()> {
+    ensure!(queries.len() == 4, "{} queries", queries.len());
+    let mut versions = 0;
+    for query in queries {
+        let rows = list(query, "rows")?;
+        ensure!(!rows.is_empty(), "no rows: {query}");
+        for row in rows.iter().filter(|row| row.get("same_root").is_some()) {
+            ensure!(row["same_root"] == true && row["finalized"] == true, "{row}");
+            versions += 1;
+        }
+    }
+    ensure!(versions == 4, "{versions} versions");
+    Ok(())
+}
+
+/// Invariant 7: a receipt holds, and with any byte changed it does not.
+fn check_receipts(place: &Place, answers: &[Value]) -> anyhow::Result<()> {
+    for answer in answers {
+        let id = text(&answer["reply"]["attribution"], "receipt_id")?;
+        ensure!(place.json(&["verify", id])?["valid"] == true, "{id}");
+    }
+    let first = text(&answers[0]["reply"]["attribution"], "receipt_id")?;
+    let path = place.path("receipt.json");
+    let file = path.to_str().context("the path is not text")?;
+    place.json(&["receipt", first, "--out", file])?;
+    ensure!(place.json(&["verify", file])?["valid"] == true, "{file}");
+    let written = fs::read_to_string(&path)?;
+    for (name, mark) in [("answer_hash", "\"answer_hash\": \"0x"), ("share_ppm", "\"share_ppm\": "), ("fee_wei", "\"fee_wei\": \"")] {
+        let start = written.find(mark).with_context(|| format!("the receipt has no {name}"))? + mark.len();
+        let mut bytes = written.clone().into_bytes();
+        bytes[start] = if bytes[start] == b'1' { b'2' } else { b'1' };
+        fs::write(&path, bytes)?;
+        place.run(&["verify", file])?.failed_with(&["does not hold"]).with_context(|| name.to_owned())?;
+    }
+    Ok(())
+}
+
+/// The same snapshot gives the same rows again.
+fn check_snapshots(place: &Place) -> anyhow::Result<()> {
+    let query = "SELECT file_name, document_id FROM documents ORDER BY 1, 2";
+    let first = place.json(&["sql", query])?;
+    let path = place.path("snapshot.json");
+    fs::write(&path, first.to_string())?;
+    let file = path.to_str().context("the path is not text")?;
+    let again = place.json(&["sql", query, "--snapshot", file])?;
+    ensure!(first["rows"] == again["rows"] && first["snapshot"] == again["snapshot"], "{again}");
+    ensure!(list(&first, "rows")?.len() >= 60, "{first}");
+    Ok(())
+}
+
+fn check_refusals(place: &Place) -> anyhow::Result<()> {
+    place.run(&["claim", "--as", "ada"])?.failed_with(&["claimed all"])?;
+    place.run(&["ask", "--datanet", "nope", "What is this?"])?.failed_with(&["nope"])?;
+    place.run(&["sql", "DROP TABLE versions"])?.failed_with(&["not supported"])?;
+    let refused = place.run(&["--json", "--api-key", "wrong", "sql", "SELECT 1"])?;
+    refused.failed_with(&["API key"])?;
+    ensure!(refused.json()?["error"]["code"] == "unauthorised", "{refused:?}");
+    Ok(())
+}
