@@ -13,6 +13,7 @@ pub mod submit;
 pub mod up;
 pub mod verify;
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -25,11 +26,11 @@ use crate::client::{Client, ServiceError};
 use crate::config::{self, Config, Sources};
 use crate::http::Info;
 use crate::identity;
-use crate::output::{self, Report, Voice};
+use crate::output::{self, Progress, Report, Voice};
 
 /// Community-owned datasets whose contributors are paid each time an answer is built on what they gave.
 #[derive(Debug, Parser)]
-#[command(name = "headwater", version, propagate_version = true)]
+#[command(name = "headwater", version)]
 pub struct Cli {
     #[command(flatten)]
     global: Global,
@@ -66,10 +67,10 @@ pub struct Global {
 #[derive(Debug, Clone, Args)]
 pub struct SignAs {
     /// Name of a key in the data folder (`headwater keys list`).
-    #[arg(long = "as", value_name = "NAME")]
+    #[arg(id = "sign_as", long = "as", value_name = "NAME")]
     pub name: Option<String>,
     /// A key file, instead of a name [else: $HEADWATER_PRIVATE_KEY].
-    #[arg(long, value_name = "FILE", conflicts_with = "name")]
+    #[arg(long, value_name = "FILE", conflicts_with = "sign_as")]
     pub key_file: Option<PathBuf>,
 }
 
@@ -206,7 +207,7 @@ pub fn main(cli: Cli) -> ExitCode {
 fn show_error(voice: Voice, error: &anyhow::Error) {
     if voice == Voice::Json {
         let code = error.downcast_ref::<ServiceError>().map_or("error", |error| error.code.as_str());
-        output::line(&json!({ "error": { "code": code, "message": format!("{error:#}") } }).to_string());
+        output::notice(&json!({ "error": { "code": code, "message": format!("{error:#}") } }).to_string());
     } else {
         output::notice(&format!("error: {error:#}"));
     }
@@ -217,11 +218,12 @@ fn show_error(voice: Voice, error: &anyhow::Error) {
 fn start_logging(command: &Command) {
     use tracing_subscriber::EnvFilter;
     let default = match command {
-        Command::Up => "info,lance=warn,datafusion=warn,tantivy=warn,tower_http=info",
+        Command::Up => "info,lance=warn,datafusion=warn,tantivy=warn,alloy_transport_http=off",
         _ => "error",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let subscriber =
+        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
     let started = if std::env::var("HEADWATER_LOG").is_ok_and(|form| form == "json") {
         subscriber.json().try_init()
     } else {
@@ -231,6 +233,9 @@ fn start_logging(command: &Command) {
 }
 
 async fn run(command: Command, context: Context) -> anyhow::Result<Option<Report>> {
+    // These show a progress of their own.
+    let own_progress = matches!(command, Command::Up | Command::Demo(_) | Command::Settle | Command::Models(_));
+    let _progress = (!own_progress).then(|| Progress::start(context.voice, "working"));
     let report = match command {
         Command::Up => return up::up(&context).await.map(|()| None),
         Command::Demo(args) => return crate::demo::run(&context, args).await,
@@ -253,4 +258,17 @@ async fn run(command: Command, context: Context) -> anyhow::Result<Option<Report
         Command::Config(command) => doctor::config(&context, &command)?,
     };
     Ok(Some(report))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    /// Clap finds contradictions in arguments only when it is asked to.
+    #[test]
+    fn every_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
 }

@@ -63,6 +63,15 @@ impl Client {
         self.send(self.http.post(format!("{}{path}", self.base)).json(body)).await
     }
 
+    /// A POST that the service does once per `request_id`, however often it is sent.
+    pub async fn post_once<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize, request_id: Option<&str>) -> anyhow::Result<T> {
+        let mut request = self.http.post(format!("{}{path}", self.base)).json(body);
+        if let Some(id) = request_id {
+            request = request.header("Idempotency-Key", id);
+        }
+        self.send(request).await
+    }
+
     pub async fn upload<T: DeserializeOwned>(&self, path: &str, form: reqwest::multipart::Form) -> anyhow::Result<T> {
         self.send(self.http.post(format!("{}{path}", self.base)).multipart(form)).await
     }

@@ -29,22 +29,33 @@ const FOLDER: &str = ".headwater/demo";
 /// Marks a folder that a demo may empty.
 const MARKER: &str = "demo-folder";
 
-/// What the journey found out, for those who check it.
-#[derive(Debug, Clone, Default)]
-pub struct Stage {
-    voice: Option<Voice>,
+/// What the journey says, and what it found out.
+#[derive(Debug)]
+struct Stage {
+    voice: Voice,
+    progress: Progress,
     timings: Vec<(String, Duration)>,
-    pub answers: Vec<Value>,
-    pub claims: Vec<Value>,
-    pub queries: Vec<Value>,
-    pub first_answer: Option<Duration>,
+    answers: Vec<Value>,
+    claims: Vec<Value>,
+    queries: Vec<Value>,
+    first_answer: Option<Duration>,
 }
 
 impl Stage {
+    fn new(voice: Voice) -> Self {
+        let progress = Progress::start(voice, "starting");
+        Self { voice, progress, timings: Vec::new(), answers: Vec::new(), claims: Vec::new(), queries: Vec::new(), first_answer: None }
+    }
+
     fn say(&self, text: &str) {
-        if self.voice == Some(Voice::Person) {
-            output::line(text);
+        if self.voice == Voice::Person {
+            self.progress.line(text);
         }
+    }
+
+    /// Shows what is being done, until something else is.
+    fn doing(&self, what: &str) {
+        self.progress.say(what);
     }
 
     /// Says a command and what it answered, indented.
@@ -64,12 +75,10 @@ pub async fn run(context: &Context, args: DemoArgs) -> anyhow::Result<Option<Rep
     let corpus = context.data_dir.join("corpus");
     script::write_corpus(&corpus)?;
 
-    let mut stage = Stage { voice: Some(context.voice), ..Stage::default() };
+    let mut stage = Stage::new(context.voice);
     stage.say("Headwater: from an upload to a paid contributor, on real parts.\n");
     let config = context.config()?;
-    let progress = Progress::start(context.voice, "starting");
-    let mut running = service::start(config, &context.data_dir, &|what| progress.say(what)).await?;
-    drop(progress);
+    let mut running = service::start(config, &context.data_dir, &|what| stage.doing(what)).await?;
     stage.say(&format!(
         "1. A development L2 runs at {} and holds our contracts; the service is at {}.",
         running.service.rpc_url, running.url
@@ -86,6 +95,7 @@ pub async fn run(context: &Context, args: DemoArgs) -> anyhow::Result<Option<Rep
     }
     let total = started.elapsed();
     let report = report(&stage, total, &running.url);
+    stage.progress.finish();
     if args.exit {
         running.stop().await?;
         return Ok(Some(report));

@@ -68,6 +68,14 @@ impl Progress {
         }
     }
 
+    /// Prints a line to standard output without disturbing what is shown.
+    pub fn line(&self, text: &str) {
+        match &self.0 {
+            Some(bar) => bar.suspend(|| line(text)),
+            None => line(text),
+        }
+    }
+
     /// Shows bytes done, of a total where it is known.
     pub fn bytes(&self, what: &str, done: u64, total: Option<u64>) {
         let Some(bar) = &self.0 else { return };
@@ -84,11 +92,18 @@ impl Progress {
     }
 }
 
-impl Drop for Progress {
-    fn drop(&mut self) {
+impl Progress {
+    /// Takes it off the screen.
+    pub fn finish(&self) {
         if let Some(bar) = &self.0 {
             bar.finish_and_clear();
         }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.finish();
     }
 }
 

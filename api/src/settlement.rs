@@ -1,6 +1,8 @@
 //! From a closed epoch to a claimable root: debit the payers, propose the root, wait out the
 //! dispute window, accept. Every step looks at the chain first, so it can be repeated.
 
+use std::time::Duration;
+
 use anyhow::{Context, bail};
 use indexer::{At, HeadTag};
 use rag::{ClosedEpoch, EpochCut};
@@ -42,6 +44,9 @@ pub enum Stage {
     Accepted,
 }
 
+/// Longest wait for the indexer to hold a finalized block.
+const INDEXER_PATIENCE: Duration = Duration::from_secs(15);
+
 /// Closes the next epoch at the newest finalized block that the indexer holds.
 pub async fn close(service: &Service) -> anyhow::Result<ClosedEpoch> {
     if let Some(last) = newest(service).await?
@@ -49,7 +54,11 @@ pub async fn close(service: &Service) -> anyhow::Result<ClosedEpoch> {
     {
         bail!("epoch {} is still being settled; wait until it is accepted", last.epoch);
     }
-    let cut = service.indexer.borrow().indexed_finalized.context("the indexer holds no finalized block yet; try again shortly")?;
+    let mut indexer = service.indexer.clone();
+    // Just after a start the indexer has yet to find its place.
+    let placed = tokio::time::timeout(INDEXER_PATIENCE, indexer.wait_for(|status| status.indexed_finalized.is_some())).await;
+    let cut = placed.ok().and_then(Result::ok).and_then(|status| status.indexed_finalized);
+    let cut = cut.context("the indexer holds no finalized block yet; try again shortly")?;
     let closed = service
         .rag
         .close_epoch(EpochCut {

@@ -23,6 +23,9 @@ pub struct AskArgs {
     /// File with an app's API key; that app's payer is charged [default: the operator asks, free of charge].
     #[arg(long, value_name = "FILE")]
     pub app_key: Option<PathBuf>,
+    /// An id of your own for this request: sent again, it gives the same answer and costs nothing more.
+    #[arg(long, value_name = "ID")]
+    pub request_id: Option<String>,
     pub question: String,
 }
 
@@ -66,7 +69,7 @@ pub async fn ask(context: &Context, args: &AskArgs) -> anyhow::Result<Report> {
         "messages": [{ "role": "user", "content": args.question }],
         "attribution": { "datanets": [{ "name": args.datanet, "version": args.version }] },
     });
-    let reply: AskReply = client.post("/v1/chat/completions", &request).await?;
+    let reply: AskReply = client.post_once("/v1/chat/completions", &request, args.request_id.as_deref()).await?;
     Ok(Report::new(describe(context, &reply), &reply))
 }
 

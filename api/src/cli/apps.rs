@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
-use indexer::{Sender, SenderConfig};
+use indexer::{At, ContractReader, RpcConfig, Sender, SenderConfig};
 use schemas::U256;
 use schemas::contracts::{OpenToken, PaymentVault};
 use schemas::signed::{SignedSpendingLimit, SpendingLimit, spending_limit_digest};
@@ -29,7 +29,7 @@ pub struct RegisterArgs {
     pub name: String,
     #[command(flatten)]
     pub signer: SignAs,
-    /// OPEN tokens to deposit.
+    /// OPEN tokens that the vault shall hold for the payer; what is missing is deposited.
     #[arg(long)]
     pub deposit: String,
     /// OPEN tokens that the service may debit in all.
@@ -61,13 +61,15 @@ pub async fn apps(context: &Context, command: &AppsCommand) -> anyhow::Result<Re
         expiry: Millis::now().unix_seconds() + args.days * 86_400,
         nonce: U256::from(rand::random::<u128>()),
     };
-    if !deposit.is_zero() {
+    let reader = ContractReader::connect(&info.rpc_url, RpcConfig::default(), deployment)?;
+    let missing = deposit.saturating_sub(reader.vault_balance(signer.address(), At::Latest).await?);
+    if !missing.is_zero() {
         let sender = Sender::connect(&info.rpc_url, signer.clone(), SenderConfig::default()).await?;
         sender
-            .call(deployment.token, &OpenToken::approveCall { spender: deployment.vault, amount: deposit })
+            .call(deployment.token, &OpenToken::approveCall { spender: deployment.vault, amount: missing })
             .await
             .context("approving the deposit")?;
-        sender.call(deployment.vault, &PaymentVault::depositCall { amount: deposit }).await.context("depositing")?;
+        sender.call(deployment.vault, &PaymentVault::depositCall { amount: missing }).await.context("depositing")?;
     }
     let signed = SignedSpendingLimit {
         payer: limit.payer,

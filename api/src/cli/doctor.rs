@@ -78,9 +78,9 @@ pub async fn doctor(context: &Context) -> anyhow::Result<Report> {
             let found = devchain::find_anvil(anvil.as_deref()).map(|path| format!("anvil at {}", path.display()));
             checks.push(Check { name: "development chain", result: found.map_err(Into::into) });
         }
-        checks.push(match Client::discover(&context.data_dir) {
-            Ok(url) => Check { name: "service", result: service(&url).await },
-            Err(_) => Check { name: "store", result: open_store(&config, context).await },
+        checks.push(match running_service(context).await {
+            Some(url) => Check { name: "service", result: service(&url).await },
+            None => Check { name: "store", result: open_store(&config, context).await },
         });
     }
     let failed = checks.iter().filter(|check| check.result.is_err()).count();
@@ -115,6 +115,13 @@ async fn model(config: &crate::config::Config) -> anyhow::Result<String> {
         ModelState::Ready => Ok(format!("{} in {}, every hash right", spec.name, shown.display())),
         _ => bail!("{} is not complete in {}; run `headwater models pull`", spec.name, shown.display()),
     }
+}
+
+/// Where a service of this data folder answers; one that was killed leaves its address behind.
+async fn running_service(context: &Context) -> Option<String> {
+    let url = Client::discover(&context.data_dir).ok()?;
+    Client::new(&url, None).ok()?.get::<Value>("/v1/info").await.ok()?;
+    Some(url)
 }
 
 /// A running service knows its own health.

@@ -17,6 +17,7 @@ use crate::cli::rewards::ClaimArgs;
 use crate::cli::submit::SubmitArgs;
 use crate::cli::verify::VerifyArgs;
 use crate::cli::{Context, SignAs, answers, apps, datanets, keys, review, rewards, submit, verify};
+use crate::output::Voice;
 
 /// Longest wait for the chain to finalize what was sent.
 const FINALITY_PATIENCE: Duration = Duration::from_secs(120);
@@ -130,6 +131,7 @@ async fn upload(context: &Context, journey: &Journey, corpus: &Path, stage: &Sta
             note: submission.note.clone(),
             files: submission.files.iter().map(|file| corpus.join(file)).collect(),
         };
+        stage.doing(&format!("{} uploads {} files: they are read, cut, screened and embedded", submission.contributor, args.files.len()));
         let report = submit::submit(context, &args).await?;
         let command = format!("submit --datanet {} --as {} --licence {} …", submission.datanet, submission.contributor, submission.licence);
         stage.show(&command, &report);
@@ -147,6 +149,7 @@ async fn curate(context: &Context, journey: &Journey, stage: &Stage, round: u64)
             continue;
         }
         let curator = datanet.curators.first().context("a Datanet without curator")?;
+        stage.doing(&format!("{curator} reviews and publishes {}", datanet.name));
         let list = ReviewCommand::List { datanet: datanet.name.clone(), pending: true };
         stage.show(&format!("review list --datanet {} --pending", datanet.name), &review::review(context, &list).await?);
         for rejection in
@@ -185,6 +188,7 @@ async fn curate(context: &Context, journey: &Journey, stage: &Stage, round: u64)
 /// Waits until every published version's root is seen in a finalized block.
 async fn wait_until_final(context: &Context, journey: &Journey, stage: &Stage) -> anyhow::Result<()> {
     let deadline = Instant::now() + FINALITY_PATIENCE;
+    stage.doing("waiting for the chain to finalize the roots");
     for datanet in &journey.datanets {
         loop {
             let command = DatanetsCommand::Versions { datanet: datanet.name.clone() };
@@ -219,8 +223,10 @@ async fn ask(context: &Context, journey: &Journey, stage: &mut Stage, started: I
             datanet: question.datanet.clone(),
             version: None,
             app_key: Some(app_key.clone()),
+            request_id: None,
             question: question.question.clone(),
         };
+        stage.doing("retrieving, answering, attributing");
         let report = answers::ask(context, &args).await?;
         stage.first_answer.get_or_insert_with(|| started.elapsed());
         stage.show(&format!("ask --datanet {} \"{}\"", question.datanet, question.question), &report);
@@ -244,7 +250,9 @@ async fn wait_for_deposit(context: &Context) -> anyhow::Result<()> {
 
 async fn settle(context: &Context, stage: &mut Stage) -> anyhow::Result<()> {
     stage.say("\n5. The epoch is closed; its rewards are debited, proposed, accepted, and two contributors claim.");
-    stage.show("settle", &rewards::settle(context).await?);
+    stage.doing("waiting for the dispute window to pass");
+    let quietly = Context { voice: Voice::Quiet, ..context.clone() };
+    stage.show("settle", &rewards::settle(&quietly).await?);
     for name in ["ada", "bruno"] {
         keys::dev(context, &DevCommand::Fund { account: name.into(), eth: "1".into(), open: "0".into() }).await?;
         let report = rewards::claim(context, &ClaimArgs { signer: signed_as(name), account: None }).await?;

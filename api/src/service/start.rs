@@ -99,7 +99,13 @@ pub async fn start(config: Config, data_dir: &Path, progress: &(dyn Fn(&str) + S
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
     let stopped = stop.clone();
-    tasks.spawn(async move { indexer.run(stopped).await.context("the indexer halted") });
+    tasks.spawn(async move {
+        // A halted indexer is for a person to look at; what is in the tables is served meanwhile, and `/readyz` says why.
+        if indexer.run(stopped.clone()).await.is_err() {
+            stopped.cancelled().await;
+        }
+        Ok(())
+    });
     tasks.spawn(reconcile::run(service.clone(), stop.clone()));
     let (router, stopped) = (http::router(service.clone()), stop.clone());
     tasks.spawn(async move {

@@ -30,6 +30,46 @@ fn bad_input_is_a_typed_error() -> anyhow::Result<()> {
     a_node_that_is_down_and_a_corrupt_table_are_named()
 }
 
+#[test]
+fn every_command_line_can_be_parsed() -> anyhow::Result<()> {
+    let place = Place::new()?;
+    for command in [
+        "up",
+        "demo",
+        "keys new",
+        "keys list",
+        "keys address",
+        "dev fund",
+        "datanets create",
+        "datanets list",
+        "datanets versions",
+        "submit",
+        "review list",
+        "review accept",
+        "review reject",
+        "publish",
+        "apps register",
+        "ask",
+        "sql",
+        "receipt",
+        "verify",
+        "settle",
+        "claim",
+        "models list",
+        "models pull",
+        "models inspect",
+        "doctor",
+        "index status",
+        "config print",
+        "config check",
+    ] {
+        let words: Vec<&str> = command.split(' ').chain(["--help"]).collect();
+        let ended = place.run(&words)?;
+        ensure!(ended.code == Some(0), "{command}: {ended:?}");
+    }
+    Ok(())
+}
+
 fn a_missing_model_says_how_to_get_it() -> anyhow::Result<()> {
     let place = Place::new()?;
     let mut command = place.command(&["up"]);

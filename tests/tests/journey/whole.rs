@@ -147,6 +147,7 @@ fn check_refusals(place: &Place) -> anyhow::Result<()> {
     place.run(&["sql", "DROP TABLE versions"])?.failed_with(&["not supported"])?;
     let refused = place.run(&["--json", "--api-key", "wrong", "sql", "SELECT 1"])?;
     refused.failed_with(&["API key"])?;
-    ensure!(refused.json()?["error"]["code"] == "unauthorised", "{refused:?}");
+    let told: Value = serde_json::from_str(refused.stderr.trim())?;
+    ensure!(told["error"]["code"] == "unauthorised", "{refused:?}");
     Ok(())
 }
