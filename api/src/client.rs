@@ -1,6 +1,7 @@
 //! The HTTP client that the commands use.
 
 use std::path::Path;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -25,6 +26,18 @@ impl std::fmt::Display for ServiceError {
 
 impl std::error::Error for ServiceError {}
 
+/// One HTTP client for the process: making one reads every root certificate of the system.
+fn http() -> anyhow::Result<reqwest::Client> {
+    static HTTP: OnceLock<reqwest::Client> = OnceLock::new();
+    if let Some(http) = HTTP.get() {
+        return Ok(http.clone());
+    }
+    // The only rustls provider that is compiled in; a second installation changes nothing.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let http = reqwest::Client::builder().timeout(Duration::from_secs(300)).build().context("preparing HTTP")?;
+    Ok(HTTP.get_or_init(|| http).clone())
+}
+
 /// A service at an address, and the key to it.
 #[derive(Debug, Clone)]
 pub struct Client {
@@ -36,10 +49,7 @@ pub struct Client {
 impl Client {
     /// `base` is `http://host:port`.
     pub fn new(base: &str, key: Option<String>) -> anyhow::Result<Self> {
-        // The only rustls provider that is compiled in; a second installation changes nothing.
-        drop(rustls::crypto::ring::default_provider().install_default());
-        let http = reqwest::Client::builder().timeout(Duration::from_secs(300)).build().context("preparing HTTP")?;
-        Ok(Self { base: base.trim_end_matches('/').to_owned(), key, http })
+        Ok(Self { base: base.trim_end_matches('/').to_owned(), key, http: http()? })
     }
 
     /// Where the service of this data folder says it is.

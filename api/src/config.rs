@@ -59,7 +59,7 @@ pub struct Chain {
     pub deployment: Option<Deployment>,
     pub poll_interval_ms: u64,
     pub dev_port: u16,
-    pub dev_block_time_seconds: u64,
+    pub dev_block_time_ms: u64,
     pub anvil: PathBuf,
 }
 

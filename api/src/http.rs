@@ -57,9 +57,14 @@ pub fn router(service: App) -> Router {
         .route("/v1/settlements", post(payments::settle))
         .route("/v1/settlements/latest", get(payments::latest))
         .route("/v1/rewards/{address}", get(payments::reward))
+        .fallback(nowhere)
         .layer(TimeoutLayer::with_status_code(axum::http::StatusCode::GATEWAY_TIMEOUT, timeout))
         .layer(TraceLayer::new_for_http())
         .with_state(service)
+}
+
+async fn nowhere(uri: axum::http::Uri) -> ApiError {
+    ApiError::new(axum::http::StatusCode::NOT_FOUND, "not_found", format!("there is nothing at {}", uri.path()))
 }
 
 /// A caller with a valid API key. What it may do is asked with [`Authenticated::require`].

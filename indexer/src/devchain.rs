@@ -50,7 +50,7 @@ pub struct DevChainConfig {
     pub port: u16,
     /// A block comes this often, besides the one that each transaction gets at once. Finality needs
     /// blocks to keep coming; 0 is for tests that mine themselves.
-    pub block_time_seconds: u64,
+    pub block_time_ms: u64,
     /// The finalized block is two epochs behind the newest; 1 is the least finality there is.
     pub slots_in_an_epoch: u64,
     /// A file in which the chain outlives the process; without one it starts anew each time.
@@ -61,7 +61,7 @@ pub struct DevChainConfig {
 
 impl Default for DevChainConfig {
     fn default() -> Self {
-        Self { anvil: None, port: 0, block_time_seconds: 1, slots_in_an_epoch: 1, state_path: None, state_interval_seconds: 1 }
+        Self { anvil: None, port: 0, block_time_ms: 500, slots_in_an_epoch: 1, state_path: None, state_interval_seconds: 1 }
     }
 }
 
@@ -187,8 +187,8 @@ fn spawn(anvil: &Path, config: &DevChainConfig, port: u16, lock: Option<File>) -
     // No accounts of a known key, no web pages, and old states only in memory, of which it otherwise
     // writes thousands into the home folder.
     command.args(["--accounts", "0", "--no-cors", "--quiet", "--prune-history", "256"]);
-    if config.block_time_seconds > 0 {
-        command.args(["--block-time", &config.block_time_seconds.to_string(), "--mixed-mining"]);
+    if config.block_time_ms > 0 {
+        command.args(["--block-time", &format!("{}.{:03}", config.block_time_ms / 1000, config.block_time_ms % 1000), "--mixed-mining"]);
     }
     if let Some(path) = &config.state_path {
         command.arg("--state").arg(path).args(["--state-interval", &config.state_interval_seconds.max(1).to_string()]);

@@ -81,7 +81,8 @@ fn describe(report: &Value) -> String {
             text.push_str(&format!("refused ({code}): {}", document["reason"].as_str().unwrap_or_default()));
             continue;
         }
-        text.push_str(&format!("{} chunks", document["chunk_count"]));
+        let count = document["chunk_count"].as_u64().unwrap_or(0);
+        text.push_str(&format!("{count} chunk{}", if count == 1 { "" } else { "s" }));
         if let Some(earlier) = document["duplicate_of"].as_object() {
             let part = document["similarity_ppm"].as_u64().unwrap_or(0) / 10_000;
             text.push_str(&format!(", {part} % of it stands in {}", earlier["file_name"].as_str().unwrap_or_default()));

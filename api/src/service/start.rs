@@ -184,7 +184,7 @@ async fn chain(config: &Config, data_dir: &Path) -> anyhow::Result<(Option<DevCh
     let dev_chain = DevChain::start(&DevChainConfig {
         anvil,
         port: config.chain.dev_port,
-        block_time_seconds: config.chain.dev_block_time_seconds.max(1),
+        block_time_ms: config.chain.dev_block_time_ms.max(100),
         state_path: Some(folder.join("state.json")),
         ..DevChainConfig::default()
     })

@@ -17,7 +17,7 @@ use schemas::signer::KeySigner;
 use store::{Finality, Store};
 
 fn by_hand() -> DevChainConfig {
-    DevChainConfig { block_time_seconds: 0, slots_in_an_epoch: 8, ..DevChainConfig::default() }
+    DevChainConfig { block_time_ms: 0, slots_in_an_epoch: 8, ..DevChainConfig::default() }
 }
 
 async fn funded_sender(chain: &DevChain, secret: u8) -> Sender {

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod crash;
+mod doors;
 mod harness;
 mod proxy;
 mod whole;

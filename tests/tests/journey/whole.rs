@@ -20,6 +20,7 @@ fn the_journey_holds() -> anyhow::Result<()> {
     check_receipts(&place, list(&told, "answers")?)?;
     check_snapshots(&place)?;
     check_refusals(&place)?;
+    crate::doors::check(&place, service.address())?;
     let doctor = place.run(&["doctor"])?;
     ensure!(doctor.code == Some(0), "{doctor:?}");
     ensure!(service.lives()?, "the service ended by itself");
