@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+// SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
 /// @notice The part of forge's cheat codes that these tests use. The npm copy of forge-std is unofficial and
