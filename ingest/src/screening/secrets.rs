@@ -1,7 +1,9 @@
 //! Keys and passwords that somebody uploaded by mistake.
 
 /// A prefix that announces a token, the fewest characters that follow it, and which.
-const TOKENS: &[(&str, usize, fn(char) -> bool)] = &[
+type TokenShape = (&'static str, usize, fn(char) -> bool);
+
+const TOKENS: &[TokenShape] = &[
     ("AKIA", 16, |c| c.is_ascii_uppercase() || c.is_ascii_digit()),
     ("ASIA", 16, |c| c.is_ascii_uppercase() || c.is_ascii_digit()),
     ("AIza", 35, is_token),
