@@ -11,16 +11,25 @@ mod guard;
 mod session;
 mod snapshot;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use datafusion::datasource::TableProvider;
 use datafusion::physical_plan::execute_stream;
 use futures::StreamExt;
+use lance::Dataset;
+use lance::datafusion::LanceTableProvider;
 use schemas::arrow::array::RecordBatch;
 use schemas::arrow::datatypes::SchemaRef;
 
 pub use snapshot::{BlockStamp, Snapshot};
 
 use crate::{Store, StoreError};
+
+/// A pinned dataset as DataFusion reads it.
+fn provider(dataset: Arc<Dataset>) -> Arc<dyn TableProvider> {
+    Arc::new(LanceTableProvider::new(dataset, false, false))
+}
 
 /// What one query may use.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,9 +2,9 @@
 //! that are no part of the repository, so it runs by hand:
 //!
 //! ```text
-//! HEADWATER_MINILM=<folder with model.safetensors> HEADWATER_DATA=<shared/data> HEADWATER_OUT=/tmp/calibration.tsv \
+//! HEADWATER_MINILM=<folder with model.safetensors> HEADWATER_DATA=<shared/data> HEADWATER_OUT=<file to write> \
 //!   cargo test -p rag -- --ignored calibrate
-//! HEADWATER_MINILM=… HEADWATER_OUT=/tmp/journey.txt cargo test -p rag -- --ignored journey
+//! HEADWATER_MINILM=… HEADWATER_OUT=<file to write> cargo test -p rag -- --ignored journey
 //! ```
 //!
 //! The first writes, per question, the best sentences with their measures and whether they are

@@ -32,7 +32,7 @@ fn with_hot<R: Row>(store: &Store, context: &SessionContext, number: &str, hot: 
     let table = store.table::<R>()?;
     let finalized_to = lit(last);
     let cold = context
-        .read_table(super::session::provider(table.dataset()))?
+        .read_table(super::provider(table.dataset()))?
         .filter(col(number).lt_eq(finalized_to.clone()))?
         .with_column("finalized", lit(true))?;
     if hot.is_empty() {

@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
-use datafusion::datasource::TableProvider;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::logical_expr::JoinType;
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext, col};
 use lance::Dataset;
-use lance::datafusion::LanceTableProvider;
 use schemas::tables::{
     AnswerRow, AttributionRow, ChunkRow, DatanetRow, DocumentRow, EpochRow, ReceiptRow, ReviewRow, RewardRow, Row, SubmissionRow,
     VersionRow,
@@ -17,7 +15,7 @@ use schemas::tables::{
 
 use super::chunks::{self, Published};
 use super::guard::REFUSED_FUNCTIONS;
-use super::{QueryLimits, Snapshot, events, functions};
+use super::{QueryLimits, Snapshot, events, functions, provider};
 use crate::{Store, StoreError};
 
 /// Views over the tables, for the questions everybody asks.
@@ -36,10 +34,6 @@ const VIEWS: &[&str] = &[
      SELECT answer_id, datanet_id, version, contributor, sum(share_ppm) AS share_ppm
      FROM attributions GROUP BY answer_id, datanet_id, version, contributor",
 ];
-
-pub(super) fn provider(dataset: Arc<Dataset>) -> Arc<dyn TableProvider> {
-    Arc::new(LanceTableProvider::new(dataset, false, false))
-}
 
 /// A fresh session: our tables as of `snapshot`, our functions, no others that are dangerous.
 pub(super) async fn open(store: &Store, snapshot: &Snapshot, limits: &QueryLimits) -> Result<SessionContext, StoreError> {
