@@ -54,9 +54,9 @@ impl Service {
         SigningDomain { chain_id: self.deployment.chain_id, registry: self.deployment.registry }
     }
 
-    /// What a payer can still spend: deposits less debits, withdrawals, answers not settled yet and
-    /// answers being computed. Read from the tables, so that it needs no node.
-    pub async fn credit_wei(&self, payer: Address) -> anyhow::Result<U256> {
+    /// What a payer holds in the vault: deposits less debits and withdrawals, those asked for included.
+    /// Read from the tables, so that it needs no node.
+    pub async fn deposit_wei(&self, payer: Address) -> anyhow::Result<U256> {
         use PaymentVault::{Debited, Deposited, WithdrawalRequested, Withdrawn};
         let vault = self.deployment.vault;
         let deposited = events::all::<Deposited>(&self.store, vault, Finality::Any).await?;
@@ -69,17 +69,20 @@ impl Service {
         spent += withdrawn.iter().filter(|log| log.event.payer == payer).map(|log| log.event.amount).sum::<U256>();
         let open = requested.iter().filter(|log| log.event.payer == payer && log.event.seq > last_withdrawn);
         spent += open.max_by_key(|log| log.event.seq).map_or(U256::ZERO, |log| log.event.amount);
-        spent += U256::from(self.unsettled_wei(payer).await?);
-        spent += U256::from(self.reserved().get(&payer).copied().unwrap_or(0));
         Ok(income.saturating_sub(spent))
     }
 
-    /// Fees of a payer's answers that no epoch includes yet.
-    async fn unsettled_wei(&self, payer: Address) -> anyhow::Result<u128> {
+    /// What a payer owes: answers that no debit has paid for yet, and answers being computed.
+    pub async fn owed_wei(&self, payer: Address) -> anyhow::Result<U256> {
         self.rag.drain().await?;
-        let settled = self.store.max::<EpochRow>("last_sequence").await?.unwrap_or(0);
-        let receipts: Vec<ReceiptRow> = self.store.scan(Some(&format!("sequence > {settled} AND payer = '{payer:#x}'"))).await?;
-        Ok(receipts.iter().map(|receipt| receipt.fee_wei.0).sum())
+        let debited = events::batches_debited(&self.store, &self.deployment, Finality::Any).await?;
+        let debited = debited.iter().map(|log| log.event.batchId).max().unwrap_or(0);
+        // Batch n pays for epoch n; a closed epoch is owed until its batch is seen.
+        let epochs: Vec<EpochRow> = self.store.scan(Some(&format!("epoch <= {debited}"))).await?;
+        let paid = epochs.iter().map(|epoch| epoch.last_sequence).max().unwrap_or(0);
+        let receipts: Vec<ReceiptRow> = self.store.scan(Some(&format!("sequence > {paid} AND payer = '{payer:#x}'"))).await?;
+        let unpaid: U256 = receipts.iter().map(|receipt| U256::from(receipt.fee_wei.0)).sum();
+        Ok(unpaid + U256::from(self.reserved().get(&payer).copied().unwrap_or(0)))
     }
 
     fn reserved(&self) -> std::sync::MutexGuard<'_, HashMap<Address, u128>> {

@@ -8,7 +8,7 @@ use indexer::{At, HeadTag};
 use rag::{ClosedEpoch, EpochCut};
 use schemas::contracts::{PaymentVault, RewardDistributor};
 use schemas::signed::{SignedSpendingLimit, spending_limit_digest};
-use schemas::tables::{EpochRow, Wei};
+use schemas::tables::{EpochRow, Millis, Wei};
 use schemas::{Address, B256, U256};
 use serde::{Deserialize, Serialize};
 
@@ -182,8 +182,20 @@ async fn limit_for(service: &Service, payer: Address, amount: u128) -> anyhow::R
     bail!("{payer} has signed no spending limit with room for {amount} wei; it has to sign a new one (`headwater apps register`)")
 }
 
-/// What is left of a spending limit on chain.
-pub async fn limit_room(service: &Service, limit: &SignedSpendingLimit) -> anyhow::Result<U256> {
+/// The largest room that one of the payer's limits has: a debit is made under a single limit.
+pub async fn largest_room(service: &Service, payer: Address) -> anyhow::Result<U256> {
+    let mut largest = U256::ZERO;
+    for limit in service.keys.limits_of(payer) {
+        largest = largest.max(limit_room(service, &limit).await?);
+    }
+    Ok(largest)
+}
+
+/// What is left of a spending limit on chain; nothing once it has expired.
+async fn limit_room(service: &Service, limit: &SignedSpendingLimit) -> anyhow::Result<U256> {
+    if limit.expiry <= Millis::now().unix_seconds() {
+        return Ok(U256::ZERO);
+    }
     let digest = spending_limit_digest(service.deployment.chain_id, service.deployment.vault, &limit.limit());
     let spent = service.reader.limit_spent(digest, At::Latest).await?;
     Ok(limit.max_amount.saturating_sub(spent))

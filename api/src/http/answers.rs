@@ -8,11 +8,13 @@ use rag::{Answer, AskRequest, Citation, Evidence, ShareLine};
 use schemas::ids::AnswerId;
 use schemas::receipt::{AnswerStatus, Receipt};
 use schemas::tables::{Millis, Wei};
-use schemas::{Address, B256, U256};
+use schemas::{Address, B256};
 use serde::{Deserialize, Serialize};
 
 use super::{ApiError, App, Authenticated, Reply};
 use crate::auth::{Caller, Role};
+use crate::service::Reservation;
+use crate::settlement;
 
 #[derive(Debug, Deserialize)]
 pub(super) struct ChatRequest {
@@ -178,17 +180,18 @@ fn choice(request: &ChatRequest) -> Reply<DatanetChoice> {
     Ok(DatanetChoice { name: name.to_owned(), version: None })
 }
 
-/// The fee, held from the payer's credit while the answer is made. Keys without a payer ask for free.
-async fn price(service: &App, caller: &Caller) -> Reply<(u128, Option<crate::service::Reservation>)> {
+/// The fee, held while the answer is made. What a payer owes, this fee included, must be covered by
+/// its deposit and by one of its limits, or its debit would fail. Keys without a payer ask for free.
+async fn price(service: &App, caller: &Caller) -> Reply<(u128, Option<Reservation>)> {
     let Some(payer) = caller.payer else { return Ok((0, None)) };
     let held = service.reserve(payer, service.price_wei);
-    // The credit counts what is held, this answer's fee included.
-    let credit = service.credit_wei(payer).await?.saturating_add(U256::from(service.price_wei));
-    let expired = caller.spending_limit.as_ref().is_none_or(|limit| limit.expiry <= Millis::now().unix_seconds());
-    let problem = if credit < U256::from(service.price_wei) {
-        format!("the deposit of {payer} does not cover the price of {} wei: deposit more into the vault", service.price_wei)
-    } else if expired {
-        format!("the spending limit of {payer} has expired: register the app again with a new one")
+    let owed = service.owed_wei(payer).await?;
+    let problem = if owed > service.deposit_wei(payer).await? {
+        format!("the deposit of {payer} does not cover the {owed} wei that it owes with this answer: deposit more into the vault")
+    } else if owed > settlement::largest_room(service, payer).await? {
+        format!(
+            "no spending limit of {payer} has room for the {owed} wei that it owes with this answer: register the app again with a new one"
+        )
     } else {
         return Ok((service.price_wei, Some(held)));
     };

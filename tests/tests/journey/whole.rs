@@ -6,7 +6,7 @@ use anyhow::{Context, ensure};
 use api::demo::{Journey, Question};
 use serde_json::Value;
 
-use crate::harness::Place;
+use crate::harness::{Place, wait_for};
 
 #[test]
 fn the_journey_holds() -> anyhow::Result<()> {
@@ -20,6 +20,7 @@ fn the_journey_holds() -> anyhow::Result<()> {
     check_receipts(&place, list(&told, "answers")?)?;
     check_snapshots(&place)?;
     check_refusals(&place)?;
+    check_payment(&place)?;
     crate::doors::check(&place, service.address())?;
     let doctor = place.run(&["doctor"])?;
     ensure!(doctor.code == Some(0), "{doctor:?}");
@@ -139,6 +140,23 @@ fn check_snapshots(place: &Place) -> anyhow::Result<()> {
     let again = place.json(&["sql", query, "--snapshot", file])?;
     ensure!(first["rows"] == again["rows"] && first["snapshot"] == again["snapshot"], "{again}");
     ensure!(list(&first, "rows")?.len() >= 60, "{first}");
+    Ok(())
+}
+
+/// An answer is refused when either the deposit or the spending limit does not cover it.
+fn check_payment(place: &Place) -> anyhow::Result<()> {
+    for (name, deposit, limit, words) in [("poor", "0.005", "1", "does not cover"), ("shy", "1", "0.005", "no spending limit")] {
+        place.json(&["keys", "new", name])?;
+        place.json(&["dev", "fund", name, "--eth", "1", "--open", "2"])?;
+        place.json(&["apps", "register", "--name", name, "--as", name, "--deposit", deposit, "--limit", limit])?;
+        let payer = place.json(&["keys", "address", name])?;
+        let seen = format!("SELECT payer FROM deposited WHERE payer = '{}'", text(&payer, "address")?.to_lowercase());
+        wait_for("the deposit to be indexed", || Ok(Some(()).filter(|()| place.rows(&seen).is_ok_and(|rows| !rows.is_empty()))))?;
+        let key = place.data_dir().join(format!("{name}.apikey"));
+        let key = key.to_str().context("the path is not text")?;
+        let asked = place.run(&["ask", "--datanet", "cold-chain", "--app-key", key, "At what temperature are most vaccines stored?"])?;
+        asked.failed_with(&[words])?;
+    }
     Ok(())
 }
 
