@@ -17,6 +17,9 @@ pub enum IndexerError {
     /// The node's answer is not what the method returns.
     #[error("the node's answer to {method} cannot be read: {problem}")]
     RpcMalformed { method: &'static str, problem: String },
+    /// The node wants fewer blocks or logs in one request. Ask for less.
+    #[error("the node wants a smaller range for {method}: {message}")]
+    RangeTooLarge { method: &'static str, message: String },
     /// An address that cannot be a node's.
     #[error("node address {url:?}: {problem}; expected http://host:port or https://host/path")]
     BadUrl { url: String, problem: String },
@@ -27,6 +30,11 @@ pub enum IndexerError {
     /// was written; read again.
     #[error("the node contradicts itself at block {block}: {problem}")]
     Inconsistent { block: u64, problem: String },
+
+    /// A contract numbers its events, and one of them is not there: the node left out logs. Nothing was
+    /// written; read again, from another node if it stays.
+    #[error("events of {contract} are missing before block {block}: number {found} follows {held}; the node leaves out logs")]
+    EventsMissing { contract: Address, block: u64, held: u64, found: u64 },
 
     /// The node serves another chain than the one that is followed.
     #[error("the node serves chain {found} instead of {expected}; check the configured node address")]
@@ -83,8 +91,10 @@ impl IndexerError {
             Self::RpcUnreachable { .. }
             | Self::RpcRefused { .. }
             | Self::RpcMalformed { .. }
+            | Self::RangeTooLarge { .. }
             | Self::BlockUnknown { .. }
             | Self::Inconsistent { .. }
+            | Self::EventsMissing { .. }
             | Self::TransactionUnknown { .. }
             | Self::FeeAboveCap { .. } => true,
             Self::Store(error) => {

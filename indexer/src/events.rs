@@ -1,7 +1,6 @@
 //! Our contracts' events, typed, out of the `logs` table and the window above it. A pure reading:
 //! nothing is kept here.
 
-use schemas::alloy_primitives::Bytes;
 use schemas::alloy_sol_types::SolEvent;
 use schemas::contracts::{DatanetRegistry, Deployment, PaymentVault, RewardDistributor};
 use schemas::ids::DatanetId;
@@ -40,9 +39,8 @@ pub fn decode<E: SolEvent>(row: &LogRow) -> Result<E> {
         log_index: row.log_index,
         problem,
     };
-    let data: Bytes = row.data.parse().map_err(|error| undecodable(format!("data: {error}")))?;
     let topics = [row.topic0, row.topic1, row.topic2, row.topic3];
-    E::decode_raw_log_validate(topics.into_iter().flatten(), &data).map_err(|error| undecodable(error.to_string()))
+    E::decode_raw_log_validate(topics.into_iter().flatten().map(|topic| topic.0), &row.data).map_err(|error| undecodable(error.to_string()))
 }
 
 /// All events of a type that a contract emitted, in chain order.
@@ -57,9 +55,9 @@ pub async fn all<E: SolEvent>(store: &Store, address: Address, finality: Finalit
 fn place(row: &LogRow) -> Place {
     Place {
         block_number: row.block_number,
-        block_hash: row.block_hash,
+        block_hash: row.block_hash.0,
         block_timestamp: row.block_timestamp,
-        tx_hash: row.transaction_hash,
+        tx_hash: row.transaction_hash.0,
         log_index: row.log_index,
     }
 }

@@ -9,22 +9,29 @@
 //! What is in the tables is never changed: a reorganisation below it halts the indexer.
 
 mod cold;
+mod fetch;
 mod hot;
+mod ranges;
+mod sequences;
 mod status;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use schemas::Address;
 use schemas::contracts::Deployment;
+use schemas::events::{WordPlace, event_tables};
 use schemas::tables::{BlockRow, LogRow};
+use schemas::{Address, B256};
+use serde::{Deserialize, Serialize};
 use store::Store;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::source::{BlockId, ChainSource, HeadTag, Header};
+use crate::source::{BlockId, ChainSource, Header, Heads};
+use crate::verify::LogFilter;
 use crate::{IndexerError, Result};
 use hot::HotBlock;
+use sequences::Sequences;
 pub use status::IndexerStatus;
 
 /// What is followed.
@@ -35,27 +42,70 @@ pub struct Followed {
     pub addresses: Vec<Address>,
     /// First block that is kept.
     pub start_block: u64,
+    /// Events that carry a number of their contract.
+    pub numbered: Vec<NumberedEvent>,
 }
 
-impl From<&Deployment> for Followed {
-    fn from(deployment: &Deployment) -> Self {
-        Self {
+/// An event whose number is one above that of its contract's event before it. The first is 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NumberedEvent {
+    pub address: Address,
+    pub topic0: B256,
+    /// Which 32-byte word of the data holds the number, from 0.
+    pub word: usize,
+}
+
+impl Followed {
+    /// Our own contracts.
+    ///
+    /// # Errors
+    /// [`IndexerError::Schema`] never with the contracts that are checked in.
+    pub fn deployment(deployment: &Deployment) -> Result<Self> {
+        let mut numbered = Vec::new();
+        for table in event_tables(deployment)? {
+            for column in table.columns.iter().filter(|column| column.name == "seq") {
+                if let WordPlace::Data(word) = column.place {
+                    numbered.push(NumberedEvent { address: table.address, topic0: table.topic0, word });
+                }
+            }
+        }
+        Ok(Self {
             chain_id: deployment.chain_id,
             addresses: vec![deployment.registry, deployment.vault, deployment.distributor, deployment.token],
             start_block: deployment.start_block,
-        }
+            numbered,
+        })
     }
+}
+
+/// How far the node's word is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verify {
+    /// Every header is hashed and linked; logs are those of receipts that hash to the header's root.
+    #[default]
+    Full,
+    /// Logs are taken as the node gives them; the events' own numbers still show gaps.
+    Logs,
 }
 
 /// Limits of the indexer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndexerConfig {
+    pub verify: Verify,
     /// Pause between two looks at the head.
     pub poll_interval_ms: u64,
     /// Pause after repeated failures, at most.
     pub max_backoff_ms: u64,
-    /// Blocks in one range below the finalized block.
+    /// Blocks in the first range below the finalized block; later ones follow what replies hold.
+    pub initial_range_blocks: u64,
     pub max_range_blocks: u64,
+    /// Logs that a range is sized for.
+    pub target_range_logs: u64,
+    /// Ranges that are read at the same time.
+    pub max_ranges_in_flight: usize,
+    /// Memory of logs and blocks that are appended in one commit; twice as much is held at most.
+    pub commit_bytes: usize,
     /// Blocks held in memory above the finalized block; beyond them the indexer waits for finality.
     pub max_hot_blocks: u64,
     /// An undo deeper than this many blocks is done only when a second reading agrees.
@@ -64,8 +114,26 @@ pub struct IndexerConfig {
 
 impl Default for IndexerConfig {
     fn default() -> Self {
-        Self { poll_interval_ms: 400, max_backoff_ms: 10_000, max_range_blocks: 1_000, max_hot_blocks: 4_096, confirm_undo_blocks: 5 }
+        Self {
+            verify: Verify::Full,
+            poll_interval_ms: 400,
+            max_backoff_ms: 10_000,
+            initial_range_blocks: 20,
+            max_range_blocks: 1_000,
+            target_range_logs: 1_500,
+            max_ranges_in_flight: 4,
+            commit_bytes: 32 << 20,
+            max_hot_blocks: 50_000,
+            confirm_undo_blocks: 5,
+        }
     }
+}
+
+/// The last block in the tables, and the digest up to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Checkpoint {
+    id: BlockId,
+    digest: B256,
 }
 
 /// What one step did.
@@ -88,8 +156,11 @@ pub struct Indexer {
     store: Store,
     followed: Followed,
     config: IndexerConfig,
+    filter: Arc<LogFilter>,
     /// The highest block in the tables.
-    cursor: Option<BlockId>,
+    cursor: Option<Checkpoint>,
+    /// As of the cursor.
+    sequences: Sequences,
     /// Blocks above the cursor, lowest first, hash-linked.
     window: Vec<HotBlock>,
     /// Whether `cursor` and `window` are known to agree with the tables.
@@ -100,8 +171,19 @@ pub struct Indexer {
 impl Indexer {
     /// Nothing is read or written before the first step.
     pub fn new(source: Arc<dyn ChainSource>, store: Store, followed: Followed, config: IndexerConfig) -> Self {
-        let status = watch::Sender::new(IndexerStatus { chain_id: followed.chain_id, ..IndexerStatus::default() });
-        Self { source, store, followed, config, cursor: None, window: Vec::new(), resumed: false, status }
+        let status = IndexerStatus { chain_id: followed.chain_id, verify: config.verify, ..IndexerStatus::default() };
+        Self {
+            filter: Arc::new(LogFilter::of_addresses(&followed.addresses)),
+            sequences: Sequences::new(&followed.numbered),
+            status: watch::Sender::new(status),
+            source,
+            store,
+            followed,
+            config,
+            cursor: None,
+            window: Vec::new(),
+            resumed: false,
+        }
     }
 
     /// Where the indexer stands, always current.
@@ -164,17 +246,15 @@ impl Indexer {
         if !self.resumed {
             self.resume().await?;
         }
-        // Finalized first: the head that is read afterwards is then at or above it.
-        let finalized = self.source.head(HeadTag::Finalized).await?;
-        let safe = self.source.head(HeadTag::Safe).await?;
-        let Some(head) = self.source.head(HeadTag::Latest).await? else { return Ok(Progress::default()) };
+        let Heads { latest, safe, finalized } = self.source.heads().await?;
+        let Some(head) = latest else { return Ok(Progress::default()) };
         self.status.send_modify(|status| status.saw_heads(head, safe, finalized));
         if self.head_is_below_cursor(&head).await? {
             return Ok(Progress::default());
         }
         let finalized = finalized.filter(|block| block.number >= self.first_above_cursor());
         if let Some(target) = finalized.filter(|block| self.tip().is_none_or(|tip| block.number > tip.number)) {
-            return self.append_range(&target).await;
+            return self.backfill(&target).await;
         }
         let mut progress = self.follow_head(&head).await?;
         if let Some(finalized) = finalized {
@@ -190,16 +270,20 @@ impl Indexer {
         if found != self.followed.chain_id {
             return Err(IndexerError::WrongChain { expected: self.followed.chain_id, found });
         }
-        self.cursor = self.stored_cursor().await?;
+        let cursor = self.stored_cursor().await?;
+        if cursor != self.cursor || cursor.is_none() {
+            self.sequences.restore(&self.store).await?;
+        }
+        self.cursor = cursor;
         let orphans = format!("block_number >= {}", self.first_above_cursor());
         if self.store.count::<LogRow>(Some(&orphans)).await? > 0 {
             let logs = self.store.delete_where::<LogRow>(&orphans).await?;
             tracing::info!(logs, cursor = ?self.cursor, "deleted logs whose blocks were not written before a stop");
         }
         if let Some(cursor) = self.cursor
-            && let Some(header) = self.source.header_by_number(cursor.number).await?
+            && let Some(header) = self.source.header_by_number(cursor.id.number).await?
         {
-            self.expect_final(cursor, header.hash).await?;
+            self.expect_final(cursor.id, header.hash).await?;
         }
         self.realign_window();
         self.resumed = true;
@@ -207,7 +291,7 @@ impl Indexer {
         Ok(())
     }
 
-    async fn stored_cursor(&self) -> Result<Option<BlockId>> {
+    async fn stored_cursor(&self) -> Result<Option<Checkpoint>> {
         let Some(number) = self.store.max::<BlockRow>("number").await? else { return Ok(None) };
         let start = self.followed.start_block;
         if self.stored_block(start).await?.is_none() || self.store.count::<BlockRow>(Some(&format!("number < {start}"))).await? > 0 {
@@ -217,28 +301,28 @@ impl Indexer {
     }
 
     /// The stored block at a height; `None` when there is none.
-    async fn stored_block(&self, number: u64) -> Result<Option<BlockId>> {
+    async fn stored_block(&self, number: u64) -> Result<Option<Checkpoint>> {
         let rows = self.store.scan::<BlockRow>(Some(&format!("number = {number}"))).await?;
         match rows.as_slice() {
             [] => Ok(None),
-            [row] => Ok(Some(BlockId { number: row.number, hash: row.hash })),
+            [row] => Ok(Some(Checkpoint { id: BlockId { number: row.number, hash: row.hash }, digest: row.digest })),
             _ => Err(IndexerError::StoredChainBroken { problem: format!("block {number} is stored {} times", rows.len()) }),
         }
     }
 
     /// Whether the node is behind what is final here. Its blocks must then be ours.
     async fn head_is_below_cursor(&self, head: &Header) -> Result<bool> {
-        let Some(cursor) = self.cursor.filter(|cursor| head.number < cursor.number) else { return Ok(false) };
+        let Some(cursor) = self.cursor.filter(|cursor| head.number < cursor.id.number) else { return Ok(false) };
         if let Some(stored) = self.stored_block(head.number).await? {
-            self.expect_final(stored, head.hash).await?;
+            self.expect_final(stored.id, head.hash).await?;
         }
-        tracing::debug!(head = head.number, cursor = cursor.number, "the node is behind the last final block; waiting");
+        tracing::debug!(head = head.number, cursor = cursor.id.number, "the node is behind the last final block; waiting");
         Ok(true)
     }
 
     /// Halts if the chain holds another block where `stored` was final. A second reading must agree,
     /// because nodes behind one address can disagree for a moment.
-    async fn expect_final(&self, stored: BlockId, found: schemas::B256) -> Result<()> {
+    async fn expect_final(&self, stored: BlockId, found: B256) -> Result<()> {
         if found == stored.hash {
             return Ok(());
         }
@@ -251,12 +335,12 @@ impl Indexer {
     }
 
     fn first_above_cursor(&self) -> u64 {
-        self.cursor.map_or(self.followed.start_block, |cursor| cursor.number + 1)
+        self.cursor.map_or(self.followed.start_block, |cursor| cursor.id.number + 1)
     }
 
     /// The newest block held.
     fn tip(&self) -> Option<BlockId> {
-        self.window.last().map(|block| block.header.id()).or(self.cursor)
+        self.window.last().map(|block| block.header.id()).or(self.cursor.map(|cursor| cursor.id))
     }
 }
 

@@ -8,6 +8,7 @@ pub mod conformance;
 pub mod decide;
 pub mod deploy;
 pub mod devchain;
+pub mod digest;
 mod error;
 pub mod events;
 pub mod follow;
@@ -16,16 +17,18 @@ pub mod revert;
 pub mod rpc;
 pub mod sender;
 pub mod source;
+pub mod verify;
 
 pub use deploy::{DeployParams, deploy_contracts};
 pub use devchain::{DevChain, DevChainConfig};
 pub use error::IndexerError;
-pub use follow::{Followed, Indexer, IndexerConfig, IndexerStatus, Progress};
+pub use follow::{Followed, Indexer, IndexerConfig, IndexerStatus, NumberedEvent, Progress, Verify};
 pub use reader::{At, ContractReader};
 pub use revert::Revert;
 pub use rpc::{Rpc, RpcConfig};
 pub use sender::{Sender, SenderConfig, TxOutcome};
-pub use source::{BlockId, ChainSource, HeadTag, Header, Log, RpcSource, ScriptedChain};
+pub use source::{BlockId, ChainSource, HeadTag, Header, Heads, RpcSource, ScriptedChain};
+pub use verify::LogFilter;
 
 /// What this crate's fallible functions return.
 pub type Result<T> = std::result::Result<T, IndexerError>;

@@ -99,7 +99,23 @@ impl Rpc {
     /// Several requests in one exchange: `[calls.len()]` answers in the order of `calls`. At most
     /// [`RpcConfig::max_batch_requests`]. The exchange is retried as a whole; an answer that is an
     /// error of the node is not.
-    pub(crate) async fn batch(&self, calls: &[Call]) -> Result<Vec<Result<Value>>> {
+    pub(crate) async fn pair<A, B>(&self, first: Call, second: Call) -> Result<(Result<A>, Result<B>)>
+    where
+        A: DeserializeOwned + Send + 'static,
+        B: DeserializeOwned + Send + 'static,
+    {
+        let (a, b) = (first.0, second.0);
+        let mut answers = self.values(&[first, second]).await?.into_iter();
+        let mut next = || answers.next().unwrap_or_else(|| Err(IndexerError::RpcMalformed { method: a, problem: "short batch".into() }));
+        Ok((next().and_then(|value| parse(a, value)), next().and_then(|value| parse(b, value))))
+    }
+
+    pub(crate) async fn batch<R: DeserializeOwned + Send + 'static>(&self, calls: &[Call]) -> Result<Vec<Result<R>>> {
+        let answers = self.values(calls).await?;
+        Ok(answers.into_iter().zip(calls).map(|(answer, (method, _))| answer.and_then(|value| parse(method, value))).collect())
+    }
+
+    async fn values(&self, calls: &[Call]) -> Result<Vec<Result<Value>>> {
         let method = calls.first().map_or("batch", |(method, _)| *method);
         let mut attempt = 1;
         loop {

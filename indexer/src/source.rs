@@ -8,12 +8,13 @@ mod scripted;
 mod wire;
 
 use async_trait::async_trait;
-use schemas::alloy_primitives::Bytes;
-use schemas::tables::{BlockRow, LogRow};
-use schemas::{Address, B256};
+use schemas::B256;
+use schemas::alloy_primitives::Bloom;
+use schemas::tables::Logs;
 use serde::Serialize;
 
 use crate::Result;
+use crate::verify::{BlockReceipts, LogFilter};
 pub use rpc_source::RpcSource;
 pub use scripted::{ScriptedChain, ScriptedLog};
 
@@ -35,7 +36,7 @@ pub struct BlockId {
     pub hash: B256,
 }
 
-/// A block header, as far as linking needs it.
+/// A block header, as far as linking and verifying need it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
     pub number: u64,
@@ -43,52 +44,25 @@ pub struct Header {
     pub parent_hash: B256,
     /// Unix seconds.
     pub timestamp: u64,
+    pub logs_bloom: Bloom,
+    pub receipts_root: B256,
+    /// Whether `hash` is keccak256 of the RLP of the header that the node gave.
+    pub sealed: bool,
 }
 
 impl Header {
     pub fn id(&self) -> BlockId {
         BlockId { number: self.number, hash: self.hash }
     }
-
-    pub(crate) fn row(&self, log_count: u64) -> BlockRow {
-        BlockRow { number: self.number, hash: self.hash, parent_hash: self.parent_hash, timestamp: self.timestamp, log_count }
-    }
 }
 
-/// One log of a mined block.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Log {
-    pub block_number: u64,
-    pub block_hash: B256,
-    pub transaction_hash: B256,
-    pub transaction_index: u64,
-    /// Position among all logs of the block.
-    pub log_index: u64,
-    pub address: Address,
-    /// 0 to 4.
-    pub topics: Vec<B256>,
-    pub data: Bytes,
-}
-
-impl Log {
-    /// The table row; the time is the block's.
-    pub(crate) fn row(&self, block_timestamp: u64) -> LogRow {
-        let topic = |index: usize| self.topics.get(index).copied();
-        LogRow {
-            block_number: self.block_number,
-            block_hash: self.block_hash,
-            block_timestamp,
-            transaction_hash: self.transaction_hash,
-            transaction_index: self.transaction_index,
-            log_index: self.log_index,
-            address: self.address,
-            topic0: topic(0),
-            topic1: topic(1),
-            topic2: topic(2),
-            topic3: topic(3),
-            data: self.data.to_string(),
-        }
-    }
+/// The three ends of a chain, read together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heads {
+    /// `None` only for a node that has no block at all.
+    pub latest: Option<Header>,
+    pub safe: Option<Header>,
+    pub finalized: Option<Header>,
 }
 
 /// A view of one chain. [`crate::conformance::check`] states what every implementation keeps.
@@ -99,29 +73,43 @@ pub trait ChainSource: Send + Sync + std::fmt::Debug {
     /// The header at a tag; `None` when the chain has no such block yet.
     async fn head(&self, tag: HeadTag) -> Result<Option<Header>>;
 
+    /// All three heads. The finalized one is read first, so that the others are at or above it.
+    async fn heads(&self) -> Result<Heads> {
+        let finalized = self.head(HeadTag::Finalized).await?;
+        let safe = self.head(HeadTag::Safe).await?;
+        Ok(Heads { latest: self.head(HeadTag::Latest).await?, safe, finalized })
+    }
+
     /// The header at a height of the canonical chain; `None` above the head.
     async fn header_by_number(&self, number: u64) -> Result<Option<Header>>;
 
     /// The header with a hash; `None` when the node does not know it.
     async fn header_by_hash(&self, hash: B256) -> Result<Option<Header>>;
 
-    /// Headers `from..=to` of the canonical chain, ascending, `[to - from + 1]`. Linkage is the
-    /// caller's to check.
+    /// `[numbers.len()]` headers of the canonical chain. Linkage is the caller's to check.
     ///
     /// # Errors
-    /// [`crate::IndexerError::BlockUnknown`] when the range goes beyond the head.
-    async fn headers_in_range(&self, from: u64, to: u64) -> Result<Vec<Header>>;
+    /// [`crate::IndexerError::BlockUnknown`] for a height beyond the head.
+    async fn headers(&self, numbers: &[u64]) -> Result<Vec<Header>>;
 
-    /// Logs of `addresses` in blocks `from..=to` of the canonical chain, ordered by (block, log
-    /// index). No address means no log.
+    /// The wanted logs of blocks `from..=to` of the canonical chain in order, and the header of `to`
+    /// from the same node. A log's time is 0 where the node does not tell it.
     ///
     /// # Errors
-    /// [`crate::IndexerError::BlockUnknown`] when the range goes beyond the head.
-    async fn logs_in_range(&self, from: u64, to: u64, addresses: &[Address]) -> Result<Vec<Log>>;
+    /// [`crate::IndexerError::BlockUnknown`] when the range goes beyond the head,
+    /// [`crate::IndexerError::RangeTooLarge`] when the node wants a smaller one.
+    async fn logs_in_range(&self, from: u64, to: u64, filter: &LogFilter) -> Result<(Header, Logs)>;
 
-    /// Logs of `addresses` in one block, ordered by log index.
+    /// The wanted logs of one block, in order.
     ///
     /// # Errors
     /// [`crate::IndexerError::BlockUnknown`] when the node does not know the block: never an empty list.
-    async fn logs_of_block(&self, hash: B256, addresses: &[Address]) -> Result<Vec<Log>>;
+    async fn logs_of_block(&self, block: BlockId, filter: &LogFilter) -> Result<Logs>;
+
+    /// `[blocks.len()]`: all receipts of each block, asked for by hash. Every log names its block; its
+    /// index and its transaction's are its places among the receipts.
+    ///
+    /// # Errors
+    /// [`crate::IndexerError::BlockUnknown`] when the node does not know one of the blocks.
+    async fn receipts(&self, blocks: &[BlockId]) -> Result<Vec<BlockReceipts>>;
 }

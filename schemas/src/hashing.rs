@@ -12,6 +12,20 @@ pub fn sha256(bytes: &[u8]) -> Sha256 {
     Sha256(B256::from_slice(&sha2::Sha256::digest(bytes)))
 }
 
+/// sha256 of bytes that come in parts.
+#[derive(Debug, Clone, Default)]
+pub struct Sha256Hasher(sha2::Sha256);
+
+impl Sha256Hasher {
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    pub fn finish(self) -> B256 {
+        B256::from_slice(&self.0.finalize())
+    }
+}
+
 /// `keccak256(abi.encode(owner, keccak256(name)))`: the id that `DatanetRegistry.createDatanet` gives.
 pub fn datanet_id(owner: Address, name: &str) -> DatanetId {
     DatanetId(keccak256((owner, keccak256(name)).abi_encode()))

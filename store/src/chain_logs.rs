@@ -2,18 +2,29 @@
 
 use std::sync::{Arc, PoisonError};
 
+use datafusion::common::ScalarValue;
+use datafusion::logical_expr::{Expr, col, lit};
 use schemas::events::EventTable;
-use schemas::tables::{BlockRow, LogRow};
+use schemas::tables::{BlockRow, LogRow, Raw};
 use schemas::{Address, B256};
 
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, table};
 
 /// Blocks above the finalized one, and their logs. Kept in memory: after a restart the indexer
 /// reads them from the chain again.
 #[derive(Debug, Default, PartialEq)]
 pub struct Hot {
+    /// Ascending, hash-linked.
     pub blocks: Vec<BlockRow>,
-    pub logs: Vec<LogRow>,
+    /// The logs of each block that has any, in order. Shared, because the window changes at its end only.
+    pub logs: Vec<Arc<[LogRow]>>,
+}
+
+impl Hot {
+    /// All logs, in order.
+    pub fn logs(&self) -> impl Iterator<Item = &LogRow> {
+        self.logs.iter().flat_map(|logs| logs.iter())
+    }
 }
 
 /// How sure a reader wants to be of what it reads.
@@ -27,8 +38,8 @@ pub enum Finality {
 
 impl Store {
     /// Replaces the window above the finalized block.
-    pub fn set_hot(&self, blocks: Vec<BlockRow>, logs: Vec<LogRow>) {
-        *self.inner.hot.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Hot { blocks, logs });
+    pub fn set_hot(&self, hot: Hot) {
+        *self.inner.hot.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(hot);
     }
 
     /// The window above the finalized block.
@@ -50,12 +61,18 @@ impl Store {
         // The hot window is taken first: a block that is finalized meanwhile is then seen twice,
         // which the deduplication below undoes, and never missed.
         let hot = self.hot();
-        let mut logs: Vec<LogRow> = self.scan(Some(&format!("address = '{address:#x}' AND topic0 = '{topic0:#x}'"))).await?;
+        let wanted = col("address").eq(bytes(address.as_slice())).and(col("topic0").eq(bytes(topic0.as_slice())));
+        let mut logs: Vec<LogRow> = table::rows_where(&self.table::<LogRow>()?.dataset(), wanted).await?;
         if finality == Finality::Any {
-            logs.extend(hot.logs.iter().filter(|log| log.address == address && log.topic0 == Some(topic0)).cloned());
+            logs.extend(hot.logs().filter(|log| log.address == Raw(address) && log.topic0 == Some(Raw(topic0))).cloned());
         }
         logs.sort_by_key(|log| (log.block_number, log.log_index, log.block_hash));
         logs.dedup_by_key(|log| (log.block_hash, log.log_index));
         Ok(logs)
     }
+}
+
+/// A column's bytes as an expression.
+pub(crate) fn bytes(value: &[u8]) -> Expr {
+    lit(ScalarValue::FixedSizeBinary(value.len() as i32, Some(value.to_vec())))
 }

@@ -17,6 +17,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock};
 
+use schemas::arrow::array::RecordBatch;
 use schemas::arrow::datatypes::SchemaRef;
 use schemas::events::EventTable;
 use schemas::tables::{
@@ -152,7 +153,15 @@ impl Store {
         if rows.is_empty() {
             return Ok(table.version());
         }
-        table.append(R::to_batch(rows)?).await
+        table.append(vec![R::to_batch(rows)?]).await
+    }
+
+    /// Appends record batches of the table's schema, in one commit; returns the table's version.
+    ///
+    /// # Errors
+    /// [`StoreError::Misuse`] on a keyed table.
+    pub async fn append_batches<R: Row>(&self, batches: Vec<RecordBatch>) -> Result<u64, StoreError> {
+        self.table::<R>()?.append(batches).await
     }
 
     /// Deletes rows of an appended table, for instance those above the indexer's cursor.

@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use datafusion::logical_expr::Expr;
 use futures::TryStreamExt;
 use lance::Dataset;
 use lance::dataset::builder::DatasetBuilder;
+use lance::dataset::scanner::Scanner;
 use lance::dataset::write::merge_insert::SourceDedupeBehavior;
 use lance::dataset::{InsertBuilder, MergeInsertBuilder, WhenMatched, WhenNotMatched, WriteParams};
 use schemas::arrow::array::{AsArray, RecordBatch};
@@ -106,19 +108,22 @@ impl Table {
         Ok(Inserted { rows: stats.num_inserted_rows, version: self.set(dataset) })
     }
 
-    pub(crate) async fn append(&self, batch: RecordBatch) -> Result<u64, StoreError> {
+    pub(crate) async fn append(&self, batches: Vec<RecordBatch>) -> Result<u64, StoreError> {
         if self.mode != WriteMode::Append {
             return Err(StoreError::Misuse(format!("table {} is keyed; appending could double its rows", self.name)));
         }
+        if batches.iter().all(|batch| batch.num_rows() == 0) {
+            return Ok(self.version());
+        }
         let _writer = self.writer.lock().await;
-        self.append_locked(batch).await
+        self.append_locked(batches).await
     }
 
-    async fn append_locked(&self, batch: RecordBatch) -> Result<u64, StoreError> {
+    async fn append_locked(&self, batches: Vec<RecordBatch>) -> Result<u64, StoreError> {
         let mut params = self.params.clone();
         params.mode = lance::dataset::WriteMode::Append;
         let dataset =
-            InsertBuilder::new(self.dataset()).with_params(&params).execute(vec![batch]).await.map_err(|error| self.write_error(error))?;
+            InsertBuilder::new(self.dataset()).with_params(&params).execute(batches).await.map_err(|error| self.write_error(error))?;
         Ok(self.set(Arc::new(dataset)))
     }
 
@@ -145,7 +150,7 @@ impl Table {
             self.delete_locked(predicate).await?;
         }
         match rows.insert {
-            Some(batch) => self.append_locked(batch).await,
+            Some(batch) => self.append_locked(vec![batch]).await,
             None => Ok(self.version()),
         }
     }
@@ -216,6 +221,17 @@ pub(crate) async fn rows<R: Row>(dataset: &Dataset, filter: Option<&str>) -> Res
     if let Some(filter) = filter {
         scan.filter(filter)?;
     }
+    read(&scan).await
+}
+
+/// Rows of a pinned dataset for which an expression holds.
+pub(crate) async fn rows_where<R: Row>(dataset: &Dataset, filter: Expr) -> Result<Vec<R>, StoreError> {
+    let mut scan = dataset.scan();
+    scan.filter_expr(filter);
+    read(&scan).await
+}
+
+async fn read<R: Row>(scan: &Scanner) -> Result<Vec<R>, StoreError> {
     let batches: Vec<RecordBatch> = scan.try_into_stream().await?.try_collect().await?;
     let mut rows = Vec::with_capacity(batches.iter().map(RecordBatch::num_rows).sum());
     for batch in &batches {

@@ -8,11 +8,11 @@ use schemas::arrow::datatypes::Int64Type;
 use schemas::arrow::util::pretty::pretty_format_batches;
 use schemas::hashing::{chunk_id, datanet_id, sha256};
 use schemas::ids::{DatanetId, SubmissionId};
-use schemas::tables::{BlockRow, ChunkRow, DatanetRow, Embedding, LogRow, Millis, SubmissionRow, VersionRow};
+use schemas::tables::{BlockRow, ChunkRow, DatanetRow, Embedding, LogRow, Millis, Raw, SubmissionRow, VersionRow};
 use schemas::{Address, B256};
 
 use crate::sql::QueryLimits;
-use crate::{Durability, Finality, Store, StoreConfig, StoreError};
+use crate::{Durability, Finality, Hot, Store, StoreConfig, StoreError};
 
 fn datanet(name: &str) -> DatanetRow {
     let owner = Address::repeat_byte(1);
@@ -93,7 +93,8 @@ fn version(datanet: DatanetId, version: u64, lance_version: u64) -> VersionRow {
 
 fn block(number: u64) -> BlockRow {
     let hash = |number: u64| B256::from(schemas::U256::from(number + 1000));
-    BlockRow { number, hash: hash(number), parent_hash: B256::from(schemas::U256::from(number + 999)), timestamp: number, log_count: 1 }
+    let parent_hash = Some(B256::from(schemas::U256::from(number + 999)));
+    BlockRow { number, hash: hash(number), parent_hash, timestamp: number, log_count: 1, verified: 3, digest: B256::ZERO }
 }
 
 fn text_of(batches: &[RecordBatch]) -> String {
@@ -235,12 +236,12 @@ async fn a_snapshot_gives_the_same_rows_again() {
     let store = Store::in_memory().await.unwrap();
     store.insert_new(&[datanet("a")]).await.unwrap();
     store.append(&[block(1), block(2)]).await.unwrap();
-    store.set_hot(vec![block(3)], vec![]);
+    store.set_hot(Hot { blocks: vec![block(3)], logs: vec![] });
     let sql = "SELECT (SELECT count(*) FROM datanets) AS d, (SELECT count(*) FROM blocks) AS b, (SELECT max(number) FROM blocks WHERE finalized) AS f";
     let before = store.query(sql, &QueryLimits::default(), None).await.unwrap();
     store.insert_new(&[datanet("b")]).await.unwrap();
     store.append(&[block(3)]).await.unwrap();
-    store.set_hot(vec![block(4)], vec![]);
+    store.set_hot(Hot { blocks: vec![block(4)], logs: vec![] });
     let again = store
         .query(
             "SELECT (SELECT count(*) FROM datanets) AS d, (SELECT count(*) FROM blocks) AS b",
@@ -267,20 +268,20 @@ async fn events_are_decoded_in_finalized_and_hot_blocks() {
     let deployment = Deployment { chain_id: 1, registry: at(1), vault: at(2), distributor: at(3), token: at(4), start_block: 0 };
     store.set_event_tables(schemas::events::event_tables(&deployment).unwrap());
     let log = |number: u64, address: Address, data: schemas::alloy_primitives::LogData| {
-        let topic = |index: usize| data.topics().get(index).copied();
+        let topic = |index: usize| data.topics().get(index).copied().map(Raw);
         LogRow {
             block_number: number,
-            block_hash: block(number).hash,
+            block_hash: Raw(block(number).hash),
             block_timestamp: number,
-            transaction_hash: B256::repeat_byte(7),
+            transaction_hash: Raw(B256::repeat_byte(7)),
             transaction_index: 0,
             log_index: 0,
-            address,
+            address: Raw(address),
             topic0: topic(0),
             topic1: topic(1),
             topic2: topic(2),
             topic3: topic(3),
-            data: data.data.to_string(),
+            data: data.data,
         }
     };
     let committed = VersionCommitted {
@@ -297,7 +298,8 @@ async fn events_are_decoded_in_finalized_and_hot_blocks() {
     let claimed = Claimed { account: at(8), epoch: 1, amount: wei, cumulative: wei, seq: 4 };
     store.append(&[block(1)]).await.unwrap();
     store.append(&[log(1, at(1), committed.encode_log_data())]).await.unwrap();
-    store.set_hot(vec![block(2)], vec![log(2, at(3), claimed.encode_log_data()), log(2, at(2), claimed.encode_log_data())]);
+    let logs = [log(2, at(3), claimed.encode_log_data()), log(2, at(2), claimed.encode_log_data())];
+    store.set_hot(Hot { blocks: vec![block(2)], logs: vec![logs.into()] });
     let rows = query(&store, "SELECT datanet_id, version, chunk_count, committer, seq, finalized FROM version_committed").await.unwrap();
     let text = text_of(&rows);
     assert!(text.contains("| 7       | 70          | 0x0909090909090909090909090909090909090909 | 3   | true"), "{text}");

@@ -69,7 +69,7 @@ pub async fn start(config: Config, data_dir: &Path, progress: &(dyn Fn(&str) + S
     let keys = Keys::open(store.clone()).await?;
     let source = Arc::new(RpcSource::connect(&rpc_url, RpcConfig::default())?);
     let indexer_config = IndexerConfig { poll_interval_ms: config.chain.poll_interval_ms, ..IndexerConfig::default() };
-    let indexer = Indexer::new(source, store.clone(), Followed::from(&deployment), indexer_config);
+    let indexer = Indexer::new(source, store.clone(), Followed::deployment(&deployment)?, indexer_config);
 
     let service = Arc::new(Service {
         price_wei: config.price_wei()?,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::LogFilter;
 use crate::conformance::{Expected, check};
 use crate::deploy::{DeployParams, deploy_contracts};
 use crate::events;
@@ -110,7 +111,7 @@ async fn contracts_are_deployed_called_and_indexed() {
     assert!(matches!(nowhere.token_balance(me, At::Latest).await.unwrap_err(), IndexerError::NoContract { .. }));
 
     let store = Store::in_memory().await.unwrap();
-    let mut indexer = follower(&chain, &store, Followed::from(&deployment));
+    let mut indexer = follower(&chain, &store, Followed::deployment(&deployment).unwrap());
     settle(&mut indexer).await;
     let committed = events::versions_committed(&store, &deployment, Finality::Any).await.unwrap();
     assert_eq!(committed.len(), 1);
@@ -166,7 +167,7 @@ async fn live_reorganisations_are_undone() {
     let chain = DevChain::start(&by_hand()).await.unwrap();
     let (sender, deployment, _) = deployed(&chain).await;
     let store = Store::in_memory().await.unwrap();
-    let mut indexer = follower(&chain, &store, Followed::from(&deployment));
+    let mut indexer = follower(&chain, &store, Followed::deployment(&deployment).unwrap());
     chain.mine(20).await.unwrap();
     for (depth, mined) in [(1u64, 0u64), (1, 1), (2, 0), (5, 2), (12, 1)] {
         for name in 0..3 {
@@ -188,7 +189,7 @@ async fn live_reorganisations_are_undone() {
 /// Tables and window hold what a new indexer reads from nothing.
 async fn check_against_replay(chain: &DevChain, store: &Store, deployment: &Deployment) {
     let replay = Store::in_memory().await.unwrap();
-    settle(&mut follower(chain, &replay, Followed::from(deployment))).await;
+    settle(&mut follower(chain, &replay, Followed::deployment(deployment).unwrap())).await;
     for address in [deployment.registry, deployment.token] {
         let topic = <DatanetRegistry::DatanetCreated as schemas::alloy_sol_types::SolEvent>::SIGNATURE_HASH;
         let (ours, theirs) = (store.all_logs(address, topic, Finality::Any), replay.all_logs(address, topic, Finality::Any));
@@ -220,7 +221,7 @@ async fn the_chain_outlives_us() {
     for outcome in &mined {
         let header = source.header_by_number(outcome.block_number).await.unwrap().unwrap();
         assert_eq!(header.hash, outcome.block_hash);
-        assert_eq!(source.logs_of_block(header.hash, &[deployment.registry]).await.unwrap().len(), 1);
+        assert_eq!(source.logs_of_block(header.id(), &LogFilter::of_addresses(&[deployment.registry])).await.unwrap().len(), 1);
     }
     let reader = ContractReader::connect(chain.rpc_url(), RpcConfig::default(), deployment).unwrap();
     let datanet = schemas::hashing::datanet_id(Address::ZERO, "");

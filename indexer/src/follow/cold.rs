@@ -1,159 +1,215 @@
-//! Up to the finalized block: ranges by number, hash-linked, appended to the tables.
+//! Up to the finalized block: ranges by number, read in parallel, put together in order, and appended
+//! to the tables for good.
 
-use std::collections::HashMap;
+use futures::future::BoxFuture;
+use futures::stream::FuturesOrdered;
+use futures::{FutureExt, StreamExt};
+use schemas::arrow::array::RecordBatch;
+use schemas::tables::{BlockRow, LogRow, Logs, Row};
+use store::Store;
 
-use schemas::B256;
-use schemas::tables::{BlockRow, LogRow};
+use super::fetch::{Fetcher, Segment};
+use super::sequences::Sequences;
+use super::{Checkpoint, Indexer, Progress};
+use crate::source::{BlockId, Header};
+use crate::{IndexerError, Result, digest};
 
-use super::{Indexer, Progress};
-use crate::source::{BlockId, Header, Log};
-use crate::{IndexerError, Result};
-
-/// A stretch of final blocks, ready to be appended.
-#[derive(Debug)]
+/// Final blocks that follow the last checkpoint, checked and ready to be appended.
+#[derive(Debug, Default)]
 pub(super) struct Stretch {
     pub(super) blocks: Vec<BlockRow>,
-    pub(super) logs: Vec<LogRow>,
+    pub(super) logs: Vec<RecordBatch>,
+    bytes: usize,
+}
+
+impl Stretch {
+    pub(super) fn of_rows(blocks: Vec<BlockRow>, logs: &[LogRow]) -> Result<Self> {
+        let logs = if logs.is_empty() { Vec::new() } else { vec![LogRow::to_batch(logs)?] };
+        Ok(Self { blocks, logs, bytes: 0 })
+    }
+
+    /// Appends to the tables: logs first, then the blocks that make them count.
+    pub(super) async fn append(self, store: &Store) -> Result<()> {
+        if !self.logs.is_empty() {
+            store.append_batches::<LogRow>(self.logs).await?;
+        }
+        store.append(&self.blocks).await?;
+        Ok(())
+    }
+}
+
+/// Puts segments together, in order.
+#[derive(Debug)]
+struct Assembly {
+    stretch: Stretch,
+    tip: Option<Checkpoint>,
+    sequences: Sequences,
+}
+
+impl Assembly {
+    /// Adds the segment that follows.
+    ///
+    /// # Errors
+    /// [`IndexerError::Inconsistent`] when it does not; [`IndexerError::EventsMissing`].
+    fn admit(&mut self, segment: Segment) -> Result<()> {
+        let Segment { from, to, blocks, logs } = segment;
+        if let (Some(tip), Some(parent)) =
+            (self.tip, blocks.first().filter(|block| block.number == from).and_then(|block| block.parent_hash))
+            && tip.id.number + 1 == from
+            && parent != tip.id.hash
+        {
+            return Err(IndexerError::Inconsistent { block: from, problem: "two ranges of blocks are not hash-linked".into() });
+        }
+        check_logs(&logs, &blocks)?;
+        logs.iter().try_for_each(|log| self.sequences.admit(&log))?;
+        let mut digest = self.tip.map_or_else(Default::default, |tip| tip.digest);
+        let mut rest = logs.iter().peekable();
+        for block in &blocks {
+            let mut log_count = 0;
+            let of_block = std::iter::from_fn(|| rest.next_if(|log| log.block_number == block.number)).inspect(|_| log_count += 1);
+            digest = digest::extend(digest, block.hash, of_block);
+            self.stretch.blocks.push(BlockRow {
+                number: block.number,
+                hash: block.hash,
+                parent_hash: block.parent_hash,
+                timestamp: block.timestamp,
+                log_count,
+                verified: block.verified as u64,
+                digest,
+            });
+            self.tip = Some(Checkpoint { id: BlockId { number: block.number, hash: block.hash }, digest });
+        }
+        drop(rest);
+        if self.tip.is_none_or(|tip| tip.id.number != to) {
+            return Err(IndexerError::Inconsistent { block: to, problem: "a range of blocks is short".into() });
+        }
+        self.stretch.bytes += logs.size_bytes() + blocks.len() * size_of::<BlockRow>();
+        if !logs.is_empty() {
+            self.stretch.logs.push(logs.into_batch()?);
+        }
+        Ok(())
+    }
+}
+
+/// Logs must be in order, each once, and each of one of the blocks.
+fn check_logs(logs: &Logs, blocks: &[super::fetch::SegmentBlock]) -> Result<()> {
+    let wrong = |block: u64, problem: &str| Err(IndexerError::Inconsistent { block, problem: problem.into() });
+    let mut before: Option<(u64, u64)> = None;
+    let mut blocks = blocks.iter().peekable();
+    for log in logs.iter() {
+        if before.is_some_and(|before| before >= log.position()) {
+            return wrong(log.block_number, "its logs are out of order, or one came twice");
+        }
+        before = Some(log.position());
+        while blocks.next_if(|block| block.number < log.block_number).is_some() {}
+        if blocks.peek().is_none_or(|block| (block.number, block.hash) != (log.block_number, log.block_hash)) {
+            return wrong(log.block_number, "a log belongs to a block that is not on the chain");
+        }
+    }
+    Ok(())
 }
 
 impl Indexer {
-    /// Reads the next range towards `target` and appends it.
-    pub(super) async fn append_range(&mut self, target: &Header) -> Result<Progress> {
-        let from = self.first_above_cursor();
-        let to = target.number.min(from.saturating_add(self.config.max_range_blocks.max(1) - 1));
-        let headers = self.source.headers_in_range(from, to).await?;
-        check_linked(&headers, from, to)?;
-        self.check_ends(&headers, target).await?;
-        let logs = self.source.logs_in_range(from, to, &self.followed.addresses).await?;
-        let stretch = stretch(&headers, &logs)?;
-        self.append(stretch).await?;
-        tracing::debug!(from, to, logs = logs.len(), "appended a range of final blocks");
-        Ok(Progress { finalized_blocks: to - from + 1, more: true, ..Progress::default() })
+    /// Reads and appends everything up to `target`. What was appended before a failure stays.
+    pub(super) async fn backfill(&mut self, target: &Header) -> Result<Progress> {
+        self.check_target(target).await?;
+        let start = self.first_above_cursor();
+        let fetcher = Fetcher::new(self.source.clone(), self.filter.clone(), &self.config);
+        let mut assembly = Assembly { stretch: Stretch::default(), tip: self.cursor, sequences: self.sequences.clone() };
+        let mut next = start;
+        let mut fetches = FuturesOrdered::new();
+        let mut write: Option<BoxFuture<'static, (Checkpoint, Sequences, Result<()>)>> = None;
+        let mut failure = None;
+        if let Err(error) = self.admit_first_block(&mut assembly, &mut next).await {
+            failure = Some(error);
+        }
+        loop {
+            let has_room = assembly.stretch.bytes < 2 * self.config.commit_bytes;
+            while failure.is_none() && has_room && next <= target.number && fetches.len() < self.config.max_ranges_in_flight.max(1) {
+                let to = target.number.min(next.saturating_add(fetcher.ranges.blocks() - 1));
+                fetches.push_back(fetcher.clone().fetch(next, to));
+                next = to + 1;
+            }
+            let is_full = assembly.stretch.bytes >= self.config.commit_bytes || fetches.is_empty();
+            if let (None, true, Some(tip)) = (&write, is_full && !assembly.stretch.blocks.is_empty(), assembly.tip) {
+                let (store, stretch) = (self.store.clone(), std::mem::take(&mut assembly.stretch));
+                let sequences = assembly.sequences.clone();
+                write = Some(async move { (tip, sequences, stretch.append(&store).await) }.boxed());
+            }
+            if write.is_none() && fetches.is_empty() {
+                break;
+            }
+            tokio::select! {
+                biased;
+                (tip, sequences, outcome) = async { match &mut write { Some(write) => write.await, None => std::future::pending().await } },
+                    if write.is_some() => {
+                    write = None;
+                    if let Err(error) = outcome {
+                        return Err(failure.unwrap_or(error));
+                    }
+                    self.advance(tip, sequences);
+                }
+                Some(segment) = fetches.next(), if !fetches.is_empty() => {
+                    if let Err(error) = segment.and_then(|segment| self.admit(&mut assembly, segment, target)) {
+                        failure = Some(error);
+                        fetches.clear();
+                    }
+                }
+            }
+        }
+        match failure {
+            Some(error) => Err(error),
+            None => Ok(Progress { finalized_blocks: target.number + 1 - start, more: true, ..Progress::default() }),
+        }
     }
 
-    /// The range must continue the cursor, and lie on the chain that the finalized block is on.
-    async fn check_ends(&self, headers: &[Header], target: &Header) -> Result<()> {
-        if let (Some(cursor), Some(first)) = (self.cursor, headers.first()) {
-            self.expect_final(cursor, first.parent_hash).await?;
+    fn admit(&self, assembly: &mut Assembly, segment: Segment, target: &Header) -> Result<()> {
+        if let Some(last) = segment.blocks.last().filter(|last| last.number == target.number)
+            && last.hash != target.hash
+        {
+            return Err(IndexerError::Inconsistent {
+                block: target.number,
+                problem: "the finalized block differs by tag and by range".into(),
+            });
         }
-        let by_number = match headers.last() {
-            Some(last) if last.number == target.number => Some(*last),
-            _ => self.source.header_by_number(target.number).await?,
-        };
-        if by_number.is_some_and(|header| header.hash == target.hash) {
+        assembly.admit(segment)
+    }
+
+    /// Without full verification not every block has a row, but the first one always has.
+    async fn admit_first_block(&self, assembly: &mut Assembly, next: &mut u64) -> Result<()> {
+        if self.cursor.is_some() {
             return Ok(());
         }
-        Err(IndexerError::Inconsistent { block: target.number, problem: "the finalized block differs by tag and by number".into() })
+        let first = self.followed.start_block;
+        let fetcher = Fetcher::new(self.source.clone(), self.filter.clone(), &self.config);
+        assembly.admit(fetcher.fetch(first, first).await?)?;
+        *next = first + 1;
+        Ok(())
     }
 
-    /// Appends final blocks: logs first, then the blocks that make them count.
-    pub(super) async fn append(&mut self, stretch: Stretch) -> Result<()> {
-        self.append_logs(&stretch).await?;
-        self.append_blocks(&stretch).await
-    }
-
-    pub(super) async fn append_logs(&mut self, stretch: &Stretch) -> Result<()> {
-        if !stretch.logs.is_empty() {
-            self.store.append(&stretch.logs).await?;
+    /// The finalized block must be the node's block of that height, and the cursor's block still there.
+    async fn check_target(&self, target: &Header) -> Result<()> {
+        let by_number = self.source.header_by_number(target.number).await?;
+        if by_number.is_none_or(|header| header.hash != target.hash) {
+            return Err(IndexerError::Inconsistent {
+                block: target.number,
+                problem: "the finalized block differs by tag and by number".into(),
+            });
+        }
+        if let Some(cursor) = self.cursor
+            && let Some(header) = self.source.header_by_number(cursor.id.number).await?
+        {
+            self.expect_final(cursor.id, header.hash).await?;
         }
         Ok(())
     }
 
-    pub(super) async fn append_blocks(&mut self, stretch: &Stretch) -> Result<()> {
-        let Some(last) = stretch.blocks.last() else { return Ok(()) };
-        self.store.append(&stretch.blocks).await?;
-        self.cursor = Some(BlockId { number: last.number, hash: last.hash });
+    /// What is in the tables now ends at `tip`.
+    pub(super) fn advance(&mut self, tip: Checkpoint, sequences: Sequences) {
+        self.cursor = Some(tip);
+        self.sequences = sequences;
         self.realign_window();
-        Ok(())
-    }
-}
-
-fn check_linked(headers: &[Header], from: u64, to: u64) -> Result<()> {
-    let broken = |block: u64, problem: &str| Err(IndexerError::Inconsistent { block, problem: problem.into() });
-    let mut expected = from;
-    let mut parent: Option<B256> = None;
-    for header in headers {
-        if header.number != expected {
-            return broken(expected, "a range of headers has a gap");
-        }
-        if parent.is_some_and(|parent| parent != header.parent_hash) {
-            return broken(header.number, "a range of headers is not hash-linked");
-        }
-        parent = Some(header.hash);
-        expected += 1;
-    }
-    if expected == to + 1 { Ok(()) } else { broken(expected, "a range of headers is short") }
-}
-
-/// The rows of a linked range. Every log must belong to exactly one of its blocks.
-fn stretch(headers: &[Header], logs: &[Log]) -> Result<Stretch> {
-    let by_hash: HashMap<B256, &Header> = headers.iter().map(|header| (header.hash, header)).collect();
-    let mut counts: HashMap<B256, u64> = HashMap::new();
-    let mut rows: Vec<LogRow> = Vec::with_capacity(logs.len());
-    for log in logs {
-        let header =
-            by_hash.get(&log.block_hash).filter(|header| header.number == log.block_number).ok_or_else(|| IndexerError::Inconsistent {
-                block: log.block_number,
-                problem: "a log belongs to a block that is not on the linked chain".into(),
-            })?;
-        *counts.entry(header.hash).or_default() += 1;
-        rows.push(log.row(header.timestamp));
-    }
-    rows.sort_by_key(|row| (row.block_number, row.log_index));
-    if let Some([row, _]) = rows.array_windows().find(|[a, b]| (a.block_number, a.log_index) == (b.block_number, b.log_index)) {
-        return Err(IndexerError::Inconsistent { block: row.block_number, problem: format!("log {} came twice", row.log_index) });
-    }
-    let blocks = headers.iter().map(|header| header.row(counts.get(&header.hash).copied().unwrap_or(0))).collect();
-    Ok(Stretch { blocks, logs: rows })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::source::{ScriptedChain, ScriptedLog};
-    use schemas::Address;
-
-    fn chain() -> (Vec<Header>, Vec<Log>) {
-        let chain = ScriptedChain::new(1);
-        for byte in 1..5 {
-            let log = ScriptedLog { address: Address::ZERO, topics: vec![B256::repeat_byte(byte)], data: Vec::new().into() };
-            chain.mine(0, &[log.clone(), log]);
-        }
-        (chain.canonical(), chain.canonical_logs())
-    }
-
-    #[test]
-    fn a_range_that_does_not_hang_together_is_refused() {
-        let (headers, _) = chain();
-        check_linked(&headers, 0, 4).unwrap();
-        let broken: [fn(&mut Vec<Header>); 5] = [
-            |headers| headers.truncate(4),
-            |headers| headers.rotate_left(1),
-            |headers| headers[2].number += 1,
-            |headers| headers.swap(1, 2),
-            |headers| headers[2].hash = B256::ZERO,
-        ];
-        for breaking in broken {
-            let mut headers = headers.clone();
-            breaking(&mut headers);
-            assert!(matches!(check_linked(&headers, 0, 4), Err(IndexerError::Inconsistent { .. })), "{headers:?}");
-        }
-    }
-
-    #[test]
-    fn a_log_of_another_block_is_refused() {
-        let (headers, logs) = chain();
-        let rows = stretch(&headers, &logs).unwrap();
-        assert_eq!((rows.logs.len(), rows.blocks.iter().map(|block| block.log_count).sum::<u64>()), (8, 8));
-        let mut shuffled = logs.clone();
-        shuffled.reverse();
-        assert_eq!(stretch(&headers, &shuffled).unwrap().logs, rows.logs);
-        let broken: [fn(&mut Vec<Log>); 3] =
-            [|logs| logs[3].block_hash = B256::repeat_byte(7), |logs| logs[3].block_number += 1, |logs| logs.push(logs[0].clone())];
-        for breaking in broken {
-            let mut logs = logs.clone();
-            breaking(&mut logs);
-            assert!(matches!(stretch(&headers, &logs), Err(IndexerError::Inconsistent { .. })));
-        }
+        let (cursor, tip) = (self.cursor, self.tip());
+        self.status.send_modify(|status| status.stepped(cursor, tip, None));
     }
 }

@@ -1,19 +1,27 @@
 //! Above the finalized block: a window in memory, read only by hash.
 
+use std::sync::Arc;
+
 use schemas::B256;
-use schemas::tables::LogRow;
+use schemas::tables::{BlockRow, LogRow, Logs, Verified};
+use store::Hot;
 
 use super::cold::Stretch;
-use super::{Indexer, Progress};
+use super::fetch::{Fetcher, check_sealed};
+use super::sequences::Sequences;
+use super::{Checkpoint, Indexer, Progress, Verify};
 use crate::decide::{Decision, Held, decide};
 use crate::source::Header;
-use crate::{IndexerError, Result};
+use crate::{IndexerError, Result, digest};
 
 /// A block that can still be undone, with its logs.
 #[derive(Debug, Clone)]
 pub(super) struct HotBlock {
     pub(super) header: Header,
-    pub(super) logs: Vec<LogRow>,
+    pub(super) row: BlockRow,
+    pub(super) logs: Arc<[LogRow]>,
+    /// As of this block.
+    sequences: Sequences,
 }
 
 impl Indexer {
@@ -34,7 +42,7 @@ impl Indexer {
         if depth as u64 > self.config.confirm_undo_blocks {
             self.confirm_branch(&branch).await?;
         }
-        let (fresh, failure) = self.read_blocks(&branch).await;
+        let (fresh, failure) = self.read_blocks(&branch, keep).await;
         if fresh.is_empty() {
             return failure.map_or_else(|| Ok(Progress::default()), Err);
         }
@@ -67,7 +75,7 @@ impl Indexer {
     /// Reads parents until the branch meets what is held. Newest first.
     async fn walk(&self, target: Header) -> Result<(Decision, Vec<Header>)> {
         let hot: Vec<B256> = self.window.iter().map(|block| block.header.hash).collect();
-        let held = Held { anchor: self.cursor, first: self.first_above_cursor(), hot: &hot };
+        let held = Held { anchor: self.cursor.map(|cursor| cursor.id), first: self.first_above_cursor(), hot: &hot };
         let mut branch = vec![target];
         let mut lowest = target;
         loop {
@@ -98,35 +106,73 @@ impl Indexer {
         }
     }
 
-    /// The branch's blocks with their logs, lowest first, up to the first failure.
-    async fn read_blocks(&self, branch: &[Header]) -> (Vec<HotBlock>, Option<IndexerError>) {
+    /// The branch's blocks with their logs, lowest first, up to the first failure. They follow the
+    /// lowest `keep` blocks of the window.
+    async fn read_blocks(&self, branch: &[Header], keep: usize) -> (Vec<HotBlock>, Option<IndexerError>) {
+        let below = keep.checked_sub(1).and_then(|index| self.window.get(index));
+        let mut digest = below.map(|block| block.row.digest).or(self.cursor.map(|cursor| cursor.digest)).unwrap_or_default();
+        let mut sequences = below.map_or_else(|| self.sequences.clone(), |block| block.sequences.clone());
+        let fetcher = Fetcher::new(self.source.clone(), self.filter.clone(), &self.config);
         let mut blocks = Vec::with_capacity(branch.len());
         for header in branch.iter().rev() {
-            match self.source.logs_of_block(header.hash, &self.followed.addresses).await {
-                Ok(logs) => {
-                    let logs = logs.iter().map(|log| log.row(header.timestamp)).collect();
-                    blocks.push(HotBlock { header: *header, logs });
-                }
+            let read = self.read_block(&fetcher, header).await.and_then(|(logs, verified)| {
+                logs.iter().try_for_each(|log| sequences.admit(&log))?;
+                Ok((logs, verified))
+            });
+            let (logs, verified) = match read {
+                Ok(read) => read,
                 Err(error) => return (blocks, Some(error)),
-            }
+            };
+            digest = digest::extend(digest, header.hash, logs.iter());
+            let row = BlockRow {
+                number: header.number,
+                hash: header.hash,
+                parent_hash: Some(header.parent_hash),
+                timestamp: header.timestamp,
+                log_count: logs.len() as u64,
+                verified: verified as u64,
+                digest,
+            };
+            blocks.push(HotBlock { header: *header, row, logs: logs.rows().into(), sequences: sequences.clone() });
         }
         (blocks, None)
+    }
+
+    async fn read_block(&self, fetcher: &Fetcher, header: &Header) -> Result<(Logs, Verified)> {
+        if self.config.verify == Verify::Logs {
+            let mut logs = self.source.logs_of_block(header.id(), &self.filter).await?;
+            logs.set_timestamps(|_| Some(header.timestamp));
+            return Ok((logs, Verified::Logs));
+        }
+        check_sealed(header)?;
+        if !self.filter.may_be_in(&header.logs_bloom) {
+            return Ok((Logs::default(), Verified::Bloom));
+        }
+        Ok((fetcher.fetch_receipts(&[*header]).await?, Verified::Receipts))
     }
 
     /// Moves the window's blocks up to `finalized` into the tables; returns how many.
     pub(super) async fn finalize_window(&mut self, finalized: &Header) -> Result<u64> {
         let Some(index) = self.window.iter().position(|block| block.header.number == finalized.number) else { return Ok(0) };
         let moved = self.window.get(..=index).unwrap_or_default();
-        if moved.last().is_none_or(|block| block.header.hash != finalized.hash) {
+        let Some(last) = moved.last().filter(|block| block.header.hash == finalized.hash) else {
             return Err(IndexerError::Inconsistent {
                 block: finalized.number,
                 problem: "the finalized block is not on the branch of the newest block".into(),
             });
-        }
-        let blocks = moved.iter().map(|block| block.header.row(block.logs.len() as u64)).collect();
-        let logs = moved.iter().flat_map(|block| block.logs.clone()).collect();
-        self.append(Stretch { blocks, logs }).await?;
+        };
+        let tip = Checkpoint { id: last.header.id(), digest: last.row.digest };
+        let sequences = last.sequences.clone();
+        self.stretch_of(index + 1)?.append(&self.store).await?;
+        self.advance(tip, sequences);
         Ok(index as u64 + 1)
+    }
+
+    /// The lowest `count` blocks of the window as they are appended.
+    pub(super) fn stretch_of(&self, count: usize) -> Result<Stretch> {
+        let blocks = self.window.get(..count).unwrap_or_default();
+        let logs: Vec<LogRow> = blocks.iter().flat_map(|block| block.logs.iter().cloned()).collect();
+        Stretch::of_rows(blocks.iter().map(|block| block.row.clone()).collect(), &logs)
     }
 
     /// Drops from the window what is in the tables now, and all of it if the rest does not continue them.
@@ -134,7 +180,7 @@ impl Indexer {
         let first = self.first_above_cursor();
         self.window.retain(|block| block.header.number >= first);
         let continues = match (self.window.first(), self.cursor) {
-            (Some(block), Some(cursor)) => block.header.number == first && block.header.parent_hash == cursor.hash,
+            (Some(block), Some(cursor)) => block.header.number == first && block.header.parent_hash == cursor.id.hash,
             (Some(block), None) => block.header.number == first,
             (None, _) => true,
         };
@@ -145,8 +191,8 @@ impl Indexer {
     }
 
     fn publish(&self) {
-        let blocks = self.window.iter().map(|block| block.header.row(block.logs.len() as u64)).collect();
-        let logs = self.window.iter().flat_map(|block| block.logs.clone()).collect();
-        self.store.set_hot(blocks, logs);
+        let blocks = self.window.iter().map(|block| block.row.clone()).collect();
+        let logs = self.window.iter().filter(|block| !block.logs.is_empty()).map(|block| block.logs.clone()).collect();
+        self.store.set_hot(Hot { blocks, logs });
     }
 }

@@ -2,6 +2,9 @@
 
 use serde::Serialize;
 
+use schemas::B256;
+
+use super::{Checkpoint, Verify};
 use crate::IndexerError;
 use crate::source::{BlockId, Header};
 
@@ -9,18 +12,23 @@ use crate::source::{BlockId, Header};
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct IndexerStatus {
     pub chain_id: u64,
+    pub verify: Verify,
     /// The node's newest block.
     pub head: Option<BlockId>,
     pub safe: Option<BlockId>,
     pub finalized: Option<BlockId>,
     /// The highest block in the tables.
     pub indexed_finalized: Option<BlockId>,
+    /// The digest up to it; see ARCHITECTURE.md.
+    pub digest: Option<B256>,
     /// The newest block held, final or not.
     pub indexed_hot: Option<BlockId>,
     /// Blocks between `indexed_hot` and `head`; `None` until both are known.
     pub lag_blocks: Option<u64>,
     /// Why the last step failed; `None` after one that did not.
     pub last_error: Option<String>,
+    /// Why events are known to be missing from what the node serves; nothing after the gap is taken.
+    pub alarm: Option<String>,
     /// Reorganisations undone since the start of the process.
     pub reorgs: u64,
     /// The deepest of them, in blocks.
@@ -39,10 +47,12 @@ impl IndexerStatus {
         self.deepest_reorg = self.deepest_reorg.max(depth);
     }
 
-    pub(super) fn stepped(&mut self, cursor: Option<BlockId>, tip: Option<BlockId>, error: Option<&IndexerError>) {
-        self.indexed_finalized = cursor;
+    pub(super) fn stepped(&mut self, cursor: Option<Checkpoint>, tip: Option<BlockId>, error: Option<&IndexerError>) {
+        self.indexed_finalized = cursor.map(|cursor| cursor.id);
+        self.digest = cursor.map(|cursor| cursor.digest);
         self.indexed_hot = tip;
         self.lag_blocks = self.head.zip(tip).map(|(head, tip)| head.number.saturating_sub(tip.number));
         self.last_error = error.map(ToString::to_string);
+        self.alarm = error.filter(|error| matches!(error, IndexerError::EventsMissing { .. })).map(ToString::to_string);
     }
 }

@@ -3,8 +3,10 @@
 mod schedules;
 
 use super::*;
-use crate::source::{Log, ScriptedChain, ScriptedLog};
-use schemas::B256;
+use crate::digest;
+use crate::source::{ScriptedChain, ScriptedLog};
+use schemas::tables::{Logs, Verified};
+use store::Hot;
 
 const CHAIN_ID: u64 = 7;
 const START: u64 = 2;
@@ -27,7 +29,7 @@ impl Rig {
 
     /// As after kill -9: nothing but the tables is left.
     fn restart(&mut self) {
-        self.store.set_hot(Vec::new(), Vec::new());
+        self.store.set_hot(Hot::default());
         self.indexer = indexer(&self.chain, &self.store);
     }
 
@@ -55,29 +57,51 @@ impl Rig {
 
     /// Tables and window together hold exactly the canonical chain, once.
     async fn check(&self) {
-        let finalized = self.indexer.cursor.map_or(START, |cursor| cursor.number + 1);
-        let canonical: Vec<Header> = self.chain.canonical().into_iter().filter(|header| header.number >= START).collect();
-        let (cold, hot): (Vec<Header>, Vec<Header>) = canonical.iter().partition(|header| header.number < finalized);
-        let logs = |headers: &[Header]| -> Vec<LogRow> {
-            let ours = |log: &&Log| log.address == OURS && headers.iter().any(|header| header.hash == log.block_hash);
-            let time = |log: &Log| headers.iter().find(|header| header.hash == log.block_hash).unwrap().timestamp;
-            self.chain.canonical_logs().iter().filter(ours).map(|log| log.row(time(log))).collect()
-        };
-        let rows = |headers: &[Header]| -> Vec<BlockRow> {
-            let count = |header: &Header| logs(std::slice::from_ref(header)).len() as u64;
-            headers.iter().map(|header| header.row(count(header))).collect()
-        };
-        assert_eq!(stored_blocks(&self.store).await, rows(&cold), "blocks in the tables");
-        assert_eq!(stored_logs(&self.store).await, logs(&cold), "logs in the tables");
-        assert_eq!(self.store.hot().blocks, rows(&hot), "blocks in the window");
-        assert_eq!(self.store.hot().logs, logs(&hot), "logs in the window");
+        let finalized = self.indexer.cursor.map_or(START, |cursor| cursor.id.number + 1);
+        let (blocks, logs) = oracle(&self.chain, self.indexer.config.verify);
+        let (cold, hot): (Vec<BlockRow>, Vec<BlockRow>) = blocks.into_iter().partition(|block| block.number < finalized);
+        let (cold_logs, hot_logs): (Vec<LogRow>, Vec<LogRow>) = logs.rows().into_iter().partition(|log| log.block_number < finalized);
+        assert_eq!(stored_blocks(&self.store).await, cold, "blocks in the tables");
+        assert_eq!(stored_logs(&self.store).await, cold_logs, "logs in the tables");
+        assert_eq!(self.store.hot().blocks, hot, "blocks in the window");
+        assert_eq!(self.store.hot().logs().cloned().collect::<Vec<_>>(), hot_logs, "logs in the window");
     }
 }
 
+/// What the tables must hold of a chain, replayed from nothing.
+fn oracle(chain: &ScriptedChain, verify: Verify) -> (Vec<BlockRow>, Logs) {
+    let filter = LogFilter::of_addresses(&[OURS]);
+    let logs = chain.canonical_logs().filtered(|log| log.block_number >= START && filter.admits(log));
+    let mut digest = B256::ZERO;
+    let row = |header: Header| {
+        let of_block = || logs.iter().filter(|log| log.block_hash == header.hash);
+        digest = digest::extend(digest, header.hash, of_block());
+        let verified = match verify {
+            Verify::Logs => Verified::Logs,
+            Verify::Full if filter.may_be_in(&header.logs_bloom) => Verified::Receipts,
+            Verify::Full => Verified::Bloom,
+        };
+        BlockRow {
+            number: header.number,
+            hash: header.hash,
+            parent_hash: Some(header.parent_hash),
+            timestamp: header.timestamp,
+            log_count: of_block().count() as u64,
+            verified: verified as u64,
+            digest,
+        }
+    };
+    let blocks = chain.canonical().into_iter().filter(|header| header.number >= START).map(row).collect();
+    (blocks, logs)
+}
+
 fn indexer(chain: &ScriptedChain, store: &Store) -> Indexer {
-    let followed = Followed { chain_id: CHAIN_ID, addresses: vec![OURS], start_block: START };
     let config = IndexerConfig { max_range_blocks: 3, max_hot_blocks: 40, poll_interval_ms: 1, ..IndexerConfig::default() };
-    Indexer::new(Arc::new(chain.clone()), store.clone(), followed, config)
+    Indexer::new(Arc::new(chain.clone()), store.clone(), followed(), config)
+}
+
+fn followed() -> Followed {
+    Followed { chain_id: CHAIN_ID, addresses: vec![OURS], start_block: START, numbered: Vec::new() }
 }
 
 fn log(address: Address, number: u64, salt: u64) -> ScriptedLog {
@@ -217,12 +241,8 @@ async fn a_crash_between_logs_and_blocks_loses_and_doubles_nothing() {
     rig.settle().await;
     rig.chain.finalize(11);
     // Append the logs of the next final blocks, and stop there.
-    let next = rig.indexer.window.get(..3).unwrap().to_vec();
-    let stretch = cold::Stretch {
-        blocks: next.iter().map(|block| block.header.row(1)).collect(),
-        logs: next.iter().flat_map(|block| block.logs.clone()).collect(),
-    };
-    rig.indexer.append_logs(&stretch).await.unwrap();
+    let logs: Vec<LogRow> = rig.indexer.window.iter().take(3).flat_map(|block| block.logs.to_vec()).collect();
+    rig.store.append(&logs).await.unwrap();
     assert_eq!(stored_logs(&rig.store).await.len(), 8);
     rig.restart();
     rig.settle().await;
@@ -230,7 +250,7 @@ async fn a_crash_between_logs_and_blocks_loses_and_doubles_nothing() {
     // The same after the very first logs, before any block.
     let mut rig = Rig::new().await;
     rig.mine(0, 14);
-    rig.store.append(&stretch.logs).await.unwrap();
+    rig.store.append(&logs).await.unwrap();
     rig.chain.finalize(11);
     rig.settle().await;
     rig.check().await;
@@ -283,7 +303,7 @@ async fn the_wrong_chain_and_the_wrong_store_are_refused() {
     rig.mine(0, 6);
     rig.chain.finalize(6);
     rig.settle().await;
-    let followed = Followed { chain_id: 8, addresses: vec![OURS], start_block: START };
+    let followed = Followed { chain_id: 8, ..followed() };
     let mut other = Indexer::new(Arc::new(rig.chain.clone()), rig.store.clone(), followed.clone(), IndexerConfig::default());
     assert!(matches!(other.step().await.unwrap_err(), IndexerError::WrongChain { expected: 8, found: 7 }));
     for start_block in [START - 1, START + 1] {

@@ -1,14 +1,17 @@
-//! A chain in memory that does what a test tells it: a tree of blocks with real hashes, one branch
-//! of which is canonical. It behaves as a node would, faults included.
+//! A chain in memory that does what a test tells it: a tree of blocks with real headers, receipts and
+//! hashes, one branch of which is canonical. It behaves as a node would, faults included.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use alloy_consensus::Header as ConsensusHeader;
 use async_trait::async_trait;
-use schemas::alloy_primitives::{Bytes, Keccak256};
+use schemas::alloy_primitives::{Bloom, Bytes, Keccak256, Log as PrimitiveLog, LogData, keccak256};
+use schemas::tables::{LogRef, Logs};
 use schemas::{Address, B256};
 
-use super::{ChainSource, HeadTag, Header, Log};
+use super::{BlockId, ChainSource, HeadTag, Header};
+use crate::verify::{BlockReceipts, LogFilter, ReceiptMeta};
 use crate::{IndexerError, Result};
 
 /// An event as a test gives it.
@@ -22,7 +25,7 @@ pub struct ScriptedLog {
 #[derive(Debug, Clone)]
 struct Block {
     header: Header,
-    logs: Vec<Log>,
+    receipts: BlockReceipts,
 }
 
 #[derive(Debug)]
@@ -50,7 +53,7 @@ pub struct ScriptedChain {
 impl ScriptedChain {
     /// A chain that holds block 0 only; nothing is final.
     pub fn new(chain_id: u64) -> Self {
-        let genesis = Block { header: header(0, B256::ZERO, chain_id, &[]), logs: Vec::new() };
+        let genesis = block(0, B256::ZERO, chain_id, &[]);
         let hash = genesis.header.hash;
         let state = State {
             chain_id,
@@ -74,9 +77,9 @@ impl ScriptedChain {
         let mut state = self.lock();
         let parent = state.canonical.last().copied().unwrap_or_default();
         let number = state.canonical.len() as u64;
-        let header = header(number, parent, salt, logs);
-        let logs = logs.iter().zip(0..).map(|(log, index)| placed(log, &header, index)).collect();
-        state.blocks.insert(header.hash, Block { header, logs });
+        let block = block(number, parent, salt, logs);
+        let header = block.header;
+        state.blocks.insert(header.hash, block);
         state.canonical.push(header.hash);
         header
     }
@@ -140,9 +143,14 @@ impl ScriptedChain {
     }
 
     /// All logs of the canonical chain, in order: the oracle of tests.
-    pub fn canonical_logs(&self) -> Vec<Log> {
+    pub fn canonical_logs(&self) -> Logs {
         let state = self.lock();
-        state.canonical.iter().filter_map(|hash| state.blocks.get(hash)).flat_map(|block| block.logs.clone()).collect()
+        let mut logs = Logs::default();
+        for block in state.canonical.iter().filter_map(|hash| state.blocks.get(hash)) {
+            // A scripted chain is small.
+            let _ = logs.append(&block.receipts.logs);
+        }
+        logs
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -181,50 +189,75 @@ impl State {
         (canonical || self.orphans_known).then_some(block)
     }
 
+    fn known_block(&self, block: BlockId) -> Result<&Block> {
+        self.known(block.hash).ok_or_else(|| IndexerError::BlockUnknown { block: format!("{:#x}", block.hash) })
+    }
+
     fn range(&self, from: u64, to: u64) -> Result<Vec<&Block>> {
         (from..=to).map(|number| self.at(number).ok_or_else(|| IndexerError::BlockUnknown { block: number.to_string() })).collect()
     }
 }
 
-/// A header whose hash covers everything in the block.
-fn header(number: u64, parent_hash: B256, salt: u64, logs: &[ScriptedLog]) -> Header {
+/// A block of one transaction for each log. Its hash covers everything in it.
+fn block(number: u64, parent_hash: B256, salt: u64, logs: &[ScriptedLog]) -> Block {
     let timestamp = 1_700_000_000 + 2 * number;
-    let mut hasher = Keccak256::new();
-    hasher.update(number.to_be_bytes());
-    hasher.update(parent_hash);
-    hasher.update(timestamp.to_be_bytes());
-    hasher.update(salt.to_be_bytes());
+    let mut receipts = BlockReceipts::default();
+    let mut logs_bloom = Bloom::ZERO;
     for log in logs {
-        hasher.update(log.address);
-        hasher.update((log.topics.len() as u64).to_be_bytes());
-        for topic in &log.topics {
-            hasher.update(topic);
-        }
-        hasher.update((log.data.len() as u64).to_be_bytes());
-        hasher.update(&log.data);
+        let bloom: Bloom =
+            [PrimitiveLog { address: log.address, data: LogData::new_unchecked(log.topics.clone(), log.data.clone()) }].iter().collect();
+        logs_bloom.accrue_bloom(&bloom);
+        receipts.receipts.push(ReceiptMeta {
+            transaction_type: 2,
+            succeeded: true,
+            cumulative_gas_used: 21_000 * (1 + receipts.receipts.len() as u64),
+            logs_bloom: bloom,
+            deposit_nonce: None,
+            deposit_receipt_version: None,
+            logs_end: receipts.receipts.len() + 1,
+        });
+        // The block's hash follows from the root, which does not cover it.
+        push(&mut receipts.logs, log, number, B256::ZERO, timestamp);
     }
-    Header { number, hash: hasher.finalize(), parent_hash, timestamp }
+    let receipts_root = receipts.root();
+    let consensus = ConsensusHeader {
+        number,
+        parent_hash,
+        timestamp,
+        logs_bloom,
+        receipts_root,
+        extra_data: Bytes::copy_from_slice(&salt.to_be_bytes()),
+        ..ConsensusHeader::default()
+    };
+    let hash = consensus.hash_slow();
+    receipts.logs = Logs::default();
+    logs.iter().for_each(|log| push(&mut receipts.logs, log, number, hash, timestamp));
+    Block { header: Header { number, hash, parent_hash, timestamp, logs_bloom, receipts_root, sealed: true }, receipts }
 }
 
-fn placed(log: &ScriptedLog, header: &Header, index: u64) -> Log {
-    let mut hasher = Keccak256::new();
-    hasher.update(log.address);
-    hasher.update(&log.data);
-    hasher.update(index.to_be_bytes());
-    Log {
-        block_number: header.number,
-        block_hash: header.hash,
-        transaction_hash: hasher.finalize(),
+fn push(logs: &mut Logs, log: &ScriptedLog, number: u64, block_hash: B256, block_timestamp: u64) {
+    let index = logs.len() as u64;
+    let transaction_hash = keccak256([log.address.as_slice(), &log.data, &index.to_be_bytes()].concat());
+    // A scripted log has at most four topics.
+    let _ = logs.push(LogRef {
+        block_number: number,
+        block_hash,
+        block_timestamp,
+        transaction_hash,
         transaction_index: index,
         log_index: index,
         address: log.address,
-        topics: log.topics.clone(),
-        data: log.data.clone(),
-    }
+        topics: &log.topics,
+        data: &log.data,
+    });
 }
 
-fn of<'a>(blocks: impl IntoIterator<Item = &'a Block>, addresses: &[Address]) -> Vec<Log> {
-    blocks.into_iter().flat_map(|block| &block.logs).filter(|log| addresses.contains(&log.address)).cloned().collect()
+fn wanted<'a>(blocks: impl IntoIterator<Item = &'a Block>, filter: &LogFilter) -> Result<Logs> {
+    let mut logs = Logs::default();
+    for block in blocks {
+        logs.append(&block.receipts.logs.filtered(|log| filter.admits(log)))?;
+    }
+    Ok(logs)
 }
 
 #[async_trait]
@@ -254,21 +287,25 @@ impl ChainSource for ScriptedChain {
         Ok(self.call("header_by_hash")?.known(hash).map(|block| block.header))
     }
 
-    async fn headers_in_range(&self, from: u64, to: u64) -> Result<Vec<Header>> {
-        let state = self.call("headers_in_range")?;
-        Ok(state.range(from, to)?.iter().map(|block| block.header).collect())
+    async fn headers(&self, numbers: &[u64]) -> Result<Vec<Header>> {
+        let state = self.call("headers")?;
+        let header = |number: &u64| state.at(*number).map(|block| block.header);
+        numbers.iter().map(|number| header(number).ok_or_else(|| IndexerError::BlockUnknown { block: number.to_string() })).collect()
     }
 
-    async fn logs_in_range(&self, from: u64, to: u64, addresses: &[Address]) -> Result<Vec<Log>> {
+    async fn logs_in_range(&self, from: u64, to: u64, filter: &LogFilter) -> Result<(Header, Logs)> {
         let state = self.call("logs_in_range")?;
-        Ok(of(state.range(from, to)?, addresses))
+        let blocks = state.range(from, to)?;
+        let last = blocks.last().ok_or_else(|| IndexerError::BlockUnknown { block: to.to_string() })?.header;
+        Ok((last, wanted(blocks, filter)?))
     }
 
-    async fn logs_of_block(&self, hash: B256, addresses: &[Address]) -> Result<Vec<Log>> {
-        let state = self.call("logs_of_block")?;
-        match state.known(hash) {
-            Some(block) => Ok(of([block], addresses)),
-            None => Err(IndexerError::BlockUnknown { block: format!("{hash:#x}") }),
-        }
+    async fn logs_of_block(&self, block: BlockId, filter: &LogFilter) -> Result<Logs> {
+        wanted([self.call("logs_of_block")?.known_block(block)?], filter)
+    }
+
+    async fn receipts(&self, blocks: &[BlockId]) -> Result<Vec<BlockReceipts>> {
+        let state = self.call("receipts")?;
+        blocks.iter().map(|block| Ok(state.known_block(*block)?.receipts.clone())).collect()
     }
 }

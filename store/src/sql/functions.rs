@@ -1,10 +1,12 @@
-//! Scalar functions over the 32-byte words of event logs, as hexadecimal text.
+//! Scalar functions over event logs: bytes as `0x` text, the 32-byte words of their data, and numbers
+//! from words.
 
 use std::sync::Arc;
 
-use datafusion::common::{Result, exec_err};
+use datafusion::common::{Result, ScalarValue, exec_err};
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
-use schemas::arrow::array::{Array, ArrayRef, AsArray, Decimal256Array, Int64Array};
+use schemas::alloy_primitives::hex;
+use schemas::arrow::array::{Array, ArrayRef, AsArray, Decimal256Array, Int64Array, StringArray};
 use schemas::arrow::datatypes::{DataType, i256};
 
 /// What a word is read as.
@@ -65,6 +67,70 @@ impl ScalarUDFImpl for Word {
         };
         debug_assert_eq!(array.len(), words.len());
         Ok(ColumnarValue::Array(array))
+    }
+}
+
+/// `evm_hex(bytes) -> Utf8`: bytes as `0x` text; NULL for NULL.
+pub(super) fn hex() -> ScalarUDF {
+    ScalarUDF::from(Text { shape: Shape::Whole, signature: Signature::any(1, Volatility::Immutable) })
+}
+
+/// `evm_data_word(data, index) -> Utf8`: the n-th 32-byte word as `0x` text, from 0; NULL beyond the end.
+pub(super) fn data_word() -> ScalarUDF {
+    ScalarUDF::from(Text { shape: Shape::Word, signature: Signature::any(2, Volatility::Immutable) })
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Shape {
+    Whole,
+    Word,
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Text {
+    shape: Shape,
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for Text {
+    fn name(&self) -> &str {
+        match self.shape {
+            Shape::Whole => "evm_hex",
+            Shape::Word => "evm_data_word",
+        }
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _arguments: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Utf8)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let index = match (self.shape, args.args.get(1)) {
+            (Shape::Word, Some(ColumnarValue::Scalar(ScalarValue::Int64(Some(index))))) => usize::try_from(*index).ok(),
+            (Shape::Word, _) => return exec_err!("{} takes bytes and a constant index", self.name()),
+            (Shape::Whole, _) => None,
+        };
+        let arrays = ColumnarValue::values_to_arrays(&args.args)?;
+        let Some(array) = arrays.first() else { return exec_err!("{} takes bytes", self.name()) };
+        let part = |value: &[u8]| match self.shape {
+            Shape::Whole => Some(hex::encode_prefixed(value)),
+            Shape::Word => {
+                let start = index?.checked_mul(32)?;
+                value.get(start..start.checked_add(32)?).map(hex::encode_prefixed)
+            }
+        };
+        let text: StringArray = if let Some(values) = array.as_fixed_size_binary_opt() {
+            values.iter().map(|value| value.and_then(part)).collect()
+        } else if let Some(values) = array.as_binary_opt::<i32>() {
+            values.iter().map(|value| value.and_then(part)).collect()
+        } else {
+            return exec_err!("{} takes bytes, not {}", self.name(), array.data_type());
+        };
+        Ok(ColumnarValue::Array(Arc::new(text)))
     }
 }
 
