@@ -33,7 +33,7 @@ def run_size(size: str, runners: list, rounds: int) -> list:
     with Chain(CHAIN_CORE, WORK / "anvil.log") as chain:
         say(f"{size}: filling {blocks} blocks with {EVENTS_PER_BLOCK} events each")
         filled = chain.fill(blocks, EVENTS_PER_BLOCK)
-        oracle = read_oracle(chain.rpc, filled.contract, filled.start_block, filled.last_block)
+        oracle = read_oracle(chain.rpc, filled)
         if oracle.count != filled.events:
             raise RunFailed(f"the chain holds {oracle.count} events, not {filled.events}")
         say(f"{size}: {oracle.count} rows, sha256 {oracle.sha256}")

@@ -1,7 +1,8 @@
 """The test chain: one anvil on a core of its own, filled with Storm's events.
 
-Blocks are mined by hand, so the same call makes the same events. Every 50th block also holds an event of the same
-kind from an address that nobody asked for: an indexer that does not filter by address is found out.
+Blocks are mined by hand, so the same call makes the same events. Two things must not be indexed: in every 50th block,
+events of the same kinds from an address that nobody asked for; in the middle block, logs of the right address that are
+no event asked for: one of 100 kB, one of another event, one of no signature, one without topics.
 """
 
 import json
@@ -21,6 +22,7 @@ CHAIN_ID = 31337
 INDEXED_EVENTS = ("VersionCommitted", "Debited", "Claimed", "Transfer")
 TRANSACTIONS_PER_BLOCK = 2
 FOREIGN_EVERY_BLOCKS = 50
+HUGE_LOG_BYTES = 100_000
 # Where EIP-2935 keeps block hashes. With its code, anvil 1.7.1 hashes up to 8,191 more slots for every block and making
 # a long chain takes minutes (foundry-rs/foundry#15715); without it nothing that an indexer reads is different.
 HISTORY_CONTRACT = "0x0000F90827F1C53a10cb7A02335B175320002935"
@@ -30,13 +32,13 @@ EMPTY_BLOCKS_AFTER = 64
 
 @dataclass(frozen=True)
 class Filled:
-    """What to index: all events of `contract` in the blocks `start_block..=last_block`."""
+    """What to index: the events of `contract` with one of `topics` in the blocks `start_block..=last_block`."""
 
     contract: str
     start_block: int
     last_block: int
     events: int
-    finalized: int
+    topics: tuple
 
 
 class Chain:
@@ -107,6 +109,8 @@ class Chain:
         for index in range(blocks):
             for number in range(TRANSACTIONS_PER_BLOCK):
                 self.send_method(contract, "emitMany(uint256)", share + (rest if number == 0 else 0))
+            if index == blocks // 2:
+                self.send_odd_logs(contract)
             if index % FOREIGN_EVERY_BLOCKS == 0:
                 self.send_method(foreign, "emitMany(uint256)", 4)
             self.mine()
@@ -114,7 +118,17 @@ class Chain:
         self.rpc.call("anvil_mine", hex(EMPTY_BLOCKS_AFTER))
         finalized = self.block_number("finalized")
         assert last_block - start_block + 1 == blocks and finalized >= last_block + 30, (start_block, last_block, finalized)
-        return Filled(contract, start_block, last_block, blocks * events_per_block, finalized)
+        return Filled(contract, start_block, last_block, blocks * events_per_block, self.indexed_topics())
+
+    def send_odd_logs(self, contract: str) -> None:
+        self.send_method(contract, "spawn()")
+        self.send_method(contract, "boom(uint256)", HUGE_LOG_BYTES)
+        self.send_method(contract, "unnamed(uint256)", 7)
+        self.send_method(contract, "bare()")
+
+    def indexed_topics(self) -> tuple:
+        signatures = [f"{event['name']}({','.join(word['type'] for word in event['inputs'])})" for event in indexed_abi()]
+        return tuple(self.rpc.call("web3_sha3", "0x" + signature.encode().hex()) for signature in signatures)
 
 
 def artifact(contract: str) -> dict:

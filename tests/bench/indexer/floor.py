@@ -1,6 +1,6 @@
 """The floor: fetches the same logs over two connections and keeps nothing.
 
-`floor.py PORT CONTRACT FIRST LAST BLOCKS_PER_CALL` prints the bytes of all replies. No indexer on this machine can be
+`floor.py PORT CONTRACT FIRST LAST BLOCKS_PER_CALL TOPIC,TOPIC..` prints the bytes of all replies. No indexer on this machine can be
 faster than this by more than what a better range size brings: the chain needs the time. `--count` as the last word
 also counts the logs, which takes longer.
 """
@@ -57,15 +57,15 @@ class Fetcher(threading.Thread):
             self.logs += len(json.loads(b"".join(kept))["result"])
 
 
-def request_body(contract: str, first: int, last: int) -> bytes:
-    query = {"address": contract, "fromBlock": hex(first), "toBlock": hex(last)}
+def request_body(contract: str, topics: list, first: int, last: int) -> bytes:
+    query = {"address": contract, "topics": [topics], "fromBlock": hex(first), "toBlock": hex(last)}
     return json.dumps({"jsonrpc": "2.0", "id": 1, "method": "eth_getLogs", "params": [query]}).encode()
 
 
 def main() -> None:
     port, contract, first, last, size = int(sys.argv[1]), sys.argv[2], *map(int, sys.argv[3:6])
-    counts = sys.argv[6:] == ["--count"]
-    bodies = (request_body(contract, start, min(start + size - 1, last)) for start in range(first, last + 1, size))
+    topics, counts = sys.argv[6].split(","), sys.argv[7:] == ["--count"]
+    bodies = (request_body(contract, topics, start, min(start + size - 1, last)) for start in range(first, last + 1, size))
     lock = threading.Lock()
     fetchers = [Fetcher(port, bodies, lock, counts) for _ in range(CONNECTIONS)]
     for fetcher in fetchers:

@@ -21,7 +21,7 @@ def measure_lag(chain: Chain, runner, abi_path: Path, folder: Path, core: int, s
     contract = chain.deploy("Storm")
     first = chain.block_number() + 1
     mine_block(chain, contract)
-    job = Job(chain.url, Filled(contract, first, first, EVENTS_PER_BLOCK, first), abi_path, folder, core)
+    job = Job(chain.url, Filled(contract, first, first, EVENTS_PER_BLOCK, chain.indexed_topics()), abi_path, folder, core)
     running, service = runner.start(job, None)
     try:
         wait_for(runner, service, first, START_LIMIT_S)

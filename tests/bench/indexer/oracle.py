@@ -1,4 +1,4 @@
-"""What the right rows are: every log of the contract, taken from the receipts of every block.
+"""What the right rows are: the contract's events, taken from the receipts of every block.
 
 No indexer here is asked for its receipts and none of them had a part in this, so it is independent of all.
 A row's canonical text is `number,log index,block hash,transaction hash,address,topics joined by /,data` in lower case.
@@ -7,6 +7,7 @@ A row's canonical text is `number,log index,block hash,transaction hash,address,
 import hashlib
 from dataclasses import dataclass
 
+from chain import Filled
 from rpc import Rpc
 
 BLOCKS_PER_BATCH = 20
@@ -44,16 +45,20 @@ def row(number: int, log_index: int, block_hash: str, transaction_hash: str, add
     return number, log_index, text
 
 
-def read_oracle(rpc: Rpc, contract: str, first_block: int, last_block: int) -> Rows:
-    return Rows.of(_read_rows(rpc, contract, first_block, last_block))
+def read_oracle(rpc: Rpc, filled: Filled) -> Rows:
+    return Rows.of(_read_rows(rpc, filled))
 
 
-def _read_rows(rpc: Rpc, contract: str, first_block: int, last_block: int):
-    for start in range(first_block, last_block + 1, BLOCKS_PER_BATCH):
-        numbers = range(start, min(start + BLOCKS_PER_BATCH, last_block + 1))
+def _read_rows(rpc: Rpc, filled: Filled):
+    for start in range(filled.start_block, filled.last_block + 1, BLOCKS_PER_BATCH):
+        numbers = range(start, min(start + BLOCKS_PER_BATCH, filled.last_block + 1))
         for receipts in rpc.batch([("eth_getBlockReceipts", (hex(number),)) for number in numbers]):
             for receipt in receipts:
-                yield from (_log_row(log) for log in receipt["logs"] if log["address"] == contract)
+                yield from (_log_row(log) for log in receipt["logs"] if _is_wanted(log, filled))
+
+
+def _is_wanted(log: dict, filled: Filled) -> bool:
+    return log["address"] == filled.contract and bool(log["topics"]) and log["topics"][0] in filled.topics
 
 
 def _log_row(log: dict) -> tuple:
