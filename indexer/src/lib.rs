@@ -24,7 +24,7 @@ pub use follow::{Followed, Indexer, IndexerConfig, IndexerStatus, Progress};
 pub use reader::{At, ContractReader};
 pub use revert::Revert;
 pub use rpc::{Rpc, RpcConfig};
-pub use sender::{Sender, SenderConfig, TxOutcome};
+pub use sender::{Allowed, Permission, PolicyViolation, Sender, SenderConfig, SenderStatus, SpendingPolicy, TxOutcome};
 pub use source::{BlockId, ChainSource, HeadTag, Header, Log, RpcSource, ScriptedChain};
 
 /// What this crate's fallible functions return.
