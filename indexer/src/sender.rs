@@ -96,6 +96,13 @@ impl Default for SenderConfig {
     }
 }
 
+impl SenderConfig {
+    /// The defaults, with a place for the outbox.
+    pub fn with_outbox(folder: PathBuf) -> Self {
+        Self { outbox_dir: Some(folder), ..Self::default() }
+    }
+}
+
 /// A transaction that is in a block and did not revert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TxOutcome {

@@ -99,9 +99,7 @@ impl SpendingPolicy {
         let max_wei = fitting.map(|permission| permission.max_value_wei).max();
         match max_wei {
             None => Err(PolicyViolation::Forbidden { action: shown() }),
-            Some(max_wei) if content.value > max_wei => {
-                Err(PolicyViolation::Value { action: shown(), value_wei: content.value, max_wei })
-            }
+            Some(max_wei) if content.value > max_wei => Err(PolicyViolation::Value { action: shown(), value_wei: content.value, max_wei }),
             Some(_) => Ok(()),
         }
     }
@@ -187,12 +185,8 @@ mod tests {
 
     #[test]
     fn amounts_are_limited() {
-        let policy = SpendingPolicy {
-            max_gas_limit: 10,
-            max_transactions_per_day: 2,
-            max_fees_per_day_wei: 100,
-            ..SpendingPolicy::default()
-        };
+        let policy =
+            SpendingPolicy { max_gas_limit: 10, max_transactions_per_day: 2, max_fees_per_day_wei: 100, ..SpendingPolicy::default() };
         assert_eq!(policy.check_gas(10), Ok(()));
         assert_eq!(policy.check_gas(11), Err(PolicyViolation::GasLimit { gas_limit: 11, max: 10 }));
         let spent = |transactions, fees_wei| DaySpending { transactions, fees_wei };

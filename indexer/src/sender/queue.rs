@@ -76,9 +76,7 @@ impl Queue {
         Timing {
             missing_for_long: past(watch.missing_since, config.missing_receipt_ms),
             offer_due: watch.offered_at.is_none() || past(watch.offered_at, config.rebroadcast_ms),
-            stuck: watch.offered_at.is_some()
-                && waited_ms >= config.replace_after_ms
-                && waited_blocks >= config.replace_after_blocks,
+            stuck: watch.offered_at.is_some() && waited_ms >= config.replace_after_ms && waited_blocks >= config.replace_after_blocks,
         }
     }
 
@@ -94,7 +92,8 @@ impl Queue {
         if let Record::Signed(version) = record {
             self.watches.remove(&version.nonce);
         }
-        if let Record::Included { nonce, .. } | Record::Parked { nonce, .. } | Record::Final { nonce } | Record::Foreign { nonce } = record {
+        if let Record::Included { nonce, .. } | Record::Parked { nonce, .. } | Record::Final { nonce } | Record::Foreign { nonce } = record
+        {
             self.watches.remove(nonce);
         }
         Ok(())

@@ -211,7 +211,8 @@ async fn a_foreign_sender_of_the_account_is_noticed() {
 #[tokio::test]
 async fn the_policy_is_asked_before_anything_is_signed() {
     let chain = Chain::start(key().address()).await;
-    let allowed = Permission { action: Action::Call { contract: TARGET, selector: [0xaa, 0xbb, 0xcc, 0xdd].into() }, max_value_wei: U256::ZERO };
+    let allowed =
+        Permission { action: Action::Call { contract: TARGET, selector: [0xaa, 0xbb, 0xcc, 0xdd].into() }, max_value_wei: U256::ZERO };
     let folder = tempfile::tempdir().unwrap();
     let with = |policy: SpendingPolicy| SenderConfig { policy, ..stored_in(folder.path()) };
     let only = SpendingPolicy::only([allowed]);
@@ -284,7 +285,7 @@ async fn an_outbox_is_for_one_chain() {
 }
 
 #[tokio::test]
-async fn keys_and_calldata_are_in_no_text() {
+async fn the_key_is_in_no_text() {
     let chain = Chain::start(key().address()).await;
     let folder = tempfile::tempdir().unwrap();
     let sender = sender(&chain, stored_in(folder.path())).await;

@@ -6,6 +6,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use schemas::alloy_primitives::{hex, keccak256};
@@ -26,7 +27,7 @@ impl RecordFile {
     /// Opens or creates the file, cuts off an interrupted append, and returns the records.
     pub(super) fn open(path: &Path) -> Result<(Self, Vec<Record>)> {
         let problem = |error: std::io::Error| outbox_error(path, &error);
-        let mut file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(problem)?;
+        let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path).map_err(problem)?;
         let bytes = std::fs::read(path).map_err(problem)?;
         let (records, intact) = read(&bytes).map_err(|line| outbox_error(path, &format!("line {line} is damaged")))?;
         if intact < bytes.len() {
@@ -62,7 +63,8 @@ impl RecordFile {
             bytes.extend(line(&self.path, record)?);
         }
         let draft = self.path.with_extension("new");
-        let written = File::create(&draft).and_then(|mut file| file.write_all(&bytes).and_then(|()| file.sync_all()));
+        let created = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft);
+        let written = created.and_then(|mut file| file.write_all(&bytes).and_then(|()| file.sync_all()));
         written.map_err(|error| outbox_error(&draft, &error))?;
         let replaced = std::fs::rename(&draft, &self.path).and_then(|()| OpenOptions::new().append(true).open(&self.path));
         self.file = replaced.map_err(|error| {

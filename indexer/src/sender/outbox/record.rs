@@ -95,13 +95,25 @@ pub(crate) enum Record {
     Opened(Identity),
     /// Written before the transaction is sent.
     Signed(Box<Version>),
-    Parked { nonce: u64, why: Parked },
+    Parked {
+        nonce: u64,
+        why: Parked,
+    },
     /// Offered again after it was parked, or after its block was reorganised away.
-    Reopened { nonce: u64 },
-    Included { nonce: u64, inclusion: Inclusion },
-    Final { nonce: u64 },
+    Reopened {
+        nonce: u64,
+    },
+    Included {
+        nonce: u64,
+        inclusion: Inclusion,
+    },
+    Final {
+        nonce: u64,
+    },
     /// Another sender's transaction with this nonce is final.
-    Foreign { nonce: u64 },
+    Foreign {
+        nonce: u64,
+    },
     /// What is left of a finished transaction: its part of the day's limits.
     Spent(Spent),
 }

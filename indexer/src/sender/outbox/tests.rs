@@ -172,11 +172,14 @@ fn records_that_do_not_fit_are_refused() {
 /// The format is versioned: a change to these lines is a change to [`FORMAT`].
 #[test]
 fn lines_are_stable() {
-    let lines: Vec<String> =
-        [Record::Parked { nonce: 1, why: Parked::NonceTaken }, Record::Spent(record::Spent { signed_at: NOW, fee: Wei(5) }), included(3, 2)]
-            .iter()
-            .map(|record| serde_json::to_string(record).unwrap())
-            .collect();
+    let lines: Vec<String> = [
+        Record::Parked { nonce: 1, why: Parked::NonceTaken },
+        Record::Spent(record::Spent { signed_at: NOW, fee: Wei(5) }),
+        included(3, 2),
+    ]
+    .iter()
+    .map(|record| serde_json::to_string(record).unwrap())
+    .collect();
     let hash = |byte: &str| format!("0x{}", byte.repeat(32));
     assert_eq!(lines[0], r#"{"parked":{"nonce":1,"why":"nonce_taken"}}"#);
     assert_eq!(lines[1], r#"{"spent":{"signed_at":1700000000000,"fee":"5"}}"#);
@@ -188,7 +191,9 @@ fn lines_are_stable() {
     assert_eq!(lines[2], included);
     let signed = serde_json::to_string(&Record::Signed(Box::new(version(1, 1)))).unwrap();
     assert!(signed.starts_with(r#"{"signed":{"nonce":1,"hash":"0x0101"#), "{signed}");
-    for name in ["role", "purpose", "content", "gas_limit", "max_fee_per_gas", "max_priority_fee_per_gas", "replaces", "signed_at_block", "raw"] {
+    for name in
+        ["role", "purpose", "content", "gas_limit", "max_fee_per_gas", "max_priority_fee_per_gas", "replaces", "signed_at_block", "raw"]
+    {
         assert!(signed.contains(&format!("\"{name}\":")), "{name}");
     }
 }

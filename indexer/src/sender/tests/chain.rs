@@ -111,7 +111,9 @@ impl Chain {
         let server = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let shared = shared.clone();
-                tokio::spawn(async move { drop(serve(stream, shared).await) });
+                tokio::spawn(async move {
+                    let _ = serve(stream, shared).await;
+                });
             }
         });
         Self { url, state, server }

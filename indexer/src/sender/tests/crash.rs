@@ -37,9 +37,9 @@ async fn crash_at(number: usize, fault: Fault, automine: bool, caller: Caller) -
         () = first_life => false,
         () = death => true,
     };
-    let signed = std::fs::read_dir(folder.path()).unwrap().any(|entry| {
-        std::fs::read_to_string(entry.unwrap().path()).unwrap().contains("\"signed\"")
-    });
+    let signed = std::fs::read_dir(folder.path())
+        .unwrap()
+        .any(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap().contains("\"signed\""));
     chain.state().fault_at = None;
     chain.state().automine = true;
 
