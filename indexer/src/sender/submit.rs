@@ -91,7 +91,7 @@ impl Sender {
             version.role == Role::Action && version.content == *content && version.max_fee_per_gas.0 >= head.base_fee_wei
         });
         let version = if let Some(version) = same {
-            queue.append(&Record::Reopened { nonce })?;
+            queue.append(&Record::Reopened { nonce, hash: version.hash })?;
             queue.wait_anew(nonce, head.number);
             version.clone()
         } else {

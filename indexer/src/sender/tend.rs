@@ -63,7 +63,7 @@ impl Sender {
             Step::Reopen => {
                 tracing::warn!(nonce, %hash, purpose, "a transaction was reorganised away; it is sent again");
                 self.counters.count(|counters| &counters.reorged_out);
-                queue.append(&Record::Reopened { nonce })?;
+                queue.append(&Record::Reopened { nonce, hash })?;
                 queue.wait_anew(nonce, view.head.number);
                 self.offer(slot.offered(), queue).await.map(drop)
             }

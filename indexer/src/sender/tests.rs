@@ -139,7 +139,7 @@ async fn a_refused_transaction_that_another_node_took_is_not_sent_twice() {
         chain.state().automine = false;
         // Carried out, unheard; then refused for another reason than being known.
         let refused = Fault::Refuse("txpool is full");
-        chain.state().faults = vec![("eth_sendRawTransaction", 0, Fault::LoseReply), ("eth_sendRawTransaction", 1, refused)];
+        chain.state().faults = vec![("eth_sendRawTransaction", 0, Fault::LoseReply), ("eth_sendRawTransaction", 0, refused)];
         let error = sender.do_it(1).await.unwrap_err();
         assert!(matches!(error, IndexerError::Transaction { .. }), "{error}");
         assert_eq!(chain.state().pool.len(), 1);

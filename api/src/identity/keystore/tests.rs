@@ -58,7 +58,7 @@ fn what_is_wrong_is_told_without_the_secrets() {
         ("/version", json!(4), "version 4"),
         ("/version", json!("s3cret"), "not a Web3 keystore"),
         ("/address", json!("00".repeat(20)), "is named after"),
-        ("/address", json!("s3cret"), "keystore"),
+        ("/address", json!("ada"), "keystore"),
         ("/crypto/cipher", json!("aes-256-cbc"), "aes-128-ctr"),
         ("/crypto/cipherparams/iv", json!("00"), "iv is not 16 bytes"),
         ("/crypto/mac", json!("00".repeat(32)), "password is wrong"),

@@ -87,11 +87,19 @@ pub(super) fn read(bytes: &[u8]) -> std::result::Result<(Vec<Record>, usize), us
                 intact += line.len();
             }
             (Some(_), Some(first)) => return Err(first),
+            // The line break before a record is gone.
+            (None, first) if holds_record(line) => return Err(first.unwrap_or(index + 1)),
             (None, None) => damaged = Some(index + 1),
             (None, Some(_)) => {}
         }
     }
     Ok((records, intact))
+}
+
+/// Whether an intact record stands at the end of a damaged line.
+fn holds_record(line: &[u8]) -> bool {
+    let begins = |bytes: &[u8]| bytes[..16].iter().all(u8::is_ascii_hexdigit) && bytes[16..] == *b" {\"";
+    line.windows(19).enumerate().skip(1).any(|(at, bytes)| begins(bytes) && parse(&line[at..]).is_some())
 }
 
 fn parse(line: &[u8]) -> Option<Record> {

@@ -99,9 +99,10 @@ pub(crate) enum Record {
         nonce: u64,
         why: Parked,
     },
-    /// Offered again after it was parked, or after its block was reorganised away.
+    /// Offered again after it was parked, or after its block was reorganised away: this version of it.
     Reopened {
         nonce: u64,
+        hash: B256,
     },
     Included {
         nonce: u64,

@@ -87,14 +87,8 @@ impl State {
                 Ok(())
             }
             Record::Parked { nonce, why } => self.set(*nonce, Status::Parked(*why)),
-            Record::Reopened { nonce } => self.set(*nonce, Status::Open),
-            Record::Included { nonce, inclusion } => {
-                self.set(*nonce, Status::Included(*inclusion))?;
-                let slot = self.slot(*nonce)?;
-                let index = slot.versions.iter().position(|version| version.hash == inclusion.hash);
-                slot.offered = index.ok_or_else(|| format!("nonce {nonce} has no transaction {:#x}", inclusion.hash))?;
-                Ok(())
-            }
+            Record::Reopened { nonce, hash } => self.choose(*nonce, *hash, Status::Open),
+            Record::Included { nonce, inclusion } => self.choose(*nonce, inclusion.hash, Status::Included(*inclusion)),
             Record::Final { nonce } => self.finish(*nonce),
             Record::Foreign { nonce } => self.slots.remove(nonce).map(drop).ok_or_else(|| unknown(*nonce)),
             Record::Spent(spent) => {
@@ -124,6 +118,14 @@ impl State {
 
     fn set(&mut self, nonce: u64, status: Status) -> Result<(), String> {
         self.slot(nonce)?.status = status;
+        Ok(())
+    }
+
+    fn choose(&mut self, nonce: u64, hash: B256, status: Status) -> Result<(), String> {
+        let slot = self.slot(nonce)?;
+        let index = slot.versions.iter().position(|version| version.hash == hash);
+        slot.offered = index.ok_or_else(|| format!("nonce {nonce} has no transaction {hash:#x}"))?;
+        slot.status = status;
         Ok(())
     }
 
@@ -160,9 +162,10 @@ impl State {
             self.spent.iter().filter(|spent| is_recent(spent.signed_at, now)).map(|spent| Record::Spent(*spent)).collect();
         for slot in self.slots.values() {
             let nonce = slot.nonce;
-            // The offered one comes last: it is what a reader takes for offered.
-            let others = slot.versions.iter().filter(|version| version.hash != slot.offered().hash);
-            records.extend(others.chain([slot.offered()]).map(|version| Record::Signed(Box::new(version.clone()))));
+            records.extend(slot.versions.iter().map(|version| Record::Signed(Box::new(version.clone()))));
+            if slot.offered + 1 != slot.versions.len() {
+                records.push(Record::Reopened { nonce, hash: slot.offered().hash });
+            }
             match slot.status {
                 Status::Open => {}
                 Status::Parked(why) => records.push(Record::Parked { nonce, why }),

@@ -13,14 +13,14 @@ fn version(nonce: u64, number: u8) -> Version {
         hash: B256::repeat_byte(number),
         role: Role::Action,
         purpose: "commitVersion(…)\n".into(),
-        content: Content { to: Some(Address::repeat_byte(5)), calldata: vec![number; 40].into(), value: U256::from(number) },
+        content: Content { to: Some(Address::repeat_byte(5)), calldata: vec![number; 4].into(), value: U256::from(number) },
         gas_limit: 100,
         max_fee_per_gas: Wei(u128::MAX / 1000),
         max_priority_fee_per_gas: Wei(number.into()),
         replaces: (number > 1).then(|| B256::repeat_byte(number - 1)),
         signed_at: NOW,
         signed_at_block: 7,
-        raw: vec![0xfe; 200].into(),
+        raw: vec![0xfe; 9].into(),
     }
 }
 
@@ -46,9 +46,12 @@ fn story() -> Vec<Record> {
         signed(1, 3),
         Record::Parked { nonce: 1, why: Parked::Refused },
         Record::Final { nonce: 0 },
-        Record::Reopened { nonce: 1 },
+        Record::Reopened { nonce: 1, hash: B256::repeat_byte(3) },
         included(1, 3),
         signed(2, 4),
+        signed(2, 5),
+        included(2, 4),
+        Record::Reopened { nonce: 2, hash: B256::repeat_byte(4) },
     ]
 }
 
@@ -109,7 +112,9 @@ async fn a_file_cut_anywhere_opens_with_what_is_whole() {
     drop(outbox);
     let whole = std::fs::read(path(folder.path())).unwrap();
     for length in 0..=whole.len() {
-        for tail in [&b""[..], b"\0\0\0", b"\n", b"{\"torn\"\n"] {
+        // The last two now and then: reading takes its time.
+        let tails = [&b""[..], b"\0\0\0", b"\n", b"{\"torn\"\n"];
+        for tail in tails.into_iter().take(if length % 7 == 0 { 4 } else { 1 + length % 2 }) {
             let torn = [&whole[..length], tail].concat();
             let (records, intact) = file::read(&torn).unwrap();
             let (end, state) = ends.iter().rev().find(|(end, _)| *end <= length as u64).unwrap();
@@ -162,7 +167,9 @@ async fn damage_is_not_taken_for_an_interrupted_append() {
 #[test]
 fn records_that_do_not_fit_are_refused() {
     let mut state = State::default();
-    for record in [Record::Final { nonce: 1 }, Record::Foreign { nonce: 1 }, Record::Reopened { nonce: 1 }, included(1, 1)] {
+    for record in
+        [Record::Final { nonce: 1 }, Record::Foreign { nonce: 1 }, Record::Reopened { nonce: 1, hash: B256::ZERO }, included(1, 1)]
+    {
         assert!(state.apply(&record).is_err(), "{record:?}");
     }
     state.apply(&Record::Signed(Box::new(version(1, 1)))).unwrap();
