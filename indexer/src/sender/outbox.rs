@@ -144,7 +144,7 @@ fn stranger(found: &Identity, expected: &Identity) -> String {
     }
     format!(
         "it belongs to {} on the chain {} that began with block {:#x}, but this is {} on the chain {} that began with {:#x}: its \
-         transactions must not be sent here; use the data folder of this chain",
+         transactions must not be sent here; use the data folder of this chain, or remove the file if that chain is gone for good",
         found.account, found.chain_id, found.genesis, expected.account, expected.chain_id, expected.genesis
     )
 }
