@@ -19,6 +19,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
+use indexer::SenderConfig;
 use schemas::signer::KeySigner;
 use serde_json::json;
 
@@ -172,6 +173,11 @@ impl Context {
                 format!("who signs? Use --as NAME, --key-file FILE or the environment variable {}", identity::KEY_VARIABLE)
             }),
         }
+    }
+
+    /// What these commands send is remembered in the data folder, as what the service sends is.
+    pub fn sender_config(&self) -> SenderConfig {
+        SenderConfig::with_outbox(self.data_dir.join("outbox"))
     }
 
     pub async fn info(&self) -> anyhow::Result<Info> {

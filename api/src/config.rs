@@ -61,6 +61,14 @@ pub struct Chain {
     pub dev_port: u16,
     pub dev_block_time_ms: u64,
     pub anvil: PathBuf,
+    /// Empty: the key in the environment or in the data folder.
+    pub keystore: PathBuf,
+    /// Empty: the password is in the environment.
+    pub keystore_password_file: PathBuf,
+    /// Decimal strings, in wei.
+    pub max_fee_per_gas_wei: String,
+    pub max_fees_per_day_wei: String,
+    pub max_transactions_per_day: u64,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -148,6 +156,8 @@ impl Config {
 
     fn check(&self) -> anyhow::Result<()> {
         self.price_wei()?;
+        wei("chain.max_fee_per_gas_wei", &self.chain.max_fee_per_gas_wei)?;
+        wei("chain.max_fees_per_day_wei", &self.chain.max_fees_per_day_wei)?;
         if self.settlement.data_bps > 10_000 {
             bail!("configuration: settlement.data_bps is {}; at most 10000", self.settlement.data_bps);
         }
@@ -158,7 +168,7 @@ impl Config {
     }
 
     pub fn price_wei(&self) -> anyhow::Result<u128> {
-        self.rag.price_wei.parse().with_context(|| format!("configuration: rag.price_wei {:?} is not a number of wei", self.rag.price_wei))
+        wei("rag.price_wei", &self.rag.price_wei)
     }
 
     pub fn models_dir(&self) -> PathBuf {
@@ -179,6 +189,11 @@ impl Config {
         let url = reqwest::Url::from_directory_path(&folder).map_err(|()| anyhow::anyhow!("{} cannot be a file URL", folder.display()))?;
         Ok(url.to_string())
     }
+}
+
+/// An amount in the configuration.
+pub(crate) fn wei(key: &str, text: &str) -> anyhow::Result<u128> {
+    text.parse().with_context(|| format!("configuration: {key} {text:?} is not a number of wei"))
 }
 
 fn cache_dir() -> PathBuf {
@@ -253,6 +268,7 @@ mod tests {
             (None, None, Some("sql"), "section.key"),
             (None, None, Some("settlement.data_bps=10001"), "data_bps"),
             (None, None, Some("rag.price_wei=1.5"), "price_wei"),
+            (None, None, Some("chain.max_fees_per_day_wei=lots"), "max_fees_per_day_wei"),
             (None, None, Some("chain.rpc_url=http://localhost:1"), "deployment"),
         ] {
             let environment: Vec<_> = environment.into_iter().collect();

@@ -1,4 +1,7 @@
-//! Keys in files: who signs.
+//! Keys in files: who signs. A secret is read, and written, by its owner alone; no error, log or
+//! `Debug` repeats it, and what held it is overwritten.
+
+pub mod keystore;
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -6,12 +9,14 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use schemas::ids::parse_b256;
-use schemas::signer::{KeySigner, Signer};
+use schemas::signer::{KeySigner, Signer, Zeroizing};
 use schemas::{Address, B256};
 
 /// The environment variable with a private key in hexadecimal.
 pub const KEY_VARIABLE: &str = "HEADWATER_PRIVATE_KEY";
+
+/// Name of the key whose account gives gas and tokens away on a development chain.
+pub const FAUCET: &str = "faucet";
 
 fn key_path(data_dir: &Path, name: &str) -> anyhow::Result<PathBuf> {
     let plain = !name.is_empty() && name.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_".contains(letter));
@@ -33,8 +38,22 @@ pub fn create(data_dir: &Path, name: &str) -> anyhow::Result<KeySigner> {
             break signer;
         }
     };
-    write_secret(&path, &format!("{:#x}\n", signer.to_bytes()))?;
+    write_key(&path, &signer)?;
     Ok(signer)
+}
+
+/// Keeps a key that was made elsewhere; an existing one is never overwritten.
+pub fn import(data_dir: &Path, name: &str, signer: &KeySigner) -> anyhow::Result<()> {
+    let path = key_path(data_dir, name)?;
+    if path.exists() {
+        bail!("{} exists; a key is never overwritten", path.display());
+    }
+    write_key(&path, signer)
+}
+
+fn write_key(path: &Path, signer: &KeySigner) -> anyhow::Result<()> {
+    let digits = Zeroizing::new(hex::encode(signer.to_bytes().as_slice()));
+    write_secret(path, &Zeroizing::new(format!("0x{}\n", digits.as_str())))
 }
 
 /// Reads the key of that name.
@@ -48,20 +67,29 @@ pub fn load(data_dir: &Path, name: &str) -> anyhow::Result<KeySigner> {
     load_file(&path)
 }
 
-/// Reads a key file: 64 hexadecimal digits, readable by its owner only.
+/// Reads a key file: 64 hexadecimal digits, or a Web3 keystore whose password the environment names;
+/// readable by its owner only.
 pub fn load_file(path: &Path) -> anyhow::Result<KeySigner> {
+    let text = read_secret(path)?;
+    if text.trim_start().starts_with('{') {
+        return keystore::open(path, &keystore::password(None)?);
+    }
+    parse(text.trim()).with_context(|| format!("key file {}", path.display()))
+}
+
+/// The text of a file that only its owner can read.
+fn read_secret(path: &Path) -> anyhow::Result<Zeroizing<String>> {
     let shown = path.display();
     let mode = fs::metadata(path).with_context(|| format!("cannot read the key file {shown}"))?.permissions().mode();
     if mode & 0o077 != 0 {
         bail!("the key file {shown} can be read by others; `chmod 600 {shown}`");
     }
-    let text = fs::read_to_string(path).with_context(|| format!("cannot read the key file {shown}"))?;
-    parse(text.trim()).with_context(|| format!("key file {shown}"))
+    fs::read_to_string(path).map(Zeroizing::new).with_context(|| format!("cannot read the key file {shown}"))
 }
 
 /// The key in the environment, if there is one.
 pub fn from_environment() -> anyhow::Result<Option<KeySigner>> {
-    match std::env::var(KEY_VARIABLE) {
+    match std::env::var(KEY_VARIABLE).map(Zeroizing::new) {
         Ok(text) => parse(text.trim()).with_context(|| format!("environment variable {KEY_VARIABLE}")).map(Some),
         Err(_) => Ok(None),
     }
@@ -69,8 +97,13 @@ pub fn from_environment() -> anyhow::Result<Option<KeySigner>> {
 
 /// Errors never repeat the text: it is a secret.
 fn parse(text: &str) -> anyhow::Result<KeySigner> {
-    let Ok(secret) = parse_b256("private key", text) else { bail!("a private key is 64 hexadecimal digits") };
-    Ok(KeySigner::from_bytes(&secret)?)
+    let Ok(secret) = hex::decode(text.strip_prefix("0x").unwrap_or(text)).map(Zeroizing::new) else {
+        bail!("a private key is 64 hexadecimal digits")
+    };
+    if secret.len() != 32 {
+        bail!("a private key is 64 hexadecimal digits");
+    }
+    Ok(KeySigner::from_secret(&secret)?)
 }
 
 /// Names of the keys in the data folder.
@@ -136,5 +169,17 @@ mod tests {
         fs::write(&path, "secret-but-wrong").unwrap();
         let error = format!("{:#}", load(folder.path(), "ada").unwrap_err());
         assert!(!error.contains("secret-but-wrong"), "{error}");
+        // All texts in which a key could turn up.
+        let bob = create(folder.path(), "bob").unwrap();
+        let digits = hex::encode(bob.to_bytes().as_slice());
+        assert_eq!(fs::read_to_string(folder.path().join("keys/bob.key")).unwrap().trim(), format!("0x{digits}"));
+        assert!(import(folder.path(), "bob", &made).unwrap_err().to_string().contains("never overwritten"));
+        import(folder.path(), "carol", &made).unwrap();
+        assert_eq!(load(folder.path(), "carol").unwrap().address(), made.address());
+        let shortened = &digits[..62];
+        let texts = [format!("{bob:?}"), format!("{bob:#?}"), format!("{:?}", parse(shortened).unwrap_err())];
+        for text in texts.iter().chain(&[format!("{:?}", parse(&format!("{digits}00")).unwrap_err())]) {
+            assert!(!text.contains(shortened), "{text}");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The service: every part, built once, and the loops that keep the world level.
 
+mod account;
 mod reconcile;
 mod start;
 

@@ -1,9 +1,12 @@
 //! What can go wrong with the chain, by what the caller can do about it.
 
+use std::path::PathBuf;
+
 use schemas::{Address, B256, SchemaError};
 use store::StoreError;
 
 use crate::revert::Revert;
+use crate::sender::PolicyViolation;
 
 /// Chain errors. URLs in them are cut down to scheme, host and port, because paths often hold API keys.
 #[derive(Debug, thiserror::Error)]
@@ -55,11 +58,31 @@ pub enum IndexerError {
     /// There is no contract at an address at which one was called.
     #[error("no contract at {address} at block {at}; check the configured deployment")]
     NoContract { address: Address, at: String },
-    /// Whether a transaction will be included is unknown. Look for its effect on chain before sending again.
+    /// A transaction is still on its way into a block. Look for its effect on chain; asking for the
+    /// same again goes on waiting for it.
     #[error(
-        "transaction {hash:#x} (nonce {nonce}) is not included after {waited_ms} ms; look for its effect on chain before sending again"
+        "transaction {hash:#x} (nonce {nonce}) is not included after {waited_ms} ms; it is still on its way: look for its effect on \
+         chain before asking again"
     )]
     TransactionUnknown { hash: B256, nonce: u64, waited_ms: u64 },
+    /// Another transaction with its nonce is in a block. Look for the effect on chain before asking again.
+    #[error("nonce {nonce} of {account} was used by another transaction; nobody else may send with this key")]
+    NonceTaken { account: Address, nonce: u64 },
+    /// A stuck transaction had become impossible; one that does nothing took its place. Ask again if it is still wanted.
+    #[error("the transaction with nonce {nonce} had become impossible and was cancelled by {hash:#x}")]
+    TransactionCancelled { hash: B256, nonce: u64 },
+    /// An earlier transaction of the account is still not in a block; nothing was sent.
+    #[error("an earlier transaction of {account} is not included after {waited_ms} ms; nothing was sent")]
+    QueueBusy { account: Address, waited_ms: u64 },
+    /// The account's limits forbid it; nothing was signed.
+    #[error("the spending policy refuses a transaction: {0}; nothing was signed")]
+    Policy(#[from] PolicyViolation),
+    /// Another process sends for this account.
+    #[error("another process is sending for {account} (it holds {}); wait for it, or end it", .path.display())]
+    OutboxLocked { account: Address, path: PathBuf },
+    /// The file of signed transactions cannot be used. Nothing is sent without it.
+    #[error("the outbox {}: {problem}", .path.display())]
+    Outbox { path: PathBuf, problem: String },
     /// The node would not take a transaction; it was not sent.
     #[error("transaction not sent: {problem}")]
     Transaction { problem: String },
@@ -96,6 +119,10 @@ impl IndexerError {
             | Self::Inconsistent { .. }
             | Self::EventsMissing { .. }
             | Self::TransactionUnknown { .. }
+            | Self::NonceTaken { .. }
+            | Self::TransactionCancelled { .. }
+            | Self::QueueBusy { .. }
+            | Self::OutboxLocked { .. }
             | Self::FeeAboveCap { .. } => true,
             Self::Store(error) => {
                 matches!(error, StoreError::Conflict(_) | StoreError::Unknown { .. } | StoreError::Storage(_))

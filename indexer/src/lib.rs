@@ -26,7 +26,7 @@ pub use follow::{Followed, Indexer, IndexerConfig, IndexerStatus, NumberedEvent,
 pub use reader::{At, ContractReader};
 pub use revert::Revert;
 pub use rpc::{Rpc, RpcConfig};
-pub use sender::{Sender, SenderConfig, TxOutcome};
+pub use sender::{Allowed, Permission, PolicyViolation, Sender, SenderConfig, SenderStatus, SpendingPolicy, TxOutcome};
 pub use source::{BlockId, ChainSource, HeadTag, Header, Heads, RpcSource, ScriptedChain};
 pub use verify::LogFilter;
 

@@ -1,47 +1,78 @@
-//! Sending transactions: one signer, one queue, one transaction in flight.
+//! Sending transactions: one account, one queue, one transaction at a time on its way into a block.
 //!
 //! A transaction is estimated first, so that a refusal costs nothing and comes with the contract's
-//! reason. Its result is a receipt, a typed refusal, or "unknown": then the caller looks for its
-//! effect on chain before it asks again. Whether a block that holds it becomes final is the
-//! indexer's to tell. The key never leaves the [`Signer`].
+//! reason; checked against the [`SpendingPolicy`]; signed; written to the outbox and onto the disk; and
+//! only then sent. From there it is followed until it is final: the same bytes are offered again while
+//! it waits and when its block is reorganised away, a stuck one is replaced by one with the same
+//! nonce and higher fees, and after a crash the next start goes on where this one stopped. Of all
+//! versions of a nonce the chain takes one.
 //!
-//! Not here yet: the signed transaction is not written to disk before it is sent, and a stuck one is
-//! not replaced with a higher fee. Until then the callers' own checks on chain (compare-and-swap on
-//! roots, batch and epoch numbers) are what makes a repetition after a crash harmless.
+//! A caller gets a receipt, a typed refusal, or "unknown": then the transaction is still on its way,
+//! and asking for the same again waits for it instead of sending a second one. A caller that was told
+//! that its transaction failed is never surprised by it later, except by a node that had it all along;
+//! so callers look at the chain before they ask again, and contracts refuse repetitions.
+//!
+//! The key never leaves the [`Signer`]. Nothing here decides what is worth sending.
 
+mod counters;
+mod fees;
+mod node;
+mod outbox;
+mod policy;
+mod progress;
+mod queue;
+mod submit;
+mod tend;
 mod wire;
 
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use alloy_consensus::{SignableTransaction, TxEip1559};
 use alloy_eips::eip2718::Encodable2718;
 use schemas::alloy_primitives::{Bytes, Signature, TxKind, U64};
 use schemas::alloy_sol_types::SolCall;
 use schemas::signer::Signer;
+use schemas::tables::{Millis, Wei};
 use schemas::{Address, B256, U256};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::Mutex;
 
-use crate::revert::Revert;
+pub use counters::SenderStatus;
+pub use policy::{Action, Allowed, Permission, PolicyViolation, SpendingPolicy};
+
 use crate::rpc::{Rpc, RpcConfig};
 use crate::{IndexerError, Result};
-use wire::{WireBaseFee, WireReceipt};
-
-/// How often a transaction is numbered anew because its nonce was used meanwhile.
-const MAX_NUMBERINGS: u32 = 4;
+use counters::Counters;
+use fees::Fees;
+use node::{Head, Node};
+use outbox::{Content, Lock, Outbox, Role, Version};
+use queue::Queue;
 
 /// Limits of a sender.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SenderConfig {
     pub rpc: RpcConfig,
-    /// How long a receipt is waited for.
+    pub policy: SpendingPolicy,
+    /// The folder of the outbox, one file per chain and account. Without one, what was sent is
+    /// forgotten with the sender: for tests.
+    pub outbox_dir: Option<PathBuf>,
+    /// How long another process that sends for the account is waited for.
+    pub lock_timeout_ms: u64,
+    /// How long a caller waits for its turn and the receipt.
     pub receipt_timeout_ms: u64,
     pub receipt_poll_ms: u64,
     /// While there is no receipt, the transaction is offered to the node again this often.
     pub rebroadcast_ms: u64,
-    /// Neither base fee plus tip nor the tip alone may go above this, per unit of gas.
-    pub max_fee_per_gas_wei: u128,
+    /// A transaction is replaced by one with higher fees after this time and this many blocks without it.
+    pub replace_after_ms: u64,
+    pub replace_after_blocks: u64,
+    /// A used nonce without a receipt is believed to be another sender's after this time: nodes behind
+    /// one address may be apart by a few blocks.
+    pub missing_receipt_ms: u64,
+    /// What is in a block is looked at this often until it is final.
+    pub tend_ms: u64,
     /// Added to the node's estimate of gas.
     pub gas_margin_percent: u64,
 }
@@ -50,12 +81,25 @@ impl Default for SenderConfig {
     fn default() -> Self {
         Self {
             rpc: RpcConfig::default(),
+            policy: SpendingPolicy::default(),
+            outbox_dir: None,
+            lock_timeout_ms: 5_000,
             receipt_timeout_ms: 120_000,
             receipt_poll_ms: 100,
             rebroadcast_ms: 5_000,
-            max_fee_per_gas_wei: 500_000_000_000,
+            replace_after_ms: 20_000,
+            replace_after_blocks: 3,
+            missing_receipt_ms: 3_000,
+            tend_ms: 2_000,
             gas_margin_percent: 25,
         }
+    }
+}
+
+impl SenderConfig {
+    /// The defaults, with a place for the outbox.
+    pub fn with_outbox(folder: PathBuf) -> Self {
+        Self { outbox_dir: Some(folder), ..Self::default() }
     }
 }
 
@@ -74,45 +118,53 @@ pub struct TxOutcome {
 /// The only sender of one account's transactions.
 #[derive(Debug)]
 pub struct Sender {
-    rpc: Rpc,
+    node: Node,
     signer: Arc<dyn Signer>,
     chain_id: u64,
     config: SenderConfig,
-    /// Held from the choice of a nonce to the receipt.
-    queue: Mutex<()>,
+    counters: Counters,
+    /// Held from a caller's turn to its receipt.
+    queue: Mutex<Queue>,
 }
 
-/// What a caller wants done.
+/// A transaction without nonce and fees.
 #[derive(Debug)]
-struct Request {
-    to: Option<Address>,
-    calldata: Bytes,
-    value: U256,
-}
-
-#[derive(Debug)]
-struct Signed {
-    hash: B256,
-    nonce: u64,
-    raw: Bytes,
-}
-
-enum Broadcast {
-    /// Taken, taken before, or unknown: the receipt will tell.
-    Pending,
-    /// The nonce belongs to a transaction that is in a block.
-    NonceUsed,
+struct Draft {
+    role: Role,
+    purpose: String,
+    content: Content,
+    gas_limit: u64,
 }
 
 impl Sender {
-    /// Connects and asks for the chain id, which every signature is bound to.
+    /// Connects, asks for the chain id, which every signature is bound to, and goes on with what the
+    /// outbox says is unfinished.
     ///
     /// # Errors
-    /// [`IndexerError::BadUrl`], and what the node says.
+    /// [`IndexerError::BadUrl`], [`IndexerError::OutboxLocked`] when another process sends for this
+    /// account, [`IndexerError::Outbox`] when the outbox cannot be read, and what the node says.
     pub async fn connect(url: &str, signer: impl Signer + 'static, config: SenderConfig) -> Result<Self> {
         let rpc = Rpc::connect(url, config.rpc.clone())?;
         let chain_id: U64 = rpc.request("eth_chainId", json!([])).await?;
-        Ok(Self { rpc, signer: Arc::new(signer), chain_id: chain_id.to(), config, queue: Mutex::new(()) })
+        let (chain_id, account) = (chain_id.to(), signer.address());
+        let outbox = match &config.outbox_dir {
+            None => Outbox::in_memory(),
+            Some(folder) => {
+                let lock = Lock::take(folder, chain_id, account, Duration::from_millis(config.lock_timeout_ms)).await?;
+                Outbox::open(lock, chain_id, account, Node::genesis(&rpc).await?, Millis::now())?
+            }
+        };
+        let node = Node { rpc, account, max_batch_requests: config.rpc.max_batch_requests };
+        let queue = Mutex::new(Queue::new(outbox));
+        let sender = Self { node, signer: Arc::new(signer), chain_id, config, counters: Counters::default(), queue };
+        match sender.tend().await {
+            Err(error) if !error.is_transient() => Err(error),
+            Err(error) => {
+                tracing::warn!(%error, account = %account, "unfinished transactions are looked up later");
+                Ok(sender)
+            }
+            Ok(()) => Ok(sender),
+        }
     }
 
     pub fn address(&self) -> Address {
@@ -123,176 +175,85 @@ impl Sender {
         self.chain_id
     }
 
+    pub fn status(&self) -> SenderStatus {
+        self.counters.snapshot()
+    }
+
     /// Calls a contract function in a transaction; see [`Sender::send`].
     pub async fn call<C: SolCall>(&self, to: Address, call: &C) -> Result<TxOutcome> {
-        self.send(Some(to), call.abi_encode().into(), U256::ZERO).await
+        let content = Content { to: Some(to), calldata: call.abi_encode().into(), value: U256::ZERO };
+        self.submit(C::SIGNATURE.to_owned(), content).await
     }
 
     /// Sends a transaction and waits for its receipt. Without `to` it deploys the code in `calldata`.
-    /// `value` is in wei. Waits for transactions that others send through this sender.
+    /// `value` is in wei. Waits for transactions that others send through this sender. If the same
+    /// transaction is on its way already, that one is waited for.
     ///
     /// # Errors
-    /// [`IndexerError::Reverted`] (before sending or in the block), [`IndexerError::FeeAboveCap`] and
-    /// [`IndexerError::Transaction`] when nothing was sent, [`IndexerError::TransactionUnknown`].
+    /// [`IndexerError::Policy`], [`IndexerError::FeeAboveCap`], [`IndexerError::QueueBusy`] and
+    /// [`IndexerError::Transaction`] when nothing was sent; [`IndexerError::Reverted`] before sending or
+    /// in the block; [`IndexerError::TransactionUnknown`] while it is on its way;
+    /// [`IndexerError::NonceTaken`] and [`IndexerError::TransactionCancelled`] when it is not any more.
     pub async fn send(&self, to: Option<Address>, calldata: Bytes, value: U256) -> Result<TxOutcome> {
-        let _turn = self.queue.lock().await;
-        let request = Request { to, calldata, value };
-        let gas_limit = self.estimate_gas(&request).await?;
-        for _ in 0..MAX_NUMBERINGS {
-            let signed = self.sign(&request, gas_limit).await?;
-            match self.broadcast(&signed).await? {
-                Broadcast::Pending => return self.confirm(&request, &signed).await,
-                Broadcast::NonceUsed => {
-                    // Ours, if an earlier offer of it was answered by silence; else another sender's.
-                    if let Some(receipt) = self.receipt(signed.hash).await? {
-                        return self.outcome(&request, receipt).await;
-                    }
-                    tracing::warn!(account = %self.address(), nonce = signed.nonce, "the nonce was used by another sender of this account");
-                }
-            }
-        }
-        Err(IndexerError::Transaction { problem: format!("another sender keeps using the nonces of {}", self.address()) })
+        let content = Content { to, calldata, value };
+        self.submit(policy::describe(&content), content).await
     }
 
-    async fn estimate_gas(&self, request: &Request) -> Result<u64> {
-        match self.rpc.request::<U64>("eth_estimateGas", json!([self.call_object(request)])).await {
-            Ok(gas) => {
-                let gas: u64 = gas.to();
-                Ok(gas.saturating_add(gas / 100 * self.config.gas_margin_percent))
-            }
-            Err(IndexerError::RpcRefused { data, message, .. }) => match Revert::from_rpc(data.as_deref()) {
-                Some(revert) => Err(reverted(request, revert)),
-                None if message.contains("revert") => Err(reverted(request, Revert::decode(&Bytes::new()))),
-                None => Err(IndexerError::Transaction { problem: message }),
-            },
-            Err(error) => Err(error),
-        }
+    /// Brings unfinished transactions further, now and then: what was reorganised away is sent again,
+    /// what is stuck is replaced, what is final is forgotten. Returns at once while a caller waits for a
+    /// transaction, which does the same.
+    ///
+    /// # Errors
+    /// Those of the node, and [`IndexerError::Outbox`]; call it again.
+    pub async fn tend(&self) -> Result<()> {
+        let Ok(mut queue) = self.queue.try_lock() else { return Ok(()) };
+        let due = queue.tended_at.is_none_or(|at| at.elapsed() >= Duration::from_millis(self.config.tend_ms));
+        if due { self.advance(&mut queue).await } else { Ok(()) }
     }
 
-    fn call_object(&self, request: &Request) -> Value {
-        let mut object = json!({ "from": self.address(), "data": request.calldata, "value": request.value });
-        if let (Some(to), Some(fields)) = (request.to, object.as_object_mut()) {
-            fields.insert("to".into(), json!(to));
-        }
-        object
+    /// The node's estimate with some room.
+    async fn gas_limit(&self, content: &Content) -> Result<u64> {
+        let gas = self.node.estimate(content).await?;
+        Ok(gas.saturating_add(gas / 100 * self.config.gas_margin_percent))
     }
 
-    /// Nonce, fees and signature. The nonce is the node's count with pending transactions: under the
-    /// queue's lock nobody else of this process can take it.
-    async fn sign(&self, request: &Request, gas_limit: u64) -> Result<Signed> {
-        let nonce: U64 = self.rpc.request("eth_getTransactionCount", json!([self.address(), "pending"])).await?;
-        let (max_fee_per_gas, max_priority_fee_per_gas) = self.fees().await?;
+    async fn suggested_fees(&self, head: Head) -> Result<Fees> {
+        fees::suggested(head.base_fee_wei, self.node.tip_wei().await?, self.config.policy.max_fee_per_gas_wei)
+    }
+
+    fn signed(&self, draft: &Draft, nonce: u64, fees: Fees, head: Head, replaces: Option<B256>) -> Result<Version> {
+        let content = &draft.content;
         let transaction = TxEip1559 {
             chain_id: self.chain_id,
-            nonce: nonce.to(),
-            gas_limit,
-            max_fee_per_gas,
-            max_priority_fee_per_gas,
-            to: request.to.map_or(TxKind::Create, TxKind::Call),
-            value: request.value,
+            nonce,
+            gas_limit: draft.gas_limit,
+            max_fee_per_gas: fees.max_fee,
+            max_priority_fee_per_gas: fees.tip,
+            to: content.to.map_or(TxKind::Create, TxKind::Call),
+            value: content.value,
             access_list: alloy_eips::eip2930::AccessList::default(),
-            input: request.calldata.clone(),
+            input: content.calldata.clone(),
         };
         let signature: Signature = self.signer.sign_digest(transaction.signature_hash())?.parse().map_err(|error| {
             IndexerError::Transaction { problem: format!("the signer of {} gave no signature: {error}", self.address()) }
         })?;
         let signed = transaction.into_signed(signature);
-        Ok(Signed { hash: *signed.hash(), nonce: nonce.to(), raw: signed.encoded_2718().into() })
-    }
-
-    /// Maximum fee and tip per unit of gas, in wei: room for the base fee to double, below the cap.
-    async fn fees(&self) -> Result<(u128, u128)> {
-        let head: WireBaseFee = self.rpc.request("eth_getBlockByNumber", json!(["latest", false])).await?;
-        let tip: U256 = self.rpc.request("eth_maxPriorityFeePerGas", json!([])).await?;
-        let cap = self.config.max_fee_per_gas_wei;
-        let base = u128::try_from(head.base_fee_per_gas).unwrap_or(u128::MAX);
-        if base > cap {
-            return Err(IndexerError::FeeAboveCap { base_fee_wei: base, cap_wei: cap });
-        }
-        let tip = u128::try_from(tip).unwrap_or(u128::MAX).min(cap - base);
-        Ok((base.saturating_mul(2).saturating_add(tip).min(cap), tip))
-    }
-
-    async fn broadcast(&self, signed: &Signed) -> Result<Broadcast> {
-        match self.rpc.request::<B256>("eth_sendRawTransaction", json!([signed.raw])).await {
-            Ok(_) => {
-                tracing::debug!(hash = %signed.hash, nonce = signed.nonce, account = %self.address(), "transaction sent");
-                Ok(Broadcast::Pending)
-            }
-            Err(IndexerError::RpcRefused { message, .. }) => refusal(&message),
-            // Whether the node took it is not known; the receipt will tell.
-            Err(IndexerError::RpcUnreachable { .. } | IndexerError::RpcMalformed { .. }) => Ok(Broadcast::Pending),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Waits for the receipt, offering the transaction again now and then.
-    async fn confirm(&self, request: &Request, signed: &Signed) -> Result<TxOutcome> {
-        let started = Instant::now();
-        let waited_ms = || u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let mut next_offer_ms = self.config.rebroadcast_ms;
-        loop {
-            match self.receipt(signed.hash).await {
-                Ok(Some(receipt)) => return self.outcome(request, receipt).await,
-                Ok(None) => {}
-                Err(error) if error.is_transient() => tracing::debug!(%error, hash = %signed.hash, "no word about a transaction yet"),
-                Err(error) => return Err(error),
-            }
-            if waited_ms() >= self.config.receipt_timeout_ms {
-                return Err(IndexerError::TransactionUnknown { hash: signed.hash, nonce: signed.nonce, waited_ms: waited_ms() });
-            }
-            if waited_ms() >= next_offer_ms {
-                next_offer_ms = waited_ms().saturating_add(self.config.rebroadcast_ms);
-                // Whatever the answer, the receipt decides.
-                let _ = self.broadcast(signed).await;
-            }
-            tokio::time::sleep(Duration::from_millis(self.config.receipt_poll_ms)).await;
-        }
-    }
-
-    async fn receipt(&self, hash: B256) -> Result<Option<WireReceipt>> {
-        self.rpc.request("eth_getTransactionReceipt", json!([hash])).await
-    }
-
-    async fn outcome(&self, request: &Request, receipt: WireReceipt) -> Result<TxOutcome> {
-        if receipt.status == U64::ZERO {
-            return Err(reverted(request, self.reason(request, receipt.block_number.to()).await));
-        }
-        Ok(TxOutcome {
-            hash: receipt.transaction_hash,
-            block_number: receipt.block_number.to(),
-            block_hash: receipt.block_hash,
-            contract_address: receipt.contract_address,
-            gas_used: receipt.gas_used.to(),
+        Ok(Version {
+            nonce,
+            hash: *signed.hash(),
+            role: draft.role,
+            purpose: draft.purpose.clone(),
+            content: content.clone(),
+            gas_limit: draft.gas_limit,
+            max_fee_per_gas: Wei(fees.max_fee),
+            max_priority_fee_per_gas: Wei(fees.tip),
+            replaces,
+            signed_at: Millis::now(),
+            signed_at_block: head.number,
+            raw: signed.encoded_2718().into(),
         })
     }
-
-    /// Why a transaction reverted in its block: the same call on the state before that block. An
-    /// approximation, since transactions earlier in the block are missing.
-    async fn reason(&self, request: &Request, block: u64) -> Revert {
-        let before = format!("{:#x}", block.saturating_sub(1));
-        match self.rpc.request::<Bytes>("eth_call", json!([self.call_object(request), before])).await {
-            Err(IndexerError::RpcRefused { data, .. }) => Revert::from_rpc(data.as_deref()),
-            _ => None,
-        }
-        .unwrap_or_else(|| Revert::decode(&Bytes::new()))
-    }
 }
 
-fn reverted(request: &Request, revert: Revert) -> IndexerError {
-    let to = request.to.map_or_else(|| "the constructor".to_owned(), |to| to.to_string());
-    IndexerError::Reverted { to, action: "the transaction", revert }
-}
-
-/// What a node means by refusing a signed transaction. There are no codes for it, only words.
-fn refusal(message: &str) -> Result<Broadcast> {
-    let words = message.to_ascii_lowercase();
-    let says = |phrases: &[&str]| phrases.iter().any(|phrase| words.contains(phrase));
-    if says(&["already known", "alreadyknown", "known transaction", "already imported"]) {
-        return Ok(Broadcast::Pending);
-    }
-    if says(&["nonce too low", "nonce is too low", "oldnonce"]) {
-        return Ok(Broadcast::NonceUsed);
-    }
-    Err(IndexerError::Transaction { problem: message.to_owned() })
-}
+#[cfg(test)]
+mod tests;

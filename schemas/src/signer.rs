@@ -2,6 +2,8 @@
 
 use alloy_primitives::{Address, B256, Signature};
 use k256::ecdsa::SigningKey;
+/// Overwritten with zeros when dropped.
+pub use k256::elliptic_curve::zeroize::Zeroizing;
 
 use crate::SchemaError;
 
@@ -12,7 +14,7 @@ pub trait Signer: Send + Sync + std::fmt::Debug {
     fn sign_digest(&self, digest: B256) -> Result<String, SchemaError>;
 }
 
-/// A secp256k1 key in memory. `Debug` shows the address only.
+/// A secp256k1 key in memory, overwritten when dropped. `Debug` shows the address only.
 #[derive(Clone)]
 pub struct KeySigner {
     key: SigningKey,
@@ -23,15 +25,23 @@ impl KeySigner {
     /// # Errors
     /// [`SchemaError::BadSignature`] for zero or a number beyond the curve's order.
     pub fn from_bytes(secret: &B256) -> Result<Self, SchemaError> {
-        let key =
-            SigningKey::from_slice(secret.as_slice()).map_err(|_| SchemaError::BadSignature("not a valid secp256k1 private key".into()))?;
+        Self::from_secret(&Zeroizing::new(secret.to_vec()))
+    }
+
+    /// A key from bytes that a file or a keystore gave.
+    ///
+    /// # Errors
+    /// [`SchemaError::BadSignature`] when they are not 32, or not a key. The error does not repeat them.
+    pub fn from_secret(secret: &Zeroizing<Vec<u8>>) -> Result<Self, SchemaError> {
+        let bytes: &[u8; 32] = secret.as_slice().try_into().map_err(|_| SchemaError::BadSignature("a private key has 32 bytes".into()))?;
+        let key = SigningKey::from_slice(bytes).map_err(|_| SchemaError::BadSignature("not a valid secp256k1 private key".into()))?;
         let address = Address::from_private_key(&key);
         Ok(Self { key, address })
     }
 
-    /// The secret, for a transaction signer built from the same key.
-    pub fn to_bytes(&self) -> B256 {
-        B256::from_slice(&self.key.to_bytes())
+    /// The secret, to be kept in a file.
+    pub fn to_bytes(&self) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(self.key.to_bytes().into())
     }
 }
 
@@ -75,6 +85,11 @@ mod tests {
             assert!(check_signature(digest, malformed, signer.address()).is_err(), "{malformed}");
         }
         assert!(KeySigner::from_bytes(&B256::ZERO).is_err());
-        assert!(!format!("{signer:?}").contains("0707"));
+        assert!(!format!("{signer:?} {:?}", Some(&signer)).contains("0707"));
+        assert_eq!(*signer.to_bytes(), [7; 32]);
+        for length in [0, 31, 33] {
+            let error = KeySigner::from_secret(&Zeroizing::new(vec![7; length])).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("0707") && !format!("{error:?}").contains("7, 7"), "{error}");
+        }
     }
 }

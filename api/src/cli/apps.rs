@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
-use indexer::{At, ContractReader, RpcConfig, Sender, SenderConfig};
+use indexer::{At, ContractReader, RpcConfig, Sender};
 use schemas::U256;
 use schemas::contracts::{OpenToken, PaymentVault};
 use schemas::signed::{SignedSpendingLimit, SpendingLimit, spending_limit_digest};
@@ -64,7 +64,7 @@ pub async fn apps(context: &Context, command: &AppsCommand) -> anyhow::Result<Re
     let reader = ContractReader::connect(&info.rpc_url, RpcConfig::default(), deployment)?;
     let missing = deposit.saturating_sub(reader.vault_balance(signer.address(), At::Latest).await?);
     if !missing.is_zero() {
-        let sender = Sender::connect(&info.rpc_url, signer.clone(), SenderConfig::default()).await?;
+        let sender = Sender::connect(&info.rpc_url, signer.clone(), context.sender_config()).await?;
         sender
             .call(deployment.token, &OpenToken::approveCall { spender: deployment.vault, amount: missing })
             .await

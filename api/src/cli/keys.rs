@@ -1,8 +1,10 @@
 //! `headwater keys` and `headwater dev`.
 
+use std::path::PathBuf;
+
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
-use indexer::{RpcConfig, Sender, SenderConfig};
+use indexer::Sender;
 use schemas::U256;
 use schemas::alloy_primitives::utils::parse_units;
 use schemas::contracts::OpenToken;
@@ -10,7 +12,7 @@ use schemas::signer::Signer;
 use serde_json::json;
 
 use super::Context;
-use crate::identity;
+use crate::identity::{self, keystore};
 use crate::output::Report;
 
 #[derive(Debug, Clone, Subcommand)]
@@ -21,6 +23,15 @@ pub enum KeysCommand {
     List,
     /// Show one key's address.
     Address { name: String },
+    /// Keep the key of a Web3 keystore file (V3) under a name, unencrypted.
+    Import {
+        name: String,
+        #[arg(long, value_name = "FILE")]
+        keystore: PathBuf,
+        /// File with the password [else: $HEADWATER_KEYSTORE_PASSWORD].
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Clone, Subcommand)]
@@ -42,6 +53,12 @@ pub fn keys(context: &Context, command: &KeysCommand) -> anyhow::Result<Report> 
     match command {
         KeysCommand::New { name } => {
             let address = identity::create(&context.data_dir, name)?.address();
+            Ok(Report::new(format!("{name}  {address}"), &json!({ "name": name, "address": address })))
+        }
+        KeysCommand::Import { name, keystore, password_file } => {
+            let signer = keystore::open(keystore, &keystore::password(password_file.as_deref())?)?;
+            identity::import(&context.data_dir, name, &signer)?;
+            let address = signer.address();
             Ok(Report::new(format!("{name}  {address}"), &json!({ "name": name, "address": address })))
         }
         KeysCommand::Address { name } => {
@@ -78,13 +95,13 @@ pub async fn dev(context: &Context, command: &DevCommand) -> anyhow::Result<Repo
     }
     let account = identity::address(&context.data_dir, account)?;
     let (gas, tokens) = (wei(eth)?, wei(open)?);
-    let operator = identity::load(&context.data_dir, "operator").context("the operator's key gives the tokens away")?;
-    let sender = Sender::connect(&info.rpc_url, operator, SenderConfig { rpc: RpcConfig::default(), ..SenderConfig::default() }).await?;
+    let faucet = identity::load(&context.data_dir, identity::FAUCET).context("the faucet's key gives the tokens away")?;
+    let sender = Sender::connect(&info.rpc_url, faucet, context.sender_config()).await?;
     if !gas.is_zero() {
         sender.send(Some(account), Default::default(), gas).await.context("sending gas")?;
     }
     if !tokens.is_zero() {
-        sender.call(info.deployment.token, &OpenToken::mintCall { to: account, amount: tokens }).await.context("minting OPEN")?;
+        sender.call(info.deployment.token, &OpenToken::transferCall { to: account, amount: tokens }).await.context("sending OPEN")?;
     }
     Ok(Report::new(format!("{account} got {eth} ETH and {open} OPEN"), &json!({ "account": account, "eth": eth, "open": open })))
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use indexer::{At, ContractReader, RpcConfig, Sender, SenderConfig};
+use indexer::{At, ContractReader, RpcConfig, Sender};
 use rag::RewardProof;
 use schemas::U256;
 use schemas::contracts::RewardDistributor;
@@ -93,7 +93,7 @@ pub async fn claim(context: &Context, args: &ClaimArgs) -> anyhow::Result<Report
         bail!("{account} has claimed all of its {} OPEN already", tokens(cumulative));
     }
     let call = RewardDistributor::claimCall { account, cumulative, expectedRoot: proof.root, proof: proof.proof };
-    let sender = Sender::connect(&info.rpc_url, signer, SenderConfig::default()).await?;
+    let sender = Sender::connect(&info.rpc_url, signer, context.sender_config()).await?;
     let outcome = sender.call(deployment.distributor, &call).await.context("claiming")?;
     let balance = reader.token_balance(account, At::Latest).await?;
     let paid = cumulative - claimed;

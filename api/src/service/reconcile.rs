@@ -16,6 +16,7 @@ pub(super) async fn run(service: Arc<Service>, stop: CancellationToken) -> anyho
     let drain_every = Duration::from_millis(service.config.rag.drain_interval_ms);
     let mut drained = Instant::now();
     while !stop.is_cancelled() {
+        service.trouble("transactions", service.sender.tend().await.map_err(Into::into));
         service.trouble("registrations", register(&service).await);
         service.trouble("anchors", anchor(&service).await);
         service.trouble("text indexes", service.rag.reconcile().await.map(|_| ()).map_err(Into::into));

@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use engine::{Embedder, MiniLm, models};
 use indexer::{
     At, ContractReader, DeployParams, DevChain, DevChainConfig, Followed, Indexer, IndexerConfig, RpcConfig, RpcSource, Sender,
-    SenderConfig, deploy_contracts,
+    SpendingPolicy, deploy_contracts,
 };
 use ingest::{Ingest, IngestConfig};
 use rag::{Rag, RagConfig};
@@ -24,6 +24,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::account::{fill_faucet, operator_policy, operator_signer, sender_config};
 use super::{Service, reconcile};
 use crate::auth::{Keys, Role};
 use crate::config::Config;
@@ -53,12 +54,16 @@ pub async fn start(config: Config, data_dir: &Path, progress: &(dyn Fn(&str) + S
     progress("loading the embedding model");
     let embedder = load_embedder(&config).await?;
     progress("connecting to the chain");
-    let operator = load_or_create(data_dir, "operator")?;
+    let operator = operator_signer(&config.chain, data_dir).await?;
     let (dev_chain, rpc_url) = chain(&config, data_dir).await?;
-    let sender = Sender::connect(&rpc_url, operator.clone(), SenderConfig::default()).await?;
-    let deployment = deployment(&config, data_dir, &sender, dev_chain.as_ref(), progress).await?;
+    let deployment = deployment(&config, data_dir, &operator, dev_chain.as_ref(), progress).await?;
     let reader = ContractReader::connect(&rpc_url, RpcConfig::default(), deployment)?;
     check_deployment(&reader, dev_chain.is_some(), data_dir).await?;
+    if let Some(dev_chain) = &dev_chain {
+        fill_faucet(dev_chain, &reader, &operator, data_dir).await?;
+    }
+    let limits = operator_policy(&config.chain, &deployment, dev_chain.as_ref())?;
+    let sender = Sender::connect(&rpc_url, operator.clone(), sender_config(data_dir, limits)).await?;
     store.set_event_tables(schemas::events::event_tables(&deployment)?);
 
     progress("opening the parts");
@@ -165,15 +170,6 @@ async fn load_embedder(config: &Config) -> anyhow::Result<Arc<dyn Embedder>> {
     Ok(Arc::new(model))
 }
 
-/// The service's own key: its account owns the contracts of a development chain.
-fn load_or_create(data_dir: &Path, name: &str) -> anyhow::Result<KeySigner> {
-    match identity::from_environment()? {
-        Some(signer) => Ok(signer),
-        None if identity::list(data_dir)?.iter().any(|known| known == name) => identity::load(data_dir, name),
-        None => identity::create(data_dir, name),
-    }
-}
-
 async fn chain(config: &Config, data_dir: &Path) -> anyhow::Result<(Option<DevChain>, String)> {
     if !config.chain.rpc_url.is_empty() {
         return Ok((None, config.chain.rpc_url.clone()));
@@ -197,7 +193,7 @@ async fn chain(config: &Config, data_dir: &Path) -> anyhow::Result<(Option<DevCh
 async fn deployment(
     config: &Config,
     data_dir: &Path,
-    sender: &Sender,
+    operator: &KeySigner,
     dev_chain: Option<&DevChain>,
     progress: &(dyn Fn(&str) + Sync),
 ) -> anyhow::Result<Deployment> {
@@ -210,7 +206,9 @@ async fn deployment(
         return serde_json::from_str(&text).with_context(|| format!("{} is not a deployment", path.display()));
     }
     progress("deploying the contracts");
-    dev_chain.fund(sender.address(), U256::from(1_000u64) * U256::from(10).pow(U256::from(18))).await?;
+    dev_chain.fund(operator.address(), U256::from(1_000u64) * U256::from(10).pow(U256::from(18))).await?;
+    // The only one that may create contracts.
+    let sender = Sender::connect(dev_chain.rpc_url(), operator.clone(), sender_config(data_dir, SpendingPolicy::default())).await?;
     let params = DeployParams {
         platform_bps: 10_000 - config.settlement.data_bps,
         withdrawal_delay_seconds: config.settlement.withdrawal_delay_seconds,
@@ -218,7 +216,7 @@ async fn deployment(
         treasury: sender.address(),
         proposer: sender.address(),
     };
-    let deployment = deploy_contracts(sender, &params).await?;
+    let deployment = deploy_contracts(&sender, &params).await?;
     sender.call(deployment.vault, &PaymentVault::setOperatorCall { operator: sender.address() }).await?;
     identity::write_secret(&path, &format!("{}\n", serde_json::to_string_pretty(&deployment)?))?;
     Ok(deployment)
