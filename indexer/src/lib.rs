@@ -23,7 +23,7 @@ pub use error::IndexerError;
 pub use follow::{Followed, Indexer, IndexerConfig, IndexerStatus, Progress};
 pub use reader::{At, ContractReader};
 pub use revert::Revert;
-pub use rpc::{Rpc, RpcConfig};
+pub use rpc::{Rpc, RpcConfig, RpcStats};
 pub use sender::{Sender, SenderConfig, TxOutcome};
 pub use source::{BlockId, ChainSource, HeadTag, Header, Log, RpcSource, ScriptedChain};
 

@@ -221,7 +221,9 @@ impl Sender {
             }
             Err(IndexerError::RpcRefused { message, .. }) => refusal(&message),
             // Whether the node took it is not known; the receipt will tell.
-            Err(IndexerError::RpcUnreachable { .. } | IndexerError::RpcMalformed { .. }) => Ok(Broadcast::Pending),
+            Err(IndexerError::RpcUnreachable { .. } | IndexerError::RpcTimeout { .. } | IndexerError::RpcMalformed { .. }) => {
+                Ok(Broadcast::Pending)
+            }
             Err(error) => Err(error),
         }
     }

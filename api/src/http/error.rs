@@ -110,7 +110,13 @@ impl From<IndexerError> for ApiError {
     fn from(error: IndexerError) -> Self {
         match error {
             IndexerError::Store(error) => error.into(),
-            error @ (IndexerError::RpcUnreachable { .. } | IndexerError::RpcRefused { .. } | IndexerError::RpcMalformed { .. }) => {
+            error @ (IndexerError::RpcUnreachable { .. }
+            | IndexerError::RpcRateLimited { .. }
+            | IndexerError::RpcTimeout { .. }
+            | IndexerError::RangeTooLarge { .. }
+            | IndexerError::RpcRefused { .. }
+            | IndexerError::RpcMalformed { .. }
+            | IndexerError::NodesDisagree { .. }) => {
                 Self::new(
                     StatusCode::BAD_GATEWAY,
                     "chain_unreachable",

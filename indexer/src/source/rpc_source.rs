@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::wire::{WireHeader, WireLog};
 use super::{ChainSource, HeadTag, Header, Log};
-use crate::rpc::{Call, Rpc, RpcConfig, parse};
+use crate::rpc::{Call, Rpc, RpcConfig};
 use crate::{IndexerError, Result};
 
 const BY_NUMBER: &str = "eth_getBlockByNumber";
@@ -42,17 +42,11 @@ impl RpcSource {
 
     /// `eth_getLogs` beside the header of a block that the answer must cover.
     async fn logs_beside_header(&self, filter: Value, header: Call, block: String) -> Result<(Header, Vec<Log>)> {
-        let header_method = header.0;
-        let answers = self.rpc.batch(&[header, (GET_LOGS, json!([filter]))]).await?;
-        let mut answers = answers.into_iter();
-        let (Some(header), Some(logs)) = (answers.next(), answers.next()) else {
-            return Err(IndexerError::RpcMalformed { method: GET_LOGS, problem: "a batch of 2 requests has fewer answers".into() });
-        };
-        let Some(header) = parse::<Option<WireHeader>>(header_method, header?)? else {
+        let (header, logs) = self.rpc.pair::<Option<WireHeader>, Vec<WireLog>>(header, (GET_LOGS, json!([filter]))).await?;
+        let Some(header) = header? else {
             return Err(IndexerError::BlockUnknown { block });
         };
-        let logs: Vec<WireLog> = parse(GET_LOGS, logs?)?;
-        let mut logs: Vec<Log> = logs.into_iter().map(Into::into).collect();
+        let mut logs: Vec<Log> = logs?.into_iter().map(Into::into).collect();
         logs.sort_by_key(|log| (log.block_number, log.log_index));
         Ok((header.into(), logs))
     }
@@ -107,8 +101,9 @@ impl ChainSource for RpcSource {
         let mut headers = Vec::with_capacity(numbers.len());
         for chunk in numbers.chunks(self.rpc.max_batch_requests()) {
             let calls: Vec<Call> = chunk.iter().map(|number| (BY_NUMBER, json!([quantity(*number), false]))).collect();
-            for (answer, number) in self.rpc.batch(&calls).await?.into_iter().zip(chunk) {
-                let wire: Option<WireHeader> = parse(BY_NUMBER, answer?)?;
+            let answers = self.rpc.batch::<Option<WireHeader>>(&calls).await?;
+            for (answer, number) in answers.into_iter().zip(chunk) {
+                let wire = answer?;
                 headers.push(wire.ok_or_else(|| IndexerError::BlockUnknown { block: number.to_string() })?.into());
             }
         }
