@@ -16,6 +16,7 @@ pub mod revert;
 pub mod rpc;
 pub mod sender;
 pub mod source;
+pub mod wake;
 
 pub use deploy::{DeployParams, deploy_contracts};
 pub use devchain::{DevChain, DevChainConfig};
@@ -25,7 +26,8 @@ pub use reader::{At, ContractReader};
 pub use revert::Revert;
 pub use rpc::{Rpc, RpcConfig, RpcStats};
 pub use sender::{Sender, SenderConfig, TxOutcome};
-pub use source::{BlockId, ChainSource, HeadTag, Header, Log, RpcSource, ScriptedChain};
+pub use source::{BlockId, ChainSource, HeadTag, Header, Log, QuorumSource, RpcSource, ScriptedChain};
+pub use wake::HeadWaker;
 
 /// What this crate's fallible functions return.
 pub type Result<T> = std::result::Result<T, IndexerError>;

@@ -3,6 +3,7 @@
 //! A source answers what one node says; it never decides which chain is right. Every reply that
 //! could silently mean "I do not have that block" is an error instead.
 
+mod quorum;
 mod rpc_source;
 mod scripted;
 mod wire;
@@ -14,6 +15,7 @@ use schemas::{Address, B256};
 use serde::Serialize;
 
 use crate::Result;
+pub use quorum::QuorumSource;
 pub use rpc_source::RpcSource;
 pub use scripted::{ScriptedChain, ScriptedLog};
 

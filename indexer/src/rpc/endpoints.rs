@@ -124,7 +124,7 @@ mod tests {
         let start = Instant::now();
         let mut endpoints = Endpoints::new(2);
         let fault = Fault::new(Outcome::Unreachable, "gone");
-        let mut chosen = |endpoints: &mut Endpoints, ms| endpoints.choose(after(start, ms), None).index;
+        let chosen = |endpoints: &mut Endpoints, ms| endpoints.choose(after(start, ms), None).index;
 
         assert_eq!(chosen(&mut endpoints, 0), 0);
         endpoints.failed(0, &fault, start, &config);
