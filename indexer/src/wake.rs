@@ -106,21 +106,19 @@ impl HeadWaker {
             match &mut self.state {
                 State::Resting(until) => {
                     ready!(until.as_mut().poll(context));
-                    self.state = State::Connecting(subscribe(self.url.clone(), self.after(self.config.connect_timeout_ms)).boxed());
+                    self.state = State::Connecting(subscribe(self.url.clone(), from_now(self.config.connect_timeout_ms)).boxed());
                 }
                 State::Connecting(socket) => match ready!(socket.as_mut().poll(context)) {
                     Ok(socket) => {
-                        let silence = Box::pin(sleep_until(self.after(self.config.max_silence_ms)));
+                        let silence = Box::pin(sleep_until(from_now(self.config.max_silence_ms)));
                         self.state = State::Open { socket: Box::new(socket), silence };
                     }
                     Err(problem) => self.rest(&problem),
                 },
                 State::Open { socket, silence } => match read(socket, silence, context) {
                     Ok(wakes) => {
-                        let heard = wakes.heard;
-                        if heard {
-                            let until = Instant::now() + Duration::from_millis(self.config.max_silence_ms);
-                            silence.as_mut().reset(until);
+                        if wakes.heard {
+                            silence.as_mut().reset(from_now(self.config.max_silence_ms));
                             // Polled once more, so that the new time wakes us.
                             let _ = silence.as_mut().poll(context);
                         }
@@ -141,13 +139,13 @@ impl HeadWaker {
         let pause_ms = doubled.min(self.config.max_backoff_ms);
         self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
         tracing::debug!(url = self.shown_url, problem = safe_text(problem), pause_ms, "no notifications of new blocks; polling goes on");
-        self.state = State::Resting(Box::pin(sleep_until(self.after(pause_ms))));
+        self.state = State::Resting(Box::pin(sleep_until(from_now(pause_ms))));
     }
+}
 
-    fn after(&self, ms: u64) -> Instant {
-        let now = Instant::now();
-        now.checked_add(Duration::from_millis(ms)).unwrap_or(now)
-    }
+/// At most a day, so that no configuration is beyond what a clock can tell.
+fn from_now(ms: u64) -> Instant {
+    Instant::now() + Duration::from_millis(ms.min(24 * 3_600_000))
 }
 
 async fn subscribe(url: String, deadline: Instant) -> std::result::Result<Socket, String> {

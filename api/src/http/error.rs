@@ -116,13 +116,11 @@ impl From<IndexerError> for ApiError {
             | IndexerError::RangeTooLarge { .. }
             | IndexerError::RpcRefused { .. }
             | IndexerError::RpcMalformed { .. }
-            | IndexerError::NodesDisagree { .. }) => {
-                Self::new(
-                    StatusCode::BAD_GATEWAY,
-                    "chain_unreachable",
-                    format!("{error}; nothing was lost, try again when the node is back"),
-                )
-            }
+            | IndexerError::NodesDisagree { .. }) => Self::new(
+                StatusCode::BAD_GATEWAY,
+                "chain_unreachable",
+                format!("{error}; nothing was lost, try again when the node is back"),
+            ),
             error => Self::internal(&error),
         }
     }

@@ -83,8 +83,8 @@ impl Endpoints {
     pub(super) fn failed(&mut self, index: usize, fault: &Fault, now: Instant, config: &RpcConfig) {
         let Some(health) = self.health.get_mut(index) else { return };
         if let Some(retry_after_ms) = fault.retry_after_ms {
-            let until = now + Duration::from_millis(retry_after_ms.min(config.max_retry_after_ms));
-            health.resting_until = health.resting_until.max(Some(until));
+            let until = now.checked_add(Duration::from_millis(retry_after_ms.min(config.max_retry_after_ms)));
+            health.resting_until = health.resting_until.max(until);
         }
         health.failures_in_a_row = health.failures_in_a_row.saturating_add(1);
         if fault.outcome == Outcome::Denied || health.failures_in_a_row >= config.failures_before_switch.max(1) {
