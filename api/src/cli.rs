@@ -224,7 +224,7 @@ fn show_error(voice: Voice, error: &anyhow::Error) {
 fn start_logging(command: &Command) {
     use tracing_subscriber::EnvFilter;
     let default = match command {
-        Command::Up => "info,lance=warn,datafusion=warn,tantivy=warn,alloy_transport_http=off",
+        Command::Up => "info,lance=warn,datafusion=warn,tantivy=warn",
         _ => "error",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));

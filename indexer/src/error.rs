@@ -14,15 +14,28 @@ pub enum IndexerError {
     /// The node did not answer; the bounded retries are used up. Try again later.
     #[error("cannot reach the node at {url} ({method}): {problem}")]
     RpcUnreachable { url: String, method: &'static str, problem: String },
+    /// The node wants fewer requests; the bounded retries are used up. Ask less often.
+    #[error("the node at {url} limits the rate of {method}: {problem}")]
+    RpcRateLimited { url: String, method: &'static str, problem: String },
+    /// The node took too long; the bounded retries are used up. Ask for less, or later. Whether a
+    /// transaction that was sent so arrived is unknown.
+    #[error("the node at {url} did not answer {method} in time: {problem}")]
+    RpcTimeout { url: String, method: &'static str, problem: String },
+    /// The request is over a limit of the node, or its answer over ours. Ask for less: a smaller range,
+    /// or fewer requests in one batch.
+    #[error("{method} asks for too much at once: {message}")]
+    RangeTooLarge {
+        method: &'static str,
+        message: String,
+        /// Blocks in a range that the node would take, where it says so. A hint: ask for less than this too if it fails.
+        max_blocks: Option<u64>,
+    },
     /// The node answered with an error of its own.
     #[error("the node refused {method}: {message} (code {code})")]
     RpcRefused { method: &'static str, code: i64, message: String, data: Option<String> },
     /// The node's answer is not what the method returns.
     #[error("the node's answer to {method} cannot be read: {problem}")]
     RpcMalformed { method: &'static str, problem: String },
-    /// The node wants fewer blocks or logs in one request. Ask for less.
-    #[error("the node wants a smaller range for {method}: {message}")]
-    RangeTooLarge { method: &'static str, message: String },
     /// An address that cannot be a node's.
     #[error("node address {url:?}: {problem}; expected http://host:port or https://host/path")]
     BadUrl { url: String, problem: String },
@@ -33,6 +46,10 @@ pub enum IndexerError {
     /// was written; read again.
     #[error("the node contradicts itself at block {block}: {problem}")]
     Inconsistent { block: u64, problem: String },
+    /// Nodes that are checked against each other have different blocks at one height. Nothing was
+    /// written; read again, and if it lasts, find out which node is on the wrong chain.
+    #[error("nodes disagree about block {number}: {first_url} has {first_hash:#x} and {second_url} has {second_hash:#x}")]
+    NodesDisagree { number: u64, first_url: String, first_hash: B256, second_url: String, second_hash: B256 },
 
     /// A contract numbers its events, and one of them is not there: the node left out logs. Nothing was
     /// written; read again, from another node if it stays.
@@ -112,12 +129,15 @@ impl IndexerError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::RpcUnreachable { .. }
+            | Self::RpcRateLimited { .. }
+            | Self::RpcTimeout { .. }
+            | Self::RangeTooLarge { .. }
             | Self::RpcRefused { .. }
             | Self::RpcMalformed { .. }
-            | Self::RangeTooLarge { .. }
             | Self::BlockUnknown { .. }
             | Self::Inconsistent { .. }
             | Self::EventsMissing { .. }
+            | Self::NodesDisagree { .. }
             | Self::TransactionUnknown { .. }
             | Self::NonceTaken { .. }
             | Self::TransactionCancelled { .. }

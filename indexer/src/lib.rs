@@ -18,6 +18,7 @@ pub mod rpc;
 pub mod sender;
 pub mod source;
 pub mod verify;
+pub mod wake;
 
 pub use deploy::{DeployParams, deploy_contracts};
 pub use devchain::{DevChain, DevChainConfig};
@@ -25,10 +26,11 @@ pub use error::IndexerError;
 pub use follow::{Followed, Indexer, IndexerConfig, IndexerStatus, NumberedEvent, Progress, Verify};
 pub use reader::{At, ContractReader};
 pub use revert::Revert;
-pub use rpc::{Rpc, RpcConfig};
+pub use rpc::{Rpc, RpcConfig, RpcStats};
 pub use sender::{Allowed, Permission, PolicyViolation, Sender, SenderConfig, SenderStatus, SpendingPolicy, TxOutcome};
-pub use source::{BlockId, ChainSource, HeadTag, Header, Heads, RpcSource, ScriptedChain};
+pub use source::{BlockId, ChainSource, HeadTag, Header, Heads, QuorumSource, RpcSource, ScriptedChain};
 pub use verify::LogFilter;
+pub use wake::{HeadWaker, WakeConfig};
 
 /// What this crate's fallible functions return.
 pub type Result<T> = std::result::Result<T, IndexerError>;

@@ -154,7 +154,7 @@ impl Sender {
                 Outbox::open(lock, chain_id, account, Node::genesis(&rpc).await?, Millis::now())?
             }
         };
-        let node = Node { rpc, account, max_batch_requests: config.rpc.max_batch_requests };
+        let node = Node { rpc, account };
         let queue = Mutex::new(Queue::new(outbox));
         let sender = Self { node, signer: Arc::new(signer), chain_id, config, counters: Counters::default(), queue };
         match sender.tend().await {

@@ -3,6 +3,7 @@
 //! A source answers what one node says; it never decides which chain is right. Every reply that
 //! could silently mean "I do not have that block" is an error instead.
 
+mod quorum;
 mod rpc_source;
 mod scripted;
 mod wire;
@@ -15,6 +16,7 @@ use serde::Serialize;
 
 use crate::Result;
 use crate::verify::{BlockReceipts, LogFilter};
+pub use quorum::QuorumSource;
 pub use rpc_source::RpcSource;
 pub use scripted::{ScriptedChain, ScriptedLog};
 

@@ -110,13 +110,17 @@ impl From<IndexerError> for ApiError {
     fn from(error: IndexerError) -> Self {
         match error {
             IndexerError::Store(error) => error.into(),
-            error @ (IndexerError::RpcUnreachable { .. } | IndexerError::RpcRefused { .. } | IndexerError::RpcMalformed { .. }) => {
-                Self::new(
-                    StatusCode::BAD_GATEWAY,
-                    "chain_unreachable",
-                    format!("{error}; nothing was lost, try again when the node is back"),
-                )
-            }
+            error @ (IndexerError::RpcUnreachable { .. }
+            | IndexerError::RpcRateLimited { .. }
+            | IndexerError::RpcTimeout { .. }
+            | IndexerError::RangeTooLarge { .. }
+            | IndexerError::RpcRefused { .. }
+            | IndexerError::RpcMalformed { .. }
+            | IndexerError::NodesDisagree { .. }) => Self::new(
+                StatusCode::BAD_GATEWAY,
+                "chain_unreachable",
+                format!("{error}; nothing was lost, try again when the node is back"),
+            ),
             error => Self::internal(&error),
         }
     }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::outbox::{Content, Inclusion};
 use super::wire::{WireBlock, WireReceipt};
 use crate::revert::Revert;
-use crate::rpc::{Call, Rpc, parse};
+use crate::rpc::{Call, Rpc};
 use crate::{IndexerError, Result};
 
 /// The node, asked about one account.
@@ -18,7 +18,6 @@ use crate::{IndexerError, Result};
 pub(super) struct Node {
     pub(super) rpc: Rpc,
     pub(super) account: Address,
-    pub(super) max_batch_requests: usize,
 }
 
 /// How things stand now.
@@ -57,8 +56,8 @@ impl Node {
         let fixed = calls.len();
         calls.extend(hashes.iter().map(|hash| ("eth_getTransactionReceipt", json!([hash]))));
         let mut answers = Vec::with_capacity(calls.len());
-        for chunk in calls.chunks(self.max_batch_requests.max(1)) {
-            answers.extend(self.rpc.batch(chunk).await?);
+        for chunk in calls.chunks(self.rpc.max_batch_requests().max(1)) {
+            answers.extend(self.rpc.batch::<Value>(chunk).await?);
         }
         let receipts = answers.split_off(fixed.min(answers.len()));
         let mut answers = answers.into_iter();
@@ -126,7 +125,12 @@ impl Node {
             Ok(_) => Ok(Offered::Pending),
             Err(IndexerError::RpcRefused { message, .. }) => Ok(refusal(message)),
             // Whether the node took it is not known.
-            Err(IndexerError::RpcUnreachable { .. } | IndexerError::RpcMalformed { .. }) => Ok(Offered::Pending),
+            Err(
+                IndexerError::RpcUnreachable { .. }
+                | IndexerError::RpcTimeout { .. }
+                | IndexerError::RpcRateLimited { .. }
+                | IndexerError::RpcMalformed { .. },
+            ) => Ok(Offered::Pending),
             Err(error) => Err(error),
         }
     }
@@ -159,7 +163,8 @@ impl From<WireBlock> for Head {
 
 fn read<R: DeserializeOwned>(method: &'static str, answer: Option<Result<Value>>) -> Result<R> {
     let missing = || Err(IndexerError::RpcMalformed { method, problem: "no answer in the batch".into() });
-    parse(method, answer.unwrap_or_else(missing)?)
+    let malformed = |error: serde_json::Error| IndexerError::RpcMalformed { method, problem: error.to_string() };
+    serde_json::from_value(answer.unwrap_or_else(missing)?).map_err(malformed)
 }
 
 pub(super) fn reverted(content: &Content, revert: Revert) -> IndexerError {
