@@ -5,6 +5,7 @@ pub mod answers;
 pub mod apps;
 pub mod datanets;
 pub mod doctor;
+pub mod index;
 pub mod keys;
 pub mod models;
 pub mod review;
@@ -119,7 +120,7 @@ enum Command {
     Doctor,
     /// The chain follower.
     #[command(subcommand)]
-    Index(doctor::IndexCommand),
+    Index(index::IndexCommand),
     /// Show and check the configuration.
     #[command(subcommand)]
     Config(doctor::ConfigCommand),
@@ -240,7 +241,7 @@ fn start_logging(command: &Command) {
 
 async fn run(command: Command, context: Context) -> anyhow::Result<Option<Report>> {
     // These show a progress of their own.
-    let own_progress = matches!(command, Command::Up | Command::Demo(_) | Command::Settle | Command::Models(_));
+    let own_progress = matches!(command, Command::Up | Command::Demo(_) | Command::Settle | Command::Models(_) | Command::Index(_));
     let _progress = (!own_progress).then(|| Progress::start(context.voice, "working"));
     let report = match command {
         Command::Up => return up::up(&context).await.map(|()| None),
@@ -260,7 +261,7 @@ async fn run(command: Command, context: Context) -> anyhow::Result<Option<Report
         Command::Claim(args) => rewards::claim(&context, &args).await?,
         Command::Models(command) => models::models(&context, &command).await?,
         Command::Doctor => doctor::doctor(&context).await?,
-        Command::Index(command) => doctor::index(&context, &command).await?,
+        Command::Index(command) => return index::index(&context, command).await,
         Command::Config(command) => doctor::config(&context, &command)?,
     };
     Ok(Some(report))

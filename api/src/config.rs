@@ -53,8 +53,11 @@ pub struct Models {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Chain {
-    /// Empty: a development chain is started.
+    /// Empty: a development chain is started. Several addresses have commas between them.
     pub rpc_url: String,
+    /// Announces new blocks; empty: the node is only polled.
+    pub ws_url: String,
+    pub verify: indexer::Verify,
     /// The contracts; needed with `rpc_url`.
     pub deployment: Option<Deployment>,
     pub poll_interval_ms: u64,

@@ -3,6 +3,7 @@
 mod answers;
 mod datanets;
 mod error;
+mod metrics;
 mod page;
 mod payments;
 mod query;
@@ -40,6 +41,7 @@ pub fn router(service: App) -> Router {
         .route("/", get(page::show))
         .route("/livez", get(system::livez))
         .route("/readyz", get(system::readyz))
+        .route("/metrics", get(metrics::show))
         .route("/v1/info", get(system::info))
         .route("/v1/status", get(system::status))
         .route("/v1/datanets", get(datanets::list).post(datanets::create))

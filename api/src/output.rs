@@ -76,6 +76,18 @@ impl Progress {
         }
     }
 
+    /// Blocks read of a total, with rate and time left.
+    pub fn blocks(&self, done: u64, total: u64) {
+        let Some(bar) = &self.0 else { return };
+        if bar.length() != Some(total) {
+            bar.set_length(total);
+            if let Ok(style) = ProgressStyle::with_template("{bar:30} {human_pos}/{human_len} blocks  {per_sec}  {eta} left") {
+                bar.set_style(style);
+            }
+        }
+        bar.set_position(done);
+    }
+
     /// Shows bytes done, of a total where it is known.
     pub fn bytes(&self, what: &str, done: u64, total: Option<u64>) {
         let Some(bar) = &self.0 else { return };

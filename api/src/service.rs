@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use indexer::{ContractReader, IndexerStatus, Sender, events};
+use indexer::{ChainSource, ContractReader, IndexerStatus, Sender, events};
 use ingest::Ingest;
 use rag::Rag;
 use schemas::contracts::{Deployment, PaymentVault};
@@ -39,6 +39,8 @@ pub struct Service {
     pub deployment: Deployment,
     pub operator: Address,
     pub rpc_url: String,
+    /// The chain as the indexer reads it.
+    pub source: Arc<dyn ChainSource>,
     pub price_wei: u128,
     pub query_limits: QueryLimits,
     pub queries: Semaphore,

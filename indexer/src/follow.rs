@@ -8,6 +8,7 @@
 //!
 //! What is in the tables is never changed: a reorganisation below it halts the indexer.
 
+pub mod audit;
 mod cold;
 mod fetch;
 mod hot;
@@ -29,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::source::{BlockId, ChainSource, Header, Heads};
 use crate::verify::LogFilter;
+use crate::wake::HeadWaker;
 use crate::{IndexerError, Result};
 use hot::HotBlock;
 use sequences::Sequences;
@@ -40,6 +42,8 @@ pub struct Followed {
     pub chain_id: u64,
     /// Contracts whose logs are kept.
     pub addresses: Vec<Address>,
+    /// First topics of the logs that are kept of them; empty: all.
+    pub events: Vec<B256>,
     /// First block that is kept.
     pub start_block: u64,
     /// Events that carry a number of their contract.
@@ -56,6 +60,11 @@ pub struct NumberedEvent {
 }
 
 impl Followed {
+    /// Which logs are kept.
+    pub fn filter(&self) -> LogFilter {
+        LogFilter::of_addresses(&self.addresses).only_events(self.events.iter().copied())
+    }
+
     /// Our own contracts.
     ///
     /// # Errors
@@ -72,6 +81,7 @@ impl Followed {
         Ok(Self {
             chain_id: deployment.chain_id,
             addresses: vec![deployment.registry, deployment.vault, deployment.distributor, deployment.token],
+            events: Vec::new(),
             start_block: deployment.start_block,
             numbered,
         })
@@ -108,6 +118,8 @@ pub struct IndexerConfig {
     pub commit_bytes: usize,
     /// Blocks held in memory above the finalized block; beyond them the indexer waits for finality.
     pub max_hot_blocks: u64,
+    /// Nothing beyond this block is read, and nothing that is not final.
+    pub last_block: Option<u64>,
     /// An undo deeper than this many blocks is done only when a second reading agrees.
     pub confirm_undo_blocks: u64,
 }
@@ -124,6 +136,7 @@ impl Default for IndexerConfig {
             max_ranges_in_flight: 4,
             commit_bytes: 32 << 20,
             max_hot_blocks: 50_000,
+            last_block: None,
             confirm_undo_blocks: 5,
         }
     }
@@ -173,7 +186,7 @@ impl Indexer {
     pub fn new(source: Arc<dyn ChainSource>, store: Store, followed: Followed, config: IndexerConfig) -> Self {
         let status = IndexerStatus { chain_id: followed.chain_id, verify: config.verify, ..IndexerStatus::default() };
         Self {
-            filter: Arc::new(LogFilter::of_addresses(&followed.addresses)),
+            filter: Arc::new(followed.filter()),
             sequences: Sequences::new(&followed.numbered),
             status: watch::Sender::new(status),
             source,
@@ -191,12 +204,13 @@ impl Indexer {
         self.status.subscribe()
     }
 
-    /// Follows until the token is cancelled. Transient failures are waited out; it may be dropped at any point.
+    /// Follows until the token is cancelled. Transient failures are waited out; it may be dropped at any
+    /// point. With a waker it also looks for new blocks when the node announces one.
     ///
     /// # Errors
     /// [`IndexerError::ReorgBelowFinalized`], [`IndexerError::WrongChain`],
     /// [`IndexerError::StoredChainBroken`] and errors of the store that time does not mend.
-    pub async fn run(mut self, stop: CancellationToken) -> Result<()> {
+    pub async fn run(mut self, mut waker: Option<HeadWaker>, stop: CancellationToken) -> Result<()> {
         let mut failures = 0u32;
         loop {
             let step = tokio::select! {
@@ -220,8 +234,16 @@ impl Indexer {
                     return Err(error);
                 }
             };
+            // After a failure the pause is kept: an announcement does not mend the node.
+            let announced = async {
+                match &mut waker {
+                    Some(waker) if failures == 0 => waker.wait().await,
+                    _ => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
+                () = announced => {}
                 () = tokio::time::sleep(Duration::from_millis(pause_ms)) => {}
             }
         }
@@ -251,6 +273,14 @@ impl Indexer {
         self.status.send_modify(|status| status.saw_heads(head, safe, finalized));
         if self.head_is_below_cursor(&head).await? {
             return Ok(Progress::default());
+        }
+        if let Some(last) = self.config.last_block {
+            let target = if finalized.is_some_and(|block| block.number >= last) { self.source.header_by_number(last).await? } else { None };
+            let target = target.filter(|block| block.number >= self.first_above_cursor());
+            return match target {
+                Some(target) => self.backfill(&target).await,
+                None => Ok(Progress::default()),
+            };
         }
         let finalized = finalized.filter(|block| block.number >= self.first_above_cursor());
         if let Some(target) = finalized.filter(|block| self.tip().is_none_or(|tip| block.number > tip.number)) {

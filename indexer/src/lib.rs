@@ -23,6 +23,7 @@ pub mod wake;
 pub use deploy::{DeployParams, deploy_contracts};
 pub use devchain::{DevChain, DevChainConfig};
 pub use error::IndexerError;
+pub use follow::audit::{Audit, audit};
 pub use follow::{Followed, Indexer, IndexerConfig, IndexerStatus, NumberedEvent, Progress, Verify};
 pub use reader::{At, ContractReader};
 pub use revert::Revert;

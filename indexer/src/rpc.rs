@@ -58,12 +58,13 @@ struct Asking<T> {
 }
 
 impl Rpc {
-    /// Prepares a connection; nothing is sent yet.
+    /// Prepares a connection to one address, or to several with commas between them; nothing is sent yet.
     ///
     /// # Errors
     /// [`crate::IndexerError::BadUrl`].
-    pub fn connect(url: &str, config: RpcConfig) -> Result<Self> {
-        Ok(Self::over(Arc::new(HttpTransport::new(url, &config)?), config))
+    pub fn connect(urls: &str, config: RpcConfig) -> Result<Self> {
+        let urls: Vec<String> = urls.split(',').map(|url| url.trim().to_owned()).collect();
+        Self::connect_all(&urls, config)
     }
 
     /// Prepares a connection to several addresses of one chain's nodes, the preferred one first; nothing

@@ -8,6 +8,8 @@ mod rpc_source;
 mod scripted;
 mod wire;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use schemas::B256;
 use schemas::alloy_primitives::Bloom;
@@ -15,6 +17,7 @@ use schemas::tables::Logs;
 use serde::Serialize;
 
 use crate::Result;
+use crate::rpc::{RpcConfig, RpcStats};
 use crate::verify::{BlockReceipts, LogFilter};
 pub use quorum::QuorumSource;
 pub use rpc_source::RpcSource;
@@ -67,10 +70,28 @@ pub struct Heads {
     pub finalized: Option<Header>,
 }
 
+/// Prepares connections to the nodes of a chain; nothing is sent yet. Of several addresses, with commas
+/// between them, the first is preferred, and what is final is checked on all.
+///
+/// # Errors
+/// [`crate::IndexerError::BadUrl`].
+pub fn connect(urls: &str, config: &RpcConfig) -> Result<Arc<dyn ChainSource>> {
+    let urls: Vec<String> = urls.split(',').map(|url| url.trim().to_owned()).collect();
+    match urls.as_slice() {
+        [url] => Ok(Arc::new(RpcSource::connect(url, config.clone())?)),
+        _ => Ok(Arc::new(QuorumSource::connect(&urls, config)?)),
+    }
+}
+
 /// A view of one chain. [`crate::conformance::check`] states what every implementation keeps.
 #[async_trait]
 pub trait ChainSource: Send + Sync + std::fmt::Debug {
     async fn chain_id(&self) -> Result<u64>;
+
+    /// What the connections have done so far, node by node; empty for a chain in memory.
+    fn stats(&self) -> Vec<RpcStats> {
+        Vec::new()
+    }
 
     /// The header at a tag; `None` when the chain has no such block yet.
     async fn head(&self, tag: HeadTag) -> Result<Option<Header>>;

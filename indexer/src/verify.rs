@@ -20,21 +20,28 @@ const DEPOSIT: u8 = 0x7e;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LogFilter {
     addresses: Vec<Address>,
+    /// First topics to which the addresses' logs are restricted; empty: all.
+    events: Vec<B256>,
     topics: Vec<B256>,
-    /// keccak256 of every address and topic: what a bloom filter is made of.
-    hashes: Vec<B256>,
+    /// keccak256 of every address, event and topic: what a bloom filter is made of.
+    address_hashes: Vec<B256>,
+    event_hashes: Vec<B256>,
+    topic_hashes: Vec<B256>,
 }
 
 impl LogFilter {
     pub fn new(addresses: impl IntoIterator<Item = Address>, topics: impl IntoIterator<Item = B256>) -> Self {
-        let mut addresses: Vec<Address> = addresses.into_iter().collect();
-        let mut topics: Vec<B256> = topics.into_iter().collect();
-        addresses.sort_unstable();
-        addresses.dedup();
-        topics.sort_unstable();
-        topics.dedup();
-        let hashes = addresses.iter().map(keccak256).chain(topics.iter().map(keccak256)).collect();
-        Self { addresses, topics, hashes }
+        let (addresses, topics) = (sorted(addresses), sorted(topics));
+        let address_hashes = addresses.iter().map(keccak256).collect();
+        let topic_hashes = topics.iter().map(keccak256).collect();
+        Self { addresses, topics, address_hashes, topic_hashes, ..Self::default() }
+    }
+
+    /// Wants of the addresses only logs with one of these first topics; all if there is none.
+    pub fn only_events(mut self, events: impl IntoIterator<Item = B256>) -> Self {
+        self.events = sorted(events);
+        self.event_hashes = self.events.iter().map(keccak256).collect();
+        self
     }
 
     pub fn of_addresses(addresses: &[Address]) -> Self {
@@ -46,6 +53,11 @@ impl LogFilter {
         &self.addresses
     }
 
+    /// First topics to which the logs of the addresses are restricted; empty: all. Ascending, each once.
+    pub fn events(&self) -> &[B256] {
+        &self.events
+    }
+
     /// First topics that are wanted whatever address emits them. Ascending, each once.
     pub fn topics(&self) -> &[B256] {
         &self.topics
@@ -53,17 +65,28 @@ impl LogFilter {
 
     /// Whether no log at all is wanted.
     pub fn is_empty(&self) -> bool {
-        self.hashes.is_empty()
+        self.addresses.is_empty() && self.topics.is_empty()
     }
 
     pub fn admits(&self, log: &LogRef<'_>) -> bool {
-        self.addresses.binary_search(&log.address).is_ok() || log.topic0().is_some_and(|topic| self.topics.binary_search(&topic).is_ok())
+        let is_one_of = |topics: &[B256]| log.topic0().is_some_and(|topic| topics.binary_search(&topic).is_ok());
+        let of_address = self.addresses.binary_search(&log.address).is_ok();
+        (of_address && (self.events.is_empty() || is_one_of(&self.events))) || is_one_of(&self.topics)
     }
 
     /// False is proof that a block with this bloom filter holds no wanted log.
     pub fn may_be_in(&self, bloom: &Bloom) -> bool {
-        self.hashes.iter().any(|hash| bloom.contains_input(BloomInput::Hash(*hash)))
+        let holds_any = |hashes: &[B256]| hashes.iter().any(|hash| bloom.contains_input(BloomInput::Hash(*hash)));
+        let of_address = holds_any(&self.address_hashes) && (self.events.is_empty() || holds_any(&self.event_hashes));
+        of_address || holds_any(&self.topic_hashes)
     }
+}
+
+fn sorted<T: Ord>(values: impl IntoIterator<Item = T>) -> Vec<T> {
+    let mut values: Vec<T> = values.into_iter().collect();
+    values.sort_unstable();
+    values.dedup();
+    values
 }
 
 /// A receipt without its logs.

@@ -18,6 +18,9 @@ pub enum SchemaError {
     /// A receipt whose parts contradict each other.
     #[error("receipt: {0}")]
     BadReceipt(String),
+    /// Text that is not a contract's ABI, or not one that can be followed.
+    #[error("not an ABI that can be followed: {problem}")]
+    BadAbi { problem: String },
     /// An amount outside the range that its column or contract admits.
     #[error("amount out of range: {0}")]
     AmountOutOfRange(String),

@@ -2,7 +2,7 @@
 //! `logs`, and where each parameter stands. `store` turns this into views, so that a decoded table
 //! is always a pure function of the logs.
 
-use alloy_json_abi::Event;
+use alloy_json_abi::{Event, JsonAbi};
 use alloy_primitives::{Address, B256};
 
 use crate::SchemaError;
@@ -69,6 +69,18 @@ pub fn event_tables(deployment: &Deployment) -> Result<Vec<EventTable>, SchemaEr
     }
     tables.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(tables)
+}
+
+/// The first topic of every event in an ABI that has one, ascending.
+///
+/// # Errors
+/// [`SchemaError::BadAbi`] for what is no ABI, and for one without such an event.
+pub fn topics_of_abi(json: &str) -> Result<Vec<B256>, SchemaError> {
+    let abi = JsonAbi::from_json_str(json).map_err(|error| SchemaError::BadAbi { problem: error.to_string() })?;
+    let mut topics: Vec<B256> = abi.events().filter(|event| !event.anonymous).map(Event::selector).collect();
+    topics.sort_unstable();
+    topics.dedup();
+    if topics.is_empty() { Err(SchemaError::BadAbi { problem: "it has no event".into() }) } else { Ok(topics) }
 }
 
 /// The table of one event whose parameters are all single words.

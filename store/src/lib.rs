@@ -106,20 +106,39 @@ impl Store {
         Self::open_at(Location::open(config).await?).await
     }
 
+    /// Opens a store in a folder for reading, also while a service writes to it; what is written later
+    /// is not seen. Writing through it is refused.
+    ///
+    /// # Errors
+    /// [`StoreError::BadLocation`], [`StoreError::Corrupt`], also for a table that is missing.
+    pub async fn open_to_read(url: &str) -> Result<Self, StoreError> {
+        let location = Location::open_to_read(url)?;
+        let opened = table_specs().into_iter().map(|(spec, schema)| {
+            let location = &location;
+            async move { Ok::<_, StoreError>((spec.name, Table::open_to_read(location, spec.name, &schema).await?)) }
+        });
+        let tables = futures::future::try_join_all(opened).await?.into_iter().collect();
+        Ok(Self::over(location, tables))
+    }
+
     /// An empty store in memory: the same code over object_store's `InMemory`.
     pub async fn in_memory() -> Result<Self, StoreError> {
         Self::open(&StoreConfig { url: "memory://".into(), durability: Durability::Fast }).await
     }
 
     async fn open_at(location: Location) -> Result<Self, StoreError> {
-        let mut tables = BTreeMap::new();
-        for (spec, schema) in table_specs() {
-            let table = Table::open_or_create(&location, spec.name, spec.mode, &schema).await?;
-            tables.insert(spec.name, table);
-        }
+        let opened = table_specs().into_iter().map(|(spec, schema)| {
+            let location = &location;
+            async move { Ok::<_, StoreError>((spec.name, Table::open_or_create(location, spec.name, spec.mode, &schema).await?)) }
+        });
+        let tables = futures::future::try_join_all(opened).await?.into_iter().collect();
+        Ok(Self::over(location, tables))
+    }
+
+    fn over(location: Location, tables: BTreeMap<&'static str, Table>) -> Self {
         let inner =
             Inner { location, tables, datanets: datanets::Cache::default(), hot: RwLock::default(), event_tables: RwLock::default() };
-        Ok(Self { inner: Arc::new(inner) })
+        Self { inner: Arc::new(inner) }
     }
 
     fn table<R: Row>(&self) -> Result<&Table, StoreError> {
@@ -175,6 +194,14 @@ impl Store {
     /// Rows that satisfy `filter` (a SQL boolean expression over the columns), in no order.
     pub async fn scan<R: Row>(&self, filter: Option<&str>) -> Result<Vec<R>, StoreError> {
         table::rows(&self.table::<R>()?.dataset(), filter).await
+    }
+
+    /// Gives all rows to `each`, a batch at a time, in the order they were written in.
+    ///
+    /// # Errors
+    /// What `each` says, and errors of the store.
+    pub async fn for_each_batch<R: Row>(&self, each: impl FnMut(Vec<R>) -> Result<(), StoreError>) -> Result<(), StoreError> {
+        table::for_each_batch(&self.table::<R>()?.dataset(), each).await
     }
 
     /// The same as of an earlier version of the table.

@@ -31,6 +31,25 @@ pub(crate) struct Location {
 }
 
 impl Location {
+    /// A folder to read from: no lock is taken and nothing is written.
+    pub(crate) fn open_to_read(url_text: &str) -> Result<Self, StoreError> {
+        let bad = |problem: &str| StoreError::BadLocation { url: url_text.to_owned(), problem: problem.into() };
+        let url = url::Url::parse(url_text).map_err(|error| bad(&format!("not a URL ({error}); for example file:///var/lib/headwater")))?;
+        if url.scheme() != "file" {
+            return Err(bad("only file:// can be opened to read"));
+        }
+        let folder = url.to_file_path().map_err(|()| bad("not an absolute path"))?;
+        let folder = folder.canonicalize().map_err(|error| bad(&error.to_string()))?;
+        let prefix = Path::from_absolute_path(&folder).map_err(|error| bad(&error.to_string()))?;
+        Ok(Self {
+            url: url_text.to_owned(),
+            lance_root: format!("file-object-store:///{prefix}"),
+            objects: Arc::new(LocalFileSystem::new()),
+            prefix,
+            _lock: None,
+        })
+    }
+
     pub(crate) async fn open(config: &StoreConfig) -> Result<Self, StoreError> {
         let bad = |problem: &str| StoreError::BadLocation { url: config.url.clone(), problem: problem.into() };
         let url =

@@ -49,6 +49,21 @@ impl Table {
         Ok(table)
     }
 
+    /// A table that is only read.
+    pub(crate) async fn open_to_read(location: &Location, name: &str, schema: &SchemaRef) -> Result<Self, StoreError> {
+        let dataset = open(location, &location.dataset_uri(name)).await.map_err(|error| StoreError::Corrupt {
+            table: name.into(),
+            path: format!("tables/{name}.lance"),
+            problem: error.to_string(),
+        })?;
+        // No write mode fits: a keyed table refuses appends, and no key refuses inserts.
+        let params = write_params(location);
+        let newest = RwLock::new(Arc::new(dataset));
+        let table = Self { name: name.into(), mode: WriteMode::Keyed(&[]), writer: Mutex::default(), newest, params };
+        table.check_schema(schema)?;
+        Ok(table)
+    }
+
     fn check_schema(&self, expected: &SchemaRef) -> Result<(), StoreError> {
         let found = Schema::from(self.dataset().schema());
         for field in expected.fields() {
@@ -97,6 +112,9 @@ impl Table {
         let WriteMode::Keyed(keys) = self.mode else {
             return Err(StoreError::Misuse(format!("table {} is appended to; it has no key to insert by", self.name)));
         };
+        if keys.is_empty() {
+            return Err(StoreError::Misuse(format!("table {} was opened to read", self.name)));
+        }
         let _writer = self.writer.lock().await;
         let keys = keys.iter().map(|key| (*key).to_owned()).collect();
         let mut builder = MergeInsertBuilder::try_new(self.dataset(), keys)?;
@@ -238,4 +256,18 @@ async fn read<R: Row>(scan: &Scanner) -> Result<Vec<R>, StoreError> {
         rows.extend(R::from_batch(batch)?);
     }
     Ok(rows)
+}
+
+/// Gives all rows of a pinned dataset to `each`, a batch at a time.
+pub(crate) async fn for_each_batch<R: Row>(
+    dataset: &Dataset,
+    mut each: impl FnMut(Vec<R>) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let mut scan = dataset.scan();
+    scan.scan_in_order(true);
+    let mut batches = scan.try_into_stream().await?;
+    while let Some(batch) = batches.try_next().await? {
+        each(R::from_batch(&batch)?)?;
+    }
+    Ok(())
 }

@@ -1,4 +1,4 @@
-//! `headwater doctor`, `headwater index` and `headwater config`.
+//! `headwater doctor` and `headwater config`.
 
 use anyhow::bail;
 use clap::Subcommand;
@@ -11,12 +11,6 @@ use super::Context;
 use crate::client::Client;
 use crate::config::DEFAULTS;
 use crate::output::Report;
-
-#[derive(Debug, Clone, Subcommand)]
-pub enum IndexCommand {
-    /// How far the chain is followed.
-    Status,
-}
 
 #[derive(Debug, Clone, Subcommand)]
 pub enum ConfigCommand {
@@ -39,25 +33,6 @@ pub fn config(context: &Context, command: &ConfigCommand) -> anyhow::Result<Repo
             Ok(Report::new(text, &json!({ "valid": true, "data_dir": context.data_dir })))
         }
     }
-}
-
-pub async fn index(context: &Context, command: &IndexCommand) -> anyhow::Result<Report> {
-    let IndexCommand::Status = command;
-    let status: Value = context.client()?.get("/v1/status").await?;
-    let indexer = &status["indexer"];
-    let block = |name: &str| indexer[name]["number"].as_u64().map_or("–".to_owned(), |number| number.to_string());
-    let text = format!(
-        "chain {}\n  head       {}\n  finalized  {}\n  in tables  {}\n  lag        {} blocks\n  reorgs     {} (deepest {})\n  error      {}",
-        indexer["chain_id"],
-        block("head"),
-        block("finalized"),
-        block("indexed_finalized"),
-        indexer["lag_blocks"],
-        indexer["reorgs"],
-        indexer["deepest_reorg"],
-        indexer["last_error"].as_str().unwrap_or("none")
-    );
-    Ok(Report::new(text, indexer))
 }
 
 struct Check {

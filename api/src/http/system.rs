@@ -27,9 +27,14 @@ pub(super) async fn info(State(service): State<App>) -> Json<Info> {
         version: env!("CARGO_PKG_VERSION").into(),
         deployment: service.deployment,
         operator: service.operator,
-        rpc_url: service.rpc_url.clone(),
+        rpc_url: first_url(&service.rpc_url),
         price_wei: service.price_wei.to_string(),
     })
+}
+
+/// The node that clients are told of.
+fn first_url(urls: &str) -> String {
+    urls.split(',').next().unwrap_or_default().trim().to_owned()
 }
 
 /// The process answers.
@@ -53,7 +58,7 @@ fn checks(service: &App) -> Value {
     let troubles = service.troubles.lock().map(|troubles| troubles.clone()).unwrap_or_default();
     let lag_ok = indexer.lag_blocks.is_some_and(|lag| lag <= MAX_LAG_BLOCKS) && indexer.last_error.is_none();
     json!({
-        "indexer": { "ok": lag_ok, "lag_blocks": indexer.lag_blocks, "error": indexer.last_error },
+        "indexer": { "ok": lag_ok, "lag_blocks": indexer.lag_blocks, "error": indexer.last_error, "alarm": indexer.alarm },
         "reconcilers": { "ok": troubles.is_empty(), "errors": troubles },
     })
 }

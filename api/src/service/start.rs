@@ -8,8 +8,8 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use engine::{Embedder, MiniLm, models};
 use indexer::{
-    At, ContractReader, DeployParams, DevChain, DevChainConfig, Followed, Indexer, IndexerConfig, RpcConfig, RpcSource, Sender,
-    SpendingPolicy, deploy_contracts,
+    At, ContractReader, DeployParams, DevChain, DevChainConfig, Followed, HeadWaker, Indexer, IndexerConfig, RpcConfig, Sender,
+    SpendingPolicy, WakeConfig, deploy_contracts,
 };
 use ingest::{Ingest, IngestConfig};
 use rag::{Rag, RagConfig};
@@ -72,9 +72,14 @@ pub async fn start(config: Config, data_dir: &Path, progress: &(dyn Fn(&str) + S
     let signer: Arc<dyn Signer> = Arc::new(operator.clone());
     let rag = Rag::open(store.clone(), embedder, signer, rag_config(&config, data_dir, domain)).await?;
     let keys = Keys::open(store.clone()).await?;
-    let source = Arc::new(RpcSource::connect(&rpc_url, RpcConfig::default())?);
-    let indexer_config = IndexerConfig { poll_interval_ms: config.chain.poll_interval_ms, ..IndexerConfig::default() };
-    let indexer = Indexer::new(source, store.clone(), Followed::deployment(&deployment)?, indexer_config);
+    let source = indexer::source::connect(&rpc_url, &RpcConfig::default())?;
+    let indexer_config =
+        IndexerConfig { poll_interval_ms: config.chain.poll_interval_ms, verify: config.chain.verify, ..IndexerConfig::default() };
+    let waker = match config.chain.ws_url.as_str() {
+        "" => None,
+        url => Some(HeadWaker::connect(url, WakeConfig::default())?),
+    };
+    let indexer = Indexer::new(source.clone(), store.clone(), Followed::deployment(&deployment)?, indexer_config);
 
     let service = Arc::new(Service {
         price_wei: config.price_wei()?,
@@ -95,6 +100,7 @@ pub async fn start(config: Config, data_dir: &Path, progress: &(dyn Fn(&str) + S
         sender,
         deployment,
         rpc_url,
+        source,
     });
     operator_key(&service).await?;
 
@@ -106,7 +112,7 @@ pub async fn start(config: Config, data_dir: &Path, progress: &(dyn Fn(&str) + S
     let stopped = stop.clone();
     tasks.spawn(async move {
         // A halted indexer is for a person to look at; what is in the tables is served meanwhile, and `/readyz` says why.
-        if indexer.run(stopped.clone()).await.is_err() {
+        if indexer.run(waker, stopped.clone()).await.is_err() {
             stopped.cancelled().await;
         }
         Ok(())

@@ -33,6 +33,8 @@ pub struct IndexerStatus {
     pub reorgs: u64,
     /// The deepest of them, in blocks.
     pub deepest_reorg: u64,
+    /// Blocks undone by them all.
+    pub undone_blocks: u64,
 }
 
 impl IndexerStatus {
@@ -44,6 +46,7 @@ impl IndexerStatus {
 
     pub(super) fn reorganised(&mut self, depth: u64) {
         self.reorgs += 1;
+        self.undone_blocks += depth;
         self.deepest_reorg = self.deepest_reorg.max(depth);
     }
 

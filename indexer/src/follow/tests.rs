@@ -101,7 +101,7 @@ fn indexer(chain: &ScriptedChain, store: &Store) -> Indexer {
 }
 
 fn followed() -> Followed {
-    Followed { chain_id: CHAIN_ID, addresses: vec![OURS], start_block: START, numbered: Vec::new() }
+    Followed { chain_id: CHAIN_ID, addresses: vec![OURS], events: Vec::new(), start_block: START, numbered: Vec::new() }
 }
 
 fn log(address: Address, number: u64, salt: u64) -> ScriptedLog {
@@ -331,7 +331,7 @@ async fn run_follows_until_it_is_stopped() {
     rig.chain.finalize(8);
     rig.chain.fail_next(3);
     let (stop, mut status) = (CancellationToken::new(), rig.indexer.status());
-    let task = tokio::spawn(rig.indexer.run(stop.clone()));
+    let task = tokio::spawn(rig.indexer.run(None, stop.clone()));
     status.wait_for(|status| status.indexed_hot.is_some_and(|tip| tip.number == 10)).await.unwrap();
     stop.cancel();
     task.await.unwrap().unwrap();

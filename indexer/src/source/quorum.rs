@@ -13,7 +13,7 @@ use schemas::B256;
 use schemas::tables::Logs;
 
 use super::{BlockId, ChainSource, HeadTag, Header, RpcSource};
-use crate::rpc::{Rpc, RpcConfig};
+use crate::rpc::{Rpc, RpcConfig, RpcStats};
 use crate::verify::{BlockReceipts, LogFilter};
 use crate::{IndexerError, Result};
 
@@ -163,6 +163,10 @@ fn reached_by_majority(mut numbers: Vec<Option<u64>>) -> Option<u64> {
 
 #[async_trait]
 impl ChainSource for QuorumSource {
+    fn stats(&self) -> Vec<RpcStats> {
+        self.nodes.iter().flat_map(|node| node.source.stats()).collect()
+    }
+
     /// All nodes that answer must serve one chain.
     async fn chain_id(&self) -> Result<u64> {
         let expected = self.first(|source| source.chain_id()).await?;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::wire::{WireHeader, WireLogs, WireReceipts};
 use super::{BlockId, ChainSource, HeadTag, Header, Heads};
-use crate::rpc::{Call, Rpc, RpcConfig};
+use crate::rpc::{Call, Rpc, RpcConfig, RpcStats};
 use crate::verify::{BlockReceipts, LogFilter};
 use crate::{IndexerError, Result};
 
@@ -47,8 +47,10 @@ impl RpcSource {
     /// must cover.
     async fn logs_beside_header(&self, range: &Value, header: Call, filter: &LogFilter, block: &str) -> Result<(Header, Logs)> {
         let mut filters = Vec::new();
-        if !filter.addresses().is_empty() {
-            filters.push(json!({ "address": filter.addresses() }));
+        match (filter.addresses(), filter.events()) {
+            ([], _) => {}
+            (addresses, []) => filters.push(json!({ "address": addresses })),
+            (addresses, events) => filters.push(json!({ "address": addresses, "topics": [events] })),
         }
         if !filter.topics().is_empty() {
             filters.push(json!({ "topics": [filter.topics()] }));
@@ -110,6 +112,10 @@ fn expect_number(method: &'static str, header: &Header, number: u64) -> Result<(
 
 #[async_trait]
 impl ChainSource for RpcSource {
+    fn stats(&self) -> Vec<RpcStats> {
+        vec![self.rpc.stats()]
+    }
+
     async fn chain_id(&self) -> Result<u64> {
         let id: U64 = self.rpc.request("eth_chainId", json!([])).await?;
         Ok(id.to())

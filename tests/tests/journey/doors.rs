@@ -14,6 +14,7 @@ use crate::harness::Place;
 const DOORS: &[(&str, &str, u16, u16, u16)] = &[
     ("GET", "/", 200, 200, 200),
     ("GET", "/livez", 200, 200, 200),
+    ("GET", "/metrics", 200, 200, 200),
     ("GET", "/v1/info", 200, 200, 200),
     ("GET", "/v1/status", 401, 200, 200),
     ("GET", "/v1/datanets", 401, 200, 200),

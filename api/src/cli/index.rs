@@ -1,0 +1,319 @@
+//! `headwater index`: where the chain follower stands, and following, auditing and exporting without a
+//! service.
+
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use anyhow::{Context as _, bail};
+use clap::{Args, Subcommand, ValueEnum};
+use indexer::{ChainSource, Followed, HeadTag, Indexer, IndexerConfig, RpcConfig, Verify};
+use schemas::contracts::Deployment;
+use schemas::tables::{BlockRow, LogRow, Row};
+use schemas::{Address, B256};
+use serde::Serialize;
+use serde_json::Value;
+use store::{Durability, Store, StoreConfig, StoreError};
+
+use super::Context;
+use crate::output::{Progress, Report};
+
+#[derive(Debug, Subcommand)]
+pub enum IndexCommand {
+    /// How far the chain is followed.
+    Status,
+    /// Follow contracts into a store of their own up to the finalized block, and end.
+    Sync(SyncArgs),
+    /// Compare the tables with what another node proves; names the first block that differs.
+    Verify(VerifyArgs),
+    /// Print a table of the chain.
+    Export(ExportArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct SyncArgs {
+    /// Where the tables go, as file:///absolute/folder.
+    #[arg(long, value_name = "URL")]
+    store: String,
+    /// The node; several addresses have commas between them.
+    #[arg(long, value_name = "URL")]
+    rpc: String,
+    /// A contract to follow; may be repeated. With the file of its ABI, only the events in it are kept.
+    #[arg(long = "contract", value_name = "NAME=ADDRESS[:ABI.json]", required = true)]
+    contracts: Vec<Contract>,
+    /// First block that is kept.
+    #[arg(long, value_name = "BLOCK", default_value_t = 0)]
+    start_block: u64,
+    /// How far the node's word is taken.
+    #[arg(long, value_enum, default_value_t = Trust::Full)]
+    verify: Trust,
+    /// Last block: a number at or below the finalized block, or "finalized".
+    #[arg(long, value_name = "BLOCK", default_value = "finalized")]
+    to: To,
+    /// Faster, but not safe from a power failure.
+    #[arg(long)]
+    no_fsync: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// The node to compare with: better another than the one that is followed.
+    #[arg(long, value_name = "URL")]
+    rpc: String,
+    /// First block [default: the first that is followed].
+    #[arg(long, value_name = "BLOCK")]
+    from: Option<u64>,
+    /// Last block [default: the last that is final in the tables].
+    #[arg(long, value_name = "BLOCK")]
+    to: Option<u64>,
+    /// The tables, as file:///absolute/folder [default: those of the data folder].
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
+    /// A contract that they follow; may be repeated [default: those of the deployment].
+    #[arg(long = "contract", value_name = "NAME=ADDRESS[:ABI.json]", requires = "store")]
+    contracts: Vec<Contract>,
+}
+
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// The tables, as file:///absolute/folder [default: those of the data folder].
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
+    #[arg(long, value_enum)]
+    table: Table,
+    #[arg(long, value_enum, default_value_t = Format::Jsonl)]
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Table {
+    Blocks,
+    Logs,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Format {
+    Jsonl,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Trust {
+    /// Headers are hashed and linked; logs are derived from receipts that hash to the header's root.
+    Full,
+    /// The node's logs are taken as they come.
+    Logs,
+}
+
+impl From<Trust> for Verify {
+    fn from(trust: Trust) -> Self {
+        match trust {
+            Trust::Full => Self::Full,
+            Trust::Logs => Self::Logs,
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct Contract {
+    pub name: String,
+    pub address: Address,
+    pub abi: Option<PathBuf>,
+}
+
+impl FromStr for Contract {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, rest) = text.split_once('=').ok_or("expected NAME=ADDRESS:ABI.json")?;
+        let (address, abi) = rest.split_once(':').map_or((rest, None), |(address, abi)| (address, Some(PathBuf::from(abi))));
+        let address = schemas::ids::parse_address(address).map_err(|error| error.to_string())?;
+        Ok(Self { name: name.to_owned(), address, abi })
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum To {
+    Finalized,
+    Block(u64),
+}
+
+impl FromStr for To {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "finalized" => Ok(Self::Finalized),
+            number => number.parse().map(Self::Block).map_err(|_| format!("{number:?} is neither a block number nor \"finalized\"")),
+        }
+    }
+}
+
+pub async fn index(context: &Context, command: IndexCommand) -> anyhow::Result<Option<Report>> {
+    match command {
+        IndexCommand::Status => status(context).await.map(Some),
+        IndexCommand::Sync(args) => sync(context, &args).await.map(Some),
+        IndexCommand::Verify(args) => verify(context, &args).await.map(Some),
+        IndexCommand::Export(args) => export(context, &args).await.map(|()| None),
+    }
+}
+
+async fn status(context: &Context) -> anyhow::Result<Report> {
+    let status: Value = context.client()?.get("/v1/status").await?;
+    let indexer = &status["indexer"];
+    let block = |name: &str| indexer[name]["number"].as_u64().map_or("–".to_owned(), |number| number.to_string());
+    let text = format!(
+        "chain {}, verified by {}\n  head       {}\n  finalized  {}\n  in tables  {}\n  digest     {}\n  lag        {} blocks\n  \
+         reorgs     {} (deepest {})\n  alarm      {}\n  error      {}",
+        indexer["chain_id"],
+        indexer["verify"].as_str().unwrap_or_default(),
+        block("head"),
+        block("finalized"),
+        block("indexed_finalized"),
+        indexer["digest"].as_str().unwrap_or("–"),
+        indexer["lag_blocks"],
+        indexer["reorgs"],
+        indexer["deepest_reorg"],
+        indexer["alarm"].as_str().unwrap_or("none"),
+        indexer["last_error"].as_str().unwrap_or("none")
+    );
+    Ok(Report::new(text, indexer))
+}
+
+async fn sync(context: &Context, args: &SyncArgs) -> anyhow::Result<Report> {
+    let progress = Progress::start(context.voice, "opening the store");
+    let durability = if args.no_fsync { Durability::Fast } else { Durability::Fsync };
+    let source = indexer::source::connect(&args.rpc, &RpcConfig::default())?;
+    let store = Store::open(&StoreConfig { url: args.store.clone(), durability }).await?;
+    let followed = Followed {
+        chain_id: source.chain_id().await?,
+        addresses: args.contracts.iter().map(|contract| contract.address).collect(),
+        events: events_of(&args.contracts)?,
+        start_block: args.start_block,
+        numbered: Vec::new(),
+    };
+    let finalized = source.head(HeadTag::Finalized).await?.map(|header| header.number);
+    let to = match (args.to, finalized) {
+        (To::Finalized, Some(number)) => number,
+        (To::Block(number), Some(finalized)) if number <= finalized => number,
+        (_, finalized) => bail!("the chain is final up to {}", finalized.map_or("no block".into(), |number| format!("block {number}"))),
+    };
+    let config = IndexerConfig { verify: args.verify.into(), last_block: Some(to), ..IndexerConfig::default() };
+    let mut indexer = Indexer::new(source, store, followed, config);
+    let status = indexer.status();
+    let shown = tokio::spawn(show_progress(status.clone(), progress, args.start_block, to));
+    let mut failures = 0u32;
+    while status.borrow().indexed_finalized.is_none_or(|block| block.number < to) {
+        match indexer.step().await {
+            Ok(_) => failures = 0,
+            Err(error) if error.is_transient() && failures < MAX_FAILURES => {
+                failures += 1;
+                tokio::time::sleep(std::time::Duration::from_millis(200 << failures.min(6))).await;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    shown.abort();
+    let status = status.borrow().clone();
+    let digest = status.digest.map(|digest| format!("{digest:#x}")).unwrap_or_default();
+    Ok(Report::new(format!("blocks {} to {to} are in the tables\n  digest {digest}", args.start_block), &status))
+}
+
+/// The events of the ABIs; all when a contract is given without one.
+fn events_of(contracts: &[Contract]) -> anyhow::Result<Vec<B256>> {
+    let mut events = Vec::new();
+    for contract in contracts {
+        let Some(path) = &contract.abi else { return Ok(Vec::new()) };
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let found = schemas::events::topics_of_abi(&text).with_context(|| format!("{} of {}", path.display(), contract.name))?;
+        events.extend(found);
+    }
+    Ok(events)
+}
+
+/// Failures in a row after which a sync gives up.
+const MAX_FAILURES: u32 = 8;
+
+/// A bar with rate and time left, from what the indexer says.
+async fn show_progress(mut status: tokio::sync::watch::Receiver<indexer::IndexerStatus>, progress: Progress, from: u64, to: u64) {
+    while status.changed().await.is_ok() {
+        if let Some(block) = status.borrow_and_update().indexed_finalized {
+            progress.blocks(block.number.saturating_sub(from), to.saturating_sub(from));
+        }
+    }
+}
+
+async fn verify(context: &Context, args: &VerifyArgs) -> anyhow::Result<Report> {
+    let progress = Progress::start(context.voice, "opening the store");
+    let store = Store::open_to_read(&store_url(context, args.store.as_deref())?).await?;
+    let source = indexer::source::connect(&args.rpc, &RpcConfig::default())?;
+    let followed = followed(context, args, &store, source.as_ref()).await?;
+    let to = match args.to {
+        Some(to) => to,
+        None => store.max::<BlockRow>("number").await?.context("the tables hold no block")?,
+    };
+    let from = args.from.unwrap_or(followed.start_block);
+    let blocks = to.saturating_sub(from);
+    let audit = indexer::audit(&store, source, &followed, from..=to, |done| progress.blocks(done.saturating_sub(from), blocks)).await?;
+    match &audit.difference {
+        None => Ok(Report::new(
+            format!(
+                "blocks {from} to {to} hold: {} blocks proven, {} logs the same\n  digest {:#x}",
+                audit.blocks, audit.logs, audit.digest
+            ),
+            &audit,
+        )),
+        Some(difference) => bail!("block {} is the first that differs: {}", difference.block, difference.problem),
+    }
+}
+
+async fn followed(context: &Context, args: &VerifyArgs, store: &Store, source: &dyn ChainSource) -> anyhow::Result<Followed> {
+    if args.contracts.is_empty() {
+        let deployment = match context.config()?.chain.deployment {
+            Some(deployment) => deployment,
+            None => {
+                let path = context.data_dir.join("deployment.json");
+                let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+                serde_json::from_str::<Deployment>(&text).with_context(|| format!("{} is not a deployment", path.display()))?
+            }
+        };
+        return Ok(Followed::deployment(&deployment)?);
+    }
+    let first: Vec<BlockRow> = store.scan(None).await?;
+    Ok(Followed {
+        chain_id: source.chain_id().await?,
+        addresses: args.contracts.iter().map(|contract| contract.address).collect(),
+        events: events_of(&args.contracts)?,
+        start_block: first.iter().map(|block| block.number).min().context("the tables hold no block")?,
+        numbered: Vec::new(),
+    })
+}
+
+fn store_url(context: &Context, given: Option<&str>) -> anyhow::Result<String> {
+    match given {
+        Some(url) => Ok(url.to_owned()),
+        None => context.config()?.store_url(&context.data_dir),
+    }
+}
+
+async fn export(context: &Context, args: &ExportArgs) -> anyhow::Result<()> {
+    let store = Store::open_to_read(&store_url(context, args.store.as_deref())?).await?;
+    let Format::Jsonl = args.format;
+    match args.table {
+        Table::Blocks => print_rows::<BlockRow>(&store).await,
+        Table::Logs => print_rows::<LogRow>(&store).await,
+    }
+}
+
+async fn print_rows<R: Row + Serialize>(store: &Store) -> anyhow::Result<()> {
+    let mut out = BufWriter::with_capacity(1 << 20, std::io::stdout().lock());
+    let broken = |error: std::io::Error| StoreError::Query(format!("cannot print: {error}"));
+    store
+        .for_each_batch::<R>(|rows| {
+            for row in rows {
+                serde_json::to_writer(&mut out, &row).map_err(|error| broken(error.into()))?;
+                out.write_all(b"\n").map_err(broken)?;
+            }
+            Ok(())
+        })
+        .await?;
+    out.flush().context("cannot print")?;
+    Ok(())
+}

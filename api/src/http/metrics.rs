@@ -1,0 +1,132 @@
+//! `/metrics` in the text format of Prometheus, made from snapshots: nothing is counted here.
+
+use std::fmt::Write;
+
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use indexer::{BlockId, HeadTag, IndexerStatus, RpcStats, SenderStatus};
+
+use super::App;
+
+/// Public, as the heads of a public chain are.
+pub(super) async fn show(State(service): State<App>) -> impl IntoResponse {
+    let mut text = Text::default();
+    let status = service.indexer.borrow().clone();
+    // How old the newest block is, by this machine's clock; a node that is away says nothing.
+    let head = service.source.head(HeadTag::Latest).await.ok().flatten();
+    let now = schemas::tables::Millis::now().unix_seconds();
+    indexer(&mut text, &status, head.map(|head| now.saturating_sub(head.timestamp)));
+    for stats in service.source.stats() {
+        rpc(&mut text, &stats);
+    }
+    sender(&mut text, &service.sender.status());
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text.finish())
+}
+
+/// Families in the order in which they are first met, each with its samples together.
+#[derive(Debug, Default)]
+struct Text {
+    families: Vec<(&'static str, String)>,
+}
+
+impl Text {
+    fn sample(&mut self, name: &'static str, kind: &str, help: &str, labels: &str, value: u64) {
+        let known = self.families.iter().position(|(family, _)| *family == name);
+        let index = known.unwrap_or_else(|| {
+            self.families.push((name, format!("# HELP {name} {help}\n# TYPE {name} {kind}\n")));
+            self.families.len() - 1
+        });
+        if let Some((_, lines)) = self.families.get_mut(index) {
+            // Writing to a string cannot fail.
+            let _ = writeln!(lines, "{name}{labels} {value}");
+        }
+    }
+
+    fn gauge(&mut self, name: &'static str, help: &str, labels: &str, value: u64) {
+        self.sample(name, "gauge", help, labels, value);
+    }
+
+    fn counter(&mut self, name: &'static str, help: &str, labels: &str, value: u64) {
+        self.sample(name, "counter", help, labels, value);
+    }
+
+    fn finish(self) -> String {
+        self.families.into_iter().map(|(_, lines)| lines).collect()
+    }
+}
+
+fn indexer(text: &mut Text, status: &IndexerStatus, head_age_seconds: Option<u64>) {
+    let heads = [
+        ("latest", status.head),
+        ("safe", status.safe),
+        ("finalized", status.finalized),
+        ("indexed_finalized", status.indexed_finalized),
+        ("indexed", status.indexed_hot),
+    ];
+    for (place, block) in heads {
+        if let Some(BlockId { number, .. }) = block {
+            text.gauge(
+                "headwater_indexer_block",
+                "Height of each end of the chain, and of what is held.",
+                &format!("{{at=\"{place}\"}}"),
+                number,
+            );
+        }
+    }
+    if let Some(lag) = status.lag_blocks {
+        text.gauge("headwater_indexer_lag_blocks", "Blocks between the newest block and the newest held.", "", lag);
+    }
+    if let Some(age) = head_age_seconds {
+        text.gauge("headwater_indexer_head_age_seconds", "Age of the node's newest block.", "", age);
+    }
+    text.gauge("headwater_indexer_failing", "1 while the last step failed.", "", u64::from(status.last_error.is_some()));
+    text.gauge("headwater_indexer_events_missing", "1 while a contract's event numbers show a gap.", "", u64::from(status.alarm.is_some()));
+    text.counter("headwater_indexer_reorgs_total", "Reorganisations undone.", "", status.reorgs);
+    text.counter("headwater_indexer_undone_blocks_total", "Blocks undone.", "", status.undone_blocks);
+    text.gauge("headwater_indexer_deepest_reorg_blocks", "Depth of the deepest of them.", "", status.deepest_reorg);
+}
+
+fn rpc(text: &mut Text, stats: &RpcStats) {
+    let node = stats.endpoints.first().map_or("", |endpoint| endpoint.shown_url.as_str());
+    for ((method, outcome), count) in &stats.calls {
+        let outcome = serde_json::to_value(outcome).ok();
+        let outcome = outcome.as_ref().and_then(|value| value.as_str()).unwrap_or_default();
+        let labels = format!("{{node=\"{node}\",method=\"{method}\",outcome=\"{outcome}\"}}");
+        text.counter("headwater_rpc_calls_total", "Calls to nodes.", &labels, *count);
+    }
+    let labels = format!("{{node=\"{node}\"}}");
+    text.counter("headwater_rpc_retries_total", "Exchanges that repeat one that failed.", &labels, stats.retries);
+    text.counter("headwater_rpc_received_bytes_total", "Bytes of replies.", &labels, stats.received_bytes);
+    text.counter("headwater_rpc_endpoint_switches_total", "Changes to another address.", &labels, stats.endpoint_switches);
+}
+
+fn sender(text: &mut Text, status: &SenderStatus) {
+    let counts = [
+        ("sent", status.sent),
+        ("replaced", status.replaced),
+        ("reorged_out", status.reorged_out),
+        ("failed", status.failed),
+        ("finalized", status.finalized),
+    ];
+    for (event, count) in counts {
+        let labels = format!("{{event=\"{event}\"}}");
+        text.counter("headwater_transactions_total", "What became of transactions of the service's account.", &labels, count);
+    }
+    text.gauge("headwater_transactions_unfinished", "Transactions that are not final.", "", status.unfinished);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_of_a_family_stand_together() {
+        let mut text = Text::default();
+        text.gauge("a", "First.", "{x=\"1\"}", 1);
+        text.counter("b", "Second.", "", 2);
+        text.gauge("a", "First.", "{x=\"2\"}", 3);
+        let expected = "# HELP a First.\n# TYPE a gauge\na{x=\"1\"} 1\na{x=\"2\"} 3\n# HELP b Second.\n# TYPE b counter\nb 2\n";
+        assert_eq!(text.finish(), expected);
+    }
+}
