@@ -114,8 +114,9 @@ contract RewardDistributorRootsTest is DistributorBase {
     function test_a_valid_dispute_removes_the_proposal() public {
         propose(1, ROOT, 10);
         uint64 seq = distributor.seq();
+        giveBond(stranger);
         vm.expectEmit(address(distributor));
-        emit RootProposals.RootDisputed(1, stranger, EVIDENCE, seq + 1);
+        emit RootProposals.RootDisputed(1, stranger, EVIDENCE, BOND, seq + 1);
         vm.prank(stranger);
         distributor.dispute(1, EVIDENCE);
         vm.assertEq(distributor.openDispute().by, stranger, "by");
@@ -129,7 +130,7 @@ contract RewardDistributorRootsTest is DistributorBase {
         distributor.resolveDispute(1, false);
 
         vm.expectEmit(address(distributor));
-        emit RootProposals.DisputeResolved(1, true, seq + 2);
+        emit RootProposals.DisputeResolved(1, stranger, true, seq + 2);
         vm.prank(owner);
         distributor.resolveDispute(1, true);
         vm.assertEq(distributor.pending().epoch, 0, "removed");
@@ -141,7 +142,7 @@ contract RewardDistributorRootsTest is DistributorBase {
 
     function test_an_invalid_dispute_lets_the_proposal_go_on() public {
         propose(1, ROOT, 10);
-        distributor.dispute(1, EVIDENCE);
+        disputeAs(stranger, 1, EVIDENCE);
         vm.prank(owner);
         distributor.resolveDispute(1, false);
         expectError(abi.encodeWithSelector(RootProposals.DisputeWindowOpen.selector, uint64(START) + WINDOW));
@@ -165,7 +166,7 @@ contract RewardDistributorRootsTest is DistributorBase {
         expectError(abi.encodeWithSelector(RootProposals.DisputeWindowOver.selector, until));
         distributor.dispute(1, EVIDENCE);
         vm.warp(until - 1);
-        distributor.dispute(1, EVIDENCE);
+        disputeAs(stranger, 1, EVIDENCE);
         expectError(abi.encodeWithSelector(RootProposals.DisputeOpen.selector, 1));
         distributor.dispute(1, EVIDENCE);
     }
@@ -177,7 +178,7 @@ contract RewardDistributorRootsTest is DistributorBase {
         distributor.revokeRoot(1);
 
         propose(2, keccak256("2"), 10);
-        distributor.dispute(2, EVIDENCE);
+        disputeAs(stranger, 2, EVIDENCE);
         expectError(abi.encodeWithSelector(Ownable.OwnableUnauthorizedAccount.selector, stranger));
         vm.prank(stranger);
         distributor.revokeRoot(2);
@@ -199,7 +200,7 @@ contract RewardDistributorRootsTest is DistributorBase {
         distributor.pause();
         vm.prank(owner);
         distributor.pause();
-        distributor.dispute(1, EVIDENCE);
+        disputeAs(stranger, 1, EVIDENCE);
         vm.prank(owner);
         distributor.resolveDispute(1, false);
         vm.warp(block.timestamp + WINDOW);
@@ -228,12 +229,17 @@ contract RewardDistributorRootsTest is DistributorBase {
 
     function test_deployment_refuses_what_cannot_work() public {
         expectError(abi.encodeWithSelector(RootProposals.ZeroAddress.selector));
-        new RewardDistributor(address(0), owner, proposer, WINDOW);
+        new RewardDistributor(address(0), owner, proposer, WINDOW, BOND, bondRecipient);
         expectError(abi.encodeWithSelector(RootProposals.ZeroAddress.selector));
-        new RewardDistributor(address(token), owner, address(0), WINDOW);
+        new RewardDistributor(address(token), owner, address(0), WINDOW, BOND, bondRecipient);
+        expectError(abi.encodeWithSelector(RootProposals.ZeroAddress.selector));
+        new RewardDistributor(address(token), owner, proposer, WINDOW, BOND, address(0));
         expectError(abi.encodeWithSelector(Ownable.OwnableInvalidOwner.selector, address(0)));
-        new RewardDistributor(address(token), address(0), proposer, WINDOW);
+        new RewardDistributor(address(token), address(0), proposer, WINDOW, BOND, bondRecipient);
         expectError(abi.encodeWithSelector(RootProposals.DisputeWindowTooLong.selector, uint64(30 days + 1)));
-        new RewardDistributor(address(token), owner, proposer, 30 days + 1);
+        new RewardDistributor(address(token), owner, proposer, 30 days + 1, BOND, bondRecipient);
+        RewardDistributor longest =
+            new RewardDistributor(address(token), owner, proposer, 30 days, BOND, bondRecipient);
+        vm.assertEq(longest.disputeWindow(), 30 days, "the longest window");
     }
 }
