@@ -39,11 +39,7 @@ pub struct Followed {
 
 impl From<&Deployment> for Followed {
     fn from(deployment: &Deployment) -> Self {
-        Self {
-            chain_id: deployment.chain_id,
-            addresses: vec![deployment.registry, deployment.vault, deployment.distributor, deployment.token],
-            start_block: deployment.start_block,
-        }
+        Self { chain_id: deployment.chain_id, addresses: deployment.addresses().to_vec(), start_block: deployment.start_block }
     }
 }
 

@@ -55,6 +55,7 @@ pub fn event_tables(deployment: &Deployment) -> Result<Vec<EventTable>, SchemaEr
     let mut tables = Vec::new();
     for (contract, address) in [
         (Contract::DatanetRegistry, deployment.registry),
+        (Contract::ModelRegistry, deployment.models),
         (Contract::PaymentVault, deployment.vault),
         (Contract::RewardDistributor, deployment.distributor),
         (Contract::OpenToken, deployment.token),
@@ -141,7 +142,8 @@ mod tests {
     #[test]
     fn our_events_become_tables() {
         let at = Address::repeat_byte;
-        let deployment = Deployment { chain_id: 1, registry: at(1), vault: at(2), distributor: at(3), token: at(4), start_block: 0 };
+        let deployment =
+            Deployment { chain_id: 1, registry: at(1), models: at(5), vault: at(2), distributor: at(3), token: at(4), start_block: 0 };
         let mut text = String::new();
         for table in event_tables(&deployment).unwrap() {
             let columns: Vec<String> =

@@ -117,6 +117,7 @@ impl From<IndexerError> for ApiError {
                     format!("{error}; nothing was lost, try again when the node is back"),
                 )
             }
+            error @ IndexerError::Reverted { .. } => Self::new(StatusCode::CONFLICT, "reverted", error.to_string()),
             error => Self::internal(&error),
         }
     }

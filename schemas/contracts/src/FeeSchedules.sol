@@ -41,7 +41,7 @@ abstract contract FeeSchedules is Sequenced, Stoppable {
         uint16 modelBps,
         uint16 stakersBps,
         uint16 dataBps,
-        address stakersPool,
+        address indexed stakersPool,
         uint64 activatableAt,
         uint64 seq
     );
@@ -50,7 +50,7 @@ abstract contract FeeSchedules is Sequenced, Stoppable {
         uint16 modelBps,
         uint16 stakersBps,
         uint16 dataBps,
-        address stakersPool,
+        address indexed stakersPool,
         uint64 seq
     );
 

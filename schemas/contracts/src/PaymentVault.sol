@@ -157,8 +157,7 @@ contract PaymentVault is EIP712, FeeSchedules, PayerBalances {
         if (msg.sender != operator) revert NotOperator(msg.sender);
         if (debits.length == 0) revert EmptyBatch();
         _advanceBatch(batchId, receiptsRoot, prevRoot);
-        Batch memory batch;
-        (batch.id, batch.receiptsRoot, batch.prevRoot) = (batchId, receiptsRoot, prevRoot);
+        Batch memory batch = Batch(batchId, receiptsRoot, prevRoot, 0, 0, 0, 0, 0, 0);
         for (uint256 i = 0; i < debits.length; ++i) {
             batch.owed += debits[i].amount;
             batch.total += _debit(batchId, debits[i]);

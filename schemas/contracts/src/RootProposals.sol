@@ -48,6 +48,9 @@ abstract contract RootProposals is Sequenced, Stoppable, ReentrancyGuardTransien
     address public proposer;
     /// @notice The epoch of the accepted root; 0 before the first.
     uint64 public acceptedEpoch;
+    /// @notice The root that the owner removed last, by revoking it or finding its dispute valid; zero before
+    /// the first. Whoever proposes by machine must not propose it again unasked.
+    bytes32 public removedRoot;
     /// @notice Bonds that this contract holds, of the open dispute and not withdrawn, in token wei. They are no
     /// part of the rewards.
     uint256 public bondsHeld;
@@ -180,7 +183,7 @@ abstract contract RootProposals is Sequenced, Stoppable, ReentrancyGuardTransien
         address by = _dispute.by;
         if (by == address(0)) revert NoDispute(epoch);
         delete _dispute;
-        if (valid) delete _pending;
+        if (valid) _removePending();
         emit DisputeResolved(epoch, by, valid, _nextSeq());
         _releaseBond(epoch, valid ? by : bondRecipient);
     }
@@ -190,7 +193,7 @@ abstract contract RootProposals is Sequenced, Stoppable, ReentrancyGuardTransien
         bytes32 revoked = _proposalOf(epoch).root;
         address by = _dispute.by;
         delete _dispute;
-        delete _pending;
+        _removePending();
         emit RootRevoked(epoch, revoked, _nextSeq());
         if (by != address(0)) _releaseBond(epoch, by);
     }
@@ -244,6 +247,11 @@ abstract contract RootProposals is Sequenced, Stoppable, ReentrancyGuardTransien
 
     /// @dev Moves `amount` of the token from this contract to `account`.
     function _payBond(address account, uint256 amount) internal virtual;
+
+    function _removePending() private {
+        removedRoot = _pending.root;
+        delete _pending;
+    }
 
     function _releaseBond(uint64 epoch, address account) private {
         if (disputeBond == 0) return;

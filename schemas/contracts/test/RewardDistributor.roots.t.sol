@@ -135,6 +135,7 @@ contract RewardDistributorRootsTest is DistributorBase {
         distributor.resolveDispute(1, true);
         vm.assertEq(distributor.pending().epoch, 0, "removed");
         vm.assertEq(distributor.openDispute().by, address(0), "closed");
+        vm.assertEq(distributor.removedRoot(), ROOT, "remembered");
         expectError(abi.encodeWithSelector(RootProposals.NoProposal.selector, 1));
         distributor.acceptRoot(1);
         propose(1, keccak256("corrected"), 10);
@@ -150,6 +151,7 @@ contract RewardDistributorRootsTest is DistributorBase {
         vm.warp(block.timestamp + WINDOW);
         distributor.acceptRoot(1);
         vm.assertEq(distributor.root(), ROOT, "in force");
+        vm.assertEq(distributor.removedRoot(), 0, "nothing was removed");
     }
 
     function test_a_dispute_needs_a_proposal_an_open_window_and_no_other_dispute() public {
@@ -188,6 +190,7 @@ contract RewardDistributorRootsTest is DistributorBase {
         vm.prank(owner);
         distributor.revokeRoot(2);
         vm.assertEq(distributor.root(), ROOT, "the accepted root stays");
+        vm.assertEq(distributor.removedRoot(), keccak256("2"), "remembered");
         // The dispute went with it: the next proposal of this epoch is not disputed.
         putInForce(2, keccak256("2b"), 10);
         vm.assertEq(distributor.root(), keccak256("2b"), "the next one comes into force");
