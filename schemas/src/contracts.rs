@@ -128,6 +128,7 @@ sol! {
         function debitBatch(uint64 batchId, bytes32 receiptsRoot, bytes32 prevRoot, Debit[] calldata debits, uint256 dataPool, uint256 modelPool) external;
         function fees() external view returns (FeeSchedule memory);
         function proposedFees() external view returns (FeeSchedule memory proposed, uint64 activatableAt);
+        function withdrawalOf(address payer) external view returns (uint256 amount, uint64 availableAt);
         function cancelledFrom(address payer, uint256 nonce) external view returns (uint64);
         function operator() external view returns (address);
         function owner() external view returns (address);

@@ -123,6 +123,9 @@ async fn show(context: &Context) -> anyhow::Result<Report> {
     if let Some(why) = &settlement.halted {
         lines.push(format!("payouts are halted        {why}"));
     }
+    if let Some(trouble) = &view.trouble {
+        lines.push(format!("trouble                   {trouble}"));
+    }
     Ok(Report::new(lines.join("\n"), &view))
 }
 

@@ -25,6 +25,8 @@ pub struct ChainView {
     /// What a dispute costs until it is decided, in token wei.
     pub dispute_bond_wei: U256,
     pub settlement: SettlementStatus,
+    /// What the settlement last failed with; it is tried again all the time.
+    pub trouble: Option<String>,
 }
 
 /// How debits are divided, in basis points.
@@ -63,6 +65,7 @@ pub(super) async fn show(State(service): State<App>, key: Authenticated) -> Repl
         proposed_fees: (proposed.activatableAt != 0).then(|| (proposed.proposed.into(), proposed.activatableAt)),
         dispute_bond_wei: reader.call(distributor, &RewardDistributor::disputeBondCall {}, At::Latest).await?,
         settlement: service.settlement.borrow().clone(),
+        trouble: service.trouble_with("settlement"),
     }))
 }
 

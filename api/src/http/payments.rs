@@ -52,8 +52,7 @@ pub(super) async fn settle(State(service): State<App>, key: Authenticated) -> Re
 
 pub(super) async fn latest(State(service): State<App>, key: Authenticated) -> Reply<Json<Value>> {
     key.require(&[Role::App, Role::Analyst])?;
-    let trouble = service.troubles.lock().ok().and_then(|troubles| troubles.get("settlement").cloned());
-    Ok(Json(json!({ "settlement": *service.settlement.borrow(), "error": trouble })))
+    Ok(Json(json!({ "settlement": *service.settlement.borrow(), "error": service.trouble_with("settlement") })))
 }
 
 /// Public: what an account may claim, with its proof.
