@@ -34,13 +34,17 @@ pub(super) async fn debit(service: &Service, epoch: &EpochRow) -> anyhow::Result
 /// What one payer owes, divided over its limits, those that end first used first.
 async fn debits_of(service: &Service, payer: Address, owed: U256) -> anyhow::Result<Vec<PaymentVault::Debit>> {
     let mut standing = limits::standing(service, payer).await?;
-    let now = Millis::now().unix_seconds();
-    standing.retain(|limit| limit.ends_at > now);
     standing.sort_by_key(|limit| (limit.ends_at, limit.signed.nonce));
-    if standing.is_empty() {
-        tracing::warn!(%payer, %owed, "no spending limit is left to debit under; the vault records the debt");
+    let Some(last) = standing.last() else {
+        tracing::warn!(%payer, %owed, "the payer has signed no spending limit for this operator; the vault records the debt");
         return Ok(vec![unsigned(service.operator, payer, owed)]);
+    };
+    let now = Millis::now().unix_seconds();
+    if last.ends_at <= now {
+        tracing::warn!(%payer, %owed, "every spending limit of the payer has ended; the vault records the debt");
+        return Ok(vec![signed(last, owed)?]);
     }
+    standing.retain(|limit| limit.ends_at > now);
     let rooms: Vec<U256> = standing.iter().map(|limit| limit.room).collect();
     let parts = divide(owed, &rooms);
     standing.iter().zip(parts).filter(|(_, amount)| !amount.is_zero()).map(|(limit, amount)| signed(limit, amount)).collect()
