@@ -19,7 +19,7 @@ const FIRST_TESTS = {
   PaymentVault: ["PaymentVault.debits", "PaymentVault.short", "PaymentVault.balances"],
   PayerBalances: ["PaymentVault.balances", "PaymentVault.short"],
   FeeSchedules: ["FeeSchedules"],
-  BoundedSignatures: ["PaymentVault.short"],
+  BoundedSignatures: ["BoundedSignatures", "PaymentVault.short"],
   SpendingLimits: ["PaymentVault.debits"],
   RootProposals: ["RewardDistributor.roots", "RewardDistributor.bonds"],
   RewardDistributor: ["RewardDistributor.claims", "RewardDistributor.bonds"],
