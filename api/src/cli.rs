@@ -3,6 +3,7 @@
 
 pub mod answers;
 pub mod apps;
+pub mod chain;
 pub mod datanets;
 pub mod doctor;
 pub mod index;
@@ -111,6 +112,9 @@ enum Command {
     Verify(verify::VerifyArgs),
     /// Close an epoch and carry its rewards on chain.
     Settle,
+    /// The contracts: fees in force, disputes of reward roots, and what their owner may do.
+    #[command(subcommand)]
+    Chain(chain::ChainCommand),
     /// Claim what an account has earned.
     Claim(rewards::ClaimArgs),
     /// Models this build knows.
@@ -258,6 +262,7 @@ async fn run(command: Command, context: Context) -> anyhow::Result<Option<Report
         Command::Receipt(args) => answers::receipt(&context, &args).await?,
         Command::Verify(args) => verify::verify(&context, &args).await?,
         Command::Settle => rewards::settle(&context).await?,
+        Command::Chain(command) => chain::chain(&context, &command).await?,
         Command::Claim(args) => rewards::claim(&context, &args).await?,
         Command::Models(command) => models::models(&context, &command).await?,
         Command::Doctor => doctor::doctor(&context).await?,

@@ -110,8 +110,11 @@ pub struct Sql {
 #[serde(deny_unknown_fields)]
 pub struct Settlement {
     pub data_bps: u16,
+    pub model_bps: u16,
     pub dispute_window_seconds: u64,
+    pub dispute_bond_wei: u64,
     pub withdrawal_delay_seconds: u64,
+    pub fee_notice_margin_seconds: u64,
 }
 
 /// Where a configuration comes from.
@@ -161,8 +164,9 @@ impl Config {
         self.price_wei()?;
         wei("chain.max_fee_per_gas_wei", &self.chain.max_fee_per_gas_wei)?;
         wei("chain.max_fees_per_day_wei", &self.chain.max_fees_per_day_wei)?;
-        if self.settlement.data_bps > 10_000 {
-            bail!("configuration: settlement.data_bps is {}; at most 10000", self.settlement.data_bps);
+        let (data_bps, model_bps) = (self.settlement.data_bps, self.settlement.model_bps);
+        if u32::from(data_bps) + u32::from(model_bps) > 10_000 {
+            bail!("configuration: settlement.data_bps and settlement.model_bps are {data_bps} and {model_bps}; together at most 10000");
         }
         if !self.chain.rpc_url.is_empty() && self.chain.deployment.is_none() {
             bail!("configuration: chain.rpc_url is set but [chain.deployment] does not say where the contracts are");

@@ -1,6 +1,7 @@
 //! HTTP doors. Every route says who may call it: `public`, signed by its author, or a role.
 
 mod answers;
+mod chain;
 mod datanets;
 mod error;
 mod metrics;
@@ -24,6 +25,7 @@ use tower_http::trace::TraceLayer;
 use crate::auth::{Caller, Role};
 use crate::service::Service;
 pub use answers::{AskReply, AttributionObject};
+pub use chain::{ChainView, Fees};
 pub use error::ApiError;
 pub use payments::AppRequest;
 pub use query::{SqlReply, SqlRequest};
@@ -58,6 +60,7 @@ pub fn router(service: App) -> Router {
         .route("/v1/apps", post(payments::register))
         .route("/v1/settlements", post(payments::settle))
         .route("/v1/settlements/latest", get(payments::latest))
+        .route("/v1/chain", get(chain::show).post(chain::act))
         .route("/v1/rewards/{address}", get(payments::reward))
         .fallback(nowhere)
         .layer(TimeoutLayer::with_status_code(axum::http::StatusCode::GATEWAY_TIMEOUT, timeout))

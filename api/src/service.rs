@@ -98,6 +98,11 @@ impl Service {
         Reservation { service: self.clone(), payer, wei }
     }
 
+    /// What a reconciler last failed with.
+    pub fn trouble_with(&self, what: &str) -> Option<String> {
+        self.troubles.lock().unwrap_or_else(PoisonError::into_inner).get(what).cloned()
+    }
+
     fn trouble(&self, what: &'static str, result: anyhow::Result<()>) {
         let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
         match result {

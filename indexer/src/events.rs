@@ -137,6 +137,12 @@ pub async fn batches_debited(
     all(store, deployment.vault, finality).await
 }
 
+/// The fee schedule in force at the end of a block that is in the tables; `None` before the vault was deployed.
+pub async fn fees_at(store: &Store, deployment: &Deployment, block: u64) -> Result<Option<PaymentVault::FeesActivated>> {
+    let activated = all::<PaymentVault::FeesActivated>(store, deployment.vault, Finality::Any).await?;
+    Ok(activated.into_iter().rfind(|fees| fees.place.block_number <= block).map(|fees| fees.event))
+}
+
 /// Reward roots that were proposed, in chain order.
 pub async fn roots_proposed(
     store: &Store,

@@ -80,7 +80,7 @@ impl Followed {
         }
         Ok(Self {
             chain_id: deployment.chain_id,
-            addresses: vec![deployment.registry, deployment.vault, deployment.distributor, deployment.token],
+            addresses: deployment.addresses().to_vec(),
             events: Vec::new(),
             start_block: deployment.start_block,
             numbered,

@@ -2,7 +2,7 @@
 
 use schemas::alloy_primitives::{Bytes, U64};
 use schemas::alloy_sol_types::SolCall;
-use schemas::contracts::{DatanetRegistry, Deployment, OpenToken, PaymentVault, RewardDistributor};
+use schemas::contracts::{DatanetRegistry, Deployment, ModelRegistry, OpenToken, PaymentVault, RewardDistributor};
 use schemas::ids::DatanetId;
 use schemas::{Address, B256, U256};
 use serde_json::{Value, json};
@@ -100,6 +100,25 @@ impl ContractReader {
 
     pub async fn is_curator(&self, datanet: DatanetId, account: Address, at: At) -> Result<bool> {
         self.call(self.deployment.registry, &DatanetRegistry::isCuratorCall { datanetId: datanet.0, account }, at).await
+    }
+
+    /// The content hash of a model's version; `None` when it was never committed. Files that hash to
+    /// anything else are not that version.
+    pub async fn model_hash(&self, model_id: B256, version: u64, at: At) -> Result<Option<B256>> {
+        let call = ModelRegistry::versionHashCall { modelId: model_id, version };
+        let hash = self.call(self.deployment.models, &call, at).await?;
+        Ok((hash != B256::ZERO).then_some(hash))
+    }
+
+    /// The fee schedule in force.
+    pub async fn fees(&self, at: At) -> Result<PaymentVault::FeeSchedule> {
+        self.call(self.deployment.vault, &PaymentVault::feesCall {}, at).await
+    }
+
+    /// The first second (Unix time) at which a payer's limits of a nonce allow no debit; `None` while they are not cancelled.
+    pub async fn limit_cancelled_from(&self, payer: Address, nonce: U256, at: At) -> Result<Option<u64>> {
+        let from = self.call(self.deployment.vault, &PaymentVault::cancelledFromCall { payer, nonce }, at).await?;
+        Ok((from != 0).then_some(from))
     }
 
     /// What a payer has deposited and not spent, in token wei.

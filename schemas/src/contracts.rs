@@ -33,6 +33,57 @@ sol! {
     }
 
     #[derive(Debug, PartialEq, Eq)]
+    interface ModelRegistry {
+        enum Kind { Base, Adapter }
+        struct ParentModel {
+            bytes32 modelId;
+            uint64 version;
+            bytes32 contentHash;
+            uint16 royaltyBps;
+        }
+        struct ParentDatanet {
+            bytes32 datanetId;
+            uint64 version;
+            bytes32 root;
+        }
+        struct Royalty {
+            bytes32 modelId;
+            uint16 royaltyBps;
+        }
+        struct Model {
+            address owner;
+            uint64 headVersion;
+            uint16 royaltyBps;
+            Kind kind;
+            bool frozen;
+            address pendingOwner;
+            bytes32 headHash;
+        }
+
+        event ModelRegistered(bytes32 indexed modelId, address indexed owner, Kind kind, bytes32 nameHash, uint16 royaltyBps, uint64 seq);
+        event ModelVersionCommitted(bytes32 indexed modelId, uint64 indexed version, bytes32 indexed contentHash, bytes32 parentHash, bytes32 metadataHash, uint64 seq);
+        event ModelDerived(bytes32 indexed modelId, uint64 indexed version, bytes32 indexed parentModelId, uint64 parentVersion, bytes32 parentHash, uint16 royaltyBps, uint64 seq);
+        event ModelTrained(bytes32 indexed modelId, uint64 indexed version, bytes32 indexed datanetId, uint64 datanetVersion, bytes32 datanetRoot, uint64 seq);
+        event RoyaltySet(bytes32 indexed modelId, uint16 royaltyBps, uint64 seq);
+        event ModelFrozen(bytes32 indexed modelId, uint64 seq);
+        event ModelTransferStarted(bytes32 indexed modelId, address indexed owner, address indexed pendingOwner, uint64 seq);
+        event ModelTransferred(bytes32 indexed modelId, address indexed previousOwner, address indexed newOwner, uint64 seq);
+
+        function registerModel(bytes32 nameHash, Kind kind, bytes32 contentHash, bytes32 metadataHash, uint16 royaltyBps, ParentModel[] calldata models, ParentDatanet[] calldata trainedOn) external returns (bytes32 modelId);
+        function commitModelVersion(bytes32 modelId, uint64 version, bytes32 parentHash, bytes32 contentHash, bytes32 metadataHash, ParentModel[] calldata models, ParentDatanet[] calldata trainedOn) external;
+        function setRoyalty(bytes32 modelId, uint16 royaltyBps) external;
+        function freeze(bytes32 modelId) external;
+        function transferModel(bytes32 modelId, address newOwner) external;
+        function acceptModel(bytes32 modelId) external;
+        function modelOf(bytes32 modelId) external view returns (Model memory);
+        function head(bytes32 modelId) external view returns (uint64 version, bytes32 contentHash);
+        function versionHash(bytes32 modelId, uint64 version) external view returns (bytes32);
+        function ownerOf(bytes32 modelId) external view returns (address);
+        function parentsOf(bytes32 modelId) external view returns (Royalty[] memory);
+        function seq() external view returns (uint64);
+    }
+
+    #[derive(Debug, PartialEq, Eq)]
     interface PaymentVault {
         struct SpendingLimit {
             address payer;
@@ -46,21 +97,41 @@ sol! {
             bytes signature;
             uint256 amount;
         }
+        struct FeeSchedule {
+            uint16 platformBps;
+            uint16 modelBps;
+            uint16 stakersBps;
+            uint16 dataBps;
+            address stakersPool;
+        }
+        enum ShortReason { None, LimitExpired, LimitCancelled, LimitExhausted, BalanceTooSmall, SignatureInvalid }
 
         event Deposited(address indexed payer, address indexed from, uint256 amount, uint64 seq);
         event WithdrawalRequested(address indexed payer, uint256 amount, uint64 availableAt, uint64 seq);
         event Withdrawn(address indexed payer, uint256 amount, uint64 seq);
         event Debited(address indexed payer, uint64 indexed batchId, uint256 amount, uint64 seq);
-        event BatchDebited(uint64 indexed batchId, bytes32 indexed receiptsRoot, bytes32 prevRoot, uint256 total, uint256 dataPool, uint256 platformAmount, uint64 seq);
-        event LimitCancelled(address indexed payer, uint256 nonce, uint64 seq);
+        event DebitShort(address indexed payer, uint64 indexed batchId, uint256 owed, uint256 taken, ShortReason reason, uint64 seq);
+        event BatchDebited(uint64 indexed batchId, bytes32 indexed receiptsRoot, bytes32 prevRoot, uint256 owed, uint256 total, uint256 dataPool, uint256 modelPool, uint256 stakersAmount, uint256 platformAmount, uint64 seq);
+        event LimitCancelled(address indexed payer, uint256 nonce, uint64 cancelledFrom, uint64 seq);
         event OperatorSet(address indexed operator, uint64 seq);
+        event FeesProposed(uint16 platformBps, uint16 modelBps, uint16 stakersBps, uint16 dataBps, address indexed stakersPool, uint64 activatableAt, uint64 seq);
+        event FeesActivated(uint16 platformBps, uint16 modelBps, uint16 stakersBps, uint16 dataBps, address indexed stakersPool, uint64 seq);
 
         function deposit(uint256 amount) external;
         function depositFor(address payer, uint256 amount) external;
         function requestWithdrawal(uint256 amount) external;
         function withdraw() external;
+        function cancelLimit(uint256 nonce) external;
         function setOperator(address operator) external;
-        function debitBatch(uint64 batchId, bytes32 receiptsRoot, bytes32 prevRoot, Debit[] calldata debits, uint256 dataPool) external;
+        function proposeFees(FeeSchedule calldata proposed) external;
+        function activateFees() external;
+        function debitBatch(uint64 batchId, bytes32 receiptsRoot, bytes32 prevRoot, Debit[] calldata debits, uint256 dataPool, uint256 modelPool) external;
+        function fees() external view returns (FeeSchedule memory);
+        function proposedFees() external view returns (FeeSchedule memory proposed, uint64 activatableAt);
+        function withdrawalOf(address payer) external view returns (uint256 amount, uint64 availableAt);
+        function cancelledFrom(address payer, uint256 nonce) external view returns (uint64);
+        function operator() external view returns (address);
+        function owner() external view returns (address);
         function balanceOf(address payer) external view returns (uint256);
         function spent(bytes32 limitHash) external view returns (uint256);
         function lastBatchRoot() external view returns (bytes32);
@@ -72,9 +143,11 @@ sol! {
     interface RewardDistributor {
         event Funded(address indexed from, uint256 amount, uint256 totalFunded, uint64 seq);
         event RootProposed(uint64 indexed epoch, bytes32 indexed root, bytes32 artifactHash, uint256 totalCumulative, uint64 toBlock, bytes32 toBlockHash, bytes32 indexDigest, uint64 disputableUntil, uint64 seq);
-        event RootDisputed(uint64 indexed epoch, address indexed by, bytes32 evidenceHash, uint64 seq);
+        event RootDisputed(uint64 indexed epoch, address indexed by, bytes32 evidenceHash, uint256 bond, uint64 seq);
         event RootRevoked(uint64 indexed epoch, bytes32 indexed root, uint64 seq);
-        event DisputeResolved(uint64 indexed epoch, bool valid, uint64 seq);
+        event DisputeResolved(uint64 indexed epoch, address indexed by, bool valid, uint64 seq);
+        event BondReleased(uint64 indexed epoch, address indexed account, uint256 amount, uint64 seq);
+        event BondWithdrawn(address indexed account, uint256 amount, uint64 seq);
         event RootAccepted(uint64 indexed epoch, bytes32 indexed root, uint256 totalCumulative, uint64 seq);
         event Claimed(address indexed account, uint64 indexed epoch, uint256 amount, uint256 cumulative, uint64 seq);
         event ProposerSet(address indexed proposer, uint64 seq);
@@ -82,6 +155,17 @@ sol! {
         function fund(uint256 amount) external;
         function proposeRoot(uint64 epoch, bytes32 root, bytes32 artifactHash, uint256 totalCumulative, uint64 toBlock, bytes32 toBlockHash, bytes32 indexDigest) external;
         function dispute(uint64 epoch, bytes32 evidenceHash) external;
+        function resolveDispute(uint64 epoch, bool valid) external;
+        function revokeRoot(uint64 epoch) external;
+        function withdrawBond(address account) external;
+        function disputeBond() external view returns (uint256);
+        function bondOf(address account) external view returns (uint256);
+        function bondsHeld() external view returns (uint256);
+        function bondRecipient() external view returns (address);
+        function openDispute() external view returns (address by, bytes32 evidenceHash);
+        function removedRoot() external view returns (bytes32);
+        function proposer() external view returns (address);
+        function owner() external view returns (address);
         function acceptRoot(uint64 epoch) external;
         function claim(address account, uint256 cumulative, bytes32 expectedRoot, bytes32[] calldata proof) external returns (uint256 paid);
         function root() external view returns (bytes32);
@@ -114,6 +198,8 @@ sol! {
 pub struct Deployment {
     pub chain_id: u64,
     pub registry: Address,
+    /// `ModelRegistry`.
+    pub models: Address,
     pub vault: Address,
     pub distributor: Address,
     pub token: Address,
@@ -121,10 +207,18 @@ pub struct Deployment {
     pub start_block: u64,
 }
 
+impl Deployment {
+    /// Every contract whose events are read.
+    pub fn addresses(&self) -> [Address; 5] {
+        [self.registry, self.models, self.vault, self.distributor, self.token]
+    }
+}
+
 /// A contract that we can deploy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Contract {
     DatanetRegistry,
+    ModelRegistry,
     PaymentVault,
     RewardDistributor,
     OpenToken,
@@ -143,7 +237,7 @@ pub struct Artifact {
 }
 
 impl Contract {
-    pub const ALL: [Self; 4] = [Self::DatanetRegistry, Self::PaymentVault, Self::RewardDistributor, Self::OpenToken];
+    pub const ALL: [Self; 5] = [Self::DatanetRegistry, Self::ModelRegistry, Self::PaymentVault, Self::RewardDistributor, Self::OpenToken];
 
     /// The build that is part of this binary.
     ///
@@ -152,6 +246,7 @@ impl Contract {
     pub fn artifact(self) -> Result<Artifact, SchemaError> {
         let text = match self {
             Self::DatanetRegistry => include_str!("../contracts/artifacts/DatanetRegistry.json"),
+            Self::ModelRegistry => include_str!("../contracts/artifacts/ModelRegistry.json"),
             Self::PaymentVault => include_str!("../contracts/artifacts/PaymentVault.json"),
             Self::RewardDistributor => include_str!("../contracts/artifacts/RewardDistributor.json"),
             Self::OpenToken => include_str!("../contracts/artifacts/OpenToken.json"),
@@ -187,6 +282,7 @@ mod tests {
     #[test]
     fn bindings_match_the_checked_in_abi() {
         check::<DatanetRegistry::DatanetRegistryCalls>(Contract::DatanetRegistry, DatanetRegistry::DatanetRegistryEvents::SELECTORS);
+        check::<ModelRegistry::ModelRegistryCalls>(Contract::ModelRegistry, ModelRegistry::ModelRegistryEvents::SELECTORS);
         check::<PaymentVault::PaymentVaultCalls>(Contract::PaymentVault, PaymentVault::PaymentVaultEvents::SELECTORS);
         check::<RewardDistributor::RewardDistributorCalls>(
             Contract::RewardDistributor,

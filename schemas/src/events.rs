@@ -55,6 +55,7 @@ pub fn event_tables(deployment: &Deployment) -> Result<Vec<EventTable>, SchemaEr
     let mut tables = Vec::new();
     for (contract, address) in [
         (Contract::DatanetRegistry, deployment.registry),
+        (Contract::ModelRegistry, deployment.models),
         (Contract::PaymentVault, deployment.vault),
         (Contract::RewardDistributor, deployment.distributor),
         (Contract::OpenToken, deployment.token),
@@ -76,7 +77,7 @@ pub fn event_tables(deployment: &Deployment) -> Result<Vec<EventTable>, SchemaEr
 /// # Errors
 /// [`SchemaError::BadAbi`] for what is no ABI, and for one without such an event.
 pub fn topics_of_abi(json: &str) -> Result<Vec<B256>, SchemaError> {
-    let abi = JsonAbi::from_json_str(json).map_err(|error| SchemaError::BadAbi { problem: error.to_string() })?;
+    let abi = serde_json::from_str::<JsonAbi>(json).map_err(|error| SchemaError::BadAbi { problem: error.to_string() })?;
     let mut topics: Vec<B256> = abi.events().filter(|event| !event.anonymous).map(Event::selector).collect();
     topics.sort_unstable();
     topics.dedup();
@@ -153,7 +154,8 @@ mod tests {
     #[test]
     fn our_events_become_tables() {
         let at = Address::repeat_byte;
-        let deployment = Deployment { chain_id: 1, registry: at(1), vault: at(2), distributor: at(3), token: at(4), start_block: 0 };
+        let deployment =
+            Deployment { chain_id: 1, registry: at(1), models: at(5), vault: at(2), distributor: at(3), token: at(4), start_block: 0 };
         let mut text = String::new();
         for table in event_tables(&deployment).unwrap() {
             let columns: Vec<String> =

@@ -265,7 +265,8 @@ async fn events_are_decoded_in_finalized_and_hot_blocks() {
     use schemas::contracts::{DatanetRegistry::VersionCommitted, Deployment, RewardDistributor::Claimed};
     let store = Store::in_memory().await.unwrap();
     let at = Address::repeat_byte;
-    let deployment = Deployment { chain_id: 1, registry: at(1), vault: at(2), distributor: at(3), token: at(4), start_block: 0 };
+    let deployment =
+        Deployment { chain_id: 1, registry: at(1), models: at(5), vault: at(2), distributor: at(3), token: at(4), start_block: 0 };
     store.set_event_tables(schemas::events::event_tables(&deployment).unwrap());
     let log = |number: u64, address: Address, data: schemas::alloy_primitives::LogData| {
         let topic = |index: usize| data.topics().get(index).copied().map(Raw);

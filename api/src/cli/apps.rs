@@ -15,12 +15,34 @@ use serde_json::{Value, json};
 use super::{Context, SignAs, keys};
 use crate::http::AppRequest;
 use crate::identity;
-use crate::output::Report;
+use crate::output::{Report, tokens};
 
 #[derive(Debug, Clone, Subcommand)]
 pub enum AppsCommand {
     /// Deposit into the vault, sign a spending limit, and get an API key for it.
     Register(RegisterArgs),
+    /// End the payer's limits of a nonce; debits reach them for the vault's withdrawal delay.
+    CancelLimit(CancelArgs),
+    /// Ask for a part of the deposit back; asked again after the vault's delay, it is paid.
+    Withdraw(WithdrawArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct CancelArgs {
+    #[command(flatten)]
+    pub signer: SignAs,
+    /// The nonce that `apps register` gave.
+    #[arg(long)]
+    pub nonce: U256,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct WithdrawArgs {
+    #[command(flatten)]
+    pub signer: SignAs,
+    /// OPEN tokens to ask for; not needed to be paid what was asked for.
+    #[arg(long)]
+    pub amount: Option<String>,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -49,7 +71,47 @@ pub fn key_path(context: &Context, name: &str) -> PathBuf {
 }
 
 pub async fn apps(context: &Context, command: &AppsCommand) -> anyhow::Result<Report> {
-    let AppsCommand::Register(args) = command;
+    match command {
+        AppsCommand::Register(args) => register(context, args).await,
+        AppsCommand::CancelLimit(args) => cancel(context, args).await,
+        AppsCommand::Withdraw(args) => withdraw(context, args).await,
+    }
+}
+
+async fn cancel(context: &Context, args: &CancelArgs) -> anyhow::Result<Report> {
+    let info = context.info().await?;
+    let signer = context.signer(&args.signer)?;
+    let payer = signer.address();
+    let sender = Sender::connect(&info.rpc_url, signer, context.sender_config()).await?;
+    let call = PaymentVault::cancelLimitCall { nonce: args.nonce };
+    sender.call(info.deployment.vault, &call).await.context("cancelling the limit")?;
+    let reader = ContractReader::connect(&info.rpc_url, RpcConfig::default(), info.deployment)?;
+    let from = reader.limit_cancelled_from(payer, args.nonce, At::Latest).await?;
+    let text = format!("the limits of nonce {} of {payer} allow no debit from Unix time {} on", args.nonce, from.unwrap_or_default());
+    Ok(Report::new(text, &json!({ "payer": payer, "nonce": args.nonce.to_string(), "cancelled_from": from })))
+}
+
+async fn withdraw(context: &Context, args: &WithdrawArgs) -> anyhow::Result<Report> {
+    let info = context.info().await?;
+    let signer = context.signer(&args.signer)?;
+    let (payer, vault) = (signer.address(), info.deployment.vault);
+    let sender = Sender::connect(&info.rpc_url, signer, context.sender_config()).await?;
+    let reader = ContractReader::connect(&info.rpc_url, RpcConfig::default(), info.deployment)?;
+    if let Some(amount) = &args.amount {
+        let call = PaymentVault::requestWithdrawalCall { amount: keys::wei(amount)? };
+        sender.call(vault, &call).await.context("asking for a withdrawal")?;
+        let request = reader.call(vault, &PaymentVault::withdrawalOfCall { payer }, At::Latest).await?;
+        let text = format!("{} OPEN can be withdrawn from Unix time {} on, by `headwater apps withdraw`", amount, request.availableAt);
+        let json = json!({ "payer": payer, "amount_wei": request.amount.to_string(), "available_at": request.availableAt });
+        return Ok(Report::new(text, &json));
+    }
+    sender.call(vault, &PaymentVault::withdrawCall {}).await.context("withdrawing")?;
+    let balance = reader.token_balance(payer, At::Latest).await?;
+    let text = format!("withdrawn; the balance of {payer} is {} OPEN", tokens(balance));
+    Ok(Report::new(text, &json!({ "payer": payer, "balance_wei": balance.to_string() })))
+}
+
+async fn register(context: &Context, args: &RegisterArgs) -> anyhow::Result<Report> {
     let info = context.info().await?;
     let signer = context.signer(&args.signer)?;
     let (deposit, limit) = (keys::wei(&args.deposit)?, keys::wei(&args.limit)?);
@@ -83,6 +145,7 @@ pub async fn apps(context: &Context, command: &AppsCommand) -> anyhow::Result<Re
     let key = reply["api_key"].as_str().context("the service gave no key")?;
     let path = args.out.clone().unwrap_or_else(|| key_path(context, &args.name));
     identity::write_secret(&path, &format!("{key}\n"))?;
-    let text = format!("app {} pays as {}; its API key is in {}", args.name, signer.address(), path.display());
-    Ok(Report::new(text, &json!({ "name": args.name, "payer": signer.address(), "key_file": path })))
+    let (payer, nonce) = (limit.payer, limit.nonce);
+    let text = format!("app {} pays as {payer} under the limit of nonce {nonce}; its API key is in {}", args.name, path.display());
+    Ok(Report::new(text, &json!({ "name": args.name, "payer": payer, "nonce": nonce.to_string(), "key_file": path })))
 }

@@ -37,10 +37,14 @@ pub async fn settle(context: &Context) -> anyhow::Result<Report> {
         if status.epoch == closed.epoch && status.stage == Stage::Accepted {
             break status;
         }
+        if let Some(why) = status.halted {
+            bail!("epoch {} is closed, but {why}", closed.epoch);
+        }
         progress.say(match status.stage {
             Stage::None | Stage::Closed => "debiting the payers",
             Stage::Debited => "proposing the reward root",
             Stage::Proposed => "waiting for the dispute window to pass",
+            Stage::Disputed | Stage::Removed => "halted",
             Stage::Accepted => "accepted",
         });
         let now = schemas::tables::Millis::now().unix_seconds();

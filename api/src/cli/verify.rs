@@ -96,7 +96,8 @@ async fn reader(context: &Context, args: &VerifyArgs, receipt: &Receipt) -> anyh
     };
     // Only the registry is read.
     let zero = schemas::Address::ZERO;
-    let deployment = Deployment { chain_id: receipt.body.chain_id, registry, vault: zero, distributor: zero, token: zero, start_block: 0 };
+    let deployment =
+        Deployment { chain_id: receipt.body.chain_id, registry, models: zero, vault: zero, distributor: zero, token: zero, start_block: 0 };
     let reader = ContractReader::connect(&url, RpcConfig::default(), deployment)?;
     let chain_id = reader.chain_id().await?;
     if chain_id != receipt.body.chain_id {

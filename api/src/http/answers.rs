@@ -181,16 +181,16 @@ fn choice(request: &ChatRequest) -> Reply<DatanetChoice> {
 }
 
 /// The fee, held while the answer is made. What a payer owes, this fee included, must be covered by
-/// its deposit and by one of its limits, or its debit would fail. Keys without a payer ask for free.
+/// its deposit and by its limits, or its debit would come short. Keys without a payer ask for free.
 async fn price(service: &App, caller: &Caller) -> Reply<(u128, Option<Reservation>)> {
     let Some(payer) = caller.payer else { return Ok((0, None)) };
     let held = service.reserve(payer, service.price_wei);
     let owed = service.owed_wei(payer).await?;
     let problem = if owed > service.deposit_wei(payer).await? {
         format!("the deposit of {payer} does not cover the {owed} wei that it owes with this answer: deposit more into the vault")
-    } else if owed > settlement::largest_room(service, payer).await? {
+    } else if owed > settlement::limit_room(service, payer).await? {
         format!(
-            "no spending limit of {payer} has room for the {owed} wei that it owes with this answer: register the app again with a new one"
+            "no spending limit of {payer} has room for the {owed} wei that it owes with this answer: register the app again with a new one (a limit that is cancelled, or ends within the hour, counts for nothing)"
         )
     } else {
         return Ok((service.price_wei, Some(held)));

@@ -121,6 +121,14 @@ impl From<IndexerError> for ApiError {
                 "chain_unreachable",
                 format!("{error}; nothing was lost, try again when the node is back"),
             ),
+            error @ IndexerError::Reverted { .. } => Self::new(StatusCode::CONFLICT, "reverted", error.to_string()),
+            error @ IndexerError::Policy { .. } => Self::new(StatusCode::FORBIDDEN, "spending_policy", error.to_string()),
+            error @ (IndexerError::QueueBusy { .. }
+            | IndexerError::OutboxLocked { .. }
+            | IndexerError::NonceTaken { .. }
+            | IndexerError::TransactionUnknown { .. }
+            | IndexerError::TransactionCancelled { .. }
+            | IndexerError::FeeAboveCap { .. }) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "transaction_pending", error.to_string()),
             error => Self::internal(&error),
         }
     }

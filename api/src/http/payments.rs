@@ -34,8 +34,8 @@ pub(super) async fn register(State(service): State<App>, body: Result<Json<AppRe
             limit.spender, service.operator
         )));
     }
-    if limit.expiry <= Millis::now().unix_seconds() {
-        return Err(ApiError::bad_request("the spending limit has expired"));
+    if limit.expiry <= Millis::now().unix_seconds().saturating_add(settlement::LIMIT_MARGIN_SECONDS) {
+        return Err(ApiError::bad_request("the spending limit has expired, or ends within the hour"));
     }
     let digest = spending_limit_digest(service.deployment.chain_id, service.deployment.vault, &limit.limit());
     check_signature(digest, &limit.signature, limit.payer)?;
@@ -52,8 +52,7 @@ pub(super) async fn settle(State(service): State<App>, key: Authenticated) -> Re
 
 pub(super) async fn latest(State(service): State<App>, key: Authenticated) -> Reply<Json<Value>> {
     key.require(&[Role::App, Role::Analyst])?;
-    let trouble = service.troubles.lock().ok().and_then(|troubles| troubles.get("settlement").cloned());
-    Ok(Json(json!({ "settlement": *service.settlement.borrow(), "error": trouble })))
+    Ok(Json(json!({ "settlement": *service.settlement.borrow(), "error": service.trouble_with("settlement") })))
 }
 
 /// Public: what an account may claim, with its proof.

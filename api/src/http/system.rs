@@ -56,10 +56,13 @@ const MAX_LAG_BLOCKS: u64 = 50;
 fn checks(service: &App) -> Value {
     let indexer = service.indexer.borrow().clone();
     let troubles = service.troubles.lock().map(|troubles| troubles.clone()).unwrap_or_default();
+    // A dispute is no failure of the service: it is shown, and the service is ready all the same.
+    let settlement = service.settlement.borrow().clone();
     let lag_ok = indexer.lag_blocks.is_some_and(|lag| lag <= MAX_LAG_BLOCKS) && indexer.last_error.is_none();
     json!({
         "indexer": { "ok": lag_ok, "lag_blocks": indexer.lag_blocks, "error": indexer.last_error, "alarm": indexer.alarm },
         "reconcilers": { "ok": troubles.is_empty(), "errors": troubles },
+        "settlement": { "ok": true, "stage": settlement.stage, "halted": settlement.halted },
     })
 }
 

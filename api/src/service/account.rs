@@ -65,9 +65,14 @@ pub(super) fn operator_policy(chain: &Chain, deployment: &Deployment, dev_chain:
         Permission::call::<DatanetRegistry::commitVersionCall>(deployment.registry),
         Permission::call::<PaymentVault::debitBatchCall>(deployment.vault),
         Permission::call::<PaymentVault::setOperatorCall>(deployment.vault),
+        Permission::call::<PaymentVault::proposeFeesCall>(deployment.vault),
+        Permission::call::<PaymentVault::activateFeesCall>(deployment.vault),
         Permission::call::<RewardDistributor::proposeRootCall>(deployment.distributor),
         Permission::call::<RewardDistributor::acceptRootCall>(deployment.distributor),
         Permission::call::<RewardDistributor::fundCall>(deployment.distributor),
+        Permission::call::<RewardDistributor::resolveDisputeCall>(deployment.distributor),
+        Permission::call::<RewardDistributor::revokeRootCall>(deployment.distributor),
+        Permission::call::<RewardDistributor::withdrawBondCall>(deployment.distributor),
         Permission::call::<OpenToken::approveCall>(deployment.token),
     ];
     let policy = SpendingPolicy {

@@ -13,10 +13,10 @@ use indexer::{
 };
 use ingest::{Ingest, IngestConfig};
 use rag::{Rag, RagConfig};
-use schemas::U256;
 use schemas::contracts::{Deployment, PaymentVault};
 use schemas::signer::{KeySigner, Signer};
 use schemas::tables::Embedding;
+use schemas::{Address, U256};
 use store::sql::QueryLimits;
 use store::{Durability, Store, StoreConfig};
 use tokio::net::TcpListener;
@@ -209,23 +209,38 @@ async fn deployment(
     let path = data_dir.join("deployment.json");
     if path.exists() {
         let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        return serde_json::from_str(&text).with_context(|| format!("{} is not a deployment", path.display()));
+        return serde_json::from_str(&text)
+            .with_context(|| format!("{} is not a deployment of this version's contracts; start with another --data-dir", path.display()));
     }
     progress("deploying the contracts");
     dev_chain.fund(operator.address(), U256::from(1_000u64) * U256::from(10).pow(U256::from(18))).await?;
     // The only one that may create contracts.
     let sender = Sender::connect(dev_chain.rpc_url(), operator.clone(), sender_config(data_dir, SpendingPolicy::default())).await?;
-    let params = DeployParams {
-        platform_bps: 10_000 - config.settlement.data_bps,
-        withdrawal_delay_seconds: config.settlement.withdrawal_delay_seconds,
-        dispute_window_seconds: config.settlement.dispute_window_seconds,
-        treasury: sender.address(),
-        proposer: sender.address(),
-    };
-    let deployment = deploy_contracts(&sender, &params).await?;
+    let deployment = deploy_contracts(&sender, &deploy_params(&config.settlement, sender.address())).await?;
     sender.call(deployment.vault, &PaymentVault::setOperatorCall { operator: sender.address() }).await?;
     identity::write_secret(&path, &format!("{}\n", serde_json::to_string_pretty(&deployment)?))?;
     Ok(deployment)
+}
+
+/// On a development chain one account is owner, operator, proposer and treasury.
+fn deploy_params(settlement: &crate::config::Settlement, account: Address) -> DeployParams {
+    let (data_bps, model_bps) = (settlement.data_bps, settlement.model_bps);
+    DeployParams {
+        fees: PaymentVault::FeeSchedule {
+            platformBps: 10_000u16.saturating_sub(data_bps).saturating_sub(model_bps),
+            modelBps: model_bps,
+            stakersBps: 0,
+            dataBps: data_bps,
+            stakersPool: Address::ZERO,
+        },
+        withdrawal_delay_seconds: settlement.withdrawal_delay_seconds,
+        fee_notice_seconds: settlement.withdrawal_delay_seconds.saturating_add(settlement.fee_notice_margin_seconds),
+        dispute_window_seconds: settlement.dispute_window_seconds,
+        dispute_bond_wei: U256::from(settlement.dispute_bond_wei),
+        treasury: account,
+        operator: account,
+        proposer: account,
+    }
 }
 
 /// A development chain that lost its state would make every table look wrong later.

@@ -31,10 +31,13 @@ async fn funded_sender(chain: &DevChain, secret: u8) -> Sender {
 async fn deployed(chain: &DevChain) -> (Sender, Deployment, ContractReader) {
     let sender = funded_sender(chain, 7).await;
     let params = DeployParams {
-        platform_bps: 1_000,
+        fees: PaymentVault::FeeSchedule { platformBps: 1_000, modelBps: 500, stakersBps: 0, dataBps: 8_500, stakersPool: Address::ZERO },
         withdrawal_delay_seconds: 3_600,
+        fee_notice_seconds: 7_200,
         dispute_window_seconds: 60,
+        dispute_bond_wei: U256::from(5u64),
         treasury: Address::repeat_byte(9),
+        operator: sender.address(),
         proposer: sender.address(),
     };
     let deployment = deploy_contracts(&sender, &params).await.unwrap();
@@ -107,6 +110,9 @@ async fn contracts_are_deployed_called_and_indexed() {
     assert_eq!(reader.last_batch_root(At::Latest).await.unwrap(), B256::ZERO);
     assert_eq!(reader.reward_root(At::Latest).await.unwrap(), B256::ZERO);
     assert_eq!(reader.total_funded(At::Latest).await.unwrap(), U256::ZERO);
+    assert_eq!(reader.fees(At::Latest).await.unwrap().dataBps, 8_500);
+    assert_eq!(reader.model_hash(B256::ZERO, 1, At::Latest).await.unwrap(), None);
+    assert_eq!(reader.limit_cancelled_from(me, U256::ZERO, At::Latest).await.unwrap(), None);
     let nowhere = ContractReader::connect(chain.rpc_url(), RpcConfig::default(), Deployment { token: me, ..deployment }).unwrap();
     assert!(matches!(nowhere.token_balance(me, At::Latest).await.unwrap_err(), IndexerError::NoContract { .. }));
 

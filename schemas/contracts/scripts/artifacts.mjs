@@ -9,7 +9,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { compile } from "./compiler.mjs";
 
-const CONTRACTS = ["DatanetRegistry", "PaymentVault", "RewardDistributor", "OpenToken"];
+const CONTRACTS = ["DatanetRegistry", "ModelRegistry", "PaymentVault", "RewardDistributor", "OpenToken"];
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 
 /** Every src/**\/*.sol as [relative path with forward slashes, bytes], sorted by path. */

@@ -15,9 +15,12 @@ export const settings = {
   metadata: { bytecodeHash: "none", appendCBOR: false },
 };
 
+/** For scripts/mutate.mjs, which compiles a hundred times and keeps nothing. */
+export const unoptimised = { ...settings, optimizer: { enabled: false } };
+
 /** Standard JSON in, standard JSON out; the settings that decide bytecode are replaced by ours. */
-export function compile(input, readImport) {
-  const merged = { ...input, settings: { ...input.settings, ...settings } };
+export function compile(input, readImport, ours = settings) {
+  const merged = { ...input, settings: { ...input.settings, ...ours } };
   const callbacks = readImport ? { import: readImport } : undefined;
   return JSON.parse(solc.compile(JSON.stringify(merged), callbacks));
 }

@@ -1,4 +1,4 @@
-// vectors/standard-merkle-tree.json: what OpenZeppelin's own library says of trees of our two leaf types.
+// vectors/standard-merkle-tree.json: what OpenZeppelin's own library says of trees of our three leaf types.
 // The Rust tree and the Solidity contracts are tested against this file; neither had a part in it.
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -36,6 +36,11 @@ const KINDS = [
       address("headwater/vector/account", index),
       amount("headwater/vector/cumulative", index),
     ],
+  },
+  {
+    kind: "receipt",
+    leafEncoding: ["bytes32"],
+    value: (index) => [random("headwater/vector/receipt", index)],
   },
 ];
 

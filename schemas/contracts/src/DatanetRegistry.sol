@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {Sequenced} from "./Sequenced.sol";
+import {IDatanetVersions} from "./interfaces/IDatanetVersions.sol";
 
 /// @title DatanetRegistry
 /// @notice The public record of Datanets and of the root of each version they published.
@@ -9,7 +10,7 @@ import {Sequenced} from "./Sequenced.sol";
 /// Versions are append-only. A commit names the version and root it builds on (compare-and-swap), so two
 /// curators who race cannot bury each other's work: the second one's transaction reverts.
 /// Full texts stay off chain; here are their keccak256 hashes.
-contract DatanetRegistry is Sequenced {
+contract DatanetRegistry is IDatanetVersions, Sequenced {
     struct Datanet {
         address owner;
         uint64 headVersion;
@@ -162,8 +163,8 @@ contract DatanetRegistry is Sequenced {
         return (datanet.headVersion, datanet.headRoot);
     }
 
-    /// @notice The root of one version; zero when it was never committed.
-    function versionRoot(bytes32 datanetId, uint64 version) external view returns (bytes32) {
+    /// @inheritdoc IDatanetVersions
+    function versionRoot(bytes32 datanetId, uint64 version) external view override returns (bytes32) {
         return _versionRoots[datanetId][version];
     }
 

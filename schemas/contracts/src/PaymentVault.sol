@@ -4,100 +4,88 @@ pragma solidity 0.8.37;
 import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
-import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
-import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
 
-import {ExactTransfer} from "./ExactTransfer.sol";
-import {Sequenced} from "./Sequenced.sol";
-import {Debit, SpendingLimit, SpendingLimits} from "./SpendingLimits.sol";
-import {Stoppable} from "./Stoppable.sol";
+import {BoundedSignatures} from "./BoundedSignatures.sol";
+import {FeeSchedule, FeeSchedules} from "./FeeSchedules.sol";
+import {PayerBalances} from "./PayerBalances.sol";
+import {Debit, ShortReason, SpendingLimit, SpendingLimits} from "./SpendingLimits.sol";
 import {IRewardPool} from "./interfaces/IRewardPool.sol";
 
 /// @title PaymentVault
-/// @notice Holds what payers deposited. A spender debits them per batch of receipts, within limits they signed.
-/// @dev Where the money can go is fixed at deployment: the reward distributor, the treasury, or back to the
-/// payer. The owner can stop debits and name the operator; it can neither move money nor stop withdrawals.
+/// @notice Holds what payers deposited. The operator debits them per batch of receipts, within limits they
+/// signed, and each batch is divided by the fee schedule.
+/// @dev Where the money can go: the reward distributor and the treasury, both fixed at deployment, the
+/// stakers' pool of the fee schedule, or back to the payer. The owner can stop debits, name the operator and
+/// propose a fee schedule; it can neither move money nor stop withdrawals.
 ///
-/// A payer's loss to a dishonest spender is at most the limit that it signed. A spender's risk is a payer that
-/// leaves: a withdrawal waits `withdrawalDelay` seconds, in which debits still reach the balance, so a spender
-/// must count `balanceOf(payer)` less the amount in {withdrawalOf} as what backs new answers. A cancelled
-/// limit ends at once, so debit often.
-contract PaymentVault is EIP712, Sequenced, Stoppable, ReentrancyGuardTransient {
+/// A payer's loss to a dishonest operator is at most the limit that it signed. What a payer can do to a debit
+/// (an ended limit, a small balance, a wallet that takes its signature back) makes that debit short and the
+/// batch goes on: the operator bears the shortfall. It has to count pending withdrawals and cancellations as
+/// gone when it decides what backs a new answer; `withdrawalDelay` is its time to debit what was given before.
+contract PaymentVault is EIP712, FeeSchedules, PayerBalances {
     using SafeERC20 for IERC20;
-    using ExactTransfer for IERC20;
     using SpendingLimits for SpendingLimit;
 
-    struct Withdrawal {
-        uint256 amount;
-        uint64 availableAt;
+    /// @dev One batch on its way through {debitBatch}; all amounts in token wei.
+    struct Batch {
+        uint64 id;
+        bytes32 receiptsRoot;
+        bytes32 prevRoot;
+        uint256 owed;
+        uint256 total;
+        uint256 dataPool;
+        uint256 modelPool;
+        uint256 stakersAmount;
+        uint256 platformAmount;
     }
 
-    uint256 private constant BPS = 10_000;
-    /// @notice The longest withdrawal delay a deployment can choose.
-    uint64 public constant MAX_WITHDRAWAL_DELAY = 30 days;
-
-    /// @notice The ERC-20 that is deposited and paid out.
-    IERC20 public immutable token;
-    /// @notice Receives the data pool of each batch.
+    /// @notice Receives the data pool and the model pool of each batch.
     IRewardPool public immutable distributor;
-    /// @notice Receives the platform's part of each batch.
+    /// @notice Receives the platform's part of each batch, and what the pools leave.
     address public immutable treasury;
-    /// @notice The least part of a batch that goes to the treasury, in basis points, rounded down.
-    uint16 public immutable platformBps;
-    /// @notice Seconds between a withdrawal's request and its payment.
-    uint64 public immutable withdrawalDelay;
 
-    /// @notice The only account that may post batches; zero lets every spender post.
-    /// @dev Batches form one chain, so while this is zero anybody can post a batch against a limit signed
-    /// by himself and so take the next batch id. Name the operator wherever strangers can transact.
+    /// @notice The only account that posts batches.
+    /// @dev Set by the owner in one step, unlike ownership itself: it is a hot key, which has to be replaceable
+    /// at once when it is stolen, and a mistake is mended by setting it again.
     address public operator;
     /// @notice Number of batches so far, and the id of the last one.
     uint64 public batchCount;
     /// @notice The receipts root of the last batch; zero before the first.
     bytes32 public lastBatchRoot;
-    /// @notice What each payer has, in token wei.
-    mapping(address payer => uint256) public balanceOf;
     /// @notice What was debited under a limit so far; the key is {hashLimit}.
     mapping(bytes32 limitHash => uint256) public spent;
-    /// @notice Whether the payer cancelled its limits of this nonce.
-    mapping(address payer => mapping(uint256 nonce => bool)) public isCancelled;
-    /// @notice The payer's open request: amount and the first second at which it can be paid.
-    mapping(address payer => Withdrawal) public withdrawalOf;
 
-    event Deposited(address indexed payer, address indexed from, uint256 amount, uint64 seq);
-    event WithdrawalRequested(address indexed payer, uint256 amount, uint64 availableAt, uint64 seq);
-    event Withdrawn(address indexed payer, uint256 amount, uint64 seq);
     event Debited(address indexed payer, uint64 indexed batchId, uint256 amount, uint64 seq);
+    /// @dev Says nothing against the payer where `reason` is `SignatureInvalid`: then nothing shows that the
+    /// payer signed.
+    event DebitShort(
+        address indexed payer,
+        uint64 indexed batchId,
+        uint256 owed,
+        uint256 taken,
+        ShortReason reason,
+        uint64 seq
+    );
     event BatchDebited(
         uint64 indexed batchId,
         bytes32 indexed receiptsRoot,
         bytes32 prevRoot,
+        uint256 owed,
         uint256 total,
         uint256 dataPool,
+        uint256 modelPool,
+        uint256 stakersAmount,
         uint256 platformAmount,
         uint64 seq
     );
-    event LimitCancelled(address indexed payer, uint256 nonce, uint64 seq);
     event OperatorSet(address indexed operator, uint64 seq);
 
-    /// @notice An address given at deployment, or the payer of a deposit, is zero.
-    error ZeroAddress();
-    /// @notice The amount is zero.
-    error ZeroAmount();
-    /// @notice The platform's part is above 10,000 basis points.
-    error PlatformBpsTooHigh(uint16 platformBps);
-    /// @notice The withdrawal delay is above {MAX_WITHDRAWAL_DELAY}.
-    error WithdrawalDelayTooLong(uint64 withdrawalDelay);
     /// @notice The distributor holds another token than the vault.
     error TokenMismatch(address vaultToken, address distributorToken);
-    /// @notice The payer has less than is asked for.
-    error InsufficientBalance(address payer, uint256 balance, uint256 needed);
-    /// @notice The payer requested no withdrawal.
-    error NoWithdrawal(address payer);
-    /// @notice The withdrawal's delay has not passed.
-    error WithdrawalNotReady(uint64 availableAt);
-    /// @notice An operator is set and the caller is another account.
+    /// @notice Payers could not leave before a new fee schedule: the notice is shorter than the delay.
+    error FeeNoticeTooShort(uint64 feeNotice, uint64 withdrawalDelay);
+    /// @notice Only the operator posts batches.
     error NotOperator(address caller);
     /// @notice The batch is not the one after the last.
     error WrongBatchId(uint64 expected, uint64 given);
@@ -109,121 +97,74 @@ contract PaymentVault is EIP712, Sequenced, Stoppable, ReentrancyGuardTransient 
     error EmptyBatch();
     /// @notice The limit names another spender than the caller.
     error WrongSpender(bytes32 limitHash, address spender);
-    /// @notice The limit's time is over.
-    error LimitExpired(bytes32 limitHash, uint64 expiry);
-    /// @notice The payer cancelled the limit, now or before.
-    error LimitIsCancelled(address payer, uint256 nonce);
-    /// @notice The debits under this limit would exceed its maximum.
-    error LimitExceeded(bytes32 limitHash, uint256 maxAmount, uint256 needed);
-    /// @notice The payer did not sign this limit for this vault on this chain.
-    error InvalidSignature(bytes32 limitHash, address payer);
-    /// @notice The data pool leaves less than the platform's minimum.
-    error DataPoolTooLarge(uint256 dataPool, uint256 largest);
 
     /// @param token_ ERC-20 that neither charges on transfer nor rebases.
-    /// @param distributor_ Takes the data pool; must hold the same token.
+    /// @param distributor_ Takes the data and model pools; must hold the same token.
     /// @param treasury_ Takes the platform's part.
-    /// @param owner_ May stop debits and name the operator.
-    /// @param platformBps_ The platform's least part, in basis points.
-    /// @param withdrawalDelay_ Seconds a payer waits for its money.
+    /// @param owner_ May stop debits, name the operator and propose fees.
+    /// @param operator_ Posts batches.
+    /// @param fees_ The first fee schedule.
+    /// @param withdrawalDelay_ Seconds a payer waits for its money, and for a limit to end.
+    /// @param feeNotice_ Seconds of notice before another fee schedule; at least the delay.
     constructor(
         address token_,
         address distributor_,
         address treasury_,
         address owner_,
-        uint16 platformBps_,
-        uint64 withdrawalDelay_
-    ) EIP712("Headwater PaymentVault", "1") Ownable(owner_) {
-        if (token_ == address(0) || distributor_ == address(0) || treasury_ == address(0)) {
+        address operator_,
+        FeeSchedule memory fees_,
+        uint64 withdrawalDelay_,
+        uint64 feeNotice_
+    )
+        EIP712("Headwater PaymentVault", "1")
+        Ownable(owner_)
+        FeeSchedules(fees_, feeNotice_)
+        PayerBalances(token_, withdrawalDelay_)
+    {
+        if (distributor_ == address(0) || treasury_ == address(0)) {
             revert ZeroAddress();
         }
-        if (platformBps_ > BPS) revert PlatformBpsTooHigh(platformBps_);
-        if (withdrawalDelay_ > MAX_WITHDRAWAL_DELAY) revert WithdrawalDelayTooLong(withdrawalDelay_);
+        if (feeNotice_ < withdrawalDelay_) revert FeeNoticeTooShort(feeNotice_, withdrawalDelay_);
         address distributorToken = IRewardPool(distributor_).token();
         if (distributorToken != token_) revert TokenMismatch(token_, distributorToken);
-        token = IERC20(token_);
         distributor = IRewardPool(distributor_);
         treasury = treasury_;
-        platformBps = platformBps_;
-        withdrawalDelay = withdrawalDelay_;
+        _setOperator(operator_);
     }
 
-    /// @notice Adds `amount` of the caller's token to the caller's balance. Approve first.
-    function deposit(uint256 amount) external {
-        _deposit(msg.sender, amount);
-    }
-
-    /// @notice Adds `amount` of the caller's token to `payer`'s balance. Approve first.
-    function depositFor(address payer, uint256 amount) external {
-        _deposit(payer, amount);
-    }
-
-    /// @notice Asks for `amount` back. Replaces an open request and starts its delay again.
-    function requestWithdrawal(uint256 amount) external {
-        if (amount == 0) revert ZeroAmount();
-        uint256 balance = balanceOf[msg.sender];
-        if (amount > balance) revert InsufficientBalance(msg.sender, balance, amount);
-        uint64 availableAt = uint64(block.timestamp) + withdrawalDelay;
-        withdrawalOf[msg.sender] = Withdrawal(amount, availableAt);
-        emit WithdrawalRequested(msg.sender, amount, availableAt, _nextSeq());
-    }
-
-    /// @notice Pays the requested amount, or what debits have left of it. Works while stopped.
-    function withdraw() external nonReentrant {
-        Withdrawal memory request = withdrawalOf[msg.sender];
-        if (request.amount == 0) revert NoWithdrawal(msg.sender);
-        if (block.timestamp < request.availableAt) revert WithdrawalNotReady(request.availableAt);
-        uint256 balance = balanceOf[msg.sender];
-        if (balance == 0) revert InsufficientBalance(msg.sender, 0, request.amount);
-        uint256 amount = request.amount < balance ? request.amount : balance;
-
-        delete withdrawalOf[msg.sender];
-        balanceOf[msg.sender] = balance - amount;
-        emit Withdrawn(msg.sender, amount, _nextSeq());
-        token.safeTransfer(msg.sender, amount);
-    }
-
-    /// @notice Ends the caller's limits of this nonce, from now on.
-    function cancelLimit(uint256 nonce) external {
-        if (isCancelled[msg.sender][nonce]) revert LimitIsCancelled(msg.sender, nonce);
-        isCancelled[msg.sender][nonce] = true;
-        emit LimitCancelled(msg.sender, nonce, _nextSeq());
-    }
-
-    /// @notice Names the only account that may post batches; zero lets every spender post. Owner only.
+    /// @notice Names the account that posts batches. Owner only.
     function setOperator(address operator_) external onlyOwner {
-        operator = operator_;
-        emit OperatorSet(operator_, _nextSeq());
+        _setOperator(operator_);
     }
 
-    /// @notice Debits the payers of one batch of receipts and pays the data pool and the platform.
-    /// All or nothing. The caller must be the spender of every limit.
+    /// @notice Debits the payers of one batch of receipts and divides what was collected. Operator only, who
+    /// must be the spender of every limit.
     /// @param batchId The last batch's id plus 1.
     /// @param receiptsRoot Merkle root over the batch's receipts.
     /// @param prevRoot The last batch's receipts root; zero for the first.
     /// @param debits Each payer's signed limit and amount; one limit may occur more than once.
-    /// @param dataPool What contributors get of the total, in token wei; the rest goes to the treasury.
+    /// @param dataPool What the receipts attributed to contributors, in token wei; at most their scheduled
+    /// part of what was collected is paid.
+    /// @param modelPool What the receipts attributed to owners of models; likewise.
     function debitBatch(
         uint64 batchId,
         bytes32 receiptsRoot,
         bytes32 prevRoot,
         Debit[] calldata debits,
-        uint256 dataPool
+        uint256 dataPool,
+        uint256 modelPool
     ) external nonReentrant whenNotPaused {
-        if (operator != address(0) && operator != msg.sender) {
-            revert NotOperator(msg.sender);
-        }
-        _advanceBatch(batchId, receiptsRoot, prevRoot);
+        if (msg.sender != operator) revert NotOperator(msg.sender);
         if (debits.length == 0) revert EmptyBatch();
-        uint256 total = 0;
+        _advanceBatch(batchId, receiptsRoot, prevRoot);
+        Batch memory batch = Batch(batchId, receiptsRoot, prevRoot, 0, 0, 0, 0, 0, 0);
         for (uint256 i = 0; i < debits.length; ++i) {
-            total += _debit(batchId, debits[i]);
+            batch.owed += debits[i].amount;
+            batch.total += _debit(batchId, debits[i]);
         }
-        uint256 largestPool = total - total * platformBps / BPS;
-        if (dataPool > largestPool) revert DataPoolTooLarge(dataPool, largestPool);
-        uint256 platformAmount = total - dataPool;
-        emit BatchDebited(batchId, receiptsRoot, prevRoot, total, dataPool, platformAmount, _nextSeq());
-        _payOut(dataPool, platformAmount);
+        _divide(batch, dataPool, modelPool);
+        _emitDebited(batch);
+        _payOut(batch);
     }
 
     /// @notice The EIP-712 digest that the payer signs, and the key of {spent}.
@@ -231,12 +172,10 @@ contract PaymentVault is EIP712, Sequenced, Stoppable, ReentrancyGuardTransient 
         return _hashTypedDataV4(limit.structHash());
     }
 
-    function _deposit(address payer, uint256 amount) private nonReentrant {
-        if (payer == address(0)) revert ZeroAddress();
-        if (amount == 0) revert ZeroAmount();
-        balanceOf[payer] += amount;
-        emit Deposited(payer, msg.sender, amount, _nextSeq());
-        token.pullExact(msg.sender, amount);
+    function _setOperator(address operator_) private {
+        if (operator_ == address(0)) revert ZeroAddress();
+        operator = operator_;
+        emit OperatorSet(operator_, _nextSeq());
     }
 
     function _advanceBatch(uint64 batchId, bytes32 receiptsRoot, bytes32 prevRoot) private {
@@ -248,33 +187,77 @@ contract PaymentVault is EIP712, Sequenced, Stoppable, ReentrancyGuardTransient 
         lastBatchRoot = receiptsRoot;
     }
 
-    /// @dev The signature check may call the payer's contract, but only by `staticcall` (ERC-1271).
-    function _debit(uint64 batchId, Debit calldata debit) private returns (uint256 amount) {
+    function _debit(uint64 batchId, Debit calldata debit) private returns (uint256 taken) {
         SpendingLimit calldata limit = debit.limit;
-        address payer = limit.payer;
         bytes32 limitHash = hashLimit(limit);
         if (limit.spender != msg.sender) revert WrongSpender(limitHash, limit.spender);
-        if (block.timestamp > limit.expiry) revert LimitExpired(limitHash, limit.expiry);
-        if (isCancelled[payer][limit.nonce]) revert LimitIsCancelled(payer, limit.nonce);
-        if (!SignatureChecker.isValidSignatureNowCalldata(payer, limitHash, debit.signature)) {
-            revert InvalidSignature(limitHash, payer);
+        if (debit.amount == 0) revert ZeroAmount();
+        ShortReason reason;
+        (taken, reason) = _collectable(limitHash, debit);
+        if (taken != 0) {
+            spent[limitHash] += taken;
+            balanceOf[limit.payer] -= taken;
+            emit Debited(limit.payer, batchId, taken, _nextSeq());
         }
-        amount = debit.amount;
-        uint256 spentAfter = spent[limitHash] + amount;
-        if (spentAfter > limit.maxAmount) revert LimitExceeded(limitHash, limit.maxAmount, spentAfter);
-        uint256 balance = balanceOf[payer];
-        if (amount > balance) revert InsufficientBalance(payer, balance, amount);
-
-        spent[limitHash] = spentAfter;
-        balanceOf[payer] = balance - amount;
-        emit Debited(payer, batchId, amount, _nextSeq());
+        if (taken != debit.amount) {
+            emit DebitShort(limit.payer, batchId, debit.amount, taken, reason, _nextSeq());
+        }
     }
 
-    function _payOut(uint256 dataPool, uint256 platformAmount) private {
-        if (dataPool != 0) {
-            token.forceApprove(address(distributor), dataPool);
-            distributor.fund(dataPool);
+    /// @dev What can be taken now, and why it is less than the amount. The signature, which may cost a call
+    /// into the payer's code, is checked only when something could be taken.
+    function _collectable(bytes32 limitHash, Debit calldata debit)
+        private
+        view
+        returns (uint256 amount, ShortReason reason)
+    {
+        SpendingLimit calldata limit = debit.limit;
+        if (block.timestamp > limit.expiry) return (0, ShortReason.LimitExpired);
+        uint64 ended = cancelledFrom[limit.payer][limit.nonce];
+        if (ended != 0 && block.timestamp >= ended) return (0, ShortReason.LimitCancelled);
+        uint256 room = limit.maxAmount - spent[limitHash];
+        uint256 balance = balanceOf[limit.payer];
+        amount = debit.amount;
+        if (amount > room) (amount, reason) = (room, ShortReason.LimitExhausted);
+        if (amount > balance) (amount, reason) = (balance, ShortReason.BalanceTooSmall);
+        if (amount != 0 && !BoundedSignatures.isValid(limit.payer, limitHash, debit.signature)) {
+            return (0, ShortReason.SignatureInvalid);
         }
-        if (platformAmount != 0) token.safeTransfer(treasury, platformAmount);
+    }
+
+    function _divide(Batch memory batch, uint256 dataPool, uint256 modelPool) private view {
+        FeeSchedule memory schedule = fees();
+        uint256 total = batch.total;
+        uint256 largestData = total * schedule.dataBps / BPS;
+        uint256 largestModel = total * schedule.modelBps / BPS;
+        batch.dataPool = dataPool < largestData ? dataPool : largestData;
+        batch.modelPool = modelPool < largestModel ? modelPool : largestModel;
+        batch.stakersAmount = total * schedule.stakersBps / BPS;
+        batch.platformAmount = total - batch.dataPool - batch.modelPool - batch.stakersAmount;
+    }
+
+    function _emitDebited(Batch memory batch) private {
+        emit BatchDebited(
+            batch.id,
+            batch.receiptsRoot,
+            batch.prevRoot,
+            batch.owed,
+            batch.total,
+            batch.dataPool,
+            batch.modelPool,
+            batch.stakersAmount,
+            batch.platformAmount,
+            _nextSeq()
+        );
+    }
+
+    function _payOut(Batch memory batch) private {
+        uint256 pools = batch.dataPool + batch.modelPool;
+        if (pools != 0) {
+            token.forceApprove(address(distributor), pools);
+            distributor.fund(pools);
+        }
+        if (batch.stakersAmount != 0) token.safeTransfer(fees().stakersPool, batch.stakersAmount);
+        if (batch.platformAmount != 0) token.safeTransfer(treasury, batch.platformAmount);
     }
 }

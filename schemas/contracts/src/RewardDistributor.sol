@@ -4,7 +4,6 @@ pragma solidity 0.8.37;
 import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
-import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
 
 import {ExactTransfer} from "./ExactTransfer.sol";
@@ -12,12 +11,12 @@ import {RootProposals} from "./RootProposals.sol";
 import {IRewardPool} from "./interfaces/IRewardPool.sol";
 
 /// @title RewardDistributor
-/// @notice Pays contributors by cumulative Merkle claims: a leaf says what an account has earned since the
-/// beginning, a claim pays what it has not been paid yet.
+/// @notice Pays contributors of data and owners of models by cumulative Merkle claims: a leaf says what an
+/// account has earned since the beginning, a claim pays what it has not been paid yet.
 /// @dev How a root comes into force is in {RootProposals}.
 /// Always: `totalClaimed <= totalCumulative <= totalFunded`, and the contract holds at least
-/// `totalFunded - totalClaimed`. Nobody can take money out but the accounts in an accepted tree.
-contract RewardDistributor is IRewardPool, RootProposals, ReentrancyGuardTransient {
+/// `totalFunded - totalClaimed + bondsHeld`. Nobody can take rewards out but the accounts in an accepted tree.
+contract RewardDistributor is IRewardPool, RootProposals {
     using SafeERC20 for IERC20;
     using ExactTransfer for IERC20;
 
@@ -50,10 +49,16 @@ contract RewardDistributor is IRewardPool, RootProposals, ReentrancyGuardTransie
     /// @param owner_ May stop, revoke a pending root, decide disputes and replace the proposer.
     /// @param proposer_ Proposes roots.
     /// @param disputeWindow_ Seconds in which a proposed root can be disputed.
-    constructor(address token_, address owner_, address proposer_, uint64 disputeWindow_)
-        Ownable(owner_)
-        RootProposals(proposer_, disputeWindow_)
-    {
+    /// @param disputeBond_ What a dispute costs until it is decided, in token wei.
+    /// @param bondRecipient_ Receives the bonds of disputes found invalid.
+    constructor(
+        address token_,
+        address owner_,
+        address proposer_,
+        uint64 disputeWindow_,
+        uint256 disputeBond_,
+        address bondRecipient_
+    ) Ownable(owner_) RootProposals(proposer_, disputeWindow_, disputeBond_, bondRecipient_) {
         if (token_ == address(0)) revert ZeroAddress();
         _token = IERC20(token_);
     }
@@ -119,5 +124,15 @@ contract RewardDistributor is IRewardPool, RootProposals, ReentrancyGuardTransie
     /// @inheritdoc RootProposals
     function _fundedTotal() internal view override returns (uint256) {
         return totalFunded;
+    }
+
+    /// @inheritdoc RootProposals
+    function _takeBond(address account, uint256 amount) internal override {
+        _token.pullExact(account, amount);
+    }
+
+    /// @inheritdoc RootProposals
+    function _payBond(address account, uint256 amount) internal override {
+        _token.safeTransfer(account, amount);
     }
 }

@@ -1,16 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+
 import {Sequenced} from "./Sequenced.sol";
 import {Stoppable} from "./Stoppable.sol";
 
 /// @title RootProposals
 /// @notice How a reward root comes into force: proposed by the proposer, disputable for `disputeWindow`
-/// seconds, then accepted by anybody unless a dispute is open.
+/// seconds against a bond, then accepted by anybody unless a dispute is open.
 /// @dev At most one proposal is pending, and the accepted root stays in force until the next is accepted.
 /// The owner can stop, revoke a pending root, decide disputes and replace the proposer; it cannot touch what
 /// is accepted.
-abstract contract RootProposals is Sequenced, Stoppable {
+///
+/// A dispute's bond goes back to who disputed when the dispute is found valid or the root is revoked, and to
+/// `bondRecipient` when it is found invalid. Deciding only writes down who is owed the bond; {withdrawBond}
+/// pays it. So an account to which the token cannot be sent holds up no decision.
+abstract contract RootProposals is Sequenced, Stoppable, ReentrancyGuardTransient {
     struct Proposal {
         uint64 epoch;
         uint64 toBlock;
@@ -22,7 +28,6 @@ abstract contract RootProposals is Sequenced, Stoppable {
         bytes32 indexDigest;
     }
 
-    /// @dev Has its own life, opened and closed in one place each, so that a bond can be added there.
     struct Dispute {
         address by;
         bytes32 evidenceHash;
@@ -33,10 +38,24 @@ abstract contract RootProposals is Sequenced, Stoppable {
 
     /// @notice Seconds in which a proposed root can be disputed.
     uint64 public immutable disputeWindow;
+    /// @notice What a dispute costs until it is decided, in token wei.
+    uint256 public immutable disputeBond;
+    /// @notice Receives the bonds of disputes found invalid.
+    address public immutable bondRecipient;
     /// @notice The account that proposes roots.
+    /// @dev Set by the owner in one step, unlike ownership itself: it is a hot key, which has to be replaceable
+    /// at once when it is stolen, and a mistake is mended by setting it again.
     address public proposer;
     /// @notice The epoch of the accepted root; 0 before the first.
     uint64 public acceptedEpoch;
+    /// @notice The root that the owner removed last, by revoking it or finding its dispute valid; zero before
+    /// the first. Whoever proposes by machine must not propose it again unasked.
+    bytes32 public removedRoot;
+    /// @notice Bonds that this contract holds, of the open dispute and not withdrawn, in token wei. They are no
+    /// part of the rewards.
+    uint256 public bondsHeld;
+    /// @notice Bonds of decided disputes that an account can withdraw, in token wei.
+    mapping(address account => uint256) public bondOf;
 
     bytes32 internal _acceptedRoot;
     uint256 internal _acceptedTotal;
@@ -54,9 +73,13 @@ abstract contract RootProposals is Sequenced, Stoppable {
         uint64 disputableUntil,
         uint64 seq
     );
-    event RootDisputed(uint64 indexed epoch, address indexed by, bytes32 evidenceHash, uint64 seq);
+    event RootDisputed(
+        uint64 indexed epoch, address indexed by, bytes32 evidenceHash, uint256 bond, uint64 seq
+    );
     event RootRevoked(uint64 indexed epoch, bytes32 indexed root, uint64 seq);
-    event DisputeResolved(uint64 indexed epoch, bool valid, uint64 seq);
+    event DisputeResolved(uint64 indexed epoch, address indexed by, bool valid, uint64 seq);
+    event BondReleased(uint64 indexed epoch, address indexed account, uint256 amount, uint64 seq);
+    event BondWithdrawn(address indexed account, uint256 amount, uint64 seq);
     event RootAccepted(uint64 indexed epoch, bytes32 indexed root, uint256 totalCumulative, uint64 seq);
     event ProposerSet(address indexed proposer, uint64 seq);
 
@@ -86,14 +109,21 @@ abstract contract RootProposals is Sequenced, Stoppable {
     error DisputeOpen(uint64 epoch);
     /// @notice No dispute over the pending root is open.
     error NoDispute(uint64 epoch);
+    /// @notice The account has no bond to withdraw.
+    error NoBond(address account);
 
     /// @param proposer_ Proposes roots.
     /// @param disputeWindow_ Seconds in which a proposed root can be disputed.
-    constructor(address proposer_, uint64 disputeWindow_) {
-        if (proposer_ == address(0)) revert ZeroAddress();
+    /// @param disputeBond_ What a dispute costs until it is decided, in token wei. Zero is for development
+    /// chains: anybody could hold up every root at no cost.
+    /// @param bondRecipient_ Receives the bonds of disputes found invalid.
+    constructor(address proposer_, uint64 disputeWindow_, uint256 disputeBond_, address bondRecipient_) {
+        if (proposer_ == address(0) || bondRecipient_ == address(0)) revert ZeroAddress();
         if (disputeWindow_ > MAX_DISPUTE_WINDOW) revert DisputeWindowTooLong(disputeWindow_);
         proposer = proposer_;
         disputeWindow = disputeWindow_;
+        disputeBond = disputeBond_;
+        bondRecipient = bondRecipient_;
     }
 
     /// @notice Proposes the next epoch's root. Proposer only.
@@ -134,31 +164,48 @@ abstract contract RootProposals is Sequenced, Stoppable {
         _emitProposed(proposal);
     }
 
-    /// @notice Disputes the pending root, which then waits for the owner. Anybody, within the window.
+    /// @notice Disputes the pending root, which then waits for the owner. Anybody, within the window, who
+    /// approved `disputeBond` of the token before.
     /// @param evidenceHash keccak256 of the published evidence.
-    function dispute(uint64 epoch, bytes32 evidenceHash) external {
+    function dispute(uint64 epoch, bytes32 evidenceHash) external nonReentrant {
         Proposal storage proposal = _proposalOf(epoch);
         if (block.timestamp >= proposal.disputableUntil) revert DisputeWindowOver(proposal.disputableUntil);
         if (_dispute.by != address(0)) revert DisputeOpen(epoch);
         _dispute = Dispute(msg.sender, evidenceHash);
-        emit RootDisputed(epoch, msg.sender, evidenceHash, _nextSeq());
+        bondsHeld += disputeBond;
+        emit RootDisputed(epoch, msg.sender, evidenceHash, disputeBond, _nextSeq());
+        if (disputeBond != 0) _takeBond(msg.sender, disputeBond);
     }
 
     /// @notice Decides the open dispute: `valid` removes the proposal, otherwise it goes on. Owner only.
     function resolveDispute(uint64 epoch, bool valid) external onlyOwner {
         _proposalOf(epoch);
-        if (_dispute.by == address(0)) revert NoDispute(epoch);
+        address by = _dispute.by;
+        if (by == address(0)) revert NoDispute(epoch);
         delete _dispute;
-        if (valid) delete _pending;
-        emit DisputeResolved(epoch, valid, _nextSeq());
+        if (valid) _removePending();
+        emit DisputeResolved(epoch, by, valid, _nextSeq());
+        _releaseBond(epoch, valid ? by : bondRecipient);
     }
 
     /// @notice Removes the pending root, disputed or not. Owner only.
     function revokeRoot(uint64 epoch) external onlyOwner {
         bytes32 revoked = _proposalOf(epoch).root;
+        address by = _dispute.by;
         delete _dispute;
-        delete _pending;
+        _removePending();
         emit RootRevoked(epoch, revoked, _nextSeq());
+        if (by != address(0)) _releaseBond(epoch, by);
+    }
+
+    /// @notice Pays `account` the bonds it is owed. Anybody, for anybody: the money can only go to `account`.
+    function withdrawBond(address account) external nonReentrant {
+        uint256 amount = bondOf[account];
+        if (amount == 0) revert NoBond(account);
+        delete bondOf[account];
+        bondsHeld -= amount;
+        emit BondWithdrawn(account, amount, _nextSeq());
+        _payBond(account, amount);
     }
 
     /// @notice Puts the pending root in force. Anybody, after the window, unless a dispute is open.
@@ -194,6 +241,23 @@ abstract contract RootProposals is Sequenced, Stoppable {
 
     /// @dev All that was ever funded, in token wei: the limit of any proposal's total.
     function _fundedTotal() internal view virtual returns (uint256);
+
+    /// @dev Moves exactly `amount` of the token from `account` to this contract.
+    function _takeBond(address account, uint256 amount) internal virtual;
+
+    /// @dev Moves `amount` of the token from this contract to `account`.
+    function _payBond(address account, uint256 amount) internal virtual;
+
+    function _removePending() private {
+        removedRoot = _pending.root;
+        delete _pending;
+    }
+
+    function _releaseBond(uint64 epoch, address account) private {
+        if (disputeBond == 0) return;
+        bondOf[account] += disputeBond;
+        emit BondReleased(epoch, account, disputeBond, _nextSeq());
+    }
 
     function _proposalOf(uint64 epoch) private view returns (Proposal storage proposal) {
         proposal = _pending;

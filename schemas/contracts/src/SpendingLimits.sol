@@ -16,11 +16,21 @@ struct SpendingLimit {
     uint256 nonce;
 }
 
-/// @notice One payer's part of a batch.
+/// @notice One payer's part of a batch, under one of its limits.
 struct Debit {
     SpendingLimit limit;
     bytes signature;
     uint256 amount;
+}
+
+/// @notice Why a debit took less than was owed.
+enum ShortReason {
+    None,
+    LimitExpired,
+    LimitCancelled,
+    LimitExhausted,
+    BalanceTooSmall,
+    SignatureInvalid
 }
 
 /// @title SpendingLimits

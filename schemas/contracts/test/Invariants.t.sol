@@ -50,13 +50,21 @@ contract InvariantsTest is TestBase {
         vm.assertEq(token.balanceOf(address(vault)), held, "the vault holds its payers' balances");
         vm.assertEq(
             token.balanceOf(address(distributor)),
-            distributor.totalFunded() - distributor.totalClaimed(),
-            "the distributor holds what it was given less what it paid"
+            distributor.totalFunded() - distributor.totalClaimed() + distributor.bondsHeld(),
+            "the distributor holds what it was given less what it paid, and the bonds"
         );
+        vm.assertEq(distributor.bondsHeld(), journey.bondsTaken() - journey.bondsPaid(), "bonds held");
         vm.assertEq(
             journey.deposited(),
-            held + withdrawn + token.balanceOf(journey.TREASURY()) + distributor.totalFunded(),
-            "deposits = balances + withdrawals + platform + data pool"
+            held + withdrawn + token.balanceOf(journey.TREASURY()) + token.balanceOf(journey.STAKERS())
+                + distributor.totalFunded(),
+            "deposits = balances + withdrawals + platform + stakers + pools"
+        );
+        vm.assertEq(
+            token.balanceOf(journey.STAKERS()), journey.stakersPart(), "stakers get exactly their part"
+        );
+        vm.assertLe(
+            journey.platformLeast(), token.balanceOf(journey.TREASURY()), "the platform at least its part"
         );
     }
 
@@ -76,7 +84,7 @@ contract InvariantsTest is TestBase {
     /// @dev Guards the others against a run in which nothing happened: each action is reachable.
     function test_the_journey_reaches_a_claim() public {
         journey.deposit(0, 50 ether);
-        journey.debit(0, 10 ether, type(uint256).max);
+        journey.debit(0, 10 ether, type(uint256).max, type(uint256).max, 1);
         journey.propose(7);
         journey.accept();
         journey.claim(0);
@@ -85,5 +93,15 @@ contract InvariantsTest is TestBase {
         journey.requestWithdrawal(0, 5 ether);
         journey.withdraw(0);
         vm.assertTrue(token.balanceOf(journey.payer(0)) > 0, "and a withdrawal");
+        journey.debit(0, 149 ether, 0, 0, 1);
+        vm.assertEq(vault.balanceOf(journey.payer(0)), 0, "a debit that came short");
+        journey.propose(7);
+        journey.dispute();
+        journey.resolve(true);
+        journey.withdrawBond(true);
+        vm.assertTrue(journey.bondsPaid() > 0, "a bond that came back");
+        journey.changeFees(1, 2, 3);
+        journey.cancel(0, 0);
+        vm.assertTrue(vault.cancelledFrom(journey.payer(0), 1) > 0, "a cancelled limit");
     }
 }

@@ -3,6 +3,8 @@ pragma solidity 0.8.37;
 
 import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
 
+import {OpenToken} from "../src/OpenToken.sol";
+import {RewardDistributor} from "../src/RewardDistributor.sol";
 import {MerkleTree} from "./support/MerkleTree.sol";
 import {TestBase} from "./support/TestBase.sol";
 
@@ -20,19 +22,16 @@ contract MerkleVectorsTest is TestBase {
         for (; vm.keyExistsJson(json, item(".trees", trees)); ++trees) {
             proofs += checkTree(item(".trees", trees));
         }
-        vm.assertEq(trees, 18, "trees");
-        vm.assertEq(proofs, 2 * (1 + 2 + 3 + 4 + 5 + 7 + 8 + 16 + 5), "proofs");
+        vm.assertEq(trees, 27, "trees");
+        vm.assertEq(proofs, 3 * (1 + 2 + 3 + 4 + 5 + 7 + 8 + 16 + 5), "proofs");
     }
 
     function checkTree(string memory tree) private view returns (uint256 proofs) {
         bytes32 root = vm.parseJsonBytes32(json, string.concat(tree, ".root"));
         uint256 size = vm.parseJsonUint(json, string.concat(tree, ".size"));
-        bool reward =
-            keccak256(bytes(vm.parseJsonString(json, string.concat(tree, ".kind")))) == keccak256("reward");
         bytes32[] memory leaves = new bytes32[](size);
         for (uint256 i = 0; i < size; ++i) {
-            string memory value = item(string.concat(tree, ".values"), i);
-            leaves[i] = reward ? rewardLeaf(value) : versionLeaf(value);
+            leaves[i] = leafOf(kindOf(tree), item(string.concat(tree, ".values"), i));
         }
         for (; vm.keyExistsJson(json, item(string.concat(tree, ".leaves"), proofs)); ++proofs) {
             string memory leaf = item(string.concat(tree, ".leaves"), proofs);
@@ -43,6 +42,70 @@ contract MerkleVectorsTest is TestBase {
             vm.assertTrue(MerkleProof.verify(path, root, hash), "proof");
         }
         vm.assertEq(MerkleTree.build(leaves)[0], root, "our test tree's root");
+    }
+
+    /// @dev From JavaScript's tree to the money: the contract itself, at the address the tree was made for.
+    function test_the_distributor_pays_by_trees_of_the_library() public {
+        uint256 claims = 0;
+        for (uint256 i = 0; vm.keyExistsJson(json, item(".trees", i)); ++i) {
+            string memory tree = item(".trees", i);
+            if (kindOf(tree) != keccak256("reward")) continue;
+            uint256 before = vm.snapshotState();
+            claims += claimAll(tree);
+            vm.assertTrue(vm.revertToState(before), "the trees share their accounts");
+        }
+        vm.assertEq(claims, 1 + 2 + 3 + 4 + 5 + 7 + 8 + 16 + 5, "claims");
+    }
+
+    function claimAll(string memory tree) private returns (uint256 claims) {
+        OpenToken token = new OpenToken(address(this));
+        RewardDistributor pool = distributorIn(tree, token);
+        uint256 total = 0;
+        uint256 size = vm.parseJsonUint(json, string.concat(tree, ".size"));
+        for (uint256 i = 0; i < size; ++i) {
+            total += vm.parseJsonUint(json, item(item(string.concat(tree, ".values"), i), 3));
+        }
+        token.mint(address(this), total);
+        token.approve(address(pool), total);
+        pool.fund(total);
+        bytes32 root = vm.parseJsonBytes32(json, string.concat(tree, ".root"));
+        vm.prank(pool.proposer());
+        pool.proposeRoot(1, root, 0, total, 1, 0, 0);
+        pool.acceptRoot(1);
+        for (; vm.keyExistsJson(json, item(string.concat(tree, ".leaves"), claims)); ++claims) {
+            claimOne(pool, tree, item(string.concat(tree, ".leaves"), claims), root);
+        }
+    }
+
+    function claimOne(RewardDistributor pool, string memory tree, string memory leaf, bytes32 root) private {
+        string memory value =
+            item(string.concat(tree, ".values"), vm.parseJsonUint(json, string.concat(leaf, ".index")));
+        address account = vm.parseJsonAddress(json, item(value, 2));
+        uint256 amount = vm.parseJsonUint(json, item(value, 3));
+        bytes32 expected = vm.parseJsonBytes32(json, string.concat(leaf, ".leafHash"));
+        vm.assertEq(pool.leafOf(account, amount), expected, "the contract's own leaf");
+        bytes32[] memory path = vm.parseJsonBytes32Array(json, string.concat(leaf, ".proof"));
+        vm.assertEq(pool.claim(account, amount, root, path), amount, "paid");
+    }
+
+    /// @dev A distributor with nothing in its storage, at the address and on the chain that the tree names.
+    function distributorIn(string memory tree, OpenToken token) private returns (RewardDistributor pool) {
+        string memory value = item(string.concat(tree, ".values"), 0);
+        vm.chainId(vm.parseJsonUint(json, item(value, 0)));
+        address self = address(this);
+        RewardDistributor made = new RewardDistributor(address(token), self, self, 0, 0, self);
+        pool = RewardDistributor(vm.parseJsonAddress(json, item(value, 1)));
+        vm.etch(address(pool), address(made).code);
+    }
+
+    function kindOf(string memory tree) private view returns (bytes32) {
+        return keccak256(bytes(vm.parseJsonString(json, string.concat(tree, ".kind"))));
+    }
+
+    function leafOf(bytes32 kind, string memory value) private view returns (bytes32) {
+        if (kind == keccak256("reward")) return rewardLeaf(value);
+        if (kind == keccak256("version")) return versionLeaf(value);
+        return twice(abi.encode(vm.parseJsonBytes32(json, item(value, 0))));
     }
 
     function rewardLeaf(string memory value) private view returns (bytes32) {

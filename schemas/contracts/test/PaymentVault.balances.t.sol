@@ -6,19 +6,14 @@ import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/Reentrancy
 
 import {ExactTransfer} from "../src/ExactTransfer.sol";
 import {OpenToken} from "../src/OpenToken.sol";
+import {PayerBalances} from "../src/PayerBalances.sol";
 import {PaymentVault} from "../src/PaymentVault.sol";
-import {RewardDistributor} from "../src/RewardDistributor.sol";
 import {Stoppable} from "../src/Stoppable.sol";
 import {CallbackToken, FeeToken} from "./support/Tokens.sol";
 import {VaultBase} from "./support/VaultBase.sol";
 
 /// @notice Money in, and money back to its payer.
 contract PaymentVaultBalancesTest is VaultBase {
-    function vaultOf(address asset) private returns (PaymentVault) {
-        address pool = address(new RewardDistributor(asset, owner, owner, 0));
-        return new PaymentVault(asset, pool, treasury, owner, PLATFORM_BPS, DELAY);
-    }
-
     function testFuzz_a_deposit_credits_its_payer(uint96 amount) public {
         if (amount == 0) return;
         token.mint(stranger, amount);
@@ -26,7 +21,7 @@ contract PaymentVaultBalancesTest is VaultBase {
         token.approve(address(vault), amount);
         uint64 next = vault.seq() + 1;
         vm.expectEmit(address(vault));
-        emit PaymentVault.Deposited(alice, stranger, amount, next);
+        emit PayerBalances.Deposited(alice, stranger, amount, next);
         vault.depositFor(alice, amount);
         vm.stopPrank();
         vm.assertEq(vault.balanceOf(alice), DEPOSIT + amount, "credited");
@@ -35,15 +30,15 @@ contract PaymentVaultBalancesTest is VaultBase {
     }
 
     function test_a_deposit_needs_an_amount_and_a_payer() public {
-        expectError(abi.encodeWithSelector(PaymentVault.ZeroAmount.selector));
+        expectError(abi.encodeWithSelector(PayerBalances.ZeroAmount.selector));
         vault.deposit(0);
-        expectError(abi.encodeWithSelector(PaymentVault.ZeroAddress.selector));
+        expectError(abi.encodeWithSelector(PayerBalances.ZeroAddress.selector));
         vault.depositFor(address(0), 1);
     }
 
     function test_a_deposit_of_a_token_that_charges_on_transfer_is_refused() public {
         FeeToken fee = new FeeToken();
-        vault = vaultOf(address(fee));
+        vault = vaultOf(address(fee), address(poolOf(address(fee))));
         fee.mint(address(this), 1_000);
         fee.approve(address(vault), 1_000);
         expectError(abi.encodeWithSelector(ExactTransfer.InexactTransfer.selector, 1_000, 990));
@@ -54,7 +49,7 @@ contract PaymentVaultBalancesTest is VaultBase {
         uint64 seq = vault.seq();
         uint64 availableAt = uint64(START) + DELAY;
         vm.expectEmit(address(vault));
-        emit PaymentVault.WithdrawalRequested(alice, 40 ether, availableAt, seq + 1);
+        emit PayerBalances.WithdrawalRequested(alice, 40 ether, availableAt, seq + 1);
         vm.startPrank(alice);
         vault.requestWithdrawal(40 ether);
         (uint256 requested, uint64 at) = vault.withdrawalOf(alice);
@@ -62,16 +57,16 @@ contract PaymentVaultBalancesTest is VaultBase {
         vm.assertEq(at, availableAt, "available at");
 
         vm.warp(availableAt - 1);
-        expectError(abi.encodeWithSelector(PaymentVault.WithdrawalNotReady.selector, availableAt));
+        expectError(abi.encodeWithSelector(PayerBalances.WithdrawalNotReady.selector, availableAt));
         vault.withdraw();
         vm.warp(availableAt);
         vm.expectEmit(address(vault));
-        emit PaymentVault.Withdrawn(alice, 40 ether, seq + 2);
+        emit PayerBalances.Withdrawn(alice, 40 ether, seq + 2);
         vault.withdraw();
         vm.assertEq(token.balanceOf(alice), 40 ether, "paid");
         vm.assertEq(vault.balanceOf(alice), 60 ether, "left");
 
-        expectError(abi.encodeWithSelector(PaymentVault.NoWithdrawal.selector, alice));
+        expectError(abi.encodeWithSelector(PayerBalances.NoWithdrawal.selector, alice));
         vault.withdraw();
         vm.stopPrank();
     }
@@ -82,7 +77,7 @@ contract PaymentVaultBalancesTest is VaultBase {
         vm.warp(START + DELAY);
         vault.requestWithdrawal(10 ether);
         expectError(
-            abi.encodeWithSelector(PaymentVault.WithdrawalNotReady.selector, uint64(START) + 2 * DELAY)
+            abi.encodeWithSelector(PayerBalances.WithdrawalNotReady.selector, uint64(START) + 2 * DELAY)
         );
         vault.withdraw();
         vm.warp(START + 2 * DELAY);
@@ -93,10 +88,10 @@ contract PaymentVaultBalancesTest is VaultBase {
 
     function test_a_request_needs_an_amount_within_the_balance() public {
         vm.startPrank(alice);
-        expectError(abi.encodeWithSelector(PaymentVault.ZeroAmount.selector));
+        expectError(abi.encodeWithSelector(PayerBalances.ZeroAmount.selector));
         vault.requestWithdrawal(0);
         expectError(
-            abi.encodeWithSelector(PaymentVault.InsufficientBalance.selector, alice, DEPOSIT, DEPOSIT + 1)
+            abi.encodeWithSelector(PayerBalances.InsufficientBalance.selector, alice, DEPOSIT, DEPOSIT + 1)
         );
         vault.requestWithdrawal(DEPOSIT + 1);
         vm.stopPrank();
@@ -105,7 +100,7 @@ contract PaymentVaultBalancesTest is VaultBase {
     function test_debits_reach_a_balance_that_is_on_its_way_out() public {
         vm.prank(alice);
         vault.requestWithdrawal(DEPOSIT);
-        post(RECEIPTS_1, only(signed(limitOf(alice, DEPOSIT), ALICE_KEY, 30 ether)), 0);
+        post(only(signed(limitOf(alice, DEPOSIT), ALICE_KEY, 30 ether)));
         vm.warp(START + DELAY);
         vm.prank(alice);
         vault.withdraw();
@@ -116,10 +111,10 @@ contract PaymentVaultBalancesTest is VaultBase {
     function test_a_request_that_debits_have_emptied_pays_nothing() public {
         vm.prank(alice);
         vault.requestWithdrawal(1 ether);
-        post(RECEIPTS_1, only(signed(limitOf(alice, DEPOSIT), ALICE_KEY, DEPOSIT)), 0);
+        post(only(signed(limitOf(alice, DEPOSIT), ALICE_KEY, DEPOSIT)));
         vm.warp(START + DELAY);
         vm.prank(alice);
-        expectError(abi.encodeWithSelector(PaymentVault.InsufficientBalance.selector, alice, 0, 1 ether));
+        expectError(abi.encodeWithSelector(PayerBalances.InsufficientBalance.selector, alice, 0, 1 ether));
         vault.withdraw();
     }
 
@@ -136,7 +131,7 @@ contract PaymentVaultBalancesTest is VaultBase {
 
     function test_a_token_that_calls_back_cannot_withdraw_again() public {
         CallbackToken callback = new CallbackToken();
-        vault = vaultOf(address(callback));
+        vault = vaultOf(address(callback), address(poolOf(address(callback))));
         callback.mint(address(this), 100);
         callback.approve(address(vault), 100);
         vault.deposit(100);
@@ -169,18 +164,22 @@ contract PaymentVaultBalancesTest is VaultBase {
 
     function test_deployment_refuses_what_cannot_work() public {
         (address asset, address pool) = (address(token), address(distributor));
-        expectError(abi.encodeWithSelector(PaymentVault.ZeroAddress.selector));
-        new PaymentVault(address(0), pool, treasury, owner, 0, 0);
-        expectError(abi.encodeWithSelector(PaymentVault.ZeroAddress.selector));
-        new PaymentVault(asset, address(0), treasury, owner, 0, 0);
-        expectError(abi.encodeWithSelector(PaymentVault.ZeroAddress.selector));
-        new PaymentVault(asset, pool, address(0), owner, 0, 0);
-        expectError(abi.encodeWithSelector(PaymentVault.PlatformBpsTooHigh.selector, 10_001));
-        new PaymentVault(asset, pool, treasury, owner, 10_001, 0);
-        expectError(abi.encodeWithSelector(PaymentVault.WithdrawalDelayTooLong.selector, uint64(30 days + 1)));
-        new PaymentVault(asset, pool, treasury, owner, 0, 30 days + 1);
+        expectError(abi.encodeWithSelector(PayerBalances.ZeroAddress.selector));
+        new PaymentVault(address(0), pool, treasury, owner, spender, schedule(), 0, 0);
+        expectError(abi.encodeWithSelector(PayerBalances.ZeroAddress.selector));
+        new PaymentVault(asset, address(0), treasury, owner, spender, schedule(), 0, 0);
+        expectError(abi.encodeWithSelector(PayerBalances.ZeroAddress.selector));
+        new PaymentVault(asset, pool, address(0), owner, spender, schedule(), 0, 0);
+        expectError(abi.encodeWithSelector(PayerBalances.ZeroAddress.selector));
+        new PaymentVault(asset, pool, treasury, owner, address(0), schedule(), 0, 0);
+        uint64 longest = 30 days;
+        expectError(abi.encodeWithSelector(PayerBalances.WithdrawalDelayTooLong.selector, longest + 1));
+        new PaymentVault(asset, pool, treasury, owner, spender, schedule(), longest + 1, longest + 1);
+        expectError(abi.encodeWithSelector(PaymentVault.FeeNoticeTooShort.selector, longest - 1, longest));
+        new PaymentVault(asset, pool, treasury, owner, spender, schedule(), longest, longest - 1);
+        new PaymentVault(asset, pool, treasury, owner, spender, schedule(), longest, longest);
         address other = address(new OpenToken(owner));
         expectError(abi.encodeWithSelector(PaymentVault.TokenMismatch.selector, other, asset));
-        new PaymentVault(other, pool, treasury, owner, 0, 0);
+        new PaymentVault(other, pool, treasury, owner, spender, schedule(), 0, 0);
     }
 }

@@ -38,7 +38,7 @@ contract RewardDistributorClaimsTest is DistributorBase {
 
     function test_fund_refuses_a_token_that_charges_on_transfer() public {
         FeeToken fee = new FeeToken();
-        RewardDistributor pool = new RewardDistributor(address(fee), owner, proposer, WINDOW);
+        RewardDistributor pool = distributorOf(address(fee));
         fee.mint(address(this), 1_000);
         fee.approve(address(pool), 1_000);
         expectError(abi.encodeWithSelector(ExactTransfer.InexactTransfer.selector, 1_000, 990));
@@ -121,7 +121,7 @@ contract RewardDistributorClaimsTest is DistributorBase {
     function test_a_proof_is_no_good_at_another_contract() public {
         (bytes32[] memory tree, uint256 total) = treeOf(pair(30, 70));
         bytes32[] memory path = MerkleTree.proof(tree, distributor.leafOf(earner(0), 30));
-        distributor = new RewardDistributor(address(token), owner, proposer, WINDOW);
+        distributor = distributorOf(address(token));
         token.mint(address(this), total);
         token.approve(address(distributor), total);
         distributor.fund(total);
@@ -168,7 +168,7 @@ contract RewardDistributorClaimsTest is DistributorBase {
 
     function test_a_token_that_calls_back_cannot_claim_again() public {
         CallbackToken callback = new CallbackToken();
-        distributor = new RewardDistributor(address(callback), owner, proposer, 0);
+        distributor = new RewardDistributor(address(callback), owner, proposer, 0, 0, bondRecipient);
         callback.mint(address(this), 100);
         callback.approve(address(distributor), 100);
         distributor.fund(100);

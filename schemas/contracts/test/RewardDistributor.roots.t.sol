@@ -114,8 +114,9 @@ contract RewardDistributorRootsTest is DistributorBase {
     function test_a_valid_dispute_removes_the_proposal() public {
         propose(1, ROOT, 10);
         uint64 seq = distributor.seq();
+        giveBond(stranger);
         vm.expectEmit(address(distributor));
-        emit RootProposals.RootDisputed(1, stranger, EVIDENCE, seq + 1);
+        emit RootProposals.RootDisputed(1, stranger, EVIDENCE, BOND, seq + 1);
         vm.prank(stranger);
         distributor.dispute(1, EVIDENCE);
         vm.assertEq(distributor.openDispute().by, stranger, "by");
@@ -129,11 +130,12 @@ contract RewardDistributorRootsTest is DistributorBase {
         distributor.resolveDispute(1, false);
 
         vm.expectEmit(address(distributor));
-        emit RootProposals.DisputeResolved(1, true, seq + 2);
+        emit RootProposals.DisputeResolved(1, stranger, true, seq + 2);
         vm.prank(owner);
         distributor.resolveDispute(1, true);
         vm.assertEq(distributor.pending().epoch, 0, "removed");
         vm.assertEq(distributor.openDispute().by, address(0), "closed");
+        vm.assertEq(distributor.removedRoot(), ROOT, "remembered");
         expectError(abi.encodeWithSelector(RootProposals.NoProposal.selector, 1));
         distributor.acceptRoot(1);
         propose(1, keccak256("corrected"), 10);
@@ -141,7 +143,7 @@ contract RewardDistributorRootsTest is DistributorBase {
 
     function test_an_invalid_dispute_lets_the_proposal_go_on() public {
         propose(1, ROOT, 10);
-        distributor.dispute(1, EVIDENCE);
+        disputeAs(stranger, 1, EVIDENCE);
         vm.prank(owner);
         distributor.resolveDispute(1, false);
         expectError(abi.encodeWithSelector(RootProposals.DisputeWindowOpen.selector, uint64(START) + WINDOW));
@@ -149,6 +151,7 @@ contract RewardDistributorRootsTest is DistributorBase {
         vm.warp(block.timestamp + WINDOW);
         distributor.acceptRoot(1);
         vm.assertEq(distributor.root(), ROOT, "in force");
+        vm.assertEq(distributor.removedRoot(), 0, "nothing was removed");
     }
 
     function test_a_dispute_needs_a_proposal_an_open_window_and_no_other_dispute() public {
@@ -165,7 +168,7 @@ contract RewardDistributorRootsTest is DistributorBase {
         expectError(abi.encodeWithSelector(RootProposals.DisputeWindowOver.selector, until));
         distributor.dispute(1, EVIDENCE);
         vm.warp(until - 1);
-        distributor.dispute(1, EVIDENCE);
+        disputeAs(stranger, 1, EVIDENCE);
         expectError(abi.encodeWithSelector(RootProposals.DisputeOpen.selector, 1));
         distributor.dispute(1, EVIDENCE);
     }
@@ -177,7 +180,7 @@ contract RewardDistributorRootsTest is DistributorBase {
         distributor.revokeRoot(1);
 
         propose(2, keccak256("2"), 10);
-        distributor.dispute(2, EVIDENCE);
+        disputeAs(stranger, 2, EVIDENCE);
         expectError(abi.encodeWithSelector(Ownable.OwnableUnauthorizedAccount.selector, stranger));
         vm.prank(stranger);
         distributor.revokeRoot(2);
@@ -187,6 +190,7 @@ contract RewardDistributorRootsTest is DistributorBase {
         vm.prank(owner);
         distributor.revokeRoot(2);
         vm.assertEq(distributor.root(), ROOT, "the accepted root stays");
+        vm.assertEq(distributor.removedRoot(), keccak256("2"), "remembered");
         // The dispute went with it: the next proposal of this epoch is not disputed.
         putInForce(2, keccak256("2b"), 10);
         vm.assertEq(distributor.root(), keccak256("2b"), "the next one comes into force");
@@ -199,7 +203,7 @@ contract RewardDistributorRootsTest is DistributorBase {
         distributor.pause();
         vm.prank(owner);
         distributor.pause();
-        distributor.dispute(1, EVIDENCE);
+        disputeAs(stranger, 1, EVIDENCE);
         vm.prank(owner);
         distributor.resolveDispute(1, false);
         vm.warp(block.timestamp + WINDOW);
@@ -228,12 +232,17 @@ contract RewardDistributorRootsTest is DistributorBase {
 
     function test_deployment_refuses_what_cannot_work() public {
         expectError(abi.encodeWithSelector(RootProposals.ZeroAddress.selector));
-        new RewardDistributor(address(0), owner, proposer, WINDOW);
+        new RewardDistributor(address(0), owner, proposer, WINDOW, BOND, bondRecipient);
         expectError(abi.encodeWithSelector(RootProposals.ZeroAddress.selector));
-        new RewardDistributor(address(token), owner, address(0), WINDOW);
+        new RewardDistributor(address(token), owner, address(0), WINDOW, BOND, bondRecipient);
+        expectError(abi.encodeWithSelector(RootProposals.ZeroAddress.selector));
+        new RewardDistributor(address(token), owner, proposer, WINDOW, BOND, address(0));
         expectError(abi.encodeWithSelector(Ownable.OwnableInvalidOwner.selector, address(0)));
-        new RewardDistributor(address(token), address(0), proposer, WINDOW);
+        new RewardDistributor(address(token), address(0), proposer, WINDOW, BOND, bondRecipient);
         expectError(abi.encodeWithSelector(RootProposals.DisputeWindowTooLong.selector, uint64(30 days + 1)));
-        new RewardDistributor(address(token), owner, proposer, 30 days + 1);
+        new RewardDistributor(address(token), owner, proposer, 30 days + 1, BOND, bondRecipient);
+        RewardDistributor longest =
+            new RewardDistributor(address(token), owner, proposer, 30 days, BOND, bondRecipient);
+        vm.assertEq(longest.disputeWindow(), 30 days, "the longest window");
     }
 }

@@ -33,6 +33,8 @@ const DOORS: &[(&str, &str, u16, u16, u16)] = &[
     ("POST", "/v1/apps", 415, 415, 415),
     ("POST", "/v1/settlements", 401, 403, 409),
     ("GET", "/v1/settlements/latest", 401, 200, 200),
+    ("GET", "/v1/chain", 401, 403, 200),
+    ("POST", "/v1/chain", 401, 403, 415),
     ("GET", "/v1/rewards/0x1", 400, 400, 400),
     ("GET", "/nowhere", 404, 404, 404),
 ];

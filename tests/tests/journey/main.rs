@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod crash;
+mod disputes;
 mod doors;
 mod harness;
 mod proxy;

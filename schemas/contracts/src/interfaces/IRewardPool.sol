@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 /// @title IRewardPool
-/// @notice What the payment vault needs of the contract that it sends the data pool to.
+/// @notice What the payment vault needs of the contract that it sends the data and model pools to.
 interface IRewardPool {
     /// @notice Takes `amount` of the token from the caller, who approved it before.
     function fund(uint256 amount) external;

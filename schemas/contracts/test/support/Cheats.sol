@@ -6,6 +6,9 @@ pragma solidity 0.8.37;
 interface Cheats {
     function warp(uint256 timestamp) external;
     function chainId(uint256 id) external;
+    function snapshotState() external returns (uint256 id);
+    function revertToState(uint256 id) external returns (bool ok);
+    function etch(address target, bytes calldata code) external;
     function prank(address sender) external;
     function startPrank(address sender) external;
     function stopPrank() external;
@@ -15,6 +18,7 @@ interface Cheats {
 
     function expectRevert(bytes calldata revertData) external;
     function expectPartialRevert(bytes4 selector) external;
+    function expectEmit() external;
     function expectEmit(address emitter) external;
 
     function assertTrue(bool condition, string calldata reason) external pure;

@@ -10,6 +10,7 @@ import {TestBase} from "./TestBase.sol";
 abstract contract DistributorBase is TestBase {
     uint64 internal constant WINDOW = 1 days;
     uint256 internal constant FUNDED = 1_000 ether;
+    uint256 internal constant BOND = 5 ether;
     bytes32 internal constant ARTIFACT = keccak256("artifact");
     bytes32 internal constant BLOCK_HASH = keccak256("block");
     bytes32 internal constant DIGEST = keccak256("digest");
@@ -20,16 +21,34 @@ abstract contract DistributorBase is TestBase {
     address internal proposer = account("proposer");
     address internal funder = account("funder");
     address internal stranger = account("stranger");
+    address internal bondRecipient = account("bond recipient");
 
     function setUp() public virtual {
         vm.warp(START);
         token = new OpenToken(address(this));
-        distributor = new RewardDistributor(address(token), owner, proposer, WINDOW);
+        distributor = distributorOf(address(token));
         token.mint(funder, FUNDED);
         vm.prank(funder);
         token.approve(address(distributor), type(uint256).max);
         vm.prank(funder);
         distributor.fund(FUNDED);
+    }
+
+    function distributorOf(address asset) internal returns (RewardDistributor) {
+        return new RewardDistributor(asset, owner, proposer, WINDOW, BOND, bondRecipient);
+    }
+
+    /// @dev Disputes with a bond that `by` is given for it.
+    function disputeAs(address by, uint64 epoch, bytes32 evidence) internal {
+        giveBond(by);
+        vm.prank(by);
+        distributor.dispute(epoch, evidence);
+    }
+
+    function giveBond(address to) internal {
+        token.mint(to, BOND);
+        vm.prank(to);
+        token.approve(address(distributor), BOND);
     }
 
     function propose(uint64 epoch, bytes32 root, uint256 total) internal {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {FeeSchedule} from "../../src/FeeSchedules.sol";
 import {OpenToken} from "../../src/OpenToken.sol";
 import {PaymentVault} from "../../src/PaymentVault.sol";
 import {RewardDistributor} from "../../src/RewardDistributor.sol";
@@ -16,7 +17,10 @@ contract Journey is TestBase {
     uint256 public constant LIMIT = 200 ether;
     uint64 private constant WINDOW = 1 hours;
     uint64 private constant DELAY = 1 hours;
+    uint256 private constant BOND = 3 ether;
     address public constant TREASURY = address(0x7EA5);
+    address public constant STAKERS = address(0x57A4);
+    address public constant BONDS = address(0xB0D5);
 
     OpenToken public token;
     RewardDistributor public distributor;
@@ -26,6 +30,12 @@ contract Journey is TestBase {
     uint256 public vaultEvents;
     uint256 public distributorEvents;
     uint256[PAYERS] public debited;
+    /// @notice What the schedules in force promised at least to the platform and exactly to the stakers.
+    uint256 public platformLeast;
+    uint256 public stakersPart;
+    /// @notice Bonds that were taken, and those that left again.
+    uint256 public bondsTaken;
+    uint256 public bondsPaid;
     /// @notice Each earner's leaf in the accepted tree.
     uint256[EARNERS] public entitled;
     uint256[EARNERS] private _proposed;
@@ -36,8 +46,13 @@ contract Journey is TestBase {
     constructor() {
         _now = block.timestamp;
         token = new OpenToken(address(this));
-        distributor = new RewardDistributor(address(token), address(this), address(this), WINDOW);
-        vault = new PaymentVault(address(token), address(distributor), TREASURY, address(this), 1_500, DELAY);
+        distributor = new RewardDistributor(address(token), address(this), address(this), WINDOW, BOND, BONDS);
+        FeeSchedule memory first = FeeSchedule(1_500, 1_000, 500, 7_000, STAKERS);
+        address self = address(this);
+        vault =
+            new PaymentVault(address(token), address(distributor), TREASURY, self, self, first, DELAY, DELAY);
+        vaultEvents = vault.seq();
+        token.approve(address(distributor), type(uint256).max);
     }
 
     function payer(uint256 i) public pure returns (address) {
@@ -61,20 +76,67 @@ contract Journey is TestBase {
         ++vaultEvents;
     }
 
-    function debit(uint256 who, uint256 amount, uint256 pool) external {
+    /// @notice Owes anything: more than the limit, more than the balance, under a junk signature or a
+    /// cancelled limit. The batch must go on and take exactly what may be taken.
+    function debit(uint256 who, uint256 amount, uint256 dataPool, uint256 modelPool, uint256 mischief)
+        external
+    {
         who %= PAYERS;
+        amount = bound(amount, 1, 150 ether);
+        vm.warp(_now);
+        bool junk = mischief % 8 == 0;
+        uint256 taken = junk ? 0 : takeable(who, amount);
+        uint256 funded = distributor.totalFunded();
+        post(debitOf(who, amount, junk ? 0xBAD : 0xBEEF + who), dataPool, modelPool);
+        debited[who] += taken;
+        platformLeast += taken * vault.fees().platformBps / 10_000;
+        stakersPart += taken * vault.fees().stakersBps / 10_000;
+        vaultEvents += (taken > 0 ? 1 : 0) + (taken < amount ? 1 : 0) + 1;
+        if (distributor.totalFunded() > funded) ++distributorEvents;
+    }
+
+    function debitOf(uint256 who, uint256 amount, uint256 key) private view returns (Debit[] memory debits) {
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, vault.hashLimit(limit(who)));
+        debits = new Debit[](1);
+        debits[0] = Debit(limit(who), abi.encodePacked(r, s, v), amount);
+    }
+
+    function post(Debit[] memory debits, uint256 dataPool, uint256 modelPool) private {
+        uint64 next = vault.batchCount() + 1;
+        bytes32 prev = vault.lastBatchRoot();
+        vault.debitBatch(next, keccak256(abi.encode(next)), prev, debits, dataPool, modelPool);
+    }
+
+    function takeable(uint256 who, uint256 amount) private view returns (uint256) {
+        uint64 ended = vault.cancelledFrom(payer(who), 1);
+        if (ended != 0 && _now >= ended) return 0;
         uint256 room = LIMIT - debited[who];
         uint256 balance = vault.balanceOf(payer(who));
-        amount = bound(amount, 0, room < balance ? room : balance);
-        pool = bound(pool, 0, amount - amount * 1_500 / 10_000);
-        Debit[] memory debits = new Debit[](1);
-        (uint8 v, bytes32 r, bytes32 s) = vm.sign(0xBEEF + who, vault.hashLimit(limit(who)));
-        debits[0] = Debit(limit(who), abi.encodePacked(r, s, v), amount);
-        uint64 next = vault.batchCount() + 1;
-        vault.debitBatch(next, keccak256(abi.encode(next)), vault.lastBatchRoot(), debits, pool);
-        debited[who] += amount;
+        if (amount > room) amount = room;
+        return amount > balance ? balance : amount;
+    }
+
+    function cancel(uint256 who, uint256 seed) external {
+        address by = payer(who % PAYERS);
+        if (seed % 16 != 0 || vault.cancelledFrom(by, 1) != 0) return;
+        vm.warp(_now);
+        vm.prank(by);
+        vault.cancelLimit(1);
+        ++vaultEvents;
+    }
+
+    function changeFees(uint16 data, uint16 model, uint16 staked) external {
+        FeeSchedule memory next;
+        next.dataBps = data % 10_001;
+        next.modelBps = model % (10_001 - next.dataBps);
+        next.stakersBps = staked % (10_001 - next.dataBps - next.modelBps);
+        next.platformBps = 10_000 - next.dataBps - next.modelBps - next.stakersBps;
+        next.stakersPool = STAKERS;
+        vm.warp(_now);
+        vault.proposeFees(next);
+        passTime(DELAY);
+        vault.activateFees();
         vaultEvents += 2;
-        if (pool > 0) ++distributorEvents;
     }
 
     function requestWithdrawal(uint256 who, uint256 amount) external {
@@ -119,7 +181,9 @@ contract Journey is TestBase {
         uint64 epoch = distributor.pending().epoch;
         vm.warp(_now);
         if (epoch == 0 || _disputed || _now >= distributor.pending().disputableUntil) return;
+        token.mint(address(this), BOND);
         distributor.dispute(epoch, 0);
+        bondsTaken += BOND;
         _disputed = true;
         ++distributorEvents;
     }
@@ -128,14 +192,23 @@ contract Journey is TestBase {
         if (!_disputed) return;
         distributor.resolveDispute(distributor.pending().epoch, valid);
         _disputed = false;
-        ++distributorEvents;
+        distributorEvents += 2;
     }
 
     function revoke(uint256 seed) external {
         uint64 epoch = distributor.pending().epoch;
         if (epoch == 0 || seed % 4 != 0) return;
         distributor.revokeRoot(epoch);
+        distributorEvents += _disputed ? 2 : 1;
         _disputed = false;
+    }
+
+    function withdrawBond(bool disputers) external {
+        address to = disputers ? address(this) : BONDS;
+        uint256 owed = distributor.bondOf(to);
+        if (owed == 0) return;
+        distributor.withdrawBond(to);
+        bondsPaid += owed;
         ++distributorEvents;
     }
 

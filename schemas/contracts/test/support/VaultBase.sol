@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {FeeSchedule} from "../../src/FeeSchedules.sol";
 import {OpenToken} from "../../src/OpenToken.sol";
 import {PaymentVault} from "../../src/PaymentVault.sol";
 import {RewardDistributor} from "../../src/RewardDistributor.sol";
-import {Debit, SpendingLimit} from "../../src/SpendingLimits.sol";
+import {Debit, ShortReason, SpendingLimit} from "../../src/SpendingLimits.sol";
 import {TestBase} from "./TestBase.sol";
 
 /// @notice A vault, its distributor and payers who can sign.
 abstract contract VaultBase is TestBase {
-    uint16 internal constant PLATFORM_BPS = 2_000;
     uint64 internal constant DELAY = 1 days;
+    uint64 internal constant NOTICE = 3 days;
     uint256 internal constant DEPOSIT = 100 ether;
     uint256 internal constant ALICE_KEY = 0xA11CE;
     uint256 internal constant BOB_KEY = 0xB0B;
@@ -22,6 +23,7 @@ abstract contract VaultBase is TestBase {
     PaymentVault internal vault;
     address internal owner = account("owner");
     address internal treasury = account("treasury");
+    address internal stakers = account("stakers");
     address internal spender = account("spender");
     address internal stranger = account("stranger");
     address internal alice = vm.addr(ALICE_KEY);
@@ -30,10 +32,23 @@ abstract contract VaultBase is TestBase {
     function setUp() public virtual {
         vm.warp(START);
         token = new OpenToken(address(this));
-        distributor = new RewardDistributor(address(token), owner, owner, 1 days);
-        vault = new PaymentVault(address(token), address(distributor), treasury, owner, PLATFORM_BPS, DELAY);
+        distributor = poolOf(address(token));
+        vault = vaultOf(address(token), address(distributor));
         depositAs(alice, DEPOSIT);
         depositAs(bob, DEPOSIT);
+    }
+
+    /// @dev Platform 15 %, models 10 %, stakers 5 %, data 70 %.
+    function schedule() internal view returns (FeeSchedule memory) {
+        return FeeSchedule(1_500, 1_000, 500, 7_000, stakers);
+    }
+
+    function poolOf(address asset) internal returns (RewardDistributor) {
+        return new RewardDistributor(asset, owner, owner, 1 days, 0, treasury);
+    }
+
+    function vaultOf(address asset, address pool) internal returns (PaymentVault) {
+        return new PaymentVault(asset, pool, treasury, owner, spender, schedule(), DELAY, NOTICE);
     }
 
     function depositAs(address payer, uint256 amount) internal {
@@ -62,20 +77,51 @@ abstract contract VaultBase is TestBase {
         debits[0] = debit;
     }
 
-    /// @dev Posts the next batch as the spender.
-    function post(bytes32 receiptsRoot, Debit[] memory debits, uint256 dataPool) internal {
+    function two(Debit memory first, Debit memory second) internal pure returns (Debit[] memory debits) {
+        debits = new Debit[](2);
+        (debits[0], debits[1]) = (first, second);
+    }
+
+    /// @dev Posts the next batch as the operator, all of it for the pools as far as the schedule allows.
+    function post(Debit[] memory debits) internal {
+        post(debits, type(uint256).max, type(uint256).max);
+    }
+
+    function post(Debit[] memory debits, uint256 dataPool, uint256 modelPool) internal {
         uint64 next = vault.batchCount() + 1;
         bytes32 prev = vault.lastBatchRoot();
         vm.prank(spender);
-        vault.debitBatch(next, receiptsRoot, prev, debits, dataPool);
+        vault.debitBatch(next, keccak256(abi.encode("receipts", next)), prev, debits, dataPool, modelPool);
     }
 
-    /// @dev Posts the next batch as the spender and expects this error.
+    /// @dev Posts the next batch as the operator and expects this error.
     function postReverts(Debit[] memory debits, bytes memory revertData) internal {
         uint64 next = vault.batchCount() + 1;
         bytes32 prev = vault.lastBatchRoot();
         vm.prank(spender);
         vm.expectRevert(revertData);
-        vault.debitBatch(next, RECEIPTS_1, prev, debits, 0);
+        vault.debitBatch(next, RECEIPTS_1, prev, debits, 0, 0);
+    }
+
+    /// @dev Posts one debit, which must be short by this much for this reason.
+    function postShort(Debit memory debit, uint256 taken, ShortReason reason) internal {
+        address payer = debit.limit.payer;
+        uint256 balance = vault.balanceOf(payer);
+        uint256 spent = vault.spent(vault.hashLimit(debit.limit));
+        uint256 held = token.balanceOf(address(vault));
+        uint64 next = vault.batchCount() + 1;
+        uint64 seq = vault.seq();
+        if (taken != 0) {
+            vm.expectEmit(address(vault));
+            emit PaymentVault.Debited(payer, next, taken, ++seq);
+        }
+        vm.expectEmit(address(vault));
+        emit PaymentVault.DebitShort(payer, next, debit.amount, taken, reason, seq + 1);
+        post(only(debit));
+        vm.assertEq(vault.seq(), seq + 2, "a short debit and the batch");
+        vm.assertEq(vault.batchCount(), next, "the batch went on");
+        vm.assertEq(vault.balanceOf(payer), balance - taken, "payer");
+        vm.assertEq(vault.spent(vault.hashLimit(debit.limit)), spent + taken, "spent");
+        vm.assertEq(token.balanceOf(address(vault)), held - taken, "vault");
     }
 }
