@@ -113,7 +113,7 @@ fn envelope(reply: &mut Value, random: &mut StdRng) {
             1 => return replies.push(replies[0].clone()),
             2 => return *reply = replies[0].clone(),
             3 => return replies.clear(),
-            4 => return replies.swap(0, 1),
+            4 if replies.len() > 1 => return replies.swap(0, 1),
             _ => {}
         }
     }
