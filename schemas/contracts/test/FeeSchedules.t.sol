@@ -28,21 +28,21 @@ contract FeeSchedulesTest is VaultBase {
     }
 
     function test_a_schedule_is_announced_and_then_activated_by_anybody() public {
-        uint64 at = uint64(START) + NOTICE;
+        uint64 due = uint64(START) + NOTICE;
         uint64 seq = vault.seq();
         vm.expectEmit(address(vault));
-        emit FeeSchedules.FeesProposed(9_000, 0, 0, 1_000, address(0), at, seq + 1);
+        emit FeeSchedules.FeesProposed(9_000, 0, 0, 1_000, address(0), due, seq + 1);
         vm.prank(owner);
         vault.proposeFees(other());
         (FeeSchedule memory proposed, uint64 activatableAt) = vault.proposedFees();
         assertSchedule(proposed, other());
-        vm.assertEq(activatableAt, at, "when");
+        vm.assertEq(activatableAt, due, "when");
         assertSchedule(vault.fees(), schedule());
 
-        vm.warp(at - 1);
-        expectError(abi.encodeWithSelector(FeeSchedules.FeeNoticeNotOver.selector, at));
+        vm.warp(due - 1);
+        expectError(abi.encodeWithSelector(FeeSchedules.FeeNoticeNotOver.selector, due));
         vault.activateFees();
-        vm.warp(at);
+        vm.warp(due);
         vm.expectEmit(address(vault));
         emit FeeSchedules.FeesActivated(9_000, 0, 0, 1_000, address(0), seq + 2);
         vm.prank(stranger);
@@ -73,11 +73,11 @@ contract FeeSchedulesTest is VaultBase {
         FeeSchedule memory second = FeeSchedule(10_000, 0, 0, 0, address(0));
         vault.proposeFees(second);
         vm.stopPrank();
-        uint64 at = uint64(START) + 2 * NOTICE - 1;
-        vm.warp(at - 1);
-        expectError(abi.encodeWithSelector(FeeSchedules.FeeNoticeNotOver.selector, at));
+        uint64 due = uint64(START) + 2 * NOTICE - 1;
+        vm.warp(due - 1);
+        expectError(abi.encodeWithSelector(FeeSchedules.FeeNoticeNotOver.selector, due));
         vault.activateFees();
-        vm.warp(at);
+        vm.warp(due);
         vault.activateFees();
         assertSchedule(vault.fees(), second);
     }

@@ -52,9 +52,9 @@ contract PaymentVaultBalancesTest is VaultBase {
         emit PayerBalances.WithdrawalRequested(alice, 40 ether, availableAt, seq + 1);
         vm.startPrank(alice);
         vault.requestWithdrawal(40 ether);
-        (uint256 requested, uint64 at) = vault.withdrawalOf(alice);
+        (uint256 requested, uint64 due) = vault.withdrawalOf(alice);
         vm.assertEq(requested, 40 ether, "requested");
-        vm.assertEq(at, availableAt, "available at");
+        vm.assertEq(due, availableAt, "available at");
 
         vm.warp(availableAt - 1);
         expectError(abi.encodeWithSelector(PayerBalances.WithdrawalNotReady.selector, availableAt));
