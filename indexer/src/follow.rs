@@ -271,15 +271,16 @@ impl Indexer {
             return Err(IndexerError::WrongChain { expected: self.followed.chain_id, found });
         }
         let cursor = self.stored_cursor().await?;
+        let orphans = format!("block_number >= {}", cursor.map_or(self.followed.start_block, |cursor| cursor.id.number + 1));
+        if self.store.count::<LogRow>(Some(&orphans)).await? > 0 {
+            let logs = self.store.delete_where::<LogRow>(&orphans).await?;
+            tracing::info!(logs, ?cursor, "deleted logs whose blocks were not written before a stop");
+        }
         if cursor != self.cursor || cursor.is_none() {
+            // After the deletion: logs that do not count have numbers too.
             self.sequences.restore(&self.store).await?;
         }
         self.cursor = cursor;
-        let orphans = format!("block_number >= {}", self.first_above_cursor());
-        if self.store.count::<LogRow>(Some(&orphans)).await? > 0 {
-            let logs = self.store.delete_where::<LogRow>(&orphans).await?;
-            tracing::info!(logs, cursor = ?self.cursor, "deleted logs whose blocks were not written before a stop");
-        }
         if let Some(cursor) = self.cursor
             && let Some(header) = self.source.header_by_number(cursor.id.number).await?
         {
