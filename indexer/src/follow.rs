@@ -227,15 +227,17 @@ impl Indexer {
         }
     }
 
-    /// Does the next bounded piece of work. After an error the next step derives its position from
-    /// the tables again.
+    /// Does the next bounded piece of work. After an error, and when it was dropped before its end, the
+    /// next step derives its position from the tables again.
     ///
     /// # Errors
     /// As [`Indexer::run`], and the transient ones (see [`IndexerError::is_transient`]).
     pub async fn step(&mut self) -> Result<Progress> {
         let outcome = self.try_step().await;
-        if outcome.is_err() {
-            self.resumed = false;
+        self.resumed = outcome.is_ok();
+        if let (Err(IndexerError::EventsMissing { .. }), Verify::Logs) = (&outcome, self.config.verify) {
+            // The node may have left a log out once: what it said of blocks that can still be undone is asked again.
+            self.window.clear();
         }
         let (cursor, tip) = (self.cursor, self.tip());
         self.status.send_modify(|status| status.stepped(cursor, tip, outcome.as_ref().err()));
@@ -243,7 +245,8 @@ impl Indexer {
     }
 
     async fn try_step(&mut self) -> Result<Progress> {
-        if !self.resumed {
+        // Until the step has ended, what is held and what is in the tables may differ.
+        if !std::mem::replace(&mut self.resumed, false) {
             self.resume().await?;
         }
         let Heads { latest, safe, finalized } = self.source.heads().await?;
@@ -287,7 +290,6 @@ impl Indexer {
             self.expect_final(cursor.id, header.hash).await?;
         }
         self.realign_window();
-        self.resumed = true;
         tracing::debug!(cursor = ?self.cursor, hot_blocks = self.window.len(), "indexer position derived from the tables");
         Ok(())
     }
