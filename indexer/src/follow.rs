@@ -249,15 +249,17 @@ impl Indexer {
         }
     }
 
-    /// Does the next bounded piece of work. After an error the next step derives its position from
-    /// the tables again.
+    /// Does the next bounded piece of work. After an error, and when it was dropped before its end, the
+    /// next step derives its position from the tables again.
     ///
     /// # Errors
     /// As [`Indexer::run`], and the transient ones (see [`IndexerError::is_transient`]).
     pub async fn step(&mut self) -> Result<Progress> {
         let outcome = self.try_step().await;
-        if outcome.is_err() {
-            self.resumed = false;
+        self.resumed = outcome.is_ok();
+        if let (Err(IndexerError::EventsMissing { .. }), Verify::Logs) = (&outcome, self.config.verify) {
+            // The node may have left a log out once: what it said of blocks that can still be undone is asked again.
+            self.window.clear();
         }
         let (cursor, tip) = (self.cursor, self.tip());
         self.status.send_modify(|status| status.stepped(cursor, tip, outcome.as_ref().err()));
@@ -265,7 +267,8 @@ impl Indexer {
     }
 
     async fn try_step(&mut self) -> Result<Progress> {
-        if !self.resumed {
+        // Until the step has ended, what is held and what is in the tables may differ.
+        if !std::mem::replace(&mut self.resumed, false) {
             self.resume().await?;
         }
         let Heads { latest, safe, finalized } = self.source.heads().await?;
@@ -301,22 +304,22 @@ impl Indexer {
             return Err(IndexerError::WrongChain { expected: self.followed.chain_id, found });
         }
         let cursor = self.stored_cursor().await?;
+        let orphans = format!("block_number >= {}", cursor.map_or(self.followed.start_block, |cursor| cursor.id.number + 1));
+        if self.store.count::<LogRow>(Some(&orphans)).await? > 0 {
+            let logs = self.store.delete_where::<LogRow>(&orphans).await?;
+            tracing::info!(logs, ?cursor, "deleted logs whose blocks were not written before a stop");
+        }
         if cursor != self.cursor || cursor.is_none() {
+            // After the deletion: logs that do not count have numbers too.
             self.sequences.restore(&self.store).await?;
         }
         self.cursor = cursor;
-        let orphans = format!("block_number >= {}", self.first_above_cursor());
-        if self.store.count::<LogRow>(Some(&orphans)).await? > 0 {
-            let logs = self.store.delete_where::<LogRow>(&orphans).await?;
-            tracing::info!(logs, cursor = ?self.cursor, "deleted logs whose blocks were not written before a stop");
-        }
         if let Some(cursor) = self.cursor
             && let Some(header) = self.source.header_by_number(cursor.id.number).await?
         {
             self.expect_final(cursor.id, header.hash).await?;
         }
         self.realign_window();
-        self.resumed = true;
         tracing::debug!(cursor = ?self.cursor, hot_blocks = self.window.len(), "indexer position derived from the tables");
         Ok(())
     }

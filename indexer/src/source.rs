@@ -21,7 +21,7 @@ use crate::rpc::{RpcConfig, RpcStats};
 use crate::verify::{BlockReceipts, LogFilter};
 pub use quorum::QuorumSource;
 pub use rpc_source::RpcSource;
-pub use scripted::{ScriptedChain, ScriptedLog};
+pub use scripted::{FaultPlan, NodeFault, ScriptedChain, ScriptedLog, ScriptedNode, ScriptedTransaction};
 
 /// Which end of the chain is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

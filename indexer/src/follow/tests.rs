@@ -1,124 +1,13 @@
 //! The follower over a scripted chain and a store in memory, compared with the chain itself.
 
+mod reorganisations;
+mod rig;
 mod schedules;
 
 use super::*;
-use crate::digest;
 use crate::source::{ScriptedChain, ScriptedLog};
-use schemas::tables::{Logs, Verified};
-use store::Hot;
-
-const CHAIN_ID: u64 = 7;
-const START: u64 = 2;
-const OURS: Address = Address::repeat_byte(1);
-const OTHERS: Address = Address::repeat_byte(2);
-
-struct Rig {
-    chain: ScriptedChain,
-    store: Store,
-    indexer: Indexer,
-}
-
-impl Rig {
-    async fn new() -> Self {
-        let chain = ScriptedChain::new(CHAIN_ID);
-        let store = Store::in_memory().await.unwrap();
-        let indexer = indexer(&chain, &store);
-        Self { chain, store, indexer }
-    }
-
-    /// As after kill -9: nothing but the tables is left.
-    fn restart(&mut self) {
-        self.store.set_hot(Hot::default());
-        self.indexer = indexer(&self.chain, &self.store);
-    }
-
-    fn mine(&self, salt: u64, blocks: u64) {
-        for _ in 0..blocks {
-            let number = self.chain.canonical().len() as u64;
-            self.chain.mine(salt, &[log(OURS, number, salt), log(OTHERS, number, salt)]);
-        }
-    }
-
-    /// Steps until there is nothing left to do.
-    async fn settle(&mut self) -> Progress {
-        let mut total = Progress::default();
-        for _ in 0..1_000 {
-            let step = self.indexer.step().await.unwrap();
-            total.finalized_blocks += step.finalized_blocks;
-            total.hot_blocks += step.hot_blocks;
-            total.undone_blocks += step.undone_blocks;
-            if step == Progress::default() {
-                return total;
-            }
-        }
-        panic!("the indexer does not come to rest")
-    }
-
-    /// Tables and window together hold exactly the canonical chain, once.
-    async fn check(&self) {
-        let finalized = self.indexer.cursor.map_or(START, |cursor| cursor.id.number + 1);
-        let (blocks, logs) = oracle(&self.chain, self.indexer.config.verify);
-        let (cold, hot): (Vec<BlockRow>, Vec<BlockRow>) = blocks.into_iter().partition(|block| block.number < finalized);
-        let (cold_logs, hot_logs): (Vec<LogRow>, Vec<LogRow>) = logs.rows().into_iter().partition(|log| log.block_number < finalized);
-        assert_eq!(stored_blocks(&self.store).await, cold, "blocks in the tables");
-        assert_eq!(stored_logs(&self.store).await, cold_logs, "logs in the tables");
-        assert_eq!(self.store.hot().blocks, hot, "blocks in the window");
-        assert_eq!(self.store.hot().logs().cloned().collect::<Vec<_>>(), hot_logs, "logs in the window");
-    }
-}
-
-/// What the tables must hold of a chain, replayed from nothing.
-fn oracle(chain: &ScriptedChain, verify: Verify) -> (Vec<BlockRow>, Logs) {
-    let filter = LogFilter::of_addresses(&[OURS]);
-    let logs = chain.canonical_logs().filtered(|log| log.block_number >= START && filter.admits(log));
-    let mut digest = B256::ZERO;
-    let row = |header: Header| {
-        let of_block = || logs.iter().filter(|log| log.block_hash == header.hash);
-        digest = digest::extend(digest, header.hash, of_block());
-        let verified = match verify {
-            Verify::Logs => Verified::Logs,
-            Verify::Full if filter.may_be_in(&header.logs_bloom) => Verified::Receipts,
-            Verify::Full => Verified::Bloom,
-        };
-        BlockRow {
-            number: header.number,
-            hash: header.hash,
-            parent_hash: Some(header.parent_hash),
-            timestamp: header.timestamp,
-            log_count: of_block().count() as u64,
-            verified: verified as u64,
-            digest,
-        }
-    };
-    let blocks = chain.canonical().into_iter().filter(|header| header.number >= START).map(row).collect();
-    (blocks, logs)
-}
-
-fn indexer(chain: &ScriptedChain, store: &Store) -> Indexer {
-    let config = IndexerConfig { max_range_blocks: 3, max_hot_blocks: 40, poll_interval_ms: 1, ..IndexerConfig::default() };
-    Indexer::new(Arc::new(chain.clone()), store.clone(), followed(), config)
-}
-
-fn followed() -> Followed {
-    Followed { chain_id: CHAIN_ID, addresses: vec![OURS], events: Vec::new(), start_block: START, numbered: Vec::new() }
-}
-
-fn log(address: Address, number: u64, salt: u64) -> ScriptedLog {
-    ScriptedLog { address, topics: vec![B256::with_last_byte(9)], data: [number.to_be_bytes(), salt.to_be_bytes()].concat().into() }
-}
-
-async fn stored_blocks(store: &Store) -> Vec<BlockRow> {
-    let mut rows = store.scan::<BlockRow>(None).await.unwrap();
-    rows.sort_by_key(|row| row.number);
-    rows
-}
-
-async fn stored_logs(store: &Store) -> Vec<LogRow> {
-    let mut rows = store.scan::<LogRow>(None).await.unwrap();
-    rows.sort_by_key(|row| (row.block_number, row.log_index));
-    rows
-}
+use rig::{CHAIN_ID, OTHERS, Rig, START, followed, log, stored_blocks, stored_logs};
+use schemas::tables::Logs;
 
 #[tokio::test]
 async fn final_blocks_go_to_the_tables_and_newer_ones_to_the_window() {

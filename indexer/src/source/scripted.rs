@@ -1,37 +1,31 @@
 //! A chain in memory that does what a test tells it: a tree of blocks with real headers, receipts and
-//! hashes, one branch of which is canonical. It behaves as a node would, faults included.
+//! hashes, one branch of which is canonical. It is a source itself, and [`ScriptedNode`] serves it over
+//! JSON-RPC as nodes do, with the faults that nodes have.
+
+mod block;
+mod faults;
+mod json;
+mod node;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use alloy_consensus::Header as ConsensusHeader;
 use async_trait::async_trait;
-use schemas::alloy_primitives::{Bloom, Bytes, Keccak256, Log as PrimitiveLog, LogData, keccak256};
-use schemas::tables::{LogRef, Logs};
-use schemas::{Address, B256};
+use schemas::B256;
+use schemas::tables::Logs;
 
 use super::{BlockId, ChainSource, HeadTag, Header};
-use crate::verify::{BlockReceipts, LogFilter, ReceiptMeta};
+use crate::verify::{BlockReceipts, LogFilter};
 use crate::{IndexerError, Result};
-
-/// An event as a test gives it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ScriptedLog {
-    pub address: Address,
-    pub topics: Vec<B256>,
-    pub data: Bytes,
-}
+use block::Block;
+pub use block::{ScriptedLog, ScriptedTransaction};
+pub use faults::{FaultPlan, NodeFault};
+pub use node::ScriptedNode;
 
 #[derive(Debug, Clone)]
-struct Block {
-    header: Header,
-    receipts: BlockReceipts,
-}
-
-#[derive(Debug)]
 struct State {
     chain_id: u64,
-    blocks: HashMap<B256, Block>,
+    blocks: HashMap<B256, Arc<Block>>,
     /// Hashes from genesis to head.
     canonical: Vec<B256>,
     safe: Option<u64>,
@@ -39,9 +33,8 @@ struct State {
     misplaced_finalized: Option<B256>,
     orphans_known: bool,
     failing_calls: u64,
-    fault_seed: u64,
-    fault_ppm: u64,
-    calls: u64,
+    /// Heads of branches that were canonical once.
+    abandoned: Vec<B256>,
 }
 
 /// A scripted [`ChainSource`]; clones share the chain.
@@ -53,7 +46,7 @@ pub struct ScriptedChain {
 impl ScriptedChain {
     /// A chain that holds block 0 only; nothing is final.
     pub fn new(chain_id: u64) -> Self {
-        let genesis = block(0, B256::ZERO, chain_id, &[]);
+        let genesis = Arc::new(Block::new(0, B256::ZERO, chain_id, &[]));
         let hash = genesis.header.hash;
         let state = State {
             chain_id,
@@ -64,9 +57,7 @@ impl ScriptedChain {
             misplaced_finalized: None,
             orphans_known: true,
             failing_calls: 0,
-            fault_seed: 0,
-            fault_ppm: 0,
-            calls: 0,
+            abandoned: Vec::new(),
         };
         Self { state: Arc::new(Mutex::new(state)) }
     }
@@ -74,12 +65,17 @@ impl ScriptedChain {
     /// Adds a block with these logs, one transaction each. The same content on the same parent with
     /// the same `salt` is the same block; another salt is a rival.
     pub fn mine(&self, salt: u64, logs: &[ScriptedLog]) -> Header {
+        let transactions: Vec<_> = logs.iter().map(|log| ScriptedTransaction::new(vec![log.clone()])).collect();
+        self.mine_transactions(salt, &transactions)
+    }
+
+    /// As [`Self::mine`], with these transactions.
+    pub fn mine_transactions(&self, salt: u64, transactions: &[ScriptedTransaction]) -> Header {
         let mut state = self.lock();
         let parent = state.canonical.last().copied().unwrap_or_default();
-        let number = state.canonical.len() as u64;
-        let block = block(number, parent, salt, logs);
+        let block = Block::new(state.canonical.len() as u64, parent, salt, transactions);
         let header = block.header;
-        state.blocks.insert(header.hash, block);
+        state.blocks.insert(header.hash, Arc::new(block));
         state.canonical.push(header.hash);
         header
     }
@@ -88,20 +84,16 @@ impl ScriptedChain {
     pub fn rewind(&self, depth: usize) {
         let mut state = self.lock();
         let keep = state.canonical.len().saturating_sub(depth).max(1);
+        state.abandon(keep);
         state.canonical.truncate(keep);
     }
 
     /// Makes the branch that ends in `hash` canonical. Nothing happens for an unknown hash.
     pub fn switch_to(&self, hash: B256) {
         let mut state = self.lock();
-        let mut branch = Vec::new();
-        let mut next = Some(hash);
-        while let Some(block) = next.and_then(|hash| state.blocks.get(&hash)) {
-            branch.push(block.header.hash);
-            next = (block.header.number > 0).then_some(block.header.parent_hash);
-        }
+        let branch = state.branch(hash);
         if !branch.is_empty() {
-            branch.reverse();
+            state.abandon(0);
             state.canonical = branch;
         }
     }
@@ -129,13 +121,6 @@ impl ScriptedChain {
         self.lock().failing_calls = calls;
     }
 
-    /// From now on `fault_ppm` of a million calls fail; which ones is a function of the seed.
-    pub fn fail_randomly(&self, seed: u64, fault_ppm: u64) {
-        let mut state = self.lock();
-        state.fault_seed = seed;
-        state.fault_ppm = fault_ppm;
-    }
-
     /// Headers of the canonical chain from block 0 to the head: the oracle of tests.
     pub fn canonical(&self) -> Vec<Header> {
         let state = self.lock();
@@ -160,17 +145,8 @@ impl ScriptedChain {
     /// The state for one call, unless the call is to fail.
     fn call(&self, method: &'static str) -> Result<MutexGuard<'_, State>> {
         let mut state = self.lock();
-        state.calls += 1;
-        let unlucky = {
-            let mut hasher = Keccak256::new();
-            hasher.update(state.fault_seed.to_be_bytes());
-            hasher.update(state.calls.to_be_bytes());
-            let hash = hasher.finalize();
-            let word = hash.first_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes));
-            word % 1_000_000 < state.fault_ppm
-        };
-        if state.failing_calls > 0 || unlucky {
-            state.failing_calls = state.failing_calls.saturating_sub(1);
+        if state.failing_calls > 0 {
+            state.failing_calls -= 1;
             return Err(IndexerError::RpcUnreachable { url: "scripted".into(), method, problem: "scripted fault".into() });
         }
         Ok(state)
@@ -180,11 +156,35 @@ impl ScriptedChain {
 impl State {
     fn at(&self, number: u64) -> Option<&Block> {
         let index = usize::try_from(number).ok()?;
-        self.blocks.get(self.canonical.get(index)?)
+        self.blocks.get(self.canonical.get(index)?).map(AsRef::as_ref)
+    }
+
+    /// Hashes from genesis to `head`; none for an unknown block.
+    fn branch(&self, head: B256) -> Vec<B256> {
+        let mut branch = Vec::new();
+        let mut next = self.blocks.get(&head);
+        while let Some(block) = next {
+            branch.push(block.header.hash);
+            next = self.blocks.get(&block.header.parent_hash);
+        }
+        branch.reverse();
+        branch
+    }
+
+    /// Remembers the canonical branch if it goes on after its first `keep` blocks.
+    fn abandon(&mut self, keep: usize) {
+        if let Some(head) = self.canonical.get(keep..).and_then(<[B256]>::last).copied() {
+            self.abandoned.push(head);
+        }
+    }
+
+    /// Height of the newest block.
+    fn head(&self) -> u64 {
+        (self.canonical.len() as u64).saturating_sub(1)
     }
 
     fn known(&self, hash: B256) -> Option<&Block> {
-        let block = self.blocks.get(&hash)?;
+        let block = self.blocks.get(&hash)?.as_ref();
         let canonical = self.at(block.header.number).is_some_and(|other| other.header.hash == hash);
         (canonical || self.orphans_known).then_some(block)
     }
@@ -196,60 +196,6 @@ impl State {
     fn range(&self, from: u64, to: u64) -> Result<Vec<&Block>> {
         (from..=to).map(|number| self.at(number).ok_or_else(|| IndexerError::BlockUnknown { block: number.to_string() })).collect()
     }
-}
-
-/// A block of one transaction for each log. Its hash covers everything in it.
-fn block(number: u64, parent_hash: B256, salt: u64, logs: &[ScriptedLog]) -> Block {
-    let timestamp = 1_700_000_000 + 2 * number;
-    let mut receipts = BlockReceipts::default();
-    let mut logs_bloom = Bloom::ZERO;
-    for log in logs {
-        let bloom: Bloom =
-            [PrimitiveLog { address: log.address, data: LogData::new_unchecked(log.topics.clone(), log.data.clone()) }].iter().collect();
-        logs_bloom.accrue_bloom(&bloom);
-        receipts.receipts.push(ReceiptMeta {
-            transaction_type: 2,
-            succeeded: true,
-            cumulative_gas_used: 21_000 * (1 + receipts.receipts.len() as u64),
-            logs_bloom: bloom,
-            deposit_nonce: None,
-            deposit_receipt_version: None,
-            logs_end: receipts.receipts.len() + 1,
-        });
-        // The block's hash follows from the root, which does not cover it.
-        push(&mut receipts.logs, log, number, B256::ZERO, timestamp);
-    }
-    let receipts_root = receipts.root();
-    let consensus = ConsensusHeader {
-        number,
-        parent_hash,
-        timestamp,
-        logs_bloom,
-        receipts_root,
-        extra_data: Bytes::copy_from_slice(&salt.to_be_bytes()),
-        ..ConsensusHeader::default()
-    };
-    let hash = consensus.hash_slow();
-    receipts.logs = Logs::default();
-    logs.iter().for_each(|log| push(&mut receipts.logs, log, number, hash, timestamp));
-    Block { header: Header { number, hash, parent_hash, timestamp, logs_bloom, receipts_root, sealed: true }, receipts }
-}
-
-fn push(logs: &mut Logs, log: &ScriptedLog, number: u64, block_hash: B256, block_timestamp: u64) {
-    let index = logs.len() as u64;
-    let transaction_hash = keccak256([log.address.as_slice(), &log.data, &index.to_be_bytes()].concat());
-    // A scripted log has at most four topics.
-    let _ = logs.push(LogRef {
-        block_number: number,
-        block_hash,
-        block_timestamp,
-        transaction_hash,
-        transaction_index: index,
-        log_index: index,
-        address: log.address,
-        topics: &log.topics,
-        data: &log.data,
-    });
 }
 
 fn wanted<'a>(blocks: impl IntoIterator<Item = &'a Block>, filter: &LogFilter) -> Result<Logs> {
@@ -272,7 +218,7 @@ impl ChainSource for ScriptedChain {
             return Ok(state.blocks.get(&hash).map(|block| block.header));
         }
         let number = match tag {
-            HeadTag::Latest => Some(state.canonical.len() as u64 - 1),
+            HeadTag::Latest => Some(state.head()),
             HeadTag::Safe => state.safe,
             HeadTag::Finalized => state.finalized,
         };
