@@ -5,6 +5,7 @@ pub mod answers;
 pub mod apps;
 pub mod datanets;
 pub mod doctor;
+pub mod index;
 pub mod keys;
 pub mod models;
 pub mod review;

@@ -10,6 +10,8 @@
 
 mod cold;
 mod fetch;
+mod foreign;
+mod history;
 mod hot;
 mod ranges;
 mod sequences;
@@ -19,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use schemas::contracts::Deployment;
-use schemas::events::{WordPlace, event_tables};
+use schemas::events::{Emitter, Place, event_tables};
 use schemas::tables::{BlockRow, LogRow};
 use schemas::{Address, B256};
 use serde::{Deserialize, Serialize};
@@ -30,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 use crate::source::{BlockId, ChainSource, Header, Heads};
 use crate::verify::LogFilter;
 use crate::{IndexerError, Result};
+use foreign::Foreign;
 use hot::HotBlock;
 use sequences::Sequences;
 pub use status::IndexerStatus;
@@ -64,8 +67,8 @@ impl Followed {
         let mut numbered = Vec::new();
         for table in event_tables(deployment)? {
             for column in table.columns.iter().filter(|column| column.name == "seq") {
-                if let WordPlace::Data(word) = column.place {
-                    numbered.push(NumberedEvent { address: table.address, topic0: table.topic0, word });
+                if let (Emitter::Contract(address), Place::Data(word, _)) = (table.emitter, column.place) {
+                    numbered.push(NumberedEvent { address, topic0: table.topic0, word });
                 }
             }
         }
@@ -145,6 +148,8 @@ pub struct Progress {
     pub hot_blocks: u64,
     /// Blocks taken out of the window by a reorganisation.
     pub undone_blocks: u64,
+    /// Blocks of history read for contracts that were added later.
+    pub history_blocks: u64,
     /// More can be done at once.
     pub more: bool,
 }
@@ -161,6 +166,8 @@ pub struct Indexer {
     cursor: Option<Checkpoint>,
     /// As of the cursor.
     sequences: Sequences,
+    /// What is followed beside our own contracts, as `followed_contracts` has it.
+    foreign: Foreign,
     /// Blocks above the cursor, lowest first, hash-linked.
     window: Vec<HotBlock>,
     /// Whether `cursor` and `window` are known to agree with the tables.
@@ -175,6 +182,7 @@ impl Indexer {
         Self {
             filter: Arc::new(LogFilter::of_addresses(&followed.addresses)),
             sequences: Sequences::new(&followed.numbered),
+            foreign: Foreign::default(),
             status: watch::Sender::new(status),
             source,
             store,
@@ -246,12 +254,22 @@ impl Indexer {
         if !self.resumed {
             self.resume().await?;
         }
+        self.start_contracts().await?;
         let Heads { latest, safe, finalized } = self.source.heads().await?;
         let Some(head) = latest else { return Ok(Progress::default()) };
         self.status.send_modify(|status| status.saw_heads(head, safe, finalized));
         if self.head_is_below_cursor(&head).await? {
             return Ok(Progress::default());
         }
+        let mut progress = self.follow_chain(head, finalized).await?;
+        if !progress.more {
+            progress.history_blocks = self.read_history().await?;
+            progress.more = progress.history_blocks > 0;
+        }
+        Ok(progress)
+    }
+
+    async fn follow_chain(&mut self, head: Header, finalized: Option<Header>) -> Result<Progress> {
         let finalized = finalized.filter(|block| block.number >= self.first_above_cursor());
         if let Some(target) = finalized.filter(|block| self.tip().is_none_or(|tip| block.number > tip.number)) {
             return self.backfill(&target).await;
@@ -286,6 +304,7 @@ impl Indexer {
             self.expect_final(cursor.id, header.hash).await?;
         }
         self.realign_window();
+        self.restore_foreign().await?;
         self.resumed = true;
         tracing::debug!(cursor = ?self.cursor, hot_blocks = self.window.len(), "indexer position derived from the tables");
         Ok(())

@@ -21,6 +21,12 @@ pub enum SchemaError {
     /// An amount outside the range that its column or contract admits.
     #[error("amount out of range: {0}")]
     AmountOutOfRange(String),
+    /// An ABI, or one of its events, that cannot be followed.
+    #[error("ABI: {item}: {problem}")]
+    BadAbi { item: String, problem: String },
+    /// A contract that cannot be followed as it is described.
+    #[error("contract {name:?}: {problem}")]
+    BadContract { name: String, problem: String },
     /// A Merkle tree or proof that cannot exist.
     #[error("merkle: {0}")]
     BadTree(String),

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use store::{Durability, Store, StoreConfig};
 
 use super::Context;
+use super::index::add::{self, AddArgs};
 use crate::client::Client;
 use crate::config::DEFAULTS;
 use crate::output::Report;
@@ -16,6 +17,10 @@ use crate::output::Report;
 pub enum IndexCommand {
     /// How far the chain is followed.
     Status,
+    /// Follow another contract and give it decoded tables.
+    Add(AddArgs),
+    /// List the other contracts that are followed.
+    Contracts,
 }
 
 #[derive(Debug, Clone, Subcommand)]
@@ -42,7 +47,11 @@ pub fn config(context: &Context, command: &ConfigCommand) -> anyhow::Result<Repo
 }
 
 pub async fn index(context: &Context, command: &IndexCommand) -> anyhow::Result<Report> {
-    let IndexCommand::Status = command;
+    match command {
+        IndexCommand::Status => {}
+        IndexCommand::Add(args) => return add::add(context, args).await,
+        IndexCommand::Contracts => return add::contracts(context).await,
+    }
     let status: Value = context.client()?.get("/v1/status").await?;
     let indexer = &status["indexer"];
     let block = |name: &str| indexer[name]["number"].as_u64().map_or("–".to_owned(), |number| number.to_string());

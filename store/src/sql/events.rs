@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use datafusion::common::Result;
 use datafusion::datasource::{MemTable, provider_as_source};
-use datafusion::logical_expr::{Expr, LogicalPlanBuilder, col, lit};
+use datafusion::logical_expr::{Expr, JoinType, LogicalPlanBuilder, col, lit};
 use datafusion::prelude::{DataFrame, SessionContext};
 use schemas::arrow::datatypes::DataType;
-use schemas::events::{EventColumn, EventTable, WordPlace, WordType};
+use schemas::events::{Emitter, EventTable};
 use schemas::tables::{BlockRow, LogRow, Row};
+use schemas::{Address, B256};
 
-use super::{Snapshot, functions};
+use super::{Snapshot, decode, functions};
 use crate::chain_logs::bytes;
 use crate::{Store, StoreError};
 
@@ -23,7 +24,7 @@ pub(super) async fn register(store: &Store, context: &SessionContext, snapshot: 
     let logs = with_hot::<LogRow>(store, context, "block_number", &hot.logs().cloned().collect::<Vec<_>>(), last)?;
     context.register_table(LogRow::TABLE.name, as_text(logs.clone())?.into_view())?;
     for table in store.event_tables().iter() {
-        context.register_table(table.name.as_str(), event_view(context, logs.clone(), table)?.into_view())?;
+        context.register_table(table.name.as_str(), event_view(logs.clone(), table)?.into_view())?;
     }
     Ok(())
 }
@@ -57,33 +58,25 @@ fn as_text(logs: DataFrame) -> Result<DataFrame> {
     logs.select(columns)
 }
 
-fn event_view(context: &SessionContext, logs: DataFrame, table: &EventTable) -> Result<DataFrame> {
+fn event_view(logs: DataFrame, table: &EventTable) -> Result<DataFrame> {
     let hex = |name: &str| functions::hex().call(vec![col(name)]).alias(name);
     let mut columns =
         vec![col("block_number"), col("block_timestamp"), hex("block_hash"), hex("transaction_hash"), col("log_index"), col("finalized")];
-    for column in &table.columns {
-        columns.push(decoded(context, column)?.alias(&column.name));
-    }
-    let ours = col("address").eq(bytes(table.address.as_slice())).and(col("topic0").eq(bytes(table.topic0.as_slice())));
-    logs.filter(ours)?.select(columns)
+    let emitted = match table.emitter {
+        Emitter::Contract(address) => logs.filter(is_event(address, table.topic0))?,
+        Emitter::Children(creation) => {
+            columns.push(col("contract"));
+            let child = decode::parameter(creation.child, &table.body).alias("child");
+            let children = logs.clone().filter(is_event(creation.factory, creation.topic0))?.select(vec![child])?;
+            let of_event = logs.filter(col("topic0").eq(bytes(table.topic0.as_slice())))?;
+            let of_event = of_event.with_column("contract", functions::hex().call(vec![col("address")]))?;
+            of_event.join(children, JoinType::LeftSemi, &["contract"], &["child"], None)?
+        }
+    };
+    columns.extend(table.columns.iter().map(|column| decode::parameter(column.place, &table.body).alias(&column.name)));
+    emitted.select(columns)
 }
 
-fn decoded(context: &SessionContext, column: &EventColumn) -> Result<Expr> {
-    use datafusion::functions::expr_fn::{concat, right};
-    let state = context.state();
-    let word = match column.place {
-        WordPlace::Topic(topic) => functions::hex().call(vec![col(format!("topic{topic}"))]),
-        WordPlace::Data(index) => functions::data_word().call(vec![col("data"), lit(index as i64)]),
-    };
-    let function = |name: &str, word: Expr| -> Result<Expr> {
-        let udf = state.scalar_functions().get(name).cloned();
-        udf.map(|udf| udf.call(vec![word])).ok_or_else(|| datafusion::error::DataFusionError::Internal(format!("{name} is not registered")))
-    };
-    Ok(match column.word {
-        WordType::Bytes32 => word,
-        WordType::Address => concat(vec![lit("0x"), right(word, lit(40i64))]),
-        WordType::Bool => right(word, lit(1i64)).eq(lit("1")),
-        WordType::Uint64 => function("evm_uint64", word)?,
-        WordType::Uint256 => function("evm_uint256", word)?,
-    })
+fn is_event(address: Address, topic0: B256) -> Expr {
+    col("address").eq(bytes(address.as_slice())).and(col("topic0").eq(bytes(topic0.as_slice())))
 }

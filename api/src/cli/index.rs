@@ -1,0 +1,3 @@
+//! `headwater index`.
+
+pub mod add;
