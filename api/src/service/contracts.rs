@@ -67,7 +67,7 @@ impl Contracts {
         let rows = self.rows().await?;
         let row = admit(new, &rows, &self.taken()?, self.deployment.start_block, Millis::now())?;
         match rows.iter().find(|row| row.name == new.name) {
-            Some(there) if *there == (FollowedContractRow { added_at: there.added_at, ..row }) => {}
+            Some(there) if *there == (FollowedContractRow { added_at: there.added_at, ..row.clone() }) => {}
             Some(_) => return Err(AddError::Conflict(new.name.clone())),
             None => {
                 tracing::info!(contract = %row.name, address = ?row.address, "following one more contract");
