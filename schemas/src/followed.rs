@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::SchemaError;
-use crate::events::{Abi, Creation, Emitter, EventTable, Place, WordType, contract_tables};
+use crate::events::{Abi, Creation, Emitter, EventTable, contract_tables};
 use crate::tables::{FollowedContractRow, Millis};
 
 const MAX_CONTRACTS: usize = 256;
@@ -85,19 +85,14 @@ fn creation(parent: &FollowedContractRow, event: &str, parameter: &str) -> Resul
         [] => return Err(format!("{} has no event {event}", parent.name)),
         _ => return Err(format!("{} has {} events {event}; give the signature", parent.name, named.len())),
     };
-    let (mut topics, mut place) = (0u8, None);
-    for (index, input) in found.inputs.iter().enumerate() {
-        topics += u8::from(input.indexed);
-        if input.name != parameter {
-            continue;
-        }
+    let mut place = None;
+    for (index, input) in found.inputs.iter().enumerate().filter(|(_, input)| input.name == parameter) {
         if input.ty != "address" {
             return Err(format!("parameter {parameter} of {event} is {}, not an address", input.ty));
         }
-        let table = contract_tables("parent", &abi, Emitter::Contract(factory)).map_err(|error| error.to_string())?;
-        let table = table.iter().find(|table| table.topic0 == found.selector());
+        let tables = contract_tables(&parent.name, &abi, Emitter::Contract(factory)).map_err(|error| error.to_string())?;
+        let table = tables.iter().find(|table| table.topic0 == found.selector());
         place = table.and_then(|table| table.columns.get(index)).map(|column| column.place);
-        debug_assert!(!input.indexed || place == Some(Place::Topic(topics, WordType::Address)));
     }
     let child = place.ok_or_else(|| format!("event {event} has no parameter {parameter}"))?;
     Ok((Creation { factory, topic0: found.selector(), child }, found.signature()))
@@ -116,30 +111,17 @@ pub fn admit(
     default_start_block: u64,
     added_at: Millis,
 ) -> Result<FollowedContractRow, SchemaError> {
-    let bad = |problem: String| SchemaError::BadContract { name: new.name.chars().take(80).collect(), problem };
-    let plain = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_';
-    if new.name.len() > MAX_NAME_BYTES || !new.name.starts_with(|first: char| first.is_ascii_lowercase()) || !new.name.chars().all(plain) {
-        return Err(bad(format!("a name is up to {MAX_NAME_BYTES} lower-case letters, digits and underscores, a letter first")));
-    }
+    let bad = |problem: String| SchemaError::BadContract { name: new.name.chars().take(2 * MAX_NAME_BYTES).collect(), problem };
     let others: Vec<FollowedContractRow> = rows.iter().filter(|row| row.name != new.name).cloned().collect();
-    if others.len() >= MAX_CONTRACTS {
-        return Err(bad(format!("{MAX_CONTRACTS} contracts are followed already")));
-    }
-    if let Some(other) = others.iter().find(|row| row.address.is_some() && row.address == new.address) {
-        return Err(bad(format!("{} is followed as {:?} already", new.address.unwrap_or_default(), other.name)));
-    }
+    check(new, &others).map_err(bad)?;
     let abi = Abi::parse(&new.abi.to_string())?;
     let (canonical, abi_sha256) = abi.canonical();
-    let start_block = new.start_block.unwrap_or(default_start_block);
-    if i64::try_from(start_block).is_err() {
-        return Err(bad(format!("start block {start_block} exceeds 63 bits")));
-    }
     let mut row = FollowedContractRow {
         name: new.name.clone(),
         address: new.address,
         abi: canonical.to_owned(),
         abi_sha256,
-        start_block,
+        start_block: new.start_block.unwrap_or(default_start_block),
         factory: None,
         factory_event: None,
         factory_parameter: None,
@@ -149,30 +131,42 @@ pub fn admit(
         let [parent, event, parameter] = factory.split(':').collect::<Vec<_>>()[..] else {
             return Err(bad(format!("factory {factory:?} is not PARENT:Event:parameter")));
         };
-        let row_of = others.iter().find(|row| row.name == parent).ok_or_else(|| bad(format!("no contract {parent:?} is followed")))?;
-        let (_, signature) = creation(row_of, event, parameter).map_err(bad)?;
+        let of = others.iter().find(|row| row.name == parent).ok_or_else(|| bad(format!("no contract {parent:?} is followed")))?;
+        row.factory_event = Some(creation(of, event, parameter).map_err(bad)?.1);
         row.factory = Some(parent.into());
-        row.factory_event = Some(signature);
         row.factory_parameter = Some(parameter.into());
     }
-    let mut all = others;
-    all.push(row.clone());
-    let read = FollowedContract::read(&row, &all)?;
-    let of_others: BTreeSet<String> = FollowedContract::all(&all)?
-        .into_iter()
-        .filter(|other| other.name != row.name)
-        .flat_map(|other| other.tables)
-        .map(|table| table.name)
-        .collect();
-    match read.tables.iter().find(|table| taken.contains(&table.name) || of_others.contains(&table.name)) {
+    let mut names = taken.clone();
+    let others_read = FollowedContract::all(rows)?.into_iter().filter(|other| other.name != new.name);
+    names.extend(others_read.flat_map(|other| other.tables).map(|table| table.name));
+    match FollowedContract::read(&row, &others)?.tables.iter().find(|table| names.contains(&table.name)) {
         Some(table) => Err(bad(format!("there is a table {} already; choose another name", table.name))),
         None => Ok(row),
+    }
+}
+
+/// Whether a contract fits beside the others, its ABI and factory left out.
+fn check(new: &NewContract, others: &[FollowedContractRow]) -> Result<(), String> {
+    let plain = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_';
+    if new.name.len() > MAX_NAME_BYTES || !new.name.starts_with(|first: char| first.is_ascii_lowercase()) || !new.name.chars().all(plain) {
+        return Err(format!("a name is up to {MAX_NAME_BYTES} lower-case letters, digits and underscores, a letter first"));
+    }
+    if others.len() >= MAX_CONTRACTS {
+        return Err(format!("{MAX_CONTRACTS} contracts are followed already"));
+    }
+    if let Some(other) = others.iter().find(|row| row.address.is_some() && row.address == new.address) {
+        return Err(format!("{} is followed as {:?} already", new.address.unwrap_or_default(), other.name));
+    }
+    match new.start_block {
+        Some(start_block) if i64::try_from(start_block).is_err() => Err(format!("start block {start_block} exceeds 63 bits")),
+        _ => Ok(()),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::events::{Place, WordType};
     use serde_json::json;
 
     fn factory_abi() -> Value {
@@ -200,6 +194,8 @@ mod tests {
         let child = NewContract { factory: Some("factory:PairCreated:pair".into()), start_block: Some(9), ..new("pair", pair_abi()) };
         let child = add(&child, &[parent.clone()]).unwrap();
         assert_eq!(child.factory_event.as_deref(), Some("PairCreated(address,address,address,uint256)"));
+        let again = NewContract { address: parent.address, ..new("factory", factory_abi()) };
+        assert_eq!(add(&again, &[parent.clone(), child.clone()]).unwrap(), parent, "the same again");
         let read = FollowedContract::all(&[child, parent]).unwrap();
         let [factory, pair] = read.as_slice() else { panic!("{read:?}") };
         assert_eq!((factory.start_block, pair.start_block), (5, 9));
