@@ -2,6 +2,7 @@
 
 mod answers;
 mod chain;
+mod contracts;
 mod datanets;
 mod error;
 mod metrics;
@@ -56,6 +57,7 @@ pub fn router(service: App) -> Router {
         .route("/v1/chat/completions", post(answers::chat))
         .route("/v1/receipts/{id}", get(answers::receipt))
         .route("/v1/receipts/{id}/evidence", get(answers::evidence))
+        .route("/v1/index/contracts", get(contracts::list).post(contracts::add))
         .route("/v1/sql", post(query::sql))
         .route("/v1/apps", post(payments::register))
         .route("/v1/settlements", post(payments::settle))

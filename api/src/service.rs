@@ -1,6 +1,7 @@
 //! The service: every part, built once, and the loops that keep the world level.
 
 mod account;
+pub mod contracts;
 mod reconcile;
 mod start;
 
@@ -23,6 +24,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::auth::Keys;
 use crate::config::Config;
 use crate::settlement::SettlementStatus;
+use contracts::Contracts;
 pub use start::{Running, start};
 
 /// All parts of a running service.
@@ -34,6 +36,7 @@ pub struct Service {
     pub ingest: Ingest,
     pub rag: Rag,
     pub keys: Keys,
+    pub contracts: Contracts,
     pub reader: ContractReader,
     pub sender: Sender,
     pub deployment: Deployment,

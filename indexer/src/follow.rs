@@ -11,6 +11,8 @@
 pub mod audit;
 mod cold;
 mod fetch;
+mod foreign;
+mod history;
 mod hot;
 mod ranges;
 mod sequences;
@@ -20,7 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use schemas::contracts::Deployment;
-use schemas::events::{WordPlace, event_tables};
+use schemas::events::{Emitter, Place, event_tables};
 use schemas::tables::{BlockRow, LogRow};
 use schemas::{Address, B256};
 use serde::{Deserialize, Serialize};
@@ -32,6 +34,7 @@ use crate::source::{BlockId, ChainSource, Header, Heads};
 use crate::verify::LogFilter;
 use crate::wake::HeadWaker;
 use crate::{IndexerError, Result};
+use foreign::Foreign;
 use hot::HotBlock;
 use sequences::Sequences;
 pub use status::IndexerStatus;
@@ -73,8 +76,8 @@ impl Followed {
         let mut numbered = Vec::new();
         for table in event_tables(deployment)? {
             for column in table.columns.iter().filter(|column| column.name == "seq") {
-                if let WordPlace::Data(word) = column.place {
-                    numbered.push(NumberedEvent { address: table.address, topic0: table.topic0, word });
+                if let (Emitter::Contract(address), Place::Data(word, _)) = (table.emitter, column.place) {
+                    numbered.push(NumberedEvent { address, topic0: table.topic0, word });
                 }
             }
         }
@@ -158,6 +161,8 @@ pub struct Progress {
     pub hot_blocks: u64,
     /// Blocks taken out of the window by a reorganisation.
     pub undone_blocks: u64,
+    /// Blocks of history read for contracts that were added later.
+    pub history_blocks: u64,
     /// More can be done at once.
     pub more: bool,
 }
@@ -174,6 +179,8 @@ pub struct Indexer {
     cursor: Option<Checkpoint>,
     /// As of the cursor.
     sequences: Sequences,
+    /// What is followed beside our own contracts, as `followed_contracts` has it.
+    foreign: Foreign,
     /// Blocks above the cursor, lowest first, hash-linked.
     window: Vec<HotBlock>,
     /// Whether `cursor` and `window` are known to agree with the tables.
@@ -188,6 +195,7 @@ impl Indexer {
         Self {
             filter: Arc::new(followed.filter()),
             sequences: Sequences::new(&followed.numbered),
+            foreign: Foreign::default(),
             status: watch::Sender::new(status),
             source,
             store,
@@ -271,12 +279,22 @@ impl Indexer {
         if !std::mem::replace(&mut self.resumed, false) {
             self.resume().await?;
         }
+        self.start_contracts().await?;
         let Heads { latest, safe, finalized } = self.source.heads().await?;
         let Some(head) = latest else { return Ok(Progress::default()) };
         self.status.send_modify(|status| status.saw_heads(head, safe, finalized));
         if self.head_is_below_cursor(&head).await? {
             return Ok(Progress::default());
         }
+        let mut progress = self.follow_chain(head, finalized).await?;
+        if !progress.more {
+            progress.history_blocks = self.read_history().await?;
+            progress.more = progress.history_blocks > 0;
+        }
+        Ok(progress)
+    }
+
+    async fn follow_chain(&mut self, head: Header, finalized: Option<Header>) -> Result<Progress> {
         if let Some(last) = self.config.last_block {
             let target = if finalized.is_some_and(|block| block.number >= last) { self.source.header_by_number(last).await? } else { None };
             let target = target.filter(|block| block.number >= self.first_above_cursor());
@@ -320,6 +338,7 @@ impl Indexer {
             self.expect_final(cursor.id, header.hash).await?;
         }
         self.realign_window();
+        self.restore_foreign().await?;
         tracing::debug!(cursor = ?self.cursor, hot_blocks = self.window.len(), "indexer position derived from the tables");
         Ok(())
     }

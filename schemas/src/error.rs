@@ -18,12 +18,15 @@ pub enum SchemaError {
     /// A receipt whose parts contradict each other.
     #[error("receipt: {0}")]
     BadReceipt(String),
-    /// Text that is not a contract's ABI, or not one that can be followed.
-    #[error("not an ABI that can be followed: {problem}")]
-    BadAbi { problem: String },
     /// An amount outside the range that its column or contract admits.
     #[error("amount out of range: {0}")]
     AmountOutOfRange(String),
+    /// An ABI, or one of its events, that cannot be followed.
+    #[error("ABI: {item}: {problem}")]
+    BadAbi { item: String, problem: String },
+    /// A contract that cannot be followed as it is described.
+    #[error("contract {name:?}: {problem}")]
+    BadContract { name: String, problem: String },
     /// A Merkle tree or proof that cannot exist.
     #[error("merkle: {0}")]
     BadTree(String),

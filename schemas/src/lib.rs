@@ -9,6 +9,7 @@ pub mod canonical;
 pub mod contracts;
 mod error;
 pub mod events;
+pub mod followed;
 pub mod hashing;
 pub mod ids;
 pub mod leaves;

@@ -11,6 +11,7 @@ pub mod attributions;
 pub mod blocks;
 mod cell;
 pub mod chunks;
+pub mod contracts;
 pub mod datanets;
 pub mod documents;
 pub mod epochs;
@@ -31,6 +32,7 @@ pub use attributions::AttributionRow;
 pub use blocks::{BlockRow, Verified};
 pub use cell::{Embedding, Millis, Raw, Wei};
 pub use chunks::ChunkRow;
+pub use contracts::{CoverageRow, FollowedContractRow};
 pub use datanets::DatanetRow;
 pub use documents::DocumentRow;
 pub use epochs::EpochRow;
@@ -192,9 +194,11 @@ mod tests {
             (AttributionRow::TABLE, AttributionRow::schema()),
             (BlockRow::TABLE, BlockRow::schema()),
             (ChunkRow::TABLE, ChunkRow::schema()),
+            (CoverageRow::TABLE, CoverageRow::schema()),
             (DatanetRow::TABLE, DatanetRow::schema()),
             (DocumentRow::TABLE, DocumentRow::schema()),
             (EpochRow::TABLE, EpochRow::schema()),
+            (FollowedContractRow::TABLE, FollowedContractRow::schema()),
             (LogRow::TABLE, LogRow::schema()),
             (ReceiptRow::TABLE, ReceiptRow::schema()),
             (ReviewRow::TABLE, ReviewRow::schema()),

@@ -21,8 +21,8 @@ use schemas::arrow::array::RecordBatch;
 use schemas::arrow::datatypes::SchemaRef;
 use schemas::events::EventTable;
 use schemas::tables::{
-    AnswerRow, ApiKeyRow, AttributionRow, BlockRow, ChunkRow, DatanetRow, DocumentRow, EpochRow, LogRow, ReceiptRow, ReviewRow, RewardRow,
-    Row, SubmissionRow, TableSpec, VersionRow,
+    AnswerRow, ApiKeyRow, AttributionRow, BlockRow, ChunkRow, CoverageRow, DatanetRow, DocumentRow, EpochRow, FollowedContractRow, LogRow,
+    ReceiptRow, ReviewRow, RewardRow, Row, SubmissionRow, TableSpec, VersionRow,
 };
 
 pub use chain_logs::{Finality, Hot};
@@ -83,9 +83,11 @@ fn table_specs() -> Vec<(TableSpec, SchemaRef)> {
         of::<AttributionRow>(),
         of::<BlockRow>(),
         of::<ChunkRow>(),
+        of::<CoverageRow>(),
         of::<DatanetRow>(),
         of::<DocumentRow>(),
         of::<EpochRow>(),
+        of::<FollowedContractRow>(),
         of::<LogRow>(),
         of::<ReceiptRow>(),
         of::<ReviewRow>(),
@@ -139,6 +141,12 @@ impl Store {
         let inner =
             Inner { location, tables, datanets: datanets::Cache::default(), hot: RwLock::default(), event_tables: RwLock::default() };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// Names that SQL shows, those of event tables left out.
+    pub fn reserved_names() -> Vec<String> {
+        let tables = table_specs().into_iter().map(|(spec, _)| spec.name.to_owned());
+        tables.chain(sql::view_names().map(str::to_owned)).collect()
     }
 
     fn table<R: Row>(&self) -> Result<&Table, StoreError> {

@@ -5,6 +5,7 @@
 //! snapshot it was read at; the same snapshot gives the same rows again.
 
 mod chunks;
+mod decode;
 mod events;
 mod functions;
 mod guard;
@@ -22,6 +23,7 @@ use lance::datafusion::LanceTableProvider;
 use schemas::arrow::array::RecordBatch;
 use schemas::arrow::datatypes::SchemaRef;
 
+pub(crate) use session::view_names;
 pub use snapshot::{BlockStamp, Snapshot};
 
 use crate::{Store, StoreError};

@@ -182,20 +182,24 @@ impl Table {
     }
 
     pub(crate) async fn max(&self, column: &str) -> Result<Option<u64>, StoreError> {
-        let dataset = self.dataset();
-        let mut scan = dataset.scan();
-        scan.project(&[column])?;
-        let mut batches = scan.try_into_stream().await?;
-        let mut largest: Option<i64> = None;
-        while let Some(batch) = batches.try_next().await? {
-            let values = batch
-                .column(0)
-                .as_primitive_opt::<Int64Type>()
-                .ok_or_else(|| StoreError::Misuse(format!("column {column} of table {} is not an integer", self.name)))?;
-            largest = largest.max(max(values));
-        }
-        Ok(largest.and_then(|value| u64::try_from(value).ok()))
+        max_of(&self.dataset(), column).await
     }
+}
+
+/// The largest value of an integer column; `None` when there is no row.
+pub(crate) async fn max_of(dataset: &Dataset, column: &str) -> Result<Option<u64>, StoreError> {
+    let mut scan = dataset.scan();
+    scan.project(&[column])?;
+    let mut batches = scan.try_into_stream().await?;
+    let mut largest: Option<i64> = None;
+    while let Some(batch) = batches.try_next().await? {
+        let values = batch
+            .column(0)
+            .as_primitive_opt::<Int64Type>()
+            .ok_or_else(|| StoreError::Misuse(format!("column {column} is not an integer")))?;
+        largest = largest.max(max(values));
+    }
+    Ok(largest.and_then(|value| u64::try_from(value).ok()))
 }
 
 /// How to turn the rows of a pinned dataset into others.

@@ -360,3 +360,75 @@ async fn sql_stays_within_its_limits() {
     let sorted = "SELECT hash, row_number() OVER (ORDER BY hash) FROM blocks ORDER BY parent_hash";
     assert!(matches!(store.query(sorted, &limits, None).await, Err(StoreError::QueryLimit(_))));
 }
+
+/// A foreign contract, its children, values of every form, and a child whose creation is undone.
+#[tokio::test]
+async fn events_of_foreign_contracts_are_decoded() {
+    use schemas::alloy_sol_types::{SolEvent, sol};
+    use schemas::events::{Abi, Creation, Emitter, Place, WordType, contract_tables};
+    sol! {
+        #![sol(alloy_sol_types = schemas::alloy_sol_types)]
+        event Created(address indexed creator, address child, string label);
+        event Moved(bytes4 indexed kind, int24 tick, int256 change, uint8[] steps, bool up);
+    }
+    let abi = |name: &str, inputs: &[(&str, &str, bool)]| {
+        let inputs: Vec<String> =
+            inputs.iter().map(|(name, ty, indexed)| format!(r#"{{"name":"{name}","type":"{ty}","indexed":{indexed}}}"#)).collect();
+        Abi::parse(&format!(r#"[{{"type":"event","name":"{name}","inputs":[{}]}}]"#, inputs.join(","))).unwrap()
+    };
+    let created = abi("Created", &[("creator", "address", true), ("child", "address", false), ("label", "string", false)]);
+    let moved = [
+        ("kind", "bytes4", true),
+        ("tick", "int24", false),
+        ("change", "int256", false),
+        ("steps", "uint8[]", false),
+        ("up", "bool", false),
+    ];
+    let at = Address::repeat_byte;
+    let child = Place::Data(0, WordType::Address);
+    let children = Emitter::Children(Creation { factory: at(1), topic0: Created::SIGNATURE_HASH, child });
+    let mut tables = contract_tables("factory", &created, Emitter::Contract(at(1))).unwrap();
+    tables.extend(contract_tables("pool", &abi("Moved", &moved), children).unwrap());
+    let store = Store::in_memory().await.unwrap();
+    store.set_event_tables(tables);
+    let log = |number: u64, index: u64, address: Address, data: schemas::alloy_primitives::LogData| {
+        let topic = |index: usize| data.topics().get(index).copied().map(Raw);
+        LogRow {
+            block_number: number,
+            block_hash: Raw(block(number).hash),
+            block_timestamp: number,
+            transaction_hash: Raw(B256::repeat_byte(7)),
+            transaction_index: 0,
+            log_index: index,
+            address: Raw(address),
+            topic0: topic(0),
+            topic1: topic(1),
+            topic2: topic(2),
+            topic3: topic(3),
+            data: data.data,
+        }
+    };
+    let birth = |child: Address, label: &str| Created { creator: at(9), child, label: label.into() }.encode_log_data();
+    let movement = |tick: i32, change: schemas::alloy_primitives::I256| {
+        let tick = schemas::alloy_primitives::aliases::I24::try_from(tick).unwrap();
+        Moved { kind: [1, 2, 3, 4].into(), tick, change, steps: vec![7, 8], up: true }.encode_log_data()
+    };
+    let minus_one = schemas::alloy_primitives::I256::MINUS_ONE;
+    store.append(&[block(1)]).await.unwrap();
+    store.append(&[log(1, 0, at(1), birth(at(5), "Größe")), log(1, 1, at(5), movement(-3, minus_one))]).await.unwrap();
+    let undone = [log(2, 0, at(1), birth(at(6), "")), log(2, 1, at(6), movement(4, schemas::alloy_primitives::I256::MAX))];
+    // Of a contract that nobody created.
+    let strange = log(2, 2, at(7), movement(5, minus_one));
+    store.set_hot(Hot { blocks: vec![block(2)], logs: vec![undone.to_vec().into(), vec![strange].into()] });
+    let text = text_of(&query(&store, "SELECT creator, child, label FROM factory_created ORDER BY child").await.unwrap());
+    assert!(text.contains("| Größe |") && text.contains("0x0606060606060606060606060606060606060606"), "{text}");
+    let moves = "SELECT contract, kind, tick, change, steps, up, finalized FROM pool_moved ORDER BY tick";
+    let text = text_of(&query(&store, moves).await.unwrap());
+    let shown = r#"| 0x0505050505050505050505050505050505050505 | 0x01020304 | -3   | -1     | ["7","8"] | true | true      |"#;
+    assert!(text.contains(shown), "{text}");
+    assert!(text.contains("| 4    |        | "), "beyond 76 digits: NULL: {text}");
+    assert!(!text.contains("0x0707"), "{text}");
+    store.set_hot(Hot::default());
+    let text = text_of(&query(&store, "SELECT count(*) AS n FROM pool_moved").await.unwrap());
+    assert!(text.contains("| 1 |"), "the creation was undone: {text}");
+}

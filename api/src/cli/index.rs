@@ -1,6 +1,8 @@
 //! `headwater index`: where the chain follower stands, and following, auditing and exporting without a
 //! service.
 
+pub mod add;
+
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -22,6 +24,10 @@ use crate::output::{Progress, Report};
 pub enum IndexCommand {
     /// How far the chain is followed.
     Status,
+    /// Follow another contract and give it decoded tables.
+    Add(add::AddArgs),
+    /// List the other contracts that are followed.
+    Contracts,
     /// Follow contracts into a store of their own up to the finalized block, and end.
     Sync(SyncArgs),
     /// Compare the tables with what another node proves; names the first block that differs.
@@ -149,6 +155,8 @@ impl FromStr for To {
 pub async fn index(context: &Context, command: IndexCommand) -> anyhow::Result<Option<Report>> {
     match command {
         IndexCommand::Status => status(context).await.map(Some),
+        IndexCommand::Add(args) => add::add(context, &args).await.map(Some),
+        IndexCommand::Contracts => add::contracts(context).await.map(Some),
         IndexCommand::Sync(args) => sync(context, &args).await.map(Some),
         IndexCommand::Verify(args) => verify(context, &args).await.map(Some),
         IndexCommand::Export(args) => export(context, &args).await.map(|()| None),

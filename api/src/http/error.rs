@@ -11,6 +11,8 @@ use schemas::SchemaError;
 use serde_json::json;
 use store::StoreError;
 
+use crate::service::contracts::AddError;
+
 /// An error as a client sees it.
 #[derive(Debug)]
 pub struct ApiError {
@@ -137,9 +139,21 @@ impl From<IndexerError> for ApiError {
 impl From<SchemaError> for ApiError {
     fn from(error: SchemaError) -> Self {
         match error {
-            SchemaError::BadId { .. } => Self::bad_request(error.to_string()),
+            SchemaError::BadId { .. } | SchemaError::BadAbi { .. } | SchemaError::BadContract { .. } => {
+                Self::bad_request(error.to_string())
+            }
             SchemaError::BadSignature(_) => Self::new(StatusCode::UNAUTHORIZED, "bad_signature", error.to_string()),
             error => Self::internal(&error),
+        }
+    }
+}
+
+impl From<AddError> for ApiError {
+    fn from(error: AddError) -> Self {
+        match error {
+            AddError::Schema(error) => error.into(),
+            AddError::Store(error) => error.into(),
+            AddError::Conflict(_) => Self::new(StatusCode::CONFLICT, "conflict", error.to_string()),
         }
     }
 }

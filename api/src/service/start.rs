@@ -25,6 +25,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::account::{fill_faucet, operator_policy, operator_signer, sender_config};
+use super::contracts::Contracts;
 use super::{Service, reconcile};
 use crate::auth::{Keys, Role};
 use crate::config::Config;
@@ -64,7 +65,7 @@ pub async fn start(config: Config, data_dir: &Path, progress: &(dyn Fn(&str) + S
     }
     let limits = operator_policy(&config.chain, &deployment, dev_chain.as_ref())?;
     let sender = Sender::connect(&rpc_url, operator.clone(), sender_config(data_dir, limits)).await?;
-    store.set_event_tables(schemas::events::event_tables(&deployment)?);
+    let contracts = Contracts::open(store.clone(), deployment).await?;
 
     progress("opening the parts");
     let domain = schemas::signed::SigningDomain { chain_id: deployment.chain_id, registry: deployment.registry };
@@ -96,6 +97,7 @@ pub async fn start(config: Config, data_dir: &Path, progress: &(dyn Fn(&str) + S
         ingest,
         rag,
         keys,
+        contracts,
         reader,
         sender,
         deployment,

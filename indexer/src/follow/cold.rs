@@ -4,11 +4,13 @@
 use futures::future::BoxFuture;
 use futures::stream::FuturesOrdered;
 use futures::{FutureExt, StreamExt};
+use schemas::Address;
 use schemas::arrow::array::RecordBatch;
 use schemas::tables::{BlockRow, LogRow, Logs, Row};
 use store::Store;
 
 use super::fetch::{Fetcher, Segment};
+use super::foreign::Foreign;
 use super::sequences::Sequences;
 use super::{Checkpoint, Indexer, Progress};
 use crate::source::{BlockId, Header};
@@ -51,8 +53,8 @@ impl Assembly {
     ///
     /// # Errors
     /// [`IndexerError::Inconsistent`] when it does not; [`IndexerError::EventsMissing`].
-    fn admit(&mut self, segment: Segment) -> Result<()> {
-        let Segment { from, to, blocks, logs } = segment;
+    fn admit(&mut self, segment: Segment, foreign: &mut Foreign, own: &[Address]) -> Result<()> {
+        let Segment { from, to, blocks, mut logs } = segment;
         if let (Some(tip), Some(parent)) =
             (self.tip, blocks.first().filter(|block| block.number == from).and_then(|block| block.parent_hash))
             && tip.id.number + 1 == from
@@ -61,12 +63,16 @@ impl Assembly {
             return Err(IndexerError::Inconsistent { block: from, problem: "two ranges of blocks are not hash-linked".into() });
         }
         check_logs(&logs, &blocks)?;
+        if !foreign.contracts.is_empty() {
+            logs = logs.filtered(|log| foreign.admit(log, own));
+        }
         logs.iter().try_for_each(|log| self.sequences.admit(&log))?;
         let mut digest = self.tip.map_or_else(Default::default, |tip| tip.digest);
         let mut rest = logs.iter().peekable();
         for block in &blocks {
             let mut log_count = 0;
-            let of_block = std::iter::from_fn(|| rest.next_if(|log| log.block_number == block.number)).inspect(|_| log_count += 1);
+            let of_block = std::iter::from_fn(|| rest.next_if(|log| log.block_number == block.number));
+            let of_block = of_block.filter(|log| own.contains(&log.address)).inspect(|_| log_count += 1);
             digest = digest::extend(digest, block.hash, of_block);
             self.stretch.blocks.push(BlockRow {
                 number: block.number,
@@ -92,7 +98,7 @@ impl Assembly {
 }
 
 /// Logs must be in order, each once, and each of one of the blocks.
-fn check_logs(logs: &Logs, blocks: &[super::fetch::SegmentBlock]) -> Result<()> {
+pub(super) fn check_logs(logs: &Logs, blocks: &[super::fetch::SegmentBlock]) -> Result<()> {
     let wrong = |block: u64, problem: &str| Err(IndexerError::Inconsistent { block, problem: problem.into() });
     let mut before: Option<(u64, u64)> = None;
     let mut blocks = blocks.iter().peekable();
@@ -114,6 +120,7 @@ impl Indexer {
     pub(super) async fn backfill(&mut self, target: &Header) -> Result<Progress> {
         self.check_target(target).await?;
         let start = self.first_above_cursor();
+        self.foreign.undo_above(start.checked_sub(1));
         let fetcher = Fetcher::new(self.source.clone(), self.filter.clone(), &self.config);
         let mut assembly = Assembly { stretch: Stretch::default(), tip: self.cursor, sequences: self.sequences.clone() };
         let mut next = start;
@@ -163,7 +170,7 @@ impl Indexer {
         }
     }
 
-    fn admit(&self, assembly: &mut Assembly, segment: Segment, target: &Header) -> Result<()> {
+    fn admit(&mut self, assembly: &mut Assembly, segment: Segment, target: &Header) -> Result<()> {
         if let Some(last) = segment.blocks.last().filter(|last| last.number == target.number)
             && last.hash != target.hash
         {
@@ -172,17 +179,18 @@ impl Indexer {
                 problem: "the finalized block differs by tag and by range".into(),
             });
         }
-        assembly.admit(segment)
+        assembly.admit(segment, &mut self.foreign, &self.followed.addresses)
     }
 
     /// Without full verification not every block has a row, but the first one always has.
-    async fn admit_first_block(&self, assembly: &mut Assembly, next: &mut u64) -> Result<()> {
+    async fn admit_first_block(&mut self, assembly: &mut Assembly, next: &mut u64) -> Result<()> {
         if self.cursor.is_some() {
             return Ok(());
         }
         let first = self.followed.start_block;
         let fetcher = Fetcher::new(self.source.clone(), self.filter.clone(), &self.config);
-        assembly.admit(fetcher.fetch(first, first).await?)?;
+        let segment = fetcher.fetch(first, first).await?;
+        assembly.admit(segment, &mut self.foreign, &self.followed.addresses)?;
         *next = first + 1;
         Ok(())
     }

@@ -108,14 +108,18 @@ impl Indexer {
 
     /// The branch's blocks with their logs, lowest first, up to the first failure. They follow the
     /// lowest `keep` blocks of the window.
-    async fn read_blocks(&self, branch: &[Header], keep: usize) -> (Vec<HotBlock>, Option<IndexerError>) {
+    async fn read_blocks(&mut self, branch: &[Header], keep: usize) -> (Vec<HotBlock>, Option<IndexerError>) {
         let below = keep.checked_sub(1).and_then(|index| self.window.get(index));
         let mut digest = below.map(|block| block.row.digest).or(self.cursor.map(|cursor| cursor.digest)).unwrap_or_default();
         let mut sequences = below.map_or_else(|| self.sequences.clone(), |block| block.sequences.clone());
+        self.foreign.undo_above(below.map(|block| block.header.number).or(self.cursor.map(|cursor| cursor.id.number)));
         let fetcher = Fetcher::new(self.source.clone(), self.filter.clone(), &self.config);
         let mut blocks = Vec::with_capacity(branch.len());
         for header in branch.iter().rev() {
-            let read = self.read_block(&fetcher, header).await.and_then(|(logs, verified)| {
+            let read = self.read_block(&fetcher, header).await.and_then(|(mut logs, verified)| {
+                if !self.foreign.contracts.is_empty() {
+                    logs = logs.filtered(|log| self.foreign.admit(log, &self.followed.addresses));
+                }
                 logs.iter().try_for_each(|log| sequences.admit(&log))?;
                 Ok((logs, verified))
             });
@@ -123,19 +127,37 @@ impl Indexer {
                 Ok(read) => read,
                 Err(error) => return (blocks, Some(error)),
             };
-            digest = digest::extend(digest, header.hash, logs.iter());
+            let own = || logs.iter().filter(|log| self.followed.addresses.contains(&log.address));
+            digest = digest::extend(digest, header.hash, own());
             let row = BlockRow {
                 number: header.number,
                 hash: header.hash,
                 parent_hash: Some(header.parent_hash),
                 timestamp: header.timestamp,
-                log_count: logs.len() as u64,
+                log_count: own().count() as u64,
                 verified: verified as u64,
                 digest,
             };
             blocks.push(HotBlock { header: *header, row, logs: logs.rows().into(), sequences: sequences.clone() });
         }
         (blocks, None)
+    }
+
+    /// Reads the window's blocks again, after what is followed has changed. A block that the node knows no
+    /// more was reorganised away: it and those above it are left to the next walk.
+    pub(super) async fn reread_window(&mut self) -> Result<()> {
+        let branch: Vec<Header> = self.window.iter().rev().map(|block| block.header).collect();
+        if branch.is_empty() {
+            return Ok(());
+        }
+        match self.read_blocks(&branch, 0).await {
+            (fresh, None | Some(IndexerError::BlockUnknown { .. })) => {
+                self.window = fresh;
+                self.publish();
+                Ok(())
+            }
+            (_, Some(error)) => Err(error),
+        }
     }
 
     async fn read_block(&self, fetcher: &Fetcher, header: &Header) -> Result<(Logs, Verified)> {

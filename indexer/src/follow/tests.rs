@@ -1,5 +1,6 @@
 //! The follower over a scripted chain and a store in memory, compared with the chain itself.
 
+mod foreign;
 mod reorganisations;
 mod rig;
 mod schedules;

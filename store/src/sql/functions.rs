@@ -1,9 +1,8 @@
-//! Scalar functions over event logs: bytes as `0x` text, the 32-byte words of their data, and numbers
-//! from words.
+//! Scalar functions over event logs: bytes as `0x` text, and numbers from hexadecimal words.
 
 use std::sync::Arc;
 
-use datafusion::common::{Result, ScalarValue, exec_err};
+use datafusion::common::{Result, exec_err};
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
 use schemas::alloy_primitives::hex;
 use schemas::arrow::array::{Array, ArrayRef, AsArray, Decimal256Array, Int64Array, StringArray};
@@ -19,7 +18,7 @@ enum Kind {
 }
 
 /// Digits of the widest decimal that Arrow has.
-const DIGITS: u8 = 76;
+pub(super) const DIGITS: u8 = 76;
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Word {
@@ -72,32 +71,17 @@ impl ScalarUDFImpl for Word {
 
 /// `evm_hex(bytes) -> Utf8`: bytes as `0x` text; NULL for NULL.
 pub(super) fn hex() -> ScalarUDF {
-    ScalarUDF::from(Text { shape: Shape::Whole, signature: Signature::any(1, Volatility::Immutable) })
-}
-
-/// `evm_data_word(data, index) -> Utf8`: the n-th 32-byte word as `0x` text, from 0; NULL beyond the end.
-pub(super) fn data_word() -> ScalarUDF {
-    ScalarUDF::from(Text { shape: Shape::Word, signature: Signature::any(2, Volatility::Immutable) })
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Shape {
-    Whole,
-    Word,
+    ScalarUDF::from(Hex { signature: Signature::any(1, Volatility::Immutable) })
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct Text {
-    shape: Shape,
+struct Hex {
     signature: Signature,
 }
 
-impl ScalarUDFImpl for Text {
+impl ScalarUDFImpl for Hex {
     fn name(&self) -> &str {
-        match self.shape {
-            Shape::Whole => "evm_hex",
-            Shape::Word => "evm_data_word",
-        }
+        "evm_hex"
     }
 
     fn signature(&self) -> &Signature {
@@ -109,24 +93,12 @@ impl ScalarUDFImpl for Text {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let index = match (self.shape, args.args.get(1)) {
-            (Shape::Word, Some(ColumnarValue::Scalar(ScalarValue::Int64(Some(index))))) => usize::try_from(*index).ok(),
-            (Shape::Word, _) => return exec_err!("{} takes bytes and a constant index", self.name()),
-            (Shape::Whole, _) => None,
-        };
         let arrays = ColumnarValue::values_to_arrays(&args.args)?;
         let Some(array) = arrays.first() else { return exec_err!("{} takes bytes", self.name()) };
-        let part = |value: &[u8]| match self.shape {
-            Shape::Whole => Some(hex::encode_prefixed(value)),
-            Shape::Word => {
-                let start = index?.checked_mul(32)?;
-                value.get(start..start.checked_add(32)?).map(hex::encode_prefixed)
-            }
-        };
         let text: StringArray = if let Some(values) = array.as_fixed_size_binary_opt() {
-            values.iter().map(|value| value.and_then(part)).collect()
+            values.iter().map(|value| value.map(hex::encode_prefixed)).collect()
         } else if let Some(values) = array.as_binary_opt::<i32>() {
-            values.iter().map(|value| value.and_then(part)).collect()
+            values.iter().map(|value| value.map(hex::encode_prefixed)).collect()
         } else {
             return exec_err!("{} takes bytes, not {}", self.name(), array.data_type());
         };
@@ -150,8 +122,12 @@ fn uint256(word: &str) -> Option<i256> {
         "" => schemas::U256::ZERO,
         digits => schemas::U256::from_str_radix(digits, 16).ok()?,
     };
-    let limit = schemas::U256::from(10).pow(schemas::U256::from(DIGITS));
-    (value < limit).then(|| i256::from_be_bytes(value.to_be_bytes()))
+    (value < decimal_limit()).then(|| i256::from_be_bytes(value.to_be_bytes()))
+}
+
+/// The first number that the widest decimal does not hold.
+pub(super) fn decimal_limit() -> schemas::U256 {
+    schemas::U256::from(10).pow(schemas::U256::from(DIGITS))
 }
 
 #[cfg(test)]

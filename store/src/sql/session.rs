@@ -35,6 +35,11 @@ const VIEWS: &[&str] = &[
      FROM attributions GROUP BY answer_id, datanet_id, version, contributor",
 ];
 
+/// Names of the views, and of the function that is called like a table.
+pub(crate) fn view_names() -> impl Iterator<Item = &'static str> {
+    VIEWS.iter().filter_map(|view| view.split_whitespace().nth(2)).chain(["chunks_at"])
+}
+
 /// A fresh session: our tables as of `snapshot`, our functions, no others that are dangerous.
 pub(super) async fn open(store: &Store, snapshot: &Snapshot, limits: &QueryLimits) -> Result<SessionContext, StoreError> {
     store.check_block(snapshot).await?;

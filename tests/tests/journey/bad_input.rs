@@ -61,6 +61,8 @@ fn every_command_line_can_be_parsed() -> anyhow::Result<()> {
         "models inspect",
         "doctor",
         "index status",
+        "index add",
+        "index contracts",
         "config print",
         "config check",
     ] {

@@ -29,6 +29,8 @@ const DOORS: &[(&str, &str, u16, u16, u16)] = &[
     ("POST", "/v1/chat/completions", 401, 415, 415),
     ("GET", "/v1/receipts/0x1", 400, 400, 400),
     ("GET", "/v1/receipts/0x1/evidence", 401, 403, 400),
+    ("GET", "/v1/index/contracts", 401, 403, 200),
+    ("POST", "/v1/index/contracts", 401, 403, 415),
     ("POST", "/v1/sql", 401, 403, 415),
     ("POST", "/v1/apps", 415, 415, 415),
     ("POST", "/v1/settlements", 401, 403, 409),

@@ -1,0 +1,75 @@
+//! `headwater index add` and `headwater index contracts`.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use schemas::events::MAX_ABI_BYTES;
+use schemas::followed::NewContract;
+use schemas::ids::parse_address;
+
+use crate::cli::Context;
+use crate::output::{Report, table};
+use crate::service::contracts::ListedContract;
+
+#[derive(Debug, Clone, Args)]
+pub struct AddArgs {
+    /// The contract's ABI: a JSON list, or a compiler's artifact.
+    #[arg(value_name = "ABI.json")]
+    pub abi: PathBuf,
+    /// Its address; left out for the children of a factory.
+    #[arg(required_unless_present = "factory", conflicts_with = "factory")]
+    pub address: Option<String>,
+    /// First part of its tables' names: `NAME_event`.
+    #[arg(long)]
+    pub name: String,
+    /// First block whose logs are kept [default: the first block of our own contracts].
+    #[arg(long, value_name = "BLOCK")]
+    pub start_block: Option<u64>,
+    /// Follow all children that a followed contract's event tells of.
+    #[arg(long, value_name = "PARENT:Event:parameter")]
+    pub factory: Option<String>,
+}
+
+/// Follows a contract and gives it decoded tables.
+pub async fn add(context: &Context, args: &AddArgs) -> anyhow::Result<Report> {
+    let shown = args.abi.display();
+    let size = std::fs::metadata(&args.abi).with_context(|| format!("cannot read {shown}"))?.len();
+    if size > 4 * MAX_ABI_BYTES as u64 {
+        bail!("{shown} has {size} bytes; an ABI has at most {MAX_ABI_BYTES}");
+    }
+    let text = std::fs::read_to_string(&args.abi).with_context(|| format!("cannot read {shown}"))?;
+    let mut abi: serde_json::Value = serde_json::from_str(&text).with_context(|| format!("{shown} is not JSON"))?;
+    // An artifact also holds the contract's code, which nobody needs here.
+    if let Some(list) = abi.get_mut("abi") {
+        abi = list.take();
+    }
+    let address = args.address.as_deref().map(parse_address).transpose()?;
+    let new = NewContract { name: args.name.clone(), abi, address, start_block: args.start_block, factory: args.factory.clone() };
+    let added: ListedContract = context.client()?.post("/v1/index/contracts", &new).await?;
+    let whose = added.address.map_or_else(|| added.factory.clone().unwrap_or_default(), |address| address.to_string());
+    let text = format!("following {} ({whose}) from block {}\n  tables  {}", added.name, added.start_block, added.tables.join(", "));
+    Ok(Report::new(text, &added))
+}
+
+/// Lists the followed contracts and how far their logs are there.
+pub async fn contracts(context: &Context) -> anyhow::Result<Report> {
+    let listed: Vec<ListedContract> = context.client()?.get("/v1/index/contracts").await?;
+    let rows: Vec<Vec<String>> = listed.iter().map(row).collect();
+    let text = match rows.as_slice() {
+        [] => "no other contracts are followed; `headwater index add ABI.json ADDRESS --name NAME` adds one".into(),
+        rows => table(&["name", "address or factory", "from block", "logs", "tables"], rows),
+    };
+    Ok(Report::new(text, &listed))
+}
+
+fn row(contract: &ListedContract) -> Vec<String> {
+    let whose = contract.address.map_or_else(|| contract.factory.clone().unwrap_or_default(), |address| address.to_string());
+    let logs = match (contract.complete, contract.covered_to, contract.live_from) {
+        (true, ..) => "complete".into(),
+        (false, Some(to), Some(live)) => format!("to block {to} of {}, and from {live} on", live.saturating_sub(1)),
+        (false, None, Some(live)) => format!("from block {live} on; those before are being read"),
+        (false, _, None) => "waiting".into(),
+    };
+    vec![contract.name.clone(), whose, contract.start_block.to_string(), logs, contract.tables.len().to_string()]
+}

@@ -1,0 +1,232 @@
+use alloy_sol_types::{SolEvent, sol};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::tables::LogRef;
+
+#[test]
+fn our_events_become_tables() {
+    let at = Address::repeat_byte;
+    let deployment = Deployment { chain_id: 1, registry: at(1), vault: at(2), distributor: at(3), token: at(4), start_block: 0 };
+    let mut text = String::new();
+    for table in event_tables(&deployment).unwrap() {
+        let Emitter::Contract(address) = table.emitter else { panic!("{table:?}") };
+        let columns: Vec<String> = table.columns.iter().map(|column| format!("{} {:?}", column.name, column.place)).collect();
+        text.push_str(&format!("{} of {address}: {}\n", table.name, columns.join(", ")));
+    }
+    insta::assert_snapshot!(text);
+}
+
+fn tables(abi: &Value) -> Result<Vec<EventTable>, SchemaError> {
+    contract_tables("c", &Abi::parse(&abi.to_string())?, Emitter::Contract(Address::ZERO))
+}
+
+fn parameter(name: &str, ty: &str, indexed: bool) -> Value {
+    json!({ "name": name, "type": ty, "indexed": indexed })
+}
+
+fn event(name: &str, inputs: &[Value]) -> Value {
+    json!({ "type": "event", "name": name, "inputs": inputs })
+}
+
+/// The standards' ABIs: tables and columns.
+#[test]
+fn well_known_contracts_become_tables() {
+    let transfer = |indexed| {
+        let inputs = [parameter("from", "address", true), parameter("to", "address", true), parameter("value", "uint256", indexed)];
+        event("Transfer", &inputs)
+    };
+    let cases = [
+        (json!([transfer(false)]), "c_transfer: from_address Topic(1, Address), to_address Topic(2, Address), value Data(0, Uint256)"),
+        (json!([transfer(true)]), "c_transfer: from_address Topic(1, Address), to_address Topic(2, Address), value Topic(3, Uint256)"),
+        (
+            json!([event("TransferBatch", &[parameter("ids", "uint256[]", false), parameter("values", "uint256[]", false)])]),
+            "c_transfer_batch: ids Body(0), values_value Body(1)",
+        ),
+        (json!([event("URI", &[parameter("value", "string", true)])]), "c_uri: value_hash Topic(1, FixedBytes(32))"),
+        (
+            json!([event("Swap", &[parameter("tick", "int24", false), parameter("key", "bytes4", true), parameter("a", "int256", false)])]),
+            "c_swap: tick Data(0, Int64), key Topic(1, FixedBytes(4)), a Data(1, Int256)",
+        ),
+        (
+            json!([event("E", &[parameter("x", "uint8[3]", false), parameter("y", "bool", false), parameter("", "string[2]", false)])]),
+            "c_e: x Body(0), y Data(3, Bool), arg2 Body(2)",
+        ),
+        (json!([event("A", &[]), event("A", &[parameter("x", "uint8", false)])]), "c_a_37e081be: x Data(0, Uint64); c_a_f446c1d0: "),
+        (json!([event("Quiet", &[]), {"type": "event", "name": "Q", "inputs": [], "anonymous": true}]), "c_quiet: "),
+    ];
+    for (abi, expected) in cases {
+        let described: Vec<String> = tables(&abi).unwrap().iter().map(describe).collect();
+        assert_eq!(described.join("; "), expected);
+    }
+}
+
+fn describe(table: &EventTable) -> String {
+    let columns: Vec<String> = table.columns.iter().map(|column| format!("{} {:?}", column.name, column.place)).collect();
+    format!("{}: {}", table.name, columns.join(", "))
+}
+
+/// Each case: an ABI, and words that name the item.
+#[test]
+fn malformed_abis_are_refused_with_the_item() {
+    let of_type = |ty: &str| json!([event("E", &[parameter("x", ty, false)])]);
+    let indexed: Vec<Value> = (0..4).map(|index| parameter(&format!("p{index}"), "bool", true)).collect();
+    let many: Vec<Value> = (0..257).map(|index| event(&format!("E{index}"), &[])).collect();
+    let cases = [
+        (json!(3), "neither"),
+        (json!({"abi": 3}), "without a list"),
+        (json!([]), "no event"),
+        (json!([{"type": "event", "name": "Q", "inputs": [], "anonymous": true}]), "no event"),
+        (json!([{"name": "E"}]), "item 0: has no `type`"),
+        (json!([{"type": "event", "name": "E"}]), "item 0 (event \"E\")"),
+        (json!([{"type": "event", "inputs": []}]), "item 0 (event \"\")"),
+        (json!([event("a b", &[])]), "item 0 (event \"a b\")"),
+        (json!([event("E", &[parameter("a;b", "bool", false)])]), "item 0"),
+        (json!([event("E", &indexed)]), "more indexed"),
+        (json!(many), "257 events"),
+        (of_type("uint7"), "uint7"),
+        (of_type("uint264"), "uint264"),
+        (of_type("bytes33"), "bytes33"),
+        (of_type("uint8[0]"), "uint8[0]"),
+        (of_type("uint8]"), "uint8]"),
+        (of_type("uint8[4096][2]"), "words"),
+        (of_type(&format!("uint8{}", "[]".repeat(9))), "deeper"),
+        (of_type("tuple"), "components"),
+        (json!([event("E", &[parameter("fooBar", "bool", false), parameter("foo_bar", "bool", false)])]), "foo_bar"),
+        (json!([event("fooBar", &[]), event("FooBar", &[])]), "second table"),
+        (json!([event("E", &[]), event("E", &[])]), "second table"),
+    ];
+    for (abi, words) in cases {
+        let error = tables(&abi).unwrap_err();
+        assert!(matches!(error, SchemaError::BadAbi { .. }), "{error}");
+        assert!(error.to_string().contains(words), "{words}: {error}");
+    }
+    let error = Abi::parse(&" ".repeat(MAX_ABI_BYTES + 1)).unwrap_err();
+    assert!(error.to_string().contains("bytes"), "{error}");
+    assert!(Abi::parse("[").unwrap_err().to_string().contains("not JSON"));
+}
+
+sol! {
+    #[derive(Debug)]
+    struct Order { address owner; uint96 amount; string note; int64[] steps; }
+    #[derive(Debug)]
+    event Filled(address indexed maker, string text, bytes raw, Order order, Order[] orders, uint8[2][] grid, bytes4 selector, int256 change);
+}
+
+fn filled_abi() -> Value {
+    let order = json!([{"name": "owner", "type": "address"}, {"name": "amount", "type": "uint96"},
+        {"name": "note", "type": "string"}, {"name": "steps", "type": "int64[]"}]);
+    let orders = |name: &str, ty: &str| json!({"name": name, "type": ty, "indexed": false, "components": order});
+    json!([event(
+        "Filled",
+        &[
+            parameter("maker", "address", true),
+            parameter("text", "string", false),
+            parameter("raw", "bytes", false),
+            orders("order", "tuple"),
+            orders("orders", "tuple[]"),
+            parameter("grid", "uint8[2][]", false),
+            parameter("selector", "bytes4", false),
+            parameter("change", "int256", false)
+        ]
+    )])
+}
+
+fn order_strategy() -> impl Strategy<Value = Order> {
+    (any::<[u8; 20]>(), 0..1u128 << 96, ".{0,40}", prop::collection::vec(any::<i64>(), 0..4))
+        .prop_map(|(owner, amount, note, steps)| Order { owner: owner.into(), amount: alloy_primitives::Uint::from(amount), note, steps })
+}
+
+fn order_json(order: &Order) -> Value {
+    let steps: Vec<String> = order.steps.iter().map(ToString::to_string).collect();
+    json!({ "owner": format!("{:#x}", order.owner), "amount": order.amount.to_string(), "note": order.note, "steps": steps })
+}
+
+fn filled_strategy() -> impl Strategy<Value = Filled> {
+    let grid = prop::collection::vec(any::<[u8; 2]>(), 0..4);
+    let raw = prop::collection::vec(any::<u8>(), 0..70);
+    (".{0,70}", raw, order_strategy(), prop::collection::vec(order_strategy(), 0..3), grid, any::<[u8; 4]>(), any::<i128>()).prop_map(
+        |(text, raw, order, orders, grid, selector, change)| Filled {
+            maker: Address::repeat_byte(1),
+            text,
+            raw: raw.into(),
+            order,
+            orders,
+            grid,
+            selector: selector.into(),
+            change: alloy_primitives::I256::try_from(change).unwrap(),
+        },
+    )
+}
+
+proptest! {
+    /// What alloy's typed encoder writes is read back as what was written.
+    #[test]
+    fn decoding_agrees_with_alloy(filled in filled_strategy()) {
+        let table = &tables(&filled_abi()).unwrap()[0];
+        let log = filled.encode_log_data();
+        prop_assert_eq!(table.topic0, log.topics()[0]);
+        let text = |index| table.body.text(&log.data, index);
+        let parsed = |index| -> Value { serde_json::from_str(&text(index).unwrap()).unwrap() };
+        prop_assert_eq!(text(0).unwrap(), filled.text.clone());
+        prop_assert_eq!(text(1).unwrap(), format!("{}", filled.raw));
+        prop_assert_eq!(parsed(2), order_json(&filled.order));
+        prop_assert_eq!(parsed(3), filled.orders.iter().map(order_json).collect::<Value>());
+        prop_assert_eq!(parsed(4), filled.grid.iter().map(|pair| json!(pair.map(|n| n.to_string()))).collect::<Value>());
+        // The words after five offsets.
+        prop_assert_eq!(table.columns[6].place, Place::Data(5, WordType::FixedBytes(4)));
+        let word: &[u8; 32] = log.data[192..].first_chunk().unwrap();
+        prop_assert_eq!(alloy_primitives::I256::from_be_bytes(*word), filled.change);
+    }
+
+    /// Whatever bytes a contract emits, decoding ends, and within its limit.
+    #[test]
+    fn any_bytes_are_safe(words in prop::collection::vec(prop_oneof![0u64..20, 0u64..400, any::<u64>()], 0..24), cut in 0usize..32) {
+        let table = &tables(&filled_abi()).unwrap()[0];
+        let mut data: Vec<u8> = words.iter().flat_map(|word| alloy_primitives::U256::from(*word).to_be_bytes::<32>()).collect();
+        data.truncate(data.len().saturating_sub(cut));
+        for index in 0..9 {
+            let text = table.body.text(&data, index);
+            prop_assert!(text.is_none_or(|text| text.len() <= 1 << 20));
+        }
+    }
+}
+
+/// Nested arrays whose elements all point to the same array: 26 kB of data for a value of 100^8 numbers.
+#[test]
+fn a_small_log_cannot_become_a_huge_value() {
+    let abi = json!([event("E", &[parameter("x", &format!("uint8{}", "[]".repeat(8)), false)])]);
+    let table = &tables(&abi).unwrap()[0];
+    let word = |value: u64| alloy_primitives::U256::from(value).to_be_bytes::<32>();
+    let mut data = word(32).to_vec();
+    for _level in 0..8 {
+        data.extend(word(100));
+        data.extend(std::iter::repeat_n(word(100 * 32), 100).flatten());
+    }
+    assert_eq!(table.body.text(&data, 0), None);
+}
+
+#[test]
+fn children_are_told_by_their_creation() {
+    let creation = |child| Creation { factory: Address::repeat_byte(1), topic0: B256::repeat_byte(2), child };
+    let (topics, data) = ([B256::repeat_byte(2), B256::repeat_byte(3)], [4u8; 64]);
+    let log = LogRef {
+        block_number: 1,
+        block_hash: B256::ZERO,
+        block_timestamp: 0,
+        transaction_hash: B256::ZERO,
+        transaction_index: 0,
+        log_index: 0,
+        address: Address::repeat_byte(1),
+        topics: &topics,
+        data: &data,
+    };
+    let word = WordType::Address;
+    assert_eq!(creation(Place::Topic(1, word)).child_of(&log), Some(Address::repeat_byte(3)));
+    assert_eq!(creation(Place::Data(1, word)).child_of(&log), Some(Address::repeat_byte(4)));
+    assert_eq!(creation(Place::Data(2, word)).child_of(&log), None);
+    assert_eq!(creation(Place::Topic(2, word)).child_of(&log), None);
+    assert_eq!(creation(Place::Data(1, word)).child_of(&LogRef { address: Address::ZERO, ..log }), None);
+    assert_eq!(creation(Place::Data(1, word)).child_of(&LogRef { topics: &[], ..log }), None);
+}
