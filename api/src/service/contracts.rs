@@ -142,7 +142,8 @@ mod tests {
     #[tokio::test]
     async fn contracts_are_added_once_and_shown() {
         let at = Address::repeat_byte;
-        let deployment = Deployment { chain_id: 1, registry: at(1), vault: at(2), distributor: at(3), token: at(4), start_block: 5 };
+        let deployment =
+            Deployment { chain_id: 1, registry: at(1), models: at(5), vault: at(2), distributor: at(3), token: at(4), start_block: 5 };
         let store = Store::in_memory().await.unwrap();
         let contracts = Contracts::open(store.clone(), deployment).await.unwrap();
         let abi = json!([{"type": "event", "name": "Transfer", "inputs": [{"name": "from", "type": "address", "indexed": true}]}]);

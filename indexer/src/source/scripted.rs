@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use schemas::B256;
+use schemas::alloy_primitives::keccak256;
 use schemas::tables::Logs;
 
 use super::{BlockId, ChainSource, HeadTag, Header};
@@ -33,6 +34,9 @@ struct State {
     misplaced_finalized: Option<B256>,
     orphans_known: bool,
     failing_calls: u64,
+    fault_seed: u64,
+    fault_ppm: u64,
+    calls: u64,
     /// Heads of branches that were canonical once.
     abandoned: Vec<B256>,
 }
@@ -57,6 +61,9 @@ impl ScriptedChain {
             misplaced_finalized: None,
             orphans_known: true,
             failing_calls: 0,
+            fault_seed: 0,
+            fault_ppm: 0,
+            calls: 0,
             abandoned: Vec::new(),
         };
         Self { state: Arc::new(Mutex::new(state)) }
@@ -121,6 +128,13 @@ impl ScriptedChain {
         self.lock().failing_calls = calls;
     }
 
+    /// From now on `fault_ppm` of a million calls fail; which ones is a function of the seed.
+    pub fn fail_randomly(&self, seed: u64, fault_ppm: u64) {
+        let mut state = self.lock();
+        state.fault_seed = seed;
+        state.fault_ppm = fault_ppm;
+    }
+
     /// Headers of the canonical chain from block 0 to the head: the oracle of tests.
     pub fn canonical(&self) -> Vec<Header> {
         let state = self.lock();
@@ -145,8 +159,11 @@ impl ScriptedChain {
     /// The state for one call, unless the call is to fail.
     fn call(&self, method: &'static str) -> Result<MutexGuard<'_, State>> {
         let mut state = self.lock();
-        if state.failing_calls > 0 {
-            state.failing_calls -= 1;
+        state.calls += 1;
+        let dice = keccak256([state.fault_seed.to_be_bytes(), state.calls.to_be_bytes()].concat());
+        let unlucky = dice.first_chunk::<8>().is_some_and(|word| u64::from_be_bytes(*word) % 1_000_000 < state.fault_ppm);
+        if state.failing_calls > 0 || unlucky {
+            state.failing_calls = state.failing_calls.saturating_sub(1);
             return Err(IndexerError::RpcUnreachable { url: "scripted".into(), method, problem: "scripted fault".into() });
         }
         Ok(state)

@@ -8,7 +8,8 @@ use crate::tables::LogRef;
 #[test]
 fn our_events_become_tables() {
     let at = Address::repeat_byte;
-    let deployment = Deployment { chain_id: 1, registry: at(1), vault: at(2), distributor: at(3), token: at(4), start_block: 0 };
+    let deployment =
+        Deployment { chain_id: 1, registry: at(1), models: at(5), vault: at(2), distributor: at(3), token: at(4), start_block: 0 };
     let mut text = String::new();
     for table in event_tables(&deployment).unwrap() {
         let Emitter::Contract(address) = table.emitter else { panic!("{table:?}") };

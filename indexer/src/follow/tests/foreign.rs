@@ -8,6 +8,7 @@ use schemas::followed::{NewContract, admit};
 use schemas::tables::{CoverageRow, FollowedContractRow, Millis};
 use serde_json::json;
 
+use super::rig::{OURS, oracle};
 use super::*;
 
 const TOKEN: Address = Address::repeat_byte(3);

@@ -161,7 +161,7 @@ impl Rig {
 }
 
 /// What the tables must hold of a chain, replayed from nothing.
-fn oracle(chain: &ScriptedChain, verify: Verify) -> (Vec<BlockRow>, Logs) {
+pub(super) fn oracle(chain: &ScriptedChain, verify: Verify) -> (Vec<BlockRow>, Logs) {
     let filter = LogFilter::of_addresses(&[OURS]);
     let logs = chain.canonical_logs().filtered(|log| log.block_number >= START && filter.admits(log));
     let mut digest = B256::ZERO;
