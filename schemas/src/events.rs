@@ -105,7 +105,8 @@ pub struct EventBody(Vec<AbiType>);
 
 impl EventBody {
     /// The parameter at `index` of a log's data: text as it is, bytes as `0x` text, arrays and tuples as
-    /// JSON with integers as strings. `None` for what is malformed, not UTF-8, or longer than 1 MiB.
+    /// JSON with integers as strings. `None` for what is malformed, not UTF-8, longer than 1 MiB, or longer
+    /// than honest data of that size can be.
     pub fn text(&self, data: &[u8], index: usize) -> Option<String> {
         self.0.get(index)?.text(data, 32 * self.head_words_before(index))
     }

@@ -189,7 +189,7 @@ proptest! {
         data.truncate(data.len().saturating_sub(cut));
         for index in 0..9 {
             let text = table.body.text(&data, index);
-            prop_assert!(text.is_none_or(|text| text.len() <= 1 << 20));
+            prop_assert!(text.is_none_or(|text| text.len() <= 64 + 8 * data.len()));
         }
     }
 }

@@ -8,6 +8,9 @@ use super::WordType;
 
 /// Bytes of a decoded value's text, at most. Every element adds at least one, so it bounds the work too.
 const MAX_TEXT_BYTES: usize = 1 << 20;
+/// How much longer than a log's data its text can be: 78 digits and a name of 64 letters for a word of 32
+/// bytes, six for an escaped byte. Only data that is referred to more than once becomes longer.
+const MAX_GROWTH: usize = 8;
 /// Arrays and tuples within each other.
 const MAX_DEPTH: usize = 8;
 /// 32-byte words of a type of fixed size.
@@ -86,13 +89,13 @@ impl AbiType {
     /// The value whose head stands at byte `at` of `frame`: text as it is, bytes as `0x` text, everything
     /// else as JSON. `None` for what is malformed, not UTF-8, or too long.
     pub(super) fn text(&self, frame: &[u8], at: usize) -> Option<String> {
-        let mut text = Text::default();
+        let mut text = Text { limit: MAX_TEXT_BYTES.min(64 + MAX_GROWTH * frame.len()), written: String::new() };
         match self {
             Self::String => text.push(std::str::from_utf8(dynamic_bytes(tail(frame, at)?)?).ok()?)?,
             Self::Bytes => text.push_hex(dynamic_bytes(tail(frame, at)?)?)?,
             _ => self.write(frame, at, &mut text)?,
         }
-        Some(text.0)
+        Some(text.written)
     }
 
     /// Writes the value as JSON. Integers are strings, because JSON's readers lose digits.
@@ -151,16 +154,19 @@ impl AbiType {
 }
 
 /// Text that does not grow beyond its limit.
-#[derive(Debug, Default)]
-struct Text(String);
+#[derive(Debug)]
+struct Text {
+    limit: usize,
+    written: String,
+}
 
 impl Text {
     fn push(&mut self, more: &str) -> Option<()> {
-        (self.0.len() + more.len() <= MAX_TEXT_BYTES).then(|| self.0.push_str(more))
+        (self.written.len() + more.len() <= self.limit).then(|| self.written.push_str(more))
     }
 
     fn push_hex(&mut self, bytes: &[u8]) -> Option<()> {
-        (bytes.len() <= MAX_TEXT_BYTES / 2).then(|| self.push(&hex::encode_prefixed(bytes)))?
+        (bytes.len() <= self.limit / 2).then(|| self.push(&hex::encode_prefixed(bytes)))?
     }
 }
 

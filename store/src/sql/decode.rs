@@ -13,6 +13,9 @@ use schemas::events::{EventBody, Place, WordType};
 
 use super::functions::{DIGITS, decimal_limit};
 
+/// Text of one batch of rows, at most: Arrow's offsets end at 2 GiB.
+const MAX_BATCH_BYTES: usize = 512 << 20;
+
 /// A parameter as an expression over the columns of `logs`.
 pub(super) fn parameter(place: Place, body: &Arc<EventBody>) -> Expr {
     let (read, column, index) = match place {
@@ -82,10 +85,7 @@ impl ScalarUDFImpl for Parameter {
         };
         let words = || values.iter().map(|value| value.and_then(|bytes| word_at(bytes, index)));
         let array: ArrayRef = match &self.read {
-            Read::Text(body) => {
-                let text = values.iter().map(|value| value.and_then(|data| body.text(data, index)));
-                Arc::new(text.collect::<StringArray>())
-            }
+            Read::Text(body) => texts(&values, body, index)?,
             Read::Word(kind @ (WordType::Address | WordType::FixedBytes(_))) => {
                 Arc::new(words().map(|word| word.map(|word| kind.hex(word))).collect::<StringArray>())
             }
@@ -107,6 +107,19 @@ impl ScalarUDFImpl for Parameter {
 
 fn word_at(bytes: &[u8], index: usize) -> Option<&[u8; 32]> {
     bytes.get(index.checked_mul(32)?..)?.first_chunk()
+}
+
+fn texts(values: &[Option<&[u8]>], body: &EventBody, index: usize) -> Result<ArrayRef> {
+    let (mut bytes, mut texts) = (0, Vec::with_capacity(values.len()));
+    for value in values {
+        let text = value.and_then(|data| body.text(data, index));
+        bytes += text.as_ref().map_or(0, String::len);
+        if bytes > MAX_BATCH_BYTES {
+            return exec_err!("decoding makes more than {MAX_BATCH_BYTES} bytes of text at once; select fewer rows");
+        }
+        texts.push(text);
+    }
+    Ok(Arc::new(StringArray::from(texts)))
 }
 
 /// Magnitudes and the words that hold them, as decimals.
