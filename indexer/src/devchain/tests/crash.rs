@@ -2,11 +2,13 @@
 //! again. After each kill the tables hold a true prefix, and at last they equal the node's receipts.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use schemas::tables::{BlockRow, LogRow};
 use store::{Durability, StoreConfig};
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio_util::sync::CancellationToken;
 
 use super::witness::{Witness, stored};
@@ -14,6 +16,8 @@ use super::*;
 
 const URL: &str = "HEADWATER_CRASH_RPC";
 const FOLDER: &str = "HEADWATER_CRASH_STORE";
+/// What the child says when it has the store.
+const OPENED: &str = "the store is open";
 
 /// Without fsync: a killed process loses nothing that the system has taken.
 async fn open(folder: &Path) -> Store {
@@ -35,13 +39,14 @@ fn over(url: &str, store: &Store) -> Indexer {
 async fn child() {
     let (Ok(url), Ok(folder)) = (std::env::var(URL), std::env::var(FOLDER)) else { return };
     let store = open(Path::new(&folder)).await;
+    println!("{OPENED}");
     over(&url, &store).run(CancellationToken::new()).await.unwrap();
 }
 
 fn spawn_child(url: &str, folder: &Path) -> tokio::process::Child {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "devchain::tests::crash::child", "--ignored"]).env(URL, url).env(FOLDER, folder);
-    command.stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).spawn().unwrap()
+    command.args(["--exact", "devchain::tests::crash::child", "--ignored", "--nocapture"]).env(URL, url).env(FOLDER, folder);
+    command.stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true).spawn().unwrap()
 }
 
 /// The tables' blocks are the first ones expected, and their logs are all of those blocks' logs; logs of
@@ -70,17 +75,27 @@ async fn kills_lose_and_double_nothing() {
         witness.emit(3).await;
         let mut child = spawn_child(witness.chain.rpc_url(), folder.path());
         // From before the store is open until long after it has caught up.
-        let lives = Duration::from_millis(random.random_range(10..600));
-        let _ = tokio::time::timeout(lives, async {
-            loop {
+        let lives = Duration::from_millis(random.random_range(5..250));
+        let stopped = AtomicBool::new(false);
+        let killing = async {
+            // One in ten is killed while it starts.
+            if kill % 10 > 0 {
+                let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+                while !lines.next_line().await.unwrap().unwrap().ends_with(OPENED) {}
+            }
+            tokio::time::sleep(lives).await;
+            stopped.store(true, Ordering::Relaxed);
+            child.start_kill().unwrap();
+            child.wait().await.unwrap();
+        };
+        let moving = async {
+            while !stopped.load(Ordering::Relaxed) {
                 // Two blocks are not final, of which one is replaced.
                 witness.emit(2).await;
                 witness.chain.reorg(1).await.unwrap();
             }
-        })
-        .await;
-        child.start_kill().unwrap();
-        child.wait().await.unwrap();
+        };
+        tokio::join!(killing, moving);
         let height = witness.height().await;
         witness.extend(&mut expected, height - 2).await;
         let store = open(folder.path()).await;
@@ -88,6 +103,9 @@ async fn kills_lose_and_double_nothing() {
         let count = store.count::<BlockRow>(None).await.unwrap();
         grown += u64::from(count > last);
         last = count;
+        if kill % 20 == 19 {
+            println!("{} kills, {count} blocks in the tables", kill + 1);
+        }
     }
     let store = open(folder.path()).await;
     settle(&mut over(witness.chain.rpc_url(), &store)).await;

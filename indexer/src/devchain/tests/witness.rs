@@ -40,9 +40,8 @@ impl Witness {
             self.emitted += 1;
             let data = B256::from(U256::from(self.emitted));
             let transaction = json!({ "from": ACCOUNT, "to": EMITTER, "data": data, "gas": "0x20000" });
-            let before = self.height().await;
-            self.chain.control("eth_sendTransaction", json!([transaction])).await.unwrap();
-            while self.height().await == before {
+            let hash = self.chain.control("eth_sendTransaction", json!([transaction])).await.unwrap();
+            while self.chain.control("eth_getTransactionReceipt", json!([hash])).await.unwrap().is_null() {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
         }

@@ -358,6 +358,25 @@ async fn r19_altered_log() {
     }
 }
 
+/// Headers with one field changed, also twice in the same way, are neither stored nor a reason to halt.
+#[tokio::test]
+async fn r19_altered_header() {
+    let (mut rig, node) = indexed(Verify::Full, 8).await;
+    for seed in 0..60 {
+        rig.mine_numbered(seed, 1);
+        rig.chain.finalize(rig.head() - 3);
+        node.plan_faults(FaultPlan::new(seed).with(NodeFault::HeaderAltered, 500_000));
+        for _ in 0..3 {
+            if let Err(error) = rig.indexer.step().await {
+                assert!(error.is_transient(), "{error}");
+            }
+        }
+        node.plan_faults(FaultPlan::default());
+        rig.settle().await;
+        rig.check().await;
+    }
+}
+
 /// Ten thousand logs in a block, one without topics, a deposit's event, receipt types in upper case.
 #[tokio::test]
 async fn r20_odd_blocks() {
