@@ -7,6 +7,9 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 # Given to `headwater demo`, for instance ARGS=--exit.
 ARGS ?=
+# Random schedules of `simulate`, and kills of `crash`.
+N ?= 10000
+KILLS ?= 200
 # Given to every cargo build, for instance CARGO_FLAGS=--locked.
 CARGO_FLAGS ?=
 
@@ -18,7 +21,7 @@ BENCH := $(CURDIR)/.headwater/bench
 # One place for the model, whichever of the binary and the tests looks for it.
 export HEADWATER_MODELS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/headwater/models
 
-.PHONY: help setup build model demo contracts test lint bench bench-indexer clean
+.PHONY: help setup build model demo contracts test simulate crash mutate-indexer lint bench bench-indexer clean
 
 help: ## Lists these targets
 	@grep -hE '^[a-z-]+:.* ## ' "$(CURDIR)/Makefile" | sed -E 's/^([a-z-]+):.* ## /\1\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-13s %s\n' "$$name" "$$text"; done
@@ -45,6 +48,16 @@ contracts: setup
 test: contracts model ## Tests the contracts and the workspace: what CI runs
 	@echo "testing the workspace"
 	@cargo test --workspace $(CARGO_FLAGS)
+
+# A failing seed is printed with the variables that repeat it.
+simulate: setup ## Runs N random schedules of chain, faulty node and crashes against the oracle
+	@HEADWATER_SIMULATE="$(N)" cargo test --workspace --lib $(CARGO_FLAGS) -- --nocapture random_schedules_end_in_the_canonical_chain
+
+crash: setup ## Kills an indexing process KILLS times on a live chain, and plays the long live reorganisations
+	@HEADWATER_KILLS="$(KILLS)" cargo test --workspace --lib $(CARGO_FLAGS) -- --nocapture --ignored devchain::tests
+
+mutate-indexer: setup ## Plants known bugs in a copy of the indexer and prints how many the simulation catches
+	@python3 "$(CURDIR)/indexer/mutants/score.py"
 
 lint: setup ## Checks formatting, and clippy with warnings as errors
 	@cargo fmt --all --check

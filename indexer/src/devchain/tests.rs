@@ -1,5 +1,9 @@
 //! The real thing: anvil, our contracts, the sender, the reader and the indexer together.
 
+mod crash;
+mod live;
+mod witness;
+
 use std::sync::Arc;
 
 use super::*;
