@@ -40,7 +40,7 @@ async fn child() {
     let (Ok(url), Ok(folder)) = (std::env::var(URL), std::env::var(FOLDER)) else { return };
     let store = open(Path::new(&folder)).await;
     println!("{OPENED}");
-    over(&url, &store).run(CancellationToken::new()).await.unwrap();
+    over(&url, &store).run(None, CancellationToken::new()).await.unwrap();
 }
 
 fn spawn_child(url: &str, folder: &Path) -> tokio::process::Child {
