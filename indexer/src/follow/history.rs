@@ -28,7 +28,10 @@ impl Indexer {
     }
 
     fn rebuild_filter(&mut self) {
-        self.filter = self.foreign.filter(&self.followed.addresses).into();
+        self.filter = match self.foreign.contracts.is_empty() {
+            true => self.followed.filter().into(),
+            false => self.foreign.filter(&self.followed.addresses).into(),
+        };
     }
 
     /// Lets contracts that were added take effect above the cursor. The window is read again with them.

@@ -17,6 +17,6 @@ cryo.freeze(
     no_verbose=True,
     **options,
 )
-# Its threads may outlive the interpreter, which then aborts one run in four although all files are written.
+# Its threads may outlive the interpreter, which then aborts now and then although all files are written.
 sys.stdout.flush()
 os._exit(0)
