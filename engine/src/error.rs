@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::Isa;
+
 /// Why a model could not be found, fetched, loaded or run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -25,6 +27,10 @@ pub enum EngineError {
     /// The model's files are what they should be, but this build cannot run them.
     #[error("model {name} cannot be run by this build: {reason}")]
     UnsupportedModel { name: String, reason: String },
+
+    /// Force no instruction set, or one that the processor has.
+    #[error("this processor does not run {wanted}; the best it runs is {best}")]
+    UnsupportedCpu { wanted: Isa, best: Isa },
 
     /// Try again later, or name another source. `what` is a file and where it was asked for.
     #[error("cannot download {what}: {reason}")]
