@@ -39,6 +39,13 @@ struct WindowFile {
     max_seq_length: Option<usize>,
 }
 
+/// `tokenizer_config.json`, where newer versions keep the window. Tokenizers without a limit say 10^30.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct TokenizerFile {
+    model_max_length: Option<f64>,
+}
+
 /// `config_sentence_transformers.json`
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -57,11 +64,14 @@ impl Recipe {
         let pooling = pooling.map_or(Ok(Pooling::Mean), |file| file.pooling());
         let pooling = pooling.map_err(|reason| EngineError::UnsupportedModel { name: name.to_owned(), reason })?;
         let window: WindowFile = parse(dir, "sentence_bert_config.json", name)?.unwrap_or_default();
+        let tokenizer: TokenizerFile = parse(dir, "tokenizer_config.json", name)?.unwrap_or_default();
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates, and the model's positions limit it")]
+        let limit = tokenizer.model_max_length.map(|limit| limit as usize);
         let mut prompts = parse::<PromptsFile>(dir, "config_sentence_transformers.json", name)?.unwrap_or_default().prompts;
         let mut prompt = |names: &[&str]| names.iter().find_map(|name| prompts.remove(*name)).unwrap_or_default();
         Ok(Self {
             pooling,
-            window_tokens: window.max_seq_length,
+            window_tokens: window.max_seq_length.or(limit),
             query_prefix: prompt(&["query"]),
             passage_prefix: prompt(&["passage", "document", "corpus"]),
         })

@@ -1,0 +1,63 @@
+"""How far our vectors lie from those of sentence-transformers, and what that does to retrieval.
+
+    python reference.py DATA_DIR WORK_DIR        # once: hours of CPU on a slow machine
+    python accuracy.py DATA_DIR WORK_DIR BINARY MODELS PRECISION ISA
+
+Cosine for every text of the evaluation data; nDCG@10 and recall@10 of each set with questions, each set alone.
+"""
+
+import json
+import pathlib
+import sys
+
+import numpy
+
+from data import sets
+from systems import ours
+
+DATA, WORK = sys.argv[1], pathlib.Path(sys.argv[2])
+BINARY, MODELS, PRECISION, ISA = sys.argv[3:]
+
+
+def vectors(file):
+    return numpy.frombuffer(file.read_bytes(), dtype="<f4").reshape(-1, 384)
+
+
+def retrieval(passages, questions, of):
+    ids = list(passages)
+    matrix = of([passages[id] for id in ids])
+    ndcg, recall = [], []
+    asked = [row for row in questions if row["gold"]]
+    scores = of([row["question"] for row in asked]) @ matrix.T
+    for row, line in zip(asked, scores):
+        top = [ids[at] for at in numpy.argsort(-line, kind="stable")[:10]]
+        gains = [1 / numpy.log2(rank + 2) for rank, id in enumerate(top) if id in row["gold"]]
+        ideal = sum(1 / numpy.log2(rank + 2) for rank in range(min(10, len(row["gold"]))))
+        ndcg.append(sum(gains) / ideal)
+        recall.append(len(gains) / len(row["gold"]))
+    return numpy.mean(ndcg), numpy.mean(recall), len(asked)
+
+
+texts = json.loads((WORK / "texts.json").read_text(encoding="utf-8"))
+reference = vectors(WORK / "reference.f32")
+out = WORK / f"ours-{PRECISION}.f32"
+system = ours(BINARY, MODELS, PRECISION, ISA, 2)
+answer = system.ask(f"vectors {WORK / 'texts.json'} {out}")
+found = vectors(out)
+assert len(texts) == len(reference) == len(found)
+cosines = (found.astype(float) * reference.astype(float)).sum(1)
+at = {text: row for row, text in enumerate(texts)}
+print(f"{system.name}: {len(texts)} texts in {answer['seconds']:.1f} s; cosine at worst {cosines.min():.7f}, mean {cosines.mean():.7f}")
+print(f"{'set':<18} {'queries':>7}  nDCG@10 ours / theirs / delta     recall@10 ours / theirs / delta")
+worst = 0.0
+for name, passages, questions in sets(DATA):
+    if any(row["gold"] for row in questions):
+        mine = retrieval(passages, questions, lambda wanted: found[[at[text] for text in wanted]])
+        theirs = retrieval(passages, questions, lambda wanted: reference[[at[text] for text in wanted]])
+        deltas = [mine[0] - theirs[0], mine[1] - theirs[1]]
+        worst = max(worst, *(abs(delta) for delta in deltas))
+        print(f"{name:<18} {mine[2]:>7}  {mine[0]:.4f} / {theirs[0]:.4f} / {deltas[0]:+.4f}       {mine[1]:.4f} / {theirs[1]:.4f} / {deltas[1]:+.4f}")
+system.close()
+floor = 0.9999 if PRECISION == "f32" else 0.9995
+print(f"largest delta {worst:.4f} (0.002 allowed), lowest cosine {cosines.min():.7f} ({floor} asked)")
+sys.exit(0 if worst <= 0.002 and cosines.min() >= floor else 1)
