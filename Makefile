@@ -18,10 +18,10 @@ BENCH := $(CURDIR)/.headwater/bench
 # One place for the model, whichever of the binary and the tests looks for it.
 export HEADWATER_MODELS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/headwater/models
 
-.PHONY: help setup build model demo contracts test lint bench clean
+.PHONY: help setup build model demo contracts test lint bench bench-embed clean
 
 help: ## Lists these targets
-	@grep -hE '^[a-z]+:.* ## ' "$(CURDIR)/Makefile" | sed -E 's/^([a-z]+):.* ## /\1\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-7s %s\n' "$$name" "$$text"; done
+	@grep -hE '^[a-z-]+:.* ## ' "$(CURDIR)/Makefile" | sed -E 's/^([a-z-]+):.* ## /\1\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-11s %s\n' "$$name" "$$text"; done
 
 setup: ## Installs what is missing to build and test; quick when nothing is
 	@"$(CURDIR)/scripts/setup.sh"
@@ -53,6 +53,10 @@ lint: setup ## Checks formatting, and clippy with warnings as errors
 bench: model ## Runs the journey in a folder of its own and prints each step's time
 	@rm -rf "$(BENCH)"
 	@$(HEADWATER) --json --data-dir "$(BENCH)" --set http.bind=127.0.0.1:0 demo --exit | node "$(CURDIR)/scripts/timings.mjs"
+
+bench-embed: model ## Measures the embedder against its peers, for half an hour; writes BENCHMARKS.md
+	@cargo build --release --package engine --example bench_embed $(CARGO_FLAGS)
+	@"$(CURDIR)/tests/bench/embed/run.sh" "$(TARGET)/release/examples/bench_embed" "$(HEADWATER_MODELS)" "$(CURDIR)/BENCHMARKS.md" $(ARGS)
 
 clean: ## Removes what was built and what the demo keeps; leaves models and npm packages
 	@cargo clean

@@ -49,7 +49,10 @@ fn answer(model: &SentenceEmbedder, line: &str) -> Result<Value, Box<dyn Error>>
     }
 }
 
-fn embed(model: &SentenceEmbedder, file: &str) -> Result<(Vec<Vec<f32>>, f64), Box<dyn Error>> {
+/// Vectors, and the seconds that they took.
+type Timed = (Vec<Vec<f32>>, f64);
+
+fn embed(model: &SentenceEmbedder, file: &str) -> Result<Timed, Box<dyn Error>> {
     let texts: Vec<String> = serde_json::from_slice(&std::fs::read(file)?)?;
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     let start = Instant::now();

@@ -55,17 +55,17 @@ struct Norm {
 }
 
 /// Working memory for micro-batches of up to `rows` rows.
-struct Arena<E> {
+struct Arena<E: Element> {
     rows: usize,
     /// The residual stream, `[rows][width]`.
     hidden: Buffer<f32>,
     /// What the next product reads: `hidden`, or what attention made.
     input: Buffer<E>,
     /// `[rows][3 · width]`
-    projected: Buffer<f32>,
+    projected: Buffer<E>,
     /// `[FEED_FORWARD_ROWS][inner width]`
     expanded: Buffer<E>,
-    scratch: Scratch,
+    scratch: Scratch<E>,
 }
 
 impl<E: Element> Arena<E> {

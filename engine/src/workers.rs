@@ -26,11 +26,13 @@ struct Queue {
     stopping: bool,
 }
 
+type Work = Arc<dyn Fn(usize) + Send + Sync>;
+
 /// Pieces `next..pieces` of one call are still to be taken.
 struct Call {
     next: usize,
     pieces: usize,
-    work: Arc<dyn Fn(usize) + Send + Sync>,
+    work: Work,
 }
 
 impl Workers {
@@ -99,7 +101,7 @@ impl Shared {
 }
 
 impl Queue {
-    fn take(&mut self) -> Option<(usize, Arc<dyn Fn(usize) + Send + Sync>)> {
+    fn take(&mut self) -> Option<(usize, Work)> {
         let mut call = self.calls.pop_front()?;
         let taken = (call.next, call.work.clone());
         call.next += 1;

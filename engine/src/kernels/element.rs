@@ -10,8 +10,10 @@ pub(crate) trait Element: Copy + Default + Send + Sync + 'static {
     type Words<S: Simd>: Copy;
     const PER_WORD: usize;
 
-    /// From `PER_WORD` numbers.
-    fn word(numbers: &[f32]) -> Self::Word;
+    fn from_f32(number: f32) -> Self;
+
+    /// The word of the elements `element(0)` to `element(PER_WORD - 1)`.
+    fn pack(element: impl Fn(usize) -> Self) -> Self::Word;
 
     /// # Safety
     /// `LANES` elements can be written to `to`.
@@ -36,8 +38,13 @@ impl Element for f32 {
     type Words<S: Simd> = S::Vector;
     const PER_WORD: usize = 1;
 
-    fn word(numbers: &[f32]) -> f32 {
-        numbers.first().copied().unwrap_or_default()
+    fn from_f32(number: f32) -> f32 {
+        number
+    }
+
+    #[inline(always)]
+    fn pack(element: impl Fn(usize) -> f32) -> f32 {
+        element(0)
     }
 
     #[inline(always)]
@@ -69,31 +76,25 @@ impl Element for f32 {
 #[repr(transparent)]
 pub(crate) struct Bf16(pub(crate) u16);
 
-impl Bf16 {
-    /// To nearest, ties to even; a NaN stays one.
-    #[inline(always)]
-    pub(crate) fn from_f32(value: f32) -> Self {
-        let bits = value.to_bits();
-        if value.is_nan() {
-            return Self((bits >> 16) as u16 | 0x40);
-        }
-        Self(((bits + 0x7fff + ((bits >> 16) & 1)) >> 16) as u16)
-    }
-
-    pub(crate) fn to_f32(self) -> f32 {
-        f32::from_bits(u32::from(self.0) << 16)
-    }
-}
-
 impl Element for Bf16 {
     /// The number that comes first lies in the lower half.
     type Word = u32;
     type Words<S: Simd> = S::Pairs;
     const PER_WORD: usize = 2;
 
-    fn word(numbers: &[f32]) -> u32 {
-        let half = |at: usize| u32::from(numbers.get(at).map_or(0, |number| Self::from_f32(*number).0));
-        half(0) | half(1) << 16
+    /// To nearest, ties to even; a NaN stays one.
+    #[inline(always)]
+    fn from_f32(number: f32) -> Self {
+        let bits = number.to_bits();
+        if number.is_nan() {
+            return Self((bits >> 16) as u16 | 0x40);
+        }
+        Self(((bits + 0x7fff + ((bits >> 16) & 1)) >> 16) as u16)
+    }
+
+    #[inline(always)]
+    fn pack(element: impl Fn(usize) -> Self) -> u32 {
+        u32::from(element(0).0) | u32::from(element(1).0) << 16
     }
 
     #[inline(always)]

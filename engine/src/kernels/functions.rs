@@ -34,8 +34,9 @@ pub(super) fn gelu<S: Simd>(simd: S, x: S::Vector) -> S::Vector {
 /// `0.5 x (1 + tanh(√(2/π) (x + 0.044715 x³)))`, which is `x · sigmoid(2 √(2/π) (…))`.
 #[inline(always)]
 fn gelu_tanh<S: Simd>(simd: S, x: S::Vector) -> S::Vector {
+    const TWICE_ROOT: f32 = std::f32::consts::FRAC_2_SQRT_PI * std::f32::consts::SQRT_2;
     let cubic = simd.mul_add(simd.mul(simd.mul(x, x), simd.splat(0.044_715)), x, x);
-    simd.mul(x, sigmoid(simd, simd.mul(cubic, simd.splat(1.595_769_1))))
+    simd.mul(x, sigmoid(simd, simd.mul(cubic, simd.splat(TWICE_ROOT))))
 }
 
 #[inline(always)]

@@ -26,7 +26,7 @@ impl<E: Element> Matrix<E> {
         for (column, row) in weights.chunks_exact(inner.max(1)).enumerate() {
             let start = (column / panel_columns) * steps * panel_columns + column % panel_columns;
             for (step, numbers) in row.chunks_exact(E::PER_WORD).enumerate() {
-                words[start + step * panel_columns] = E::word(numbers);
+                words[start + step * panel_columns] = E::pack(|at| E::from_f32(numbers[at]));
             }
         }
         let mut own_bias = Buffer::new(columns);
@@ -38,6 +38,7 @@ impl<E: Element> Matrix<E> {
         self.inner
     }
 
+    #[cfg(test)]
     pub(crate) fn columns(&self) -> usize {
         self.bias.len()
     }

@@ -1,6 +1,6 @@
 //! Plain Rust, for processors without a path of their own. Four lanes are what SSE2 and NEON hold.
 
-use super::{Bf16, Kernel, Simd};
+use super::{Bf16, Element, Kernel, Simd};
 
 #[derive(Clone, Copy)]
 pub(super) struct Portable;

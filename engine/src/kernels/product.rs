@@ -70,7 +70,6 @@ impl<S: Simd, E: Element> Block<'_, S, E> {
             unsafe {
                 row += match S::TILE_ROWS.min(self.rows - row) {
                     12.. => self.tile::<12, O>(simd, row, first_row, column, sink),
-                    8.. => self.tile::<8, O>(simd, row, first_row, column, sink),
                     6.. => self.tile::<6, O>(simd, row, first_row, column, sink),
                     4.. => self.tile::<4, O>(simd, row, first_row, column, sink),
                     2.. => self.tile::<2, O>(simd, row, first_row, column, sink),

@@ -1,7 +1,7 @@
 """How far our vectors lie from those of sentence-transformers, and what that does to retrieval.
 
-    python reference.py DATA_DIR WORK_DIR        # once: hours of CPU on a slow machine
-    python accuracy.py DATA_DIR WORK_DIR BINARY MODELS PRECISION ISA
+    python reference.py DATA_DIR WORK_DIR        # once: a quarter of an hour of processor time
+    python accuracy.py DATA_DIR WORK_DIR BINARY MODELS PRECISION ISA [BENCHMARKS.md]
 
 Cosine for every text of the evaluation data; nDCG@10 and recall@10 of each set with questions, each set alone.
 """
@@ -13,10 +13,11 @@ import sys
 import numpy
 
 from data import sets
+from report import write_section
 from systems import ours
 
 DATA, WORK = sys.argv[1], pathlib.Path(sys.argv[2])
-BINARY, MODELS, PRECISION, ISA = sys.argv[3:]
+BINARY, MODELS, PRECISION, ISA, *REPORT = sys.argv[3:]
 
 
 def vectors(file):
@@ -47,17 +48,26 @@ found = vectors(out)
 assert len(texts) == len(reference) == len(found)
 cosines = (found.astype(float) * reference.astype(float)).sum(1)
 at = {text: row for row, text in enumerate(texts)}
-print(f"{system.name}: {len(texts)} texts in {answer['seconds']:.1f} s; cosine at worst {cosines.min():.7f}, mean {cosines.mean():.7f}")
-print(f"{'set':<18} {'queries':>7}  nDCG@10 ours / theirs / delta     recall@10 ours / theirs / delta")
+system.close()
+lines = [
+    f"### Accuracy of {system.name}\n",
+    f"Against f32 sentence-transformers, every text of the evaluation data ({len(texts):,}): cosine at worst {cosines.min():.6f}, "
+    f"mean {cosines.mean():.7f}. Each set alone:\n",
+    "| set | questions | nDCG@10 | theirs | difference | recall@10 | theirs | difference |",
+    "|---|---|---|---|---|---|---|---|",
+]
 worst = 0.0
 for name, passages, questions in sets(DATA):
     if any(row["gold"] for row in questions):
         mine = retrieval(passages, questions, lambda wanted: found[[at[text] for text in wanted]])
         theirs = retrieval(passages, questions, lambda wanted: reference[[at[text] for text in wanted]])
-        deltas = [mine[0] - theirs[0], mine[1] - theirs[1]]
-        worst = max(worst, *(abs(delta) for delta in deltas))
-        print(f"{name:<18} {mine[2]:>7}  {mine[0]:.4f} / {theirs[0]:.4f} / {deltas[0]:+.4f}       {mine[1]:.4f} / {theirs[1]:.4f} / {deltas[1]:+.4f}")
-system.close()
+        worst = max(worst, *(abs(a - b) for a, b in zip(mine[:2], theirs[:2])))
+        cells = " | ".join(f"{a:.4f} | {b:.4f} | {a - b:+.4f}" for a, b in zip(mine[:2], theirs[:2]))
+        lines.append(f"| {name} | {mine[2]} | {cells} |")
+text = "\n".join(lines)
+print(text)
+for report in REPORT:
+    write_section(report, f"embed-accuracy-{PRECISION}", text)
 floor = 0.9999 if PRECISION == "f32" else 0.9995
-print(f"largest delta {worst:.4f} (0.002 allowed), lowest cosine {cosines.min():.7f} ({floor} asked)")
+print(f"\nlargest difference {worst:.4f} (0.002 allowed), lowest cosine {cosines.min():.7f} ({floor} asked)")
 sys.exit(0 if worst <= 0.002 and cosines.min() >= floor else 1)

