@@ -1,5 +1,7 @@
 //! A model's tokenizer, with truncation and padding taken out of its hands.
 
+use std::panic::catch_unwind;
+
 use tokenizers::Tokenizer;
 
 use crate::EngineError;
@@ -16,7 +18,9 @@ pub(crate) struct Tokens {
 impl Tokens {
     /// From the bytes of a `tokenizer.json`; `window` counts special tokens. No id reaches `vocabulary`.
     pub(crate) fn from_bytes(json: &[u8], window: usize, vocabulary: usize) -> Result<Self, String> {
-        let mut tokenizer = Tokenizer::from_bytes(json).map_err(|error| format!("tokenizer.json: {error}"))?;
+        // The library asserts in places what a file can break.
+        let parsed = catch_unwind(|| Tokenizer::from_bytes(json)).map_err(|_| "tokenizer.json: its parser panicked")?;
+        let mut tokenizer = parsed.map_err(|error| format!("tokenizer.json: {error}"))?;
         // The published file of MiniLM truncates at 128 tokens and pads every text to 128.
         tokenizer.with_truncation(None).map_err(|error| format!("tokenizer.json: {error}"))?;
         tokenizer.with_padding(None);

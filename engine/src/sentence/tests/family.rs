@@ -1,5 +1,7 @@
 //! Other models of the family, small and random: `tests/fixtures/make_bert.py` made them and their vectors.
 
+use proptest::prelude::*;
+
 use super::*;
 
 const MODELS: [&str; 3] = ["cls", "last", "prompts"];
@@ -107,4 +109,25 @@ fn weights_that_are_not_finite_are_refused() {
     files.weights[end - 2..].copy_from_slice(&0x7e00_u16.to_le_bytes());
     let error = SentenceEmbedder::from_files("nan", String::new(), &files, &Recipe::MINILM, &EmbedderOptions::default()).expect_err("NaN");
     assert!(error.to_string().contains("holds NaN"), "{error}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// A byte of any file changed, or the file cut off: a model that still answers, or a typed error. Never a panic.
+    #[test]
+    fn any_damage_is_answered(file in 0..3_usize, at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<bool>()) {
+        let read = |file: &str| std::fs::read(folder("last").join(file)).expect("fixture");
+        let mut files = [read("config.json"), read("tokenizer.json"), read(WEIGHTS)];
+        // Half of the weights' changes go into the header.
+        let length = if file == 2 && byte < 128 { 1200 } else { files[file].len() };
+        let at = at.index(length);
+        if cut { files[file].truncate(at) } else { files[file][at] = byte }
+        let [config, tokenizer, weights] = files;
+        let options = EmbedderOptions { threads: 1, ..EmbedderOptions::default() };
+        match SentenceEmbedder::from_files("damaged", String::new(), &Files { config, tokenizer, weights }, &Recipe::MINILM, &options) {
+            Ok(model) => drop(model.embed(&["cold chain", ""])),
+            Err(error) => prop_assert!(matches!(error, EngineError::UnsupportedModel { .. }), "{error:?}"),
+        }
+    }
 }
