@@ -115,7 +115,8 @@ def report(results, options):
     lines = [
         "## Embedding\n",
         f"`make bench-embed` on {datetime.date.today()}: all-MiniLM-L6-v2, {options.passages} passages, {options.threads} threads, median of "
-        f"{options.rounds} rounds in which the systems take turns. {cpu()}. Load average at the end {load:.1f}.",
+        f"{options.rounds} rounds in which the systems take turns. {cpu()}. Load average at the end {load:.1f}."
+        + (" Other work held the machine: compare processor time." if load > 2 * options.threads else ""),
     ]
     for label in ("90 tokens each", "as they come"):
         lines += table(results, label)

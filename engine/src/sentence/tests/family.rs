@@ -131,3 +131,18 @@ proptest! {
         }
     }
 }
+
+/// A normaliser whose table points outside itself.
+#[test]
+fn a_tokenizer_that_panics_is_refused() {
+    // One node: a length of four bytes, then a unit whose offset leads far beyond it.
+    let table = "\"BAAAAAD///8=\"";
+    let json = String::from_utf8(std::fs::read(folder("prompts").join("tokenizer.json")).expect("fixture")).expect("utf-8");
+    let json = json.replacen("\"type\": \"NFKC\"", &format!("\"type\": \"Precompiled\", \"precompiled_charsmap\": {table}"), 1);
+    assert!(json.contains("Precompiled"), "the fixture's normaliser is another");
+    let read = |file: &str| std::fs::read(folder("prompts").join(file)).expect("fixture");
+    let files = Files { config: read("config.json"), tokenizer: json.into_bytes(), weights: read(WEIGHTS) };
+    let model = SentenceEmbedder::from_files("panics", String::new(), &files, &Recipe::MINILM, &EmbedderOptions::default());
+    let error = model.and_then(|model| model.count_tokens("cold chain")).expect_err("refused");
+    assert!(error.to_string().contains("the tokenizer panicked"), "{error}");
+}
