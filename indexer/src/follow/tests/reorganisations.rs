@@ -272,10 +272,10 @@ async fn r15_below_the_finalized_block() {
 #[tokio::test]
 async fn r16_killed_in_the_middle() {
     let mut ends = 0;
-    for restarts in [true, false] {
+    for (restarts, depth, blocks) in [(true, 4, 6), (false, 4, 6), (true, 3, 9), (false, 3, 9)] {
         for polls in 1.. {
             let (mut rig, _node) = indexed(Verify::Full, 10).await;
-            replace(&rig, 4, 6);
+            replace(&rig, depth, blocks);
             rig.chain.finalize(10);
             let ended = cut_short(polls, async {
                 loop {
@@ -296,7 +296,7 @@ async fn r16_killed_in_the_middle() {
             }
         }
     }
-    assert!(ends >= 25, "{ends} ends");
+    assert!(ends >= 50, "{ends} ends");
 }
 
 #[tokio::test]
