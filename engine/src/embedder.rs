@@ -30,6 +30,14 @@ pub trait Embedder: Send + Sync + std::fmt::Debug {
     /// [`EngineError::Library`] when the model library fails.
     fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, EngineError>;
 
+    /// As [`Embedder::embed`], of questions to passages that `embed` took: some models put another prompt before them.
+    ///
+    /// # Errors
+    /// As [`Embedder::embed`].
+    fn embed_queries(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, EngineError> {
+        self.embed(texts)
+    }
+
     /// Tokens of the whole `text`, without special tokens: may exceed the window.
     ///
     /// # Errors

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::Isa;
+
 /// Why a model could not be found, fetched, loaded or run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -26,6 +28,10 @@ pub enum EngineError {
     #[error("model {name} cannot be run by this build: {reason}")]
     UnsupportedModel { name: String, reason: String },
 
+    /// Force no instruction set, or one that the processor has.
+    #[error("this processor does not run {wanted}; the best it runs is {best}")]
+    UnsupportedCpu { wanted: Isa, best: Isa },
+
     /// Try again later, or name another source. `what` is a file and where it was asked for.
     #[error("cannot download {what}: {reason}")]
     Download { what: String, reason: String },
@@ -37,6 +43,26 @@ pub enum EngineError {
     /// Another process is pulling the same model and has not finished: wait for it, or end it.
     #[error("another pull holds {} and did not finish within {waited_s} s", lock.display())]
     Busy { lock: PathBuf, waited_s: u64 },
+
+    /// The request cannot be run by this model as it is: shorten or mend it.
+    #[error("the request does not fit the model: {reason}")]
+    Prompt { reason: String },
+
+    /// As many requests wait as may: try again later.
+    #[error("{waiting} requests are waiting, the most there may be; try again later")]
+    Overloaded { waiting: usize },
+
+    /// Ask a generator that scores.
+    #[error("{name} cannot say how likely an answer is: {reason}")]
+    Unscored { name: String, reason: String },
+
+    /// Load the adapter, or one made for this base model.
+    #[error("adapter {name} cannot be used: {reason}")]
+    Adapter { name: String, reason: String },
+
+    /// A remote model refused or failed; `status` where it answered.
+    #[error("the remote model failed: {reason}")]
+    Remote { status: Option<u16>, reason: String },
 
     /// Mend the disk, its permissions or its free space.
     #[error("cannot {action} {}: {source}", path.display())]

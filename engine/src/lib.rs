@@ -1,17 +1,35 @@
-//! Models: finding, pulling and verifying weights; tokenising; embedding.
+//! Models: finding, pulling and verifying weights; tokenising; embedding; generating.
 //!
-//! This crate owns candle and the tokenizers library; the others see [`Embedder`] and plain vectors.
+//! This crate owns the arithmetic of models and the tokenizers library; the others see [`Embedder`] and plain vectors.
 //! It never knows a table, a chain or a Datanet, never reads configuration or the environment, and never
 //! logs a text it was given. Embedding and hashing are CPU work that blocks: call them off the async runtime.
 
+#[expect(dead_code, reason = "until the decoder is complete")]
+mod architecture;
+mod bert;
 pub mod conformance;
 mod embedder;
+#[expect(dead_code, reason = "until the decoder is complete")]
+mod decoder;
 mod error;
+mod generator;
 mod hashing;
+mod kernels;
 mod minilm;
 pub mod models;
+mod plan;
+mod safetensors;
+mod sentence;
+mod tokens;
+mod workers;
 
 pub use embedder::{Embedder, EmbedderInfo};
 pub use error::EngineError;
+pub use generator::{
+    Answer, ChosenToken, Constraint, ContextMode, Finish, GenerationEnd, GenerationEvent, GenerationRequest, GenerationStream, Generator,
+    GeneratorInfo, Message, Part, Role, Sampling, Score, ScoreRequest, TokenProbability,
+};
 pub use hashing::HashingEmbedder;
+pub use kernels::Isa;
 pub use minilm::MiniLm;
+pub use sentence::{EmbedderOptions, Precision, SentenceEmbedder};

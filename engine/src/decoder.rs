@@ -1,0 +1,3 @@
+//! One decoder for every family, driven by its architecture.
+
+mod batch;

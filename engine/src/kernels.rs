@@ -1,0 +1,127 @@
+//! The arithmetic of models on the CPU, and the one place that decides which instructions do it.
+//!
+//! Each kernel is written once, over [`Simd`], and compiled for every instruction set; [`Cpu::run`] picks. All sums are
+//! taken in an order that depends on the shapes of one text alone, never on its neighbours in a batch, so that a
+//! result is bitwise the same in any batch. Between instruction sets the low bits differ.
+//!
+//! The only `unsafe` of the workspace is here. Slices are checked once per kernel, outside the hot loops.
+#![expect(unsafe_code, reason = "vector instructions and unchecked reads in the inner loops; see each block")]
+#![deny(unsafe_op_in_unsafe_fn)]
+#![expect(clippy::inline_always, reason = "code takes on the instruction set of the function it is inlined into")]
+
+use portable::Portable;
+
+#[cfg(target_arch = "x86_64")]
+mod amx;
+mod attention;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod buffer;
+mod element;
+mod functions;
+mod isa;
+mod matrix;
+mod normalise;
+mod pinning;
+mod portable;
+mod product;
+mod simd;
+mod sink;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use attention::{Attention, AttentionShape, Scratch};
+pub(crate) use buffer::Buffer;
+pub(crate) use element::{Bf16, Element};
+pub(crate) use functions::Activation;
+pub use isa::Isa;
+pub(crate) use matrix::Matrix;
+pub(crate) use normalise::{Embed, Normalise};
+pub(crate) use pinning::pin_to_cpu;
+pub(crate) use product::Product;
+pub(crate) use simd::{Kernel, Simd};
+pub(crate) use sink::{Activate, Add, Scaled, Sink, Store};
+
+/// Proof that the processor can run a path, found once; copied to every worker.
+#[derive(Clone, Copy)]
+pub(crate) struct Cpu {
+    isa: Isa,
+    path: Path,
+}
+
+#[derive(Clone, Copy)]
+enum Path {
+    Portable(Portable),
+    #[cfg(target_arch = "x86_64")]
+    Avx2(avx2::Avx2),
+    #[cfg(target_arch = "x86_64")]
+    Avx512(avx512::Avx512),
+    #[cfg(target_arch = "x86_64")]
+    Avx512Bf16(avx512::Avx512Bf16),
+}
+
+impl Cpu {
+    /// The path for `isa`; none where this processor lacks it.
+    pub(crate) fn new(isa: Isa) -> Option<Self> {
+        isa.is_available().then(|| Self { isa, path: Self::path(isa) })
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn path(isa: Isa) -> Path {
+        // SAFETY: `new` asks `is_available` first, which detects exactly what each token stands for.
+        unsafe {
+            match isa {
+                Isa::Portable => Path::Portable(Portable),
+                Isa::Avx2 => Path::Avx2(avx2::Avx2::assume()),
+                Isa::Avx512 => Path::Avx512(avx512::Avx512::assume()),
+                Isa::Avx512Bf16 | Isa::AmxBf16 => Path::Avx512Bf16(avx512::Avx512Bf16::assume()),
+            }
+        }
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    fn path(_: Isa) -> Path {
+        Path::Portable(Portable)
+    }
+
+    pub(crate) fn isa(self) -> Isa {
+        self.isa
+    }
+
+    /// Runs the kernel, compiled for this processor.
+    pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        match self.path {
+            Path::Portable(simd) => simd.enter(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Path::Avx2(simd) => simd.enter(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Path::Avx512(simd) => simd.enter(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Path::Avx512Bf16(simd) => simd.enter(kernel),
+        }
+    }
+
+    /// A product, on tiles where there are any for its elements.
+    pub(crate) fn multiply<E: Element, O: Sink>(self, product: Product<'_, E, O>) {
+        #[cfg(target_arch = "x86_64")]
+        if self.isa == Isa::AmxBf16 && amx::takes(product.weights) {
+            let Product { input, rows, weights, sink } = product;
+            return self.run(amx::TileProduct { input, rows, weights, sink });
+        }
+        self.run(product);
+    }
+
+    /// Columns of a panel of packed weights: two vectors.
+    pub(crate) fn panel_columns(self) -> usize {
+        match self.path {
+            Path::Portable(_) => 2 * Portable::LANES,
+            #[cfg(target_arch = "x86_64")]
+            Path::Avx2(_) => 2 * avx2::Avx2::LANES,
+            #[cfg(target_arch = "x86_64")]
+            Path::Avx512(_) | Path::Avx512Bf16(_) => 2 * avx512::Avx512::LANES,
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! AVX2 with FMA: eight lanes, sixteen registers. It has no bf16 arithmetic: pairs are widened, which saves memory, not time.
+
+use std::arch::x86_64::*;
+
+use super::{Kernel, Simd};
+
+/// Exists only where [`super::Cpu`] found `avx2` and `fma`.
+#[derive(Clone, Copy)]
+pub(super) struct Avx2(());
+
+impl Avx2 {
+    /// # Safety
+    /// The processor has `avx2` and `fma`.
+    pub(super) unsafe fn assume() -> Self {
+        Self(())
+    }
+}
+
+#[target_feature(enable = "avx2,fma")]
+fn compiled<K: Kernel>(simd: Avx2, kernel: K) -> K::Output {
+    kernel.run(simd)
+}
+
+/// Methods that are one intrinsic each.
+macro_rules! intrinsics {
+    ($($name:ident($($argument:ident: $type:ty),*) -> $output:ty = $body:expr;)*) => {$(
+        #[inline(always)]
+        fn $name(self, $($argument: $type),*) -> $output {
+            // SAFETY: a value of this type is proof of the instructions; nothing else is asked.
+            unsafe { $body }
+        }
+    )*};
+}
+
+#[inline(always)]
+unsafe fn low_halves(pairs: __m256i) -> __m256 {
+    // SAFETY: called with proof of AVX2 only.
+    unsafe { _mm256_castsi256_ps(_mm256_slli_epi32::<16>(pairs)) }
+}
+
+#[inline(always)]
+unsafe fn high_halves(pairs: __m256i) -> __m256 {
+    // SAFETY: called with proof of AVX2 only.
+    unsafe { _mm256_castsi256_ps(_mm256_and_si256(pairs, _mm256_set1_epi32(0xffff_0000_u32.cast_signed()))) }
+}
+
+#[inline(always)]
+unsafe fn horizontal_sum(a: __m256) -> f32 {
+    // SAFETY: called with proof of AVX2 only.
+    unsafe {
+        let four = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));
+        let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+        _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps::<1>(two, two)))
+    }
+}
+
+#[inline(always)]
+unsafe fn horizontal_max(a: __m256) -> f32 {
+    // SAFETY: called with proof of AVX2 only.
+    unsafe {
+        let four = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));
+        let two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+        _mm_cvtss_f32(_mm_max_ss(two, _mm_shuffle_ps::<1>(two, two)))
+    }
+}
+
+impl Simd for Avx2 {
+    const LANES: usize = 8;
+    const TILE_ROWS: usize = 6;
+    type Vector = __m256;
+    type Pairs = __m256i;
+
+    #[inline(always)]
+    fn enter<K: Kernel>(self, kernel: K) -> K::Output {
+        // SAFETY: a value of this type is proof of `avx2` and `fma`.
+        unsafe { compiled(self, kernel) }
+    }
+
+    intrinsics! {
+        splat(value: f32) -> __m256 = _mm256_set1_ps(value);
+        add(a: __m256, b: __m256) -> __m256 = _mm256_add_ps(a, b);
+        sub(a: __m256, b: __m256) -> __m256 = _mm256_sub_ps(a, b);
+        mul(a: __m256, b: __m256) -> __m256 = _mm256_mul_ps(a, b);
+        div(a: __m256, b: __m256) -> __m256 = _mm256_div_ps(a, b);
+        max(a: __m256, b: __m256) -> __m256 = _mm256_max_ps(a, b);
+        min(a: __m256, b: __m256) -> __m256 = _mm256_min_ps(a, b);
+        mul_add(a: __m256, b: __m256, c: __m256) -> __m256 = _mm256_fmadd_ps(a, b, c);
+        round(a: __m256) -> __m256 = _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a);
+        scale_by_power(a: __m256, n: __m256) -> __m256 = {
+            let exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
+            _mm256_mul_ps(a, _mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent)))
+        };
+        sum(a: __m256) -> f32 = horizontal_sum(a);
+        largest(a: __m256) -> f32 = horizontal_max(a);
+        splat_pair(pair: u32) -> __m256i = _mm256_set1_epi32(pair.cast_signed());
+        add_dot(sum: __m256, a: __m256i, b: __m256i) -> __m256 =
+            _mm256_fmadd_ps(high_halves(a), high_halves(b), _mm256_fmadd_ps(low_halves(a), low_halves(b), sum));
+    }
+
+    #[inline(always)]
+    unsafe fn load_at(self, from: *const f32) -> __m256 {
+        // SAFETY: the caller's promise.
+        unsafe { _mm256_loadu_ps(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_at(self, to: *mut f32, a: __m256) {
+        // SAFETY: the caller's promise.
+        unsafe { _mm256_storeu_ps(to, a) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_pairs_at(self, from: *const u32) -> __m256i {
+        // SAFETY: the caller's promise.
+        unsafe { _mm256_loadu_si256(from.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_bf16_at(self, to: *mut u16, a: __m256) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let bits = _mm256_castps_si256(a);
+            let odd = _mm256_and_si256(_mm256_srli_epi32::<16>(bits), _mm256_set1_epi32(1));
+            let rounded = _mm256_srli_epi32::<16>(_mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff))));
+            let halves = _mm_packus_epi32(_mm256_castsi256_si128(rounded), _mm256_extracti128_si256::<1>(rounded));
+            _mm_storeu_si128(to.cast(), halves);
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Plain Rust, for processors without a path of their own. Four lanes are what SSE2 and NEON hold.
+
+use super::{Bf16, Element, Kernel, Simd};
+
+#[derive(Clone, Copy)]
+pub(super) struct Portable;
+
+const LANES: usize = 4;
+
+#[inline(always)]
+fn zip(a: [f32; LANES], b: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> [f32; LANES] {
+    std::array::from_fn(|lane| f(a[lane], b[lane]))
+}
+
+impl Simd for Portable {
+    const LANES: usize = LANES;
+    const TILE_ROWS: usize = 4;
+    type Vector = [f32; LANES];
+    type Pairs = [u32; LANES];
+
+    #[inline(always)]
+    fn enter<K: Kernel>(self, kernel: K) -> K::Output {
+        kernel.run(self)
+    }
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> Self::Vector {
+        [value; LANES]
+    }
+
+    #[inline(always)]
+    fn add(self, a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        zip(a, b, |a, b| a + b)
+    }
+
+    #[inline(always)]
+    fn sub(self, a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        zip(a, b, |a, b| a - b)
+    }
+
+    #[inline(always)]
+    fn mul(self, a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        zip(a, b, |a, b| a * b)
+    }
+
+    #[inline(always)]
+    fn div(self, a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        zip(a, b, |a, b| a / b)
+    }
+
+    #[inline(always)]
+    fn max(self, a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        zip(a, b, |a, b| if a > b { a } else { b })
+    }
+
+    #[inline(always)]
+    fn min(self, a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        zip(a, b, |a, b| if a < b { a } else { b })
+    }
+
+    // Two roundings: without an instruction, a single one costs a library call a number.
+    #[inline(always)]
+    fn mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector {
+        std::array::from_fn(|lane| a[lane] * b[lane] + c[lane])
+    }
+
+    // Adding and taking away 1.5 · 2^23 leaves no room for a fraction.
+    #[inline(always)]
+    fn round(self, a: Self::Vector) -> Self::Vector {
+        const MAGIC: f32 = 12_582_912.0;
+        a.map(|a| (a + MAGIC) - MAGIC)
+    }
+
+    #[inline(always)]
+    fn scale_by_power(self, a: Self::Vector, n: Self::Vector) -> Self::Vector {
+        zip(a, n, |a, n| a * f32::from_bits(((n as i32 + 127) as u32) << 23))
+    }
+
+    #[inline(always)]
+    fn sum(self, a: Self::Vector) -> f32 {
+        (a[0] + a[2]) + (a[1] + a[3])
+    }
+
+    #[inline(always)]
+    fn largest(self, a: Self::Vector) -> f32 {
+        a.into_iter().fold(f32::NEG_INFINITY, f32::max)
+    }
+
+    #[inline(always)]
+    unsafe fn load_at(self, from: *const f32) -> Self::Vector {
+        // SAFETY: the caller's promise.
+        unsafe { from.cast::<[f32; LANES]>().read_unaligned() }
+    }
+
+    #[inline(always)]
+    unsafe fn store_at(self, to: *mut f32, a: Self::Vector) {
+        // SAFETY: the caller's promise.
+        unsafe { to.cast::<[f32; LANES]>().write_unaligned(a) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_pairs_at(self, from: *const u32) -> Self::Pairs {
+        // SAFETY: the caller's promise.
+        unsafe { from.cast::<[u32; LANES]>().read_unaligned() }
+    }
+
+    #[inline(always)]
+    unsafe fn store_bf16_at(self, to: *mut u16, a: Self::Vector) {
+        // SAFETY: the caller's promise.
+        unsafe { to.cast::<[u16; LANES]>().write_unaligned(a.map(|a| Bf16::from_f32(a).0)) }
+    }
+
+    #[inline(always)]
+    fn splat_pair(self, pair: u32) -> Self::Pairs {
+        [pair; LANES]
+    }
+
+    #[inline(always)]
+    fn add_dot(self, sum: Self::Vector, a: Self::Pairs, b: Self::Pairs) -> Self::Vector {
+        let low = |pairs: Self::Pairs| pairs.map(|pair| f32::from_bits(pair << 16));
+        let high = |pairs: Self::Pairs| pairs.map(|pair| f32::from_bits(pair & 0xffff_0000));
+        self.mul_add(high(a), high(b), self.mul_add(low(a), low(b), sum))
+    }
+}

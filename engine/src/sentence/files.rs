@@ -1,0 +1,54 @@
+//! The three files of a model, read with limits.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use super::WEIGHTS;
+use crate::EngineError;
+
+const CONFIG_BYTES_MAX: u64 = 1 << 20;
+const TOKENIZER_BYTES_MAX: u64 = 64 << 20;
+const WEIGHTS_BYTES_MAX: u64 = 4 << 30;
+
+pub(super) struct Files {
+    pub(super) config: Vec<u8>,
+    pub(super) tokenizer: Vec<u8>,
+    pub(super) weights: Vec<u8>,
+}
+
+impl Files {
+    pub(super) fn read(dir: &Path, name: &str) -> Result<Self, EngineError> {
+        let read = |file: &str, bytes_max| {
+            let missing = || EngineError::MissingModel { name: name.to_owned(), file: dir.join(file) };
+            read_limited(dir, file, name, bytes_max)?.ok_or_else(missing)
+        };
+        Ok(Self {
+            config: read("config.json", CONFIG_BYTES_MAX)?,
+            tokenizer: read("tokenizer.json", TOKENIZER_BYTES_MAX)?,
+            weights: read(WEIGHTS, WEIGHTS_BYTES_MAX)?,
+        })
+    }
+}
+
+/// None where there is no such file.
+pub(super) fn read_optional(dir: &Path, file: &str, name: &str) -> Result<Option<Vec<u8>>, EngineError> {
+    read_limited(dir, file, name, CONFIG_BYTES_MAX)
+}
+
+fn read_limited(dir: &Path, file: &str, name: &str, bytes_max: u64) -> Result<Option<Vec<u8>>, EngineError> {
+    let path = dir.join(file);
+    let opened = match File::open(&path) {
+        Ok(opened) => opened,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(EngineError::io("open", &path)(error)),
+    };
+    let size = opened.metadata().map_err(EngineError::io("read", &path))?.len();
+    if size > bytes_max {
+        let reason = format!("{file} has {size} bytes, {bytes_max} allowed");
+        return Err(EngineError::UnsupportedModel { name: name.to_owned(), reason });
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
+    opened.take(bytes_max).read_to_end(&mut bytes).map_err(EngineError::io("read", &path))?;
+    Ok(Some(bytes))
+}

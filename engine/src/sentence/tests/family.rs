@@ -1,0 +1,148 @@
+//! Other models of the family, small and random: `tests/fixtures/make_bert.py` made them and their vectors.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const MODELS: [&str; 3] = ["cls", "last", "prompts"];
+
+fn load(name: &str, options: &EmbedderOptions) -> SentenceEmbedder {
+    SentenceEmbedder::load_unverified(&folder(name), name, options).expect("loads")
+}
+
+fn folder(name: &str) -> PathBuf {
+    fixtures().join("bert").join(name)
+}
+
+#[test]
+fn equal_sentence_transformers_on_every_path() {
+    let sentences = sentences();
+    let texts: Vec<&str> = sentences.iter().map(String::as_str).collect();
+    for name in MODELS {
+        for options in paths() {
+            let model = load(name, &options);
+            let floor = if options.precision == Precision::F32 { 0.999_999 } else { 0.9995 };
+            for (role, found) in [("passages.f32", model.embed(&texts)), ("queries.f32", model.embed_queries(&texts))] {
+                let expected = vectors(&folder(name).join(role), model.info().dimensions);
+                let found = found.expect("embeds");
+                assert_eq!(found.len(), expected.len());
+                for ((text, found), expected) in texts.iter().zip(&found).zip(&expected) {
+                    let cosine = cosine(found, expected);
+                    assert!(cosine >= floor, "{name} {role} {options:?}: cosine {cosine} for {text:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn tokens_are_the_reference_tokenizers() {
+    for name in MODELS {
+        let model = load(name, &EmbedderOptions { threads: 1, ..EmbedderOptions::default() });
+        let expected: Vec<Vec<u32>> = serde_json::from_slice(&std::fs::read(folder(name).join("ids.json")).expect("fixture")).expect("ids");
+        for (text, expected) in sentences().iter().zip(expected) {
+            let found = model.tokens.window_ids(&[&model.recipe.passage_prefix, text.as_str()].concat()).expect("ids");
+            assert_eq!(found, expected, "{name}: {text:?}");
+        }
+    }
+}
+
+#[test]
+fn prompts_differ_by_role() {
+    let model = load("prompts", &EmbedderOptions::default());
+    assert_eq!((model.recipe.query_prefix.as_str(), model.recipe.passage_prefix.as_str()), ("query: ", "passage: "));
+    assert_ne!(model.embed(&["cold"]).expect("embeds"), model.embed_queries(&["cold"]).expect("embeds"));
+    assert_eq!(model.info().window_tokens, 64);
+}
+
+#[test]
+fn texts_that_are_none_are_refused() {
+    let model = load("cls", &EmbedderOptions::default());
+    let refused = |ids: &[u32]| model.encoder.encode(&[&[2, 3], ids], model.recipe.pooling).expect_err("refused");
+    assert!(refused(&[]).contains("0 tokens"));
+    assert!(refused(&[7; 65]).contains("65 tokens; 1 to 64"));
+    assert!(refused(&[2, 160, 3]).contains("token 160 of a vocabulary of 160"), "{}", refused(&[2, 160, 3]));
+}
+
+/// One change to a model's folder, and what is said of it.
+#[test]
+fn folders_that_do_not_fit_are_refused() {
+    let check = |file: &str, from: &str, to: &str, complaint: &str| {
+        let dir = tempfile::tempdir().expect("temp dir");
+        std::fs::create_dir(dir.path().join("1_Pooling")).expect("folder");
+        for name in ["config.json", "tokenizer.json", "model.safetensors", "1_Pooling/config.json"] {
+            std::fs::copy(folder("cls").join(name), dir.path().join(name)).expect("fixture");
+        }
+        let path = dir.path().join(file);
+        let whole = String::from_utf8_lossy(&std::fs::read(&path).expect("file")).into_owned();
+        assert!(whole.contains(from), "{file} has no {from}");
+        std::fs::write(&path, whole.replacen(from, to, 1)).expect("write");
+        let error = SentenceEmbedder::load_unverified(dir.path(), "changed", &EmbedderOptions::default()).expect_err(complaint);
+        assert!(
+            matches!(error, EngineError::UnsupportedModel { .. }) && error.to_string().contains(complaint),
+            "{error} is not {complaint:?}"
+        );
+    };
+    check("config.json", "\"model_type\": \"bert\"", "\"model_type\": \"gpt2\"", "gpt2");
+    check("config.json", "\"hidden_size\": 64", "\"hidden_size\": 65", "hidden_size is 65");
+    check("config.json", "\"hidden_size\": 64", "\"hidden_size\": 18446744073709551615", "hidden_size is");
+    check("config.json", "\"num_attention_heads\": 2", "\"num_attention_heads\": 4", "4 heads in a width of 64");
+    check("config.json", "\"num_attention_heads\": 2", "\"num_attention_heads\": 0", "num_attention_heads is 0");
+    check("config.json", "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 1000000", "num_hidden_layers is");
+    check("config.json", "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3", "encoder.layer.2");
+    check("config.json", "\"intermediate_size\": 128", "\"intermediate_size\": 96", "[128, 64], not [96, 64]");
+    check("config.json", "\"max_position_embeddings\": 80", "\"max_position_embeddings\": 4096", "position_embeddings");
+    check("config.json", "\"vocab_size\": 160", "\"vocab_size\": 100", "the weights have 100");
+    check("config.json", "\"gelu\"", "\"mish\"", "mish");
+    check("config.json", "\"layer_norm_eps\": 1e-12", "\"layer_norm_eps\": -1", "layer_norm_eps");
+    check("1_Pooling/config.json", "\"cls\"", "\"max\"", "one of cls, mean and lasttoken");
+    check("1_Pooling/config.json", "{", "[", "1_Pooling/config.json");
+    check("tokenizer.json", "{", "[", "tokenizer.json");
+}
+
+/// A weight that is no number is found when it is read, not in the vectors.
+#[test]
+fn weights_that_are_not_finite_are_refused() {
+    let read = |file: &str| std::fs::read(folder("cls").join(file)).expect("fixture");
+    let mut files = Files { config: read("config.json"), tokenizer: read("tokenizer.json"), weights: read(WEIGHTS) };
+    let end = files.weights.len();
+    files.weights[end - 2..].copy_from_slice(&0x7e00_u16.to_le_bytes());
+    let error = SentenceEmbedder::from_files("nan", String::new(), &files, &Recipe::MINILM, &EmbedderOptions::default()).expect_err("NaN");
+    assert!(error.to_string().contains("holds NaN"), "{error}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// A byte of any file changed, or the file cut off: a model that still answers, or a typed error. Never a panic.
+    #[test]
+    fn any_damage_is_answered(file in 0..3_usize, at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<bool>()) {
+        let read = |file: &str| std::fs::read(folder("last").join(file)).expect("fixture");
+        let mut files = [read("config.json"), read("tokenizer.json"), read(WEIGHTS)];
+        // Half of the weights' changes go into the header.
+        let length = if file == 2 && byte < 128 { 1200 } else { files[file].len() };
+        let at = at.index(length);
+        if cut { files[file].truncate(at) } else { files[file][at] = byte }
+        let [config, tokenizer, weights] = files;
+        let options = EmbedderOptions { threads: 1, ..EmbedderOptions::default() };
+        match SentenceEmbedder::from_files("damaged", String::new(), &Files { config, tokenizer, weights }, &Recipe::MINILM, &options) {
+            Ok(model) => drop(model.embed(&["cold chain", ""])),
+            Err(error) => prop_assert!(matches!(error, EngineError::UnsupportedModel { .. }), "{error:?}"),
+        }
+    }
+}
+
+/// A normaliser whose table points outside itself.
+#[test]
+fn a_tokenizer_that_panics_is_refused() {
+    // One node: a length of four bytes, then a unit whose offset leads far beyond it.
+    let table = "\"BAAAAAD///8=\"";
+    let json = String::from_utf8(std::fs::read(folder("prompts").join("tokenizer.json")).expect("fixture")).expect("utf-8");
+    let json = json.replacen("\"type\": \"NFKC\"", &format!("\"type\": \"Precompiled\", \"precompiled_charsmap\": {table}"), 1);
+    assert!(json.contains("Precompiled"), "the fixture's normaliser is another");
+    let read = |file: &str| std::fs::read(folder("prompts").join(file)).expect("fixture");
+    let files = Files { config: read("config.json"), tokenizer: json.into_bytes(), weights: read(WEIGHTS) };
+    let model = SentenceEmbedder::from_files("panics", String::new(), &files, &Recipe::MINILM, &EmbedderOptions::default());
+    let error = model.and_then(|model| model.count_tokens("cold chain")).expect_err("refused");
+    assert!(error.to_string().contains("the tokenizer panicked"), "{error}");
+}
