@@ -34,7 +34,7 @@ pub enum IndexerError {
     #[error("the node refused {method}: {message} (code {code})")]
     RpcRefused { method: &'static str, code: i64, message: String, data: Option<String> },
     /// The node's answer is not what the method returns.
-    #[error("the node's answer to {method}{} cannot be read: {problem}", .blocks.as_ref().map(|blocks| format!(" for {blocks}")).unwrap_or_default())]
+    #[error("the node's answer to {method}{} cannot be read: {problem}", about(.blocks))]
     RpcMalformed {
         method: &'static str,
         /// Which block or blocks were asked for, where it was about some.
@@ -127,6 +127,10 @@ pub enum IndexerError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Schema(#[from] SchemaError),
+}
+
+fn about(blocks: &Option<String>) -> String {
+    blocks.as_ref().map(|blocks| format!(" for {blocks}")).unwrap_or_default()
 }
 
 impl IndexerError {

@@ -361,7 +361,8 @@ async fn sql_shows_what_is_followed_and_how_far() {
     store.insert_new(&[contract]).await.unwrap();
     let covered = |from_block, to_block| CoverageRow { name: "pool".into(), from_block, to_block, to_hash: None };
     store.append(&[covered(3, Some(5)), covered(6, Some(9)), covered(20, None)]).await.unwrap();
-    let sql = "SELECT name, start_block, max(to_block) AS covered_to FROM followed_contracts JOIN coverage USING (name) GROUP BY name, start_block";
+    let sql = "SELECT name, start_block, max(to_block) AS covered_to FROM followed_contracts
+               JOIN coverage USING (name) GROUP BY name, start_block";
     let shown = text_of(&query(&store, sql).await.unwrap());
     assert!(shown.contains("| pool | 3           | 9          |"), "{shown}");
 }

@@ -227,7 +227,10 @@ mod tests {
         /// Fields in any order, then damage at any place: what is read quickly is what is read slowly.
         #[test]
         fn nothing_is_read_that_the_slow_way_would_not_read(
-            fields in Just(fields()).prop_shuffle(), at in 0usize..600, byte in prop::sample::select(&b"0x9fFgG\"\\,:]}[{ \n\x00\x80"[..]), kind in 0u8..4,
+            fields in Just(fields()).prop_shuffle(),
+            at in 0usize..600,
+            byte in prop::sample::select(&b"0x9fFgG\"\\,:]}[{ \n\x00\x80"[..]),
+            kind in 0u8..4,
         ) {
             let mut text = format!("[{{{}}},{LOG}]", fields.join(",")).into_bytes();
             let at = at % text.len();
