@@ -24,6 +24,10 @@ struct State {
     rate_ppm: u64,
     is_active: bool,
     operations: u64,
+    /// Part of the path of a write of which nothing is to be heard.
+    silenced: Option<String>,
+    /// Where that write went: nothing is read from there.
+    unreadable: Option<Path>,
     struck: StorageFailures,
 }
 
@@ -50,6 +54,12 @@ impl StorageFaults {
         (state.seed, state.rate_ppm) = (seed, rate_ppm);
     }
 
+    /// The next write to a path that holds `part` is done and said to have failed, and what it wrote cannot be read
+    /// to find out. Both where faults are active.
+    pub fn silence_next(&self, part: &str) {
+        self.lock().silenced = Some(part.to_owned());
+    }
+
     pub fn set_active(&self, is_active: bool) {
         self.lock().is_active = is_active;
     }
@@ -62,8 +72,14 @@ impl StorageFaults {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> Option<Strike> {
+    fn write(&self, path: &Path) -> Option<Strike> {
         let mut state = self.lock();
+        if state.is_active && state.silenced.as_ref().is_some_and(|part| path.as_ref().contains(part)) {
+            state.silenced = None;
+            state.unreadable = Some(path.clone());
+            state.struck.writes_unconfirmed += 1;
+            return Some(Strike::After);
+        }
         let dice = state.roll()?;
         if dice % 2 == 0 {
             state.struck.writes_refused += 1;
@@ -75,7 +91,8 @@ impl StorageFaults {
 
     fn read(&self, path: &Path) -> object_store::Result<()> {
         let mut state = self.lock();
-        if state.roll().is_none() {
+        let is_unreadable = state.is_active && state.unreadable.as_ref() == Some(path);
+        if !is_unreadable && state.roll().is_none() {
             return Ok(());
         }
         state.struck.reads += 1;
@@ -121,7 +138,7 @@ impl Failing {
 
     /// A write that fails before or after it is done, or not at all.
     async fn write<T>(&self, path: &Path, write: impl Future<Output = object_store::Result<T>>) -> object_store::Result<T> {
-        match self.faults.write() {
+        match self.faults.write(path) {
             None => write.await,
             Some(Strike::Before) => Err(failed(path)),
             Some(Strike::After) => {
