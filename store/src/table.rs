@@ -211,7 +211,7 @@ impl Table {
 
     /// A commit that timed out may have happened; everything else did not.
     fn write_error(&self, error: lance::Error) -> StoreError {
-        if matches!(error, lance::Error::Timeout { .. }) || error.to_string().contains("commit status") {
+        if matches!(error, lance::Error::Timeout { .. }) || error.is_commit_status_unknown() {
             return StoreError::Unknown { table: self.name.clone(), problem: error.to_string() };
         }
         error.into()
