@@ -392,7 +392,6 @@ async fn a_write_whose_end_was_not_seen_is_found_again() {
     faults.plan(3, 1_000_000);
     faults.set_active(true);
     store.append(&[block(20)]).await.unwrap_err();
-    assert!(store.reload::<BlockRow>().await.is_err(), "it is not known whether it is there");
     faults.set_active(false);
     store.append(&[block(21)]).await.unwrap();
     assert!(store.count::<BlockRow>(Some("number = 20")).await.unwrap() <= 1);
