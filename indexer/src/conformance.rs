@@ -74,10 +74,10 @@ async fn check_logs(source: &dyn ChainSource, expected: &Expected) -> Result<()>
         let logs = source.logs_of_block(header.id(), &filter).await?;
         promise(logs.iter().all(|log| log.block_hash == header.hash && log.block_number == number), "a log names its block")?;
         promise(logs.is_empty() || filter.may_be_in(&header.logs_bloom), "the bloom filter does not deny a log that is there")?;
-        single.append(&logs)?;
+        single.append(logs)?;
         let [receipts] = &source.receipts(&[header.id()]).await?[..] else { return promise(false, "one block's receipts were asked for") };
         promise(receipts.root() == header.receipts_root, "receipts hash to the header's root")?;
-        proven.append(&receipts.logs.filtered(|log| filter.admits(log)))?;
+        proven.append(receipts.logs.filtered(|log| filter.admits(log)))?;
     }
     promise(same(&single, &ranged), "logs are the same by block and by range, in order")?;
     promise(same(&proven, &ranged), "logs are the same in receipts and by range, in order")?;

@@ -53,6 +53,7 @@ async fn deploy(sender: &Sender, contract: Contract, arguments: &[u8]) -> Result
     let outcome = sender.send(None, code.into(), U256::ZERO).await?;
     let address = outcome.contract_address.ok_or_else(|| IndexerError::RpcMalformed {
         method: "eth_getTransactionReceipt",
+        blocks: Some(format!("block {}", outcome.block_number)),
         problem: format!("the receipt of the {contract:?} deployment has no contract address"),
     })?;
     Ok((address, outcome.block_number))

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use schemas::alloy_primitives::{Bytes, address};
 use schemas::{Address, U256};
 use serde_json::{Value, json};
 use tokio::process::{Child, ChildStdin, Command};
@@ -23,6 +24,10 @@ use crate::{IndexerError, Result};
 
 /// The chain id of every development chain.
 pub const CHAIN_ID: u64 = 31_337;
+
+/// Holds 32 random bytes, behind a zero, as its code: the identity of a development chain. The last
+/// bytes of keccak256("headwater development chain").
+pub(crate) const MARKED_ACCOUNT: Address = address!("0x4a0ca2e683ac8a2ee528f5a930f5f208b225da87");
 
 /// How long anvil may take to answer, and a predecessor to write its state and end.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
@@ -105,7 +110,9 @@ impl DevChain {
         let alive = shell.stdin.take();
         let mut chain = Self { shell, alive, rpc, url };
         chain.wait_until_ready().await?;
-        if continues {
+        if !continues {
+            chain.put_mark().await?;
+        } else {
             // Of the states, anvil keeps the newest only. These blocks make it the finalized one, so
             // that reading at "finalized" works from the first moment.
             chain.mine(2 * config.slots_in_an_epoch.max(1)).await?;
@@ -144,6 +151,13 @@ impl DevChain {
             Ok(status) => IndexerError::DevChain { problem: format!("anvil ended with {status}") },
             Err(error) => IndexerError::DevChain { problem: format!("anvil cannot be waited for: {error}") },
         }
+    }
+
+    /// Tells this chain from all other development chains: anvil makes block 0 anew whenever it goes on
+    /// from a saved state, but keeps the code of accounts. The first byte makes it code that does nothing.
+    async fn put_mark(&self) -> Result<()> {
+        let mark = [[0].as_slice(), &rand::random::<[u8; 32]>()].concat();
+        self.control("anvil_setCode", json!([MARKED_ACCOUNT, Bytes::from(mark)])).await.map(drop)
     }
 
     /// Ends the chain and waits until its state is written.
@@ -185,8 +199,9 @@ fn spawn(anvil: &Path, config: &DevChainConfig, port: u16, lock: Option<File>) -
     command.args(["--host", "127.0.0.1", "--port", &port.to_string(), "--optimism", "--chain-id", &CHAIN_ID.to_string()]);
     command.args(["--slots-in-an-epoch", &config.slots_in_an_epoch.max(1).to_string()]);
     // No accounts of a known key, no web pages, and old states only in memory, of which it otherwise
-    // writes thousands into the home folder.
-    command.args(["--accounts", "0", "--no-cors", "--quiet", "--prune-history", "256"]);
+    // writes thousands into the home folder: those of blocks that are not final, to which it may go back.
+    let kept_states = (2 * config.slots_in_an_epoch + 2).max(256).to_string();
+    command.args(["--accounts", "0", "--no-cors", "--quiet", "--prune-history", &kept_states]);
     if config.block_time_ms > 0 {
         command.args(["--block-time", &format!("{}.{:03}", config.block_time_ms / 1000, config.block_time_ms % 1000), "--mixed-mining"]);
     }

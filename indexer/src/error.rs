@@ -34,8 +34,13 @@ pub enum IndexerError {
     #[error("the node refused {method}: {message} (code {code})")]
     RpcRefused { method: &'static str, code: i64, message: String, data: Option<String> },
     /// The node's answer is not what the method returns.
-    #[error("the node's answer to {method} cannot be read: {problem}")]
-    RpcMalformed { method: &'static str, problem: String },
+    #[error("the node's answer to {method}{} cannot be read: {problem}", about(.blocks))]
+    RpcMalformed {
+        method: &'static str,
+        /// Which block or blocks were asked for, where it was about some.
+        blocks: Option<String>,
+        problem: String,
+    },
     /// An address that cannot be a node's.
     #[error("node address {url:?}: {problem}; expected http://host:port or https://host/path")]
     BadUrl { url: String, problem: String },
@@ -108,7 +113,7 @@ pub enum IndexerError {
     FeeAboveCap { base_fee_wei: u128, cap_wei: u128 },
 
     /// A stored log is not the event that its topic says.
-    #[error("log {log_index} of block {block} is not a {event}: {problem}")]
+    #[error("log {log_index} of block {block} is not the event {event}: {problem}")]
     EventUndecodable { event: &'static str, block: u64, log_index: u64, problem: String },
 
     /// anvil, which the development chain runs on, is not installed.
@@ -122,6 +127,10 @@ pub enum IndexerError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Schema(#[from] SchemaError),
+}
+
+fn about(blocks: &Option<String>) -> String {
+    blocks.as_ref().map(|blocks| format!(" for {blocks}")).unwrap_or_default()
 }
 
 impl IndexerError {

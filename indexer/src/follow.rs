@@ -135,7 +135,7 @@ impl Default for IndexerConfig {
             max_backoff_ms: 10_000,
             initial_range_blocks: 20,
             max_range_blocks: 1_000,
-            target_range_logs: 1_500,
+            target_range_logs: 800,
             max_ranges_in_flight: 4,
             commit_bytes: 32 << 20,
             max_hot_blocks: 50_000,
@@ -321,6 +321,9 @@ impl Indexer {
         if found != self.followed.chain_id {
             return Err(IndexerError::WrongChain { expected: self.followed.chain_id, found });
         }
+        // A write that failed, or was dropped, may have been done.
+        self.store.reload::<LogRow>().await?;
+        self.store.reload::<BlockRow>().await?;
         let cursor = self.stored_cursor().await?;
         let orphans = format!("block_number >= {}", cursor.map_or(self.followed.start_block, |cursor| cursor.id.number + 1));
         if self.store.count::<LogRow>(Some(&orphans)).await? > 0 {

@@ -75,8 +75,11 @@ impl ContractReader {
         if answer.is_empty() {
             return Err(IndexerError::NoContract { address: to, at: format!("{at:?}") });
         }
-        C::abi_decode_returns(&answer)
-            .map_err(|error| IndexerError::RpcMalformed { method: "eth_call", problem: format!("{}: {error}", C::SIGNATURE) })
+        C::abi_decode_returns(&answer).map_err(|error| IndexerError::RpcMalformed {
+            method: "eth_call",
+            blocks: Some(format!("block {at:?}")),
+            problem: format!("{}: {error}", C::SIGNATURE),
+        })
     }
 
     /// The root of a version; `None` when it was never committed.

@@ -15,8 +15,10 @@ mod fault;
 mod gate;
 mod loose;
 mod nodes;
+mod quick;
 mod retry;
 mod stats;
+mod subject;
 mod transport;
 
 use std::sync::Arc;
@@ -28,11 +30,12 @@ use tokio::time::Instant;
 
 use crate::Result;
 use answers::{Answers, Many, Two, typed};
+use classify::is_ranged;
 pub use config::RpcConfig;
-use envelope::Asked;
 pub(crate) use envelope::Call;
 use fault::Fault;
 use nodes::{Nodes, worst_fault};
+pub(crate) use quick::Quick;
 use retry::{Next, Tries};
 pub use stats::{EndpointStats, Outcome, RpcStats};
 use transport::HttpTransport;
@@ -109,9 +112,10 @@ impl Rpc {
 
     /// One request.
     pub(crate) async fn request<R: DeserializeOwned + Send + 'static>(&self, method: &'static str, params: Value) -> Result<R> {
-        let asking = self.ask::<Many<R>>(&[(method, params)], false).await;
+        let call = (method, params);
+        let asking = self.ask::<Many<R>>(std::slice::from_ref(&call), false).await;
         let answer = asking.result.and_then(|answers| answers.into_iter().next().unwrap_or_else(|| Err(Fault::malformed(&"no answer"))));
-        typed(answer, method, self.nodes.shown_url(asking.endpoint))
+        typed(answer, &call, self.nodes.shown_url(asking.endpoint))
     }
 
     /// Several requests in one exchange with one node: `[calls.len()]` answers in the order of
@@ -123,21 +127,21 @@ impl Rpc {
         let asking = self.ask::<Many<R>>(calls, true).await;
         let url = self.nodes.shown_url(asking.endpoint);
         let answers = typed(asking.result, whole(calls), url)?;
-        Ok(answers.into_iter().zip(calls).map(|(answer, (method, _))| typed(answer, method, url)).collect())
+        Ok(answers.into_iter().zip(calls).map(|(answer, call)| typed(answer, call, url)).collect())
     }
 
     /// Two requests in one exchange with one node.
     pub(crate) async fn pair<A, B>(&self, first: Call, second: Call) -> Result<(Result<A>, Result<B>)>
     where
-        A: DeserializeOwned + Send + 'static,
-        B: DeserializeOwned + Send + 'static,
+        A: Quick,
+        B: Quick,
     {
-        let methods = (first.0, second.0);
         let calls = [first, second];
         let asking = self.ask::<Two<A, B>>(&calls, true).await;
         let url = self.nodes.shown_url(asking.endpoint);
-        let (first, second) = typed(asking.result, whole(&calls), url)?.into_pair();
-        Ok((typed(first, methods.0, url), typed(second, methods.1, url)))
+        let (of_first, of_second) = typed(asking.result, whole(&calls), url)?.into_pair();
+        let [first, second] = &calls;
+        Ok((typed(of_first, first, url), typed(of_second, second, url)))
     }
 
     /// Exchanges until there are answers, or no further try is due.
@@ -170,16 +174,16 @@ impl Rpc {
             nodes.count_retry();
             let elsewhere = nodes.endpoints().choose(Instant::now(), avoid).index != endpoint;
             let pause_ms = if elsewhere { 0 } else { retry::jittered(pause_ms) };
-            tracing::debug!(method = whole(calls), url = nodes.shown_url(endpoint), pause_ms, elsewhere, "asking the node again");
+            tracing::debug!(method = whole(calls).0, url = nodes.shown_url(endpoint), pause_ms, elsewhere, "asking the node again");
             tokio::time::sleep(Duration::from_millis(pause_ms)).await;
         }
     }
 }
 
-/// The method to name for an exchange as a whole.
-fn whole(calls: &[Call]) -> &'static str {
-    let methods = calls.iter().map(|(method, _)| *method).collect();
-    Asked { first_id: 0, methods, is_batch: true }.method()
+/// The call to name for an exchange as a whole: the one whose answer grows with a range, if there is one.
+fn whole(calls: &[Call]) -> &Call {
+    static NONE: Call = ("batch", Value::Null);
+    calls.iter().find(|(method, _)| is_ranged(method)).or(calls.first()).unwrap_or(&NONE)
 }
 
 #[cfg(test)]

@@ -154,7 +154,7 @@ sol! {
 
         function fund(uint256 amount) external;
         function proposeRoot(uint64 epoch, bytes32 root, bytes32 artifactHash, uint256 totalCumulative, uint64 toBlock, bytes32 toBlockHash, bytes32 indexDigest) external;
-        function dispute(uint64 epoch, bytes32 evidenceHash) external;
+        function dispute(uint64 epoch, bytes32 expectedRoot, bytes32 evidenceHash) external;
         function resolveDispute(uint64 epoch, bool valid) external;
         function revokeRoot(uint64 epoch) external;
         function withdrawBond(address account) external;

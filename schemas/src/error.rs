@@ -1,10 +1,15 @@
 //! What can be wrong with a value that crosses this crate's border.
 
+/// The article that `noun` takes.
+fn article(noun: &str) -> &'static str {
+    if noun.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" }
+}
+
 /// A value that does not have the form that its format demands.
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
     /// Text that is not an id, hash or address.
-    #[error("{value:?} is not a {kind}: expected {expected}")]
+    #[error("{value:?} is not {} {kind}: expected {expected}", article(kind))]
     BadId { kind: &'static str, value: String, expected: &'static str },
     /// A record batch that is not one of the table it was read as.
     #[error("table {table}, column {column}: {problem}")]

@@ -8,6 +8,7 @@ mod blobs;
 mod chain_logs;
 mod datanets;
 mod error;
+mod faults;
 mod location;
 pub mod sql;
 mod table;
@@ -28,6 +29,7 @@ use schemas::tables::{
 pub use chain_logs::{Finality, Hot};
 pub use datanets::Neighbour;
 pub use error::StoreError;
+pub use faults::{StorageFailures, StorageFaults};
 use location::Location;
 use table::Table;
 
@@ -126,6 +128,14 @@ impl Store {
     /// An empty store in memory: the same code over object_store's `InMemory`.
     pub async fn in_memory() -> Result<Self, StoreError> {
         Self::open(&StoreConfig { url: "memory://".into(), durability: Durability::Fast }).await
+    }
+
+    /// The same, failing as it is told to.
+    ///
+    /// # Errors
+    /// Errors of the storage, if its faults are active already.
+    pub async fn in_memory_failing(faults: &StorageFaults) -> Result<Self, StoreError> {
+        Self::open_at(Location::failing(faults)).await
     }
 
     async fn open_at(location: Location) -> Result<Self, StoreError> {
@@ -230,6 +240,12 @@ impl Store {
     /// The largest value of an integer column; `None` when the table is empty.
     pub async fn max<R: Row>(&self, column: &str) -> Result<Option<u64>, StoreError> {
         self.table::<R>()?.max(column).await
+    }
+
+    /// Looks on the storage for a version of the table that a write made of which only a failure, or nothing,
+    /// was heard. To be called before a decision rests on the table's rows after such a write.
+    pub async fn reload<R: Row>(&self) -> Result<(), StoreError> {
+        self.table::<R>()?.reload().await
     }
 
     /// The table's current version.

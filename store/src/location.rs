@@ -15,6 +15,7 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 
+use crate::faults::{Failing, StorageFaults};
 use crate::{Durability, StoreConfig, StoreError};
 
 /// An opened place for tables and blobs.
@@ -55,13 +56,7 @@ impl Location {
         let url =
             url::Url::parse(&config.url).map_err(|error| bad(&format!("not a URL ({error}); for example file:///var/lib/headwater")))?;
         let location = match url.scheme() {
-            "memory" => Self {
-                url: config.url.clone(),
-                lance_root: "memory://store".into(),
-                objects: Arc::new(InMemory::new()),
-                prefix: Path::from("store"),
-                _lock: None,
-            },
+            "memory" => Self::in_memory(&config.url, Arc::new(InMemory::new())),
             "file" => {
                 let folder = url.to_file_path().map_err(|()| bad("not an absolute path"))?;
                 Self::open_folder(config, &folder)?
@@ -70,6 +65,15 @@ impl Location {
         };
         location.probe_put_if_absent().await?;
         Ok(location)
+    }
+
+    /// A place in memory that fails as it is told to.
+    pub(crate) fn failing(faults: &StorageFaults) -> Self {
+        Self::in_memory("memory://", Arc::new(Failing::new(Arc::new(InMemory::new()), faults.clone())))
+    }
+
+    fn in_memory(url: &str, objects: Arc<dyn ObjectStore>) -> Self {
+        Self { url: url.to_owned(), lance_root: "memory://store".into(), objects, prefix: Path::from("store"), _lock: None }
     }
 
     fn open_folder(config: &StoreConfig, folder: &FilePath) -> Result<Self, StoreError> {

@@ -8,11 +8,13 @@ use schemas::arrow::datatypes::Int64Type;
 use schemas::arrow::util::pretty::pretty_format_batches;
 use schemas::hashing::{chunk_id, datanet_id, sha256};
 use schemas::ids::{DatanetId, SubmissionId};
-use schemas::tables::{BlockRow, ChunkRow, DatanetRow, Embedding, LogRow, Millis, Raw, SubmissionRow, VersionRow};
+use schemas::tables::{
+    BlockRow, ChunkRow, CoverageRow, DatanetRow, Embedding, FollowedContractRow, LogRow, Millis, Raw, SubmissionRow, VersionRow,
+};
 use schemas::{Address, B256};
 
 use crate::sql::QueryLimits;
-use crate::{Durability, Finality, Hot, Store, StoreConfig, StoreError};
+use crate::{Durability, Finality, Hot, StorageFaults, Store, StoreConfig, StoreError};
 
 fn datanet(name: &str) -> DatanetRow {
     let owner = Address::repeat_byte(1);
@@ -340,6 +342,60 @@ async fn sql_only_reads_our_tables() {
     let nested = format!("SELECT {}1{}", "(".repeat(100), ")".repeat(100));
     assert!(matches!(query(&store, &nested).await, Err(StoreError::QueryLimit(_))));
     assert!(query(&store, "SHOW TABLES").await.is_ok());
+}
+
+#[tokio::test]
+async fn sql_shows_what_is_followed_and_how_far() {
+    let store = Store::in_memory().await.unwrap();
+    let contract = FollowedContractRow {
+        name: "pool".into(),
+        address: Some(Address::repeat_byte(7)),
+        abi: "[]".into(),
+        abi_sha256: sha256(b"[]"),
+        start_block: 3,
+        factory: None,
+        factory_event: None,
+        factory_parameter: None,
+        added_at: Millis(0),
+    };
+    store.insert_new(&[contract]).await.unwrap();
+    let covered = |from_block, to_block| CoverageRow { name: "pool".into(), from_block, to_block, to_hash: None };
+    store.append(&[covered(3, Some(5)), covered(6, Some(9)), covered(20, None)]).await.unwrap();
+    let sql = "SELECT name, start_block, max(to_block) AS covered_to FROM followed_contracts
+               JOIN coverage USING (name) GROUP BY name, start_block";
+    let shown = text_of(&query(&store, sql).await.unwrap());
+    assert!(shown.contains("| pool | 3           | 9          |"), "{shown}");
+}
+
+#[tokio::test]
+async fn a_write_whose_end_was_not_seen_is_found_again() {
+    let faults = StorageFaults::default();
+    let store = Store::in_memory_failing(&faults).await.unwrap();
+    let count = || async { store.count::<BlockRow>(None).await.unwrap() };
+    for number in [1, 11] {
+        let before = count().await;
+        faults.silence_next("blocks.lance/_versions");
+        faults.set_active(true);
+        let error = store.append(&[block(number)]).await.unwrap_err();
+        assert!(matches!(error, StoreError::Unknown { .. }), "{error:?}");
+        faults.set_active(false);
+        assert_eq!(count().await, before, "not known yet");
+        if number == 1 {
+            store.reload::<BlockRow>().await.unwrap();
+            assert_eq!(count().await, before + 1);
+        }
+        // A write finds it by itself.
+        store.append(&[block(number + 1)]).await.unwrap();
+        assert_eq!(count().await, before + 2);
+    }
+    // Nothing was written: nothing is found.
+    faults.plan(3, 1_000_000);
+    faults.set_active(true);
+    store.append(&[block(20)]).await.unwrap_err();
+    faults.set_active(false);
+    store.append(&[block(21)]).await.unwrap();
+    assert!(store.count::<BlockRow>(Some("number = 20")).await.unwrap() <= 1);
+    assert_eq!(store.count::<BlockRow>(Some("number = 21")).await.unwrap(), 1);
 }
 
 #[tokio::test]

@@ -150,7 +150,7 @@ async fn dispute(context: &Context, args: &DisputeArgs) -> anyhow::Result<Report
         let approve = OpenToken::approveCall { spender: distributor, amount: bond };
         sender.call(info.deployment.token, &approve).await.context("approving the bond")?;
     }
-    let call = RewardDistributor::disputeCall { epoch: pending.epoch, evidenceHash: evidence_hash };
+    let call = RewardDistributor::disputeCall { epoch: pending.epoch, expectedRoot: pending.root, evidenceHash: evidence_hash };
     let outcome = sender.call(distributor, &call).await.context("disputing the reward root")?;
     let text = format!(
         "{by} disputes the root {} of epoch {} with the evidence {evidence_hash}; the bond is {} OPEN",

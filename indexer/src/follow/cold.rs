@@ -221,3 +221,38 @@ impl Indexer {
         self.status.send_modify(|status| status.stepped(cursor, tip, None));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fetch::SegmentBlock;
+    use super::*;
+    use schemas::B256;
+    use schemas::tables::Verified;
+
+    fn block(number: u64, hash: u8, parent: u8) -> SegmentBlock {
+        let (hash, parent_hash) = (B256::repeat_byte(hash), Some(B256::repeat_byte(parent)));
+        SegmentBlock { number, hash, parent_hash, timestamp: number, verified: Verified::Bloom }
+    }
+
+    /// What comes of a range to 8 after one of the blocks 5 and 6, whose hashes are their numbers.
+    fn followed_by(blocks: Vec<SegmentBlock>) -> Result<()> {
+        let mut assembly = Assembly { stretch: Stretch::default(), tip: None, sequences: Sequences::new(&[]) };
+        let mut admit = |from, to, blocks| {
+            let segment = Segment { from, to, blocks, logs: Logs::default() };
+            assembly.admit(segment, &mut Foreign::default(), &[])
+        };
+        admit(5, 6, vec![block(5, 5, 4), block(6, 6, 5)])?;
+        admit(7, 8, blocks)
+    }
+
+    #[test]
+    fn a_range_that_does_not_follow_is_refused() {
+        followed_by(vec![block(7, 7, 6), block(8, 8, 7)]).unwrap();
+        // Without proofs, blocks between those with logs are not there.
+        followed_by(vec![block(8, 8, 7)]).unwrap();
+        for wrong in [vec![block(7, 17, 16), block(8, 18, 17)], vec![block(7, 7, 6)], Vec::new()] {
+            let error = followed_by(wrong).unwrap_err();
+            assert!(matches!(error, IndexerError::Inconsistent { .. }), "{error}");
+        }
+    }
+}

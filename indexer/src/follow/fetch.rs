@@ -24,7 +24,7 @@ pub(super) struct SegmentBlock {
 }
 
 impl SegmentBlock {
-    fn new(header: &Header, verified: Verified) -> Self {
+    pub(super) fn new(header: &Header, verified: Verified) -> Self {
         let Header { number, hash, parent_hash, timestamp, .. } = *header;
         Self { number, hash, parent_hash: Some(parent_hash), timestamp, verified }
     }
@@ -113,7 +113,7 @@ impl Fetcher {
                     });
                 }
                 receipts.logs.set_timestamps(|_| Some(header.timestamp));
-                logs.append(&receipts.logs.filtered(|log| self.filter.admits(log)))?;
+                logs.append(receipts.logs.filtered(|log| self.filter.admits(log)))?;
             }
             self.receipts.saw(count as u64, (logs.len() - before) as u64);
             rest = later;
@@ -134,7 +134,7 @@ impl Fetcher {
                 other => {
                     let (header, found) = other?;
                     self.ranges.saw(end - next + 1, found.len() as u64);
-                    logs.append(&found)?;
+                    logs.append(found)?;
                     last = Some(header);
                     next = end + 1;
                 }

@@ -19,6 +19,7 @@ use crate::{IndexerError, Result};
 impl Indexer {
     /// Reads from the tables what is followed beside our own contracts.
     pub(super) async fn restore_foreign(&mut self) -> Result<()> {
+        self.store.reload::<CoverageRow>().await?;
         self.foreign = Foreign::restore(&self.store, &self.followed.addresses).await?;
         for block in &self.window {
             self.foreign.note_rows(&block.logs);
@@ -63,7 +64,8 @@ impl Indexer {
         let waiting = self.foreign.contracts.iter().position(|tracked| tracked.history().is_some());
         let Some(index) = waiting.filter(|_| self.cursor.is_some()) else { return Ok(0) };
         match self.read_piece(index).await {
-            Err(error) if error.is_transient() => {
+            // After a failure to write, the position has to be derived again.
+            Err(error) if error.is_transient() && !matches!(error, IndexerError::Store(_)) => {
                 self.foreign.history_failures += 1;
                 self.foreign.history_pause_steps = 1 << self.foreign.history_failures.min(8);
                 tracing::warn!(%error, failures = self.foreign.history_failures, "reading a contract's history failed and will be tried again");
@@ -95,7 +97,7 @@ impl Indexer {
         let to_hash = self.check_links(&segments, before).await?;
         let mut logs = Logs::default();
         for segment in &segments {
-            logs.append(&segment.logs.filtered(|log| self.foreign.is_of(index, log)))?;
+            logs.append(segment.logs.filtered(|log| self.foreign.is_of(index, log)))?;
         }
         if !is_clean && !logs.is_empty() {
             logs = self.without_stored(&logs, from, to).await?;

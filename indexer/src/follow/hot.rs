@@ -6,8 +6,8 @@ use schemas::B256;
 use schemas::tables::{BlockRow, LogRow, Logs, Verified};
 use store::Hot;
 
-use super::cold::Stretch;
-use super::fetch::{Fetcher, check_sealed};
+use super::cold::{Stretch, check_logs};
+use super::fetch::{Fetcher, SegmentBlock, check_sealed};
 use super::sequences::Sequences;
 use super::{Checkpoint, Indexer, Progress, Verify};
 use crate::decide::{Decision, Held, decide};
@@ -164,6 +164,7 @@ impl Indexer {
         if self.config.verify == Verify::Logs {
             let mut logs = self.source.logs_of_block(header.id(), &self.filter).await?;
             logs.set_timestamps(|_| Some(header.timestamp));
+            check_logs(&logs, &[SegmentBlock::new(header, Verified::Logs)])?;
             return Ok((logs, Verified::Logs));
         }
         check_sealed(header)?;

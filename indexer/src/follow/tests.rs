@@ -9,6 +9,7 @@ use super::*;
 use crate::source::{ScriptedChain, ScriptedLog};
 use rig::{CHAIN_ID, OTHERS, Rig, START, followed, log, stored_blocks, stored_logs};
 use schemas::tables::Logs;
+use store::{StorageFaults, StoreError};
 
 #[tokio::test]
 async fn final_blocks_go_to_the_tables_and_newer_ones_to_the_window() {
@@ -22,7 +23,8 @@ async fn final_blocks_go_to_the_tables_and_newer_ones_to_the_window() {
     // Blocks move from the window to the tables, in part and beyond its end.
     rig.mine(0, 1);
     rig.chain.finalize(11);
-    rig.settle().await;
+    let progress = rig.settle().await;
+    assert_eq!((progress.finalized_blocks, progress.hot_blocks), (2, 1), "what stays in the window is not read again");
     rig.check().await;
     rig.mine(0, 9);
     rig.chain.finalize(18);
@@ -144,6 +146,32 @@ async fn a_crash_between_logs_and_blocks_loses_and_doubles_nothing() {
     rig.chain.finalize(11);
     rig.settle().await;
     rig.check().await;
+}
+
+/// A commit was done, and neither its end was seen nor can it be looked up: of the logs, or of the blocks.
+#[tokio::test]
+async fn a_write_of_unknown_end_is_not_repeated() {
+    let storage = StorageFaults::default();
+    let (mut rig, _node) = Rig::on_node(Verify::Full, true, Store::in_memory_failing(&storage).await.unwrap());
+    for part in ["logs.lance/_versions", "blocks.lance/_versions"] {
+        for follows in [true, false] {
+            // Moved from the window, or read as final.
+            if follows {
+                rig.mine_numbered(0, 6);
+                rig.settle().await;
+            } else {
+                rig.mine_numbered(0, 6);
+            }
+            rig.chain.finalize(rig.head() - 1);
+            storage.silence_next(part);
+            storage.set_active(true);
+            let error = rig.indexer.step().await.unwrap_err();
+            assert!(matches!(error, IndexerError::Store(StoreError::Unknown { .. })), "{error}");
+            storage.set_active(false);
+            rig.settle().await;
+            rig.check().await;
+        }
+    }
 }
 
 #[tokio::test]

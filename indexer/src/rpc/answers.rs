@@ -4,14 +4,20 @@ use serde::Deserializer;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use super::envelope::result;
+use super::envelope::{Call, result};
 use super::fault::Fault;
+use super::quick::{self, Quick};
 use crate::IndexerError;
 
 pub(super) type Answer<R> = std::result::Result<R, Fault>;
 
 /// The places for the answers to calls `0..n` of one exchange.
 pub(super) trait Answers: Default + Send + 'static {
+    /// All answers of a batch at once, if there is a quick way and the body fits it.
+    fn quick(_body: &[u8], _first_id: u64) -> Option<Self> {
+        None
+    }
+
     /// Reads the reply to a call straight from the parser. Calls come in order; anything but a
     /// plain answer with this id is an error.
     fn take<'de, D: Deserializer<'de>>(&mut self, index: usize, id: u64, reply: D) -> std::result::Result<(), D::Error>;
@@ -100,11 +106,12 @@ impl<A, B> Two<A, B> {
     }
 }
 
-impl<A, B> Answers for Two<A, B>
-where
-    A: DeserializeOwned + Send + 'static,
-    B: DeserializeOwned + Send + 'static,
-{
+impl<A: Quick, B: Quick> Answers for Two<A, B> {
+    fn quick(body: &[u8], first_id: u64) -> Option<Self> {
+        let (first, second) = quick::pair(body, first_id)?;
+        Some(Self { first: Some(Ok(first)), second: Some(Ok(second)) })
+    }
+
     fn take<'de, D: Deserializer<'de>>(&mut self, index: usize, id: u64, reply: D) -> std::result::Result<(), D::Error> {
         match index {
             0 => self.first = Some(Ok(result(id, reply)?)),
@@ -135,6 +142,6 @@ fn filled<R>(answer: Option<Answer<R>>) -> Answer<R> {
 }
 
 /// The same answers as the crate's results.
-pub(super) fn typed<R>(answer: Answer<R>, method: &'static str, url: &str) -> std::result::Result<R, IndexerError> {
-    answer.map_err(|fault| super::retry::final_fault(fault, method).into_error(method, url))
+pub(super) fn typed<R>(answer: Answer<R>, call: &Call, url: &str) -> std::result::Result<R, IndexerError> {
+    answer.map_err(|fault| super::retry::final_fault(fault, call.0).into_error(call, url))
 }

@@ -1,7 +1,7 @@
 //! JSON-RPC 2.0 bodies: requests written, replies read.
 //!
 //! A reply that is as it should be is read in one pass, from the body's bytes into the callers'
-//! types. Any other is read a second time, in [`super::loose`].
+//! types; where [`super::quick`] can, quickly. Any other is read again, in [`super::loose`].
 
 use bytes::Bytes;
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -50,6 +50,9 @@ pub(super) fn body(asked: &Asked, calls: &[Call]) -> Bytes {
 
 /// Reads a reply.
 pub(super) fn read<A: Answers>(body: &[u8], asked: &Asked) -> Result<A, Fault> {
+    if let Some(answers) = A::quick(body, asked.first_id) {
+        return Ok(answers);
+    }
     read_in_order(body, asked).or_else(|problem| loose::read(body, asked, &problem))
 }
 

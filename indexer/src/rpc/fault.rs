@@ -2,7 +2,9 @@
 //! trying again, the words are for people.
 
 use super::address::safe_text;
+use super::envelope::Call;
 use super::stats::Outcome;
+use super::subject;
 use super::transport::TransportFailure;
 use crate::IndexerError;
 
@@ -59,13 +61,14 @@ impl Fault {
         }
     }
 
-    pub(super) fn into_error(self, method: &'static str, url: &str) -> IndexerError {
+    pub(super) fn into_error(self, (method, params): &Call, url: &str) -> IndexerError {
+        let method = *method;
         let (url, problem) = (url.to_owned(), self.message);
         match self.outcome {
             Outcome::RangeTooLarge => IndexerError::RangeTooLarge { method, message: problem, max_blocks: self.max_blocks },
             Outcome::RateLimited => IndexerError::RpcRateLimited { url, method, problem },
             Outcome::TimedOut => IndexerError::RpcTimeout { url, method, problem },
-            Outcome::Malformed => IndexerError::RpcMalformed { method, problem },
+            Outcome::Malformed => IndexerError::RpcMalformed { method, blocks: subject::blocks(method, params), problem },
             Outcome::Refused => IndexerError::RpcRefused { method, code: self.code, message: problem, data: self.data },
             Outcome::Denied | Outcome::Unreachable | Outcome::Answered => IndexerError::RpcUnreachable { url, method, problem },
         }

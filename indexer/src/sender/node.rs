@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 
-use schemas::alloy_primitives::{Bytes, U64};
+use schemas::alloy_primitives::{Bytes, U64, keccak256};
 use schemas::{Address, B256, U256};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::outbox::{Content, Inclusion};
 use super::wire::{WireBlock, WireReceipt};
+use crate::devchain::MARKED_ACCOUNT;
 use crate::revert::Revert;
 use crate::rpc::{Call, Rpc};
 use crate::{IndexerError, Result};
@@ -78,12 +79,14 @@ impl Node {
         Ok(head.into())
     }
 
-    /// The hash of block 0, which tells apart chains of one id; zero on anvil, which makes its block 0
-    /// anew whenever it goes on from a saved state.
+    /// What tells apart chains of one id: the hash of block 0. On anvil, which makes its block 0 anew
+    /// whenever it goes on from a saved state, the hash of the mark that [`crate::devchain`] leaves
+    /// there; zero on an anvil without one.
     pub(super) async fn genesis(rpc: &Rpc) -> Result<B256> {
         let client: Result<String> = rpc.request("web3_clientVersion", json!([])).await;
         if client.is_ok_and(|client| client.starts_with("anvil")) {
-            return Ok(B256::ZERO);
+            let mark: Bytes = rpc.request("eth_getCode", json!([MARKED_ACCOUNT, "latest"])).await?;
+            return Ok(if mark.is_empty() { B256::ZERO } else { keccak256(&mark) });
         }
         let block: WireBlock = rpc.request("eth_getBlockByNumber", json!(["0x0", false])).await?;
         Ok(block.hash)
@@ -168,8 +171,8 @@ impl From<WireBlock> for Head {
 }
 
 fn read<R: DeserializeOwned>(method: &'static str, answer: Option<Result<Value>>) -> Result<R> {
-    let missing = || Err(IndexerError::RpcMalformed { method, problem: "no answer in the batch".into() });
-    let malformed = |error: serde_json::Error| IndexerError::RpcMalformed { method, problem: error.to_string() };
+    let missing = || Err(IndexerError::RpcMalformed { method, blocks: None, problem: "no answer in the batch".into() });
+    let malformed = |error: serde_json::Error| IndexerError::RpcMalformed { method, blocks: None, problem: error.to_string() };
     serde_json::from_value(answer.unwrap_or_else(missing)?).map_err(malformed)
 }
 

@@ -143,7 +143,7 @@ fn stranger(found: &Identity, expected: &Identity) -> String {
         return format!("it has format {}, this version reads {}", found.format, expected.format);
     }
     format!(
-        "it belongs to {} on the chain {} that began with block {:#x}, but this is {} on the chain {} that began with {:#x}: its \
+        "it belongs to {} on the chain {} with the origin {:#x}, but this is {} on the chain {} with the origin {:#x}: its \
          transactions must not be sent here; use the data folder of this chain, or remove the file if that chain is gone for good",
         found.account, found.chain_id, found.genesis, expected.account, expected.chain_id, expected.genesis
     )

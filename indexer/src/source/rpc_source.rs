@@ -64,7 +64,7 @@ impl RpcSource {
             let wire = wire?.ok_or_else(|| IndexerError::BlockUnknown { block: block.to_owned() })?;
             let found = found?.0;
             if found.iter().any(|log| !filter.admits(&log)) {
-                return Err(IndexerError::RpcMalformed { method: GET_LOGS, problem: "it holds logs that were not asked for".into() });
+                return Err(malformed(GET_LOGS, block.to_owned(), "it holds logs that were not asked for".into()));
             }
             merge(&mut logs, found)?;
             let wire = Header::from(wire);
@@ -93,7 +93,7 @@ fn merge(logs: &mut Logs, more: Logs) -> Result<()> {
         return Ok(());
     }
     let known: std::collections::HashSet<(u64, u64)> = logs.iter().map(|log| log.position()).collect();
-    logs.append(&more.filtered(|log| !known.contains(&log.position())))?;
+    logs.append(more.filtered(|log| !known.contains(&log.position())))?;
     logs.sort();
     Ok(())
 }
@@ -102,12 +102,16 @@ fn quantity(number: u64) -> String {
     format!("{number:#x}")
 }
 
+fn malformed(method: &'static str, block: String, problem: String) -> IndexerError {
+    IndexerError::RpcMalformed { method, blocks: Some(format!("block {block}")), problem }
+}
+
 /// A reply about another block than the one that was asked for.
 fn expect_number(method: &'static str, header: &Header, number: u64) -> Result<()> {
     if header.number == number {
         return Ok(());
     }
-    Err(IndexerError::RpcMalformed { method, problem: format!("block {} instead of {number}", header.number) })
+    Err(malformed(method, number.to_string(), format!("block {} instead of {number}", header.number)))
 }
 
 #[async_trait]
@@ -150,7 +154,7 @@ impl ChainSource for RpcSource {
         let header = self.header(BY_HASH, &format!("{hash:#x}")).await?;
         match header {
             Some(header) if header.hash != hash => {
-                Err(IndexerError::RpcMalformed { method: BY_HASH, problem: format!("block {:#x} instead of {hash:#x}", header.hash) })
+                Err(malformed(BY_HASH, format!("{hash:#x}"), format!("block {:#x} instead of {hash:#x}", header.hash)))
             }
             other => Ok(other),
         }
@@ -186,7 +190,8 @@ impl ChainSource for RpcSource {
         let hash = format!("{:#x}", block.hash);
         let (header, logs) = self.logs_beside_header(&json!({ "blockHash": hash }), (BY_HASH, json!([hash, false])), filter, &hash).await?;
         if header.id() != block {
-            return Err(IndexerError::RpcMalformed { method: BY_HASH, problem: format!("block {:#x} instead of {hash}", header.hash) });
+            let problem = format!("block {:#x} instead of {hash}", header.hash);
+            return Err(malformed(BY_HASH, hash, problem));
         }
         if let Some(log) = logs.iter().find(|log| log.block_hash != block.hash || log.block_number != block.number) {
             let problem = format!("logs of {hash} were asked for, and one of {:#x} came", log.block_hash);

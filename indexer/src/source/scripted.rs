@@ -147,7 +147,7 @@ impl ScriptedChain {
         let mut logs = Logs::default();
         for block in state.canonical.iter().filter_map(|hash| state.blocks.get(hash)) {
             // A scripted chain is small.
-            let _ = logs.append(&block.receipts.logs);
+            let _ = logs.append(block.receipts.logs.clone());
         }
         logs
     }
@@ -218,7 +218,7 @@ impl State {
 fn wanted<'a>(blocks: impl IntoIterator<Item = &'a Block>, filter: &LogFilter) -> Result<Logs> {
     let mut logs = Logs::default();
     for block in blocks {
-        logs.append(&block.receipts.logs.filtered(|log| filter.admits(log)))?;
+        logs.append(block.receipts.logs.filtered(|log| filter.admits(log)))?;
     }
     Ok(logs)
 }

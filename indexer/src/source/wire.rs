@@ -67,7 +67,15 @@ impl<'de, const N: usize> Deserialize<'de> for Fixed<N> {
 
 /// Decodes `0x` hexadecimal of exactly the length of `bytes`.
 fn decode(text: &str, bytes: &mut [u8]) -> Result<(), ()> {
-    let digits = text.strip_prefix("0x").ok_or(())?;
+    decode_digits(text.strip_prefix("0x").ok_or(())?.as_bytes(), bytes)
+}
+
+/// Decodes hexadecimal digits of exactly the length of `bytes`.
+fn decode_digits(digits: &[u8], bytes: &mut [u8]) -> Result<(), ()> {
+    // The decoder would drop another "0x".
+    if digits.len() != 2 * bytes.len() || digits.starts_with(b"0x") {
+        return Err(());
+    }
     schemas::alloy_primitives::hex::decode_to_slice(digits, bytes).map_err(|_| ())
 }
 

@@ -97,6 +97,8 @@ abstract contract RootProposals is Sequenced, Stoppable, ReentrancyGuardTransien
     error ProposalPending(uint64 epoch);
     /// @notice No root of this epoch is pending.
     error NoProposal(uint64 epoch);
+    /// @notice Another root is pending than the one that was meant.
+    error WrongRoot(bytes32 pending, bytes32 expected);
     /// @notice The sum of all leaves cannot shrink.
     error TotalDecreased(uint256 accepted, uint256 proposed);
     /// @notice The sum of all leaves is more than was funded.
@@ -166,9 +168,12 @@ abstract contract RootProposals is Sequenced, Stoppable, ReentrancyGuardTransien
 
     /// @notice Disputes the pending root, which then waits for the owner. Anybody, within the window, who
     /// approved `disputeBond` of the token before.
+    /// @param expectedRoot The root that the evidence is against: after it was removed, another can be pending
+    /// for the same epoch, and the bond is not to be lost on that one.
     /// @param evidenceHash keccak256 of the published evidence.
-    function dispute(uint64 epoch, bytes32 evidenceHash) external nonReentrant {
+    function dispute(uint64 epoch, bytes32 expectedRoot, bytes32 evidenceHash) external nonReentrant {
         Proposal storage proposal = _proposalOf(epoch);
+        if (proposal.root != expectedRoot) revert WrongRoot(proposal.root, expectedRoot);
         if (block.timestamp >= proposal.disputableUntil) revert DisputeWindowOver(proposal.disputableUntil);
         if (_dispute.by != address(0)) revert DisputeOpen(epoch);
         _dispute = Dispute(msg.sender, evidenceHash);

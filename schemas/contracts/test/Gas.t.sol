@@ -115,7 +115,7 @@ contract GasTest is VaultBase {
 
     function test_dispute_and_resolve() public {
         vm.startPrank(owner);
-        rewards.dispute(2, HASH);
+        rewards.dispute(2, root, HASH);
         rewards.resolveDispute(2, true);
         rewards.withdrawBond(owner);
         vm.stopPrank();

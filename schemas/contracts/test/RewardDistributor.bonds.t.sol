@@ -29,7 +29,7 @@ contract RewardDistributorBondsTest is DistributorBase {
         propose(1, ROOT, 10);
         vm.expectPartialRevert(IERC20Errors.ERC20InsufficientAllowance.selector);
         vm.prank(stranger);
-        distributor.dispute(1, EVIDENCE);
+        distributor.dispute(1, ROOT, EVIDENCE);
         vm.assertEq(distributor.openDispute().by, address(0), "no bond, no dispute");
         disputeAs(stranger, 1, EVIDENCE);
         vm.assertEq(token.balanceOf(stranger), 0, "taken");
@@ -129,7 +129,7 @@ contract RewardDistributorBondsTest is DistributorBase {
     function test_a_bond_of_zero_moves_nothing() public {
         distributor = new RewardDistributor(address(token), owner, proposer, WINDOW, 0, bondRecipient);
         propose(1, ROOT, 0);
-        distributor.dispute(1, EVIDENCE);
+        distributor.dispute(1, ROOT, EVIDENCE);
         uint64 seq = distributor.seq();
         vm.prank(owner);
         distributor.resolveDispute(1, true);
@@ -156,7 +156,7 @@ contract RewardDistributorBondsTest is DistributorBase {
         fee.mint(address(this), BOND);
         fee.approve(address(distributor), BOND);
         expectError(abi.encodeWithSelector(ExactTransfer.InexactTransfer.selector, BOND, BOND - BOND / 100));
-        distributor.dispute(1, EVIDENCE);
+        distributor.dispute(1, ROOT, EVIDENCE);
     }
 
     function test_a_token_that_calls_back_cannot_withdraw_twice() public {
@@ -166,7 +166,7 @@ contract RewardDistributorBondsTest is DistributorBase {
         callback.mint(address(this), 2 * BOND);
         callback.approve(address(distributor), 2 * BOND);
         distributor.fund(BOND);
-        distributor.dispute(1, EVIDENCE);
+        distributor.dispute(1, ROOT, EVIDENCE);
         vm.prank(owner);
         distributor.resolveDispute(1, true);
         callback.arm(address(distributor), abi.encodeCall(distributor.withdrawBond, (address(this))));

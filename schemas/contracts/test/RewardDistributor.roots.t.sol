@@ -118,7 +118,7 @@ contract RewardDistributorRootsTest is DistributorBase {
         vm.expectEmit(address(distributor));
         emit RootProposals.RootDisputed(1, stranger, EVIDENCE, BOND, seq + 1);
         vm.prank(stranger);
-        distributor.dispute(1, EVIDENCE);
+        distributor.dispute(1, ROOT, EVIDENCE);
         vm.assertEq(distributor.openDispute().by, stranger, "by");
         vm.assertEq(distributor.openDispute().evidenceHash, EVIDENCE, "evidence");
 
@@ -156,21 +156,37 @@ contract RewardDistributorRootsTest is DistributorBase {
 
     function test_a_dispute_needs_a_proposal_an_open_window_and_no_other_dispute() public {
         expectError(abi.encodeWithSelector(RootProposals.NoProposal.selector, 1));
-        distributor.dispute(1, EVIDENCE);
+        distributor.dispute(1, ROOT, EVIDENCE);
         propose(1, ROOT, 10);
         expectError(abi.encodeWithSelector(RootProposals.NoProposal.selector, 2));
-        distributor.dispute(2, EVIDENCE);
+        distributor.dispute(2, ROOT, EVIDENCE);
         expectError(abi.encodeWithSelector(RootProposals.NoDispute.selector, 1));
         vm.prank(owner);
         distributor.resolveDispute(1, true);
         uint64 until = uint64(START) + WINDOW;
         vm.warp(until);
         expectError(abi.encodeWithSelector(RootProposals.DisputeWindowOver.selector, until));
-        distributor.dispute(1, EVIDENCE);
+        distributor.dispute(1, ROOT, EVIDENCE);
         vm.warp(until - 1);
         disputeAs(stranger, 1, EVIDENCE);
         expectError(abi.encodeWithSelector(RootProposals.DisputeOpen.selector, 1));
-        distributor.dispute(1, EVIDENCE);
+        distributor.dispute(1, ROOT, EVIDENCE);
+    }
+
+    function test_a_dispute_is_of_one_root_only() public {
+        propose(1, ROOT, 10);
+        giveBond(stranger);
+        vm.prank(owner);
+        distributor.revokeRoot(1);
+        bytes32 corrected = keccak256("corrected");
+        propose(1, corrected, 10);
+        expectError(abi.encodeWithSelector(RootProposals.WrongRoot.selector, corrected, ROOT));
+        vm.prank(stranger);
+        distributor.dispute(1, ROOT, EVIDENCE);
+        vm.assertEq(distributor.openDispute().by, address(0), "not disputed");
+        vm.assertEq(token.balanceOf(stranger), BOND, "not taken");
+        disputeAs(stranger, 1, EVIDENCE);
+        vm.assertEq(distributor.openDispute().by, stranger, "disputed");
     }
 
     function test_the_owner_revokes_what_is_pending_and_nothing_else() public {

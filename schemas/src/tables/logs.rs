@@ -61,12 +61,12 @@ impl LogRef<'_> {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Logs {
     block_number: Vec<i64>,
-    block_hash: Vec<B256>,
+    block_hash: Vec<[u8; 32]>,
     block_timestamp: Vec<i64>,
-    transaction_hash: Vec<B256>,
+    transaction_hash: Vec<[u8; 32]>,
     transaction_index: Vec<i64>,
     log_index: Vec<i64>,
-    address: Vec<Address>,
+    address: Vec<[u8; 20]>,
     topic_count: Vec<u8>,
     /// Four for each log; those beyond `topic_count` are zero.
     topics: Vec<[B256; 4]>,
@@ -102,12 +102,12 @@ impl Logs {
         let (block_number, block_timestamp) = (number("block_number", log.block_number)?, number("block_timestamp", log.block_timestamp)?);
         let (transaction_index, log_index) = (number("transaction_index", log.transaction_index)?, number("log_index", log.log_index)?);
         self.block_number.push(block_number);
-        self.block_hash.push(log.block_hash);
+        self.block_hash.push(log.block_hash.0);
         self.block_timestamp.push(block_timestamp);
-        self.transaction_hash.push(log.transaction_hash);
+        self.transaction_hash.push(log.transaction_hash.0);
         self.transaction_index.push(transaction_index);
         self.log_index.push(log_index);
-        self.address.push(log.address);
+        self.address.push(log.address.0.0);
         self.topic_count.push(log.topics.len() as u8);
         self.topics.push(topics);
         self.data.extend_from_slice(log.data);
@@ -124,12 +124,12 @@ impl Logs {
         let unsigned = |column: &[i64]| column.get(index).map(|value| value.unsigned_abs());
         Some(LogRef {
             block_number: unsigned(&self.block_number)?,
-            block_hash: *self.block_hash.get(index)?,
+            block_hash: B256::new(*self.block_hash.get(index)?),
             block_timestamp: unsigned(&self.block_timestamp)?,
-            transaction_hash: *self.transaction_hash.get(index)?,
+            transaction_hash: B256::new(*self.transaction_hash.get(index)?),
             transaction_index: unsigned(&self.transaction_index)?,
             log_index: unsigned(&self.log_index)?,
-            address: *self.address.get(index)?,
+            address: Address::new(*self.address.get(index)?),
             topics: self.topics.get(index)?.get(..usize::from(*self.topic_count.get(index)?))?,
             data: self.data.get(start as usize..*self.data_end.get(index)? as usize)?,
         })
@@ -154,21 +154,25 @@ impl Logs {
     ///
     /// # Errors
     /// [`SchemaError::BadColumn`] when the data would exceed 2 GiB.
-    pub fn append(&mut self, other: &Self) -> Result<(), SchemaError> {
+    pub fn append(&mut self, mut other: Self) -> Result<(), SchemaError> {
+        if self.is_empty() {
+            *self = other;
+            return Ok(());
+        }
         let offset = self.data.len();
         if i32::try_from(offset + other.data.len()).is_err() {
             return Err(bad("data", "exceeds 2 GiB".into()));
         }
-        self.block_number.extend_from_slice(&other.block_number);
-        self.block_hash.extend_from_slice(&other.block_hash);
-        self.block_timestamp.extend_from_slice(&other.block_timestamp);
-        self.transaction_hash.extend_from_slice(&other.transaction_hash);
-        self.transaction_index.extend_from_slice(&other.transaction_index);
-        self.log_index.extend_from_slice(&other.log_index);
-        self.address.extend_from_slice(&other.address);
-        self.topic_count.extend_from_slice(&other.topic_count);
-        self.topics.extend_from_slice(&other.topics);
-        self.data.extend_from_slice(&other.data);
+        self.block_number.append(&mut other.block_number);
+        self.block_hash.append(&mut other.block_hash);
+        self.block_timestamp.append(&mut other.block_timestamp);
+        self.transaction_hash.append(&mut other.transaction_hash);
+        self.transaction_index.append(&mut other.transaction_index);
+        self.log_index.append(&mut other.log_index);
+        self.address.append(&mut other.address);
+        self.topic_count.append(&mut other.topic_count);
+        self.topics.append(&mut other.topics);
+        self.data.append(&mut other.data);
         self.data_end.extend(other.data_end.iter().map(|end| end + offset as i32));
         Ok(())
     }
@@ -225,12 +229,12 @@ impl Logs {
         let rows = self.len();
         let mut columns: Vec<ArrayRef> = vec![
             Arc::new(Int64Array::from(self.block_number)),
-            fixed::<32>(self.block_hash.iter().map(|hash| &hash.0), rows)?,
+            fixed(self.block_hash)?,
             Arc::new(Int64Array::from(self.block_timestamp)),
-            fixed::<32>(self.transaction_hash.iter().map(|hash| &hash.0), rows)?,
+            fixed(self.transaction_hash)?,
             Arc::new(Int64Array::from(self.transaction_index)),
             Arc::new(Int64Array::from(self.log_index)),
-            fixed::<20>(self.address.iter().map(|address| &address.0.0), rows)?,
+            fixed(self.address)?,
         ];
         for topic in 0..4u8 {
             let mut bytes = Vec::with_capacity(32 * rows);
@@ -287,12 +291,8 @@ const EMPTY: LogRef<'_> = LogRef {
     data: &[],
 };
 
-fn fixed<'a, const N: usize>(values: impl Iterator<Item = &'a [u8; N]>, rows: usize) -> Result<ArrayRef, SchemaError> {
-    let mut bytes = Vec::with_capacity(N * rows);
-    for value in values {
-        bytes.extend_from_slice(value);
-    }
-    let array = FixedSizeBinaryArray::try_new(N as i32, Buffer::from_vec(bytes), None);
+fn fixed<const N: usize>(values: Vec<[u8; N]>) -> Result<ArrayRef, SchemaError> {
+    let array = FixedSizeBinaryArray::try_new(N as i32, Buffer::from_vec(values.into_flattened()), None);
     Ok(Arc::new(array.map_err(|error| bad("*", error.to_string()))?))
 }
 
@@ -329,7 +329,7 @@ mod tests {
             let mut logs = Logs::default();
             for (number, index, topics, data) in shapes {
                 let topics = vec![B256::repeat_byte(9); topics];
-                logs.append(&log(number, index, &topics, &vec![3; data])).unwrap();
+                logs.append(log(number, index, &topics, &vec![3; data])).unwrap();
             }
             let batch = logs.clone().into_batch().unwrap();
             prop_assert_eq!(LogRow::from_batch(&batch).unwrap(), logs.rows());

@@ -9,8 +9,8 @@ use datafusion::logical_expr::JoinType;
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext, col};
 use lance::Dataset;
 use schemas::tables::{
-    AnswerRow, AttributionRow, ChunkRow, DatanetRow, DocumentRow, EpochRow, ReceiptRow, ReviewRow, RewardRow, Row, SubmissionRow,
-    VersionRow,
+    AnswerRow, AttributionRow, ChunkRow, CoverageRow, DatanetRow, DocumentRow, EpochRow, FollowedContractRow, ReceiptRow, ReviewRow,
+    RewardRow, Row, SubmissionRow, VersionRow,
 };
 
 use super::chunks::{self, Published};
@@ -49,6 +49,7 @@ pub(super) async fn open(store: &Store, snapshot: &Snapshot, limits: &QueryLimit
         AttributionRow::TABLE.name,
         DatanetRow::TABLE.name,
         EpochRow::TABLE.name,
+        FollowedContractRow::TABLE.name,
         ReceiptRow::TABLE.name,
         ReviewRow::TABLE.name,
         RewardRow::TABLE.name,
@@ -61,6 +62,9 @@ pub(super) async fn open(store: &Store, snapshot: &Snapshot, limits: &QueryLimit
         let rows = context.read_table(provider(at(store, snapshot, name).await?))?;
         context.register_table(name, acknowledged(&context, rows).await?.into_view())?;
     }
+    // Only ever added to, like the history whose progress it tells: no snapshot names its version.
+    let coverage = store.table_named(CoverageRow::TABLE.name)?.dataset();
+    context.register_table(CoverageRow::TABLE.name, provider(coverage))?;
     events::register(store, &context, snapshot).await?;
     let datanets = store.scan_at::<DatanetRow>(version_of(snapshot, DatanetRow::TABLE.name)?, None).await?;
     let versions = store.scan_at::<VersionRow>(version_of(snapshot, VersionRow::TABLE.name)?, None).await?;

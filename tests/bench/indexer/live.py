@@ -14,7 +14,7 @@ EVENTS_PER_BLOCK = 8
 POLL_S = 0.02
 START_LIMIT_S = 120
 CATCH_UP_LIMIT_S = 60
-LIVE_RUNNERS = ("ponder",)
+LIVE_RUNNERS = ("headwater-full", "headwater-logs", "ponder")
 
 
 def measure_lag(chain: Chain, runner, abi_path: Path, folder: Path, core: int, seconds: float) -> Lag:

@@ -8,12 +8,14 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
 from chain import Filled, free_port
+from headwater import Service, deploy_ours
 from measure import Cost, Run, RunFailed
 from oracle import Rows, row
 
@@ -23,6 +25,7 @@ PONDER_LIMIT_S = 3600
 PONDER_POLL_S = 0.05
 PONDER_SCHEMA = "bench"
 FLOOR_BLOCKS_PER_CALL = 20
+HEADWATER_LIMIT_S = 60
 
 
 @dataclass(frozen=True)
@@ -198,6 +201,28 @@ class Headwater(Runner):
     def run(self, job: Job) -> Cost:
         job.store.mkdir()
         return job.run(self._sync(job)).wait()
+
+    def start(self, job: Job, last_block: int | None) -> tuple:
+        """The running service, beside whose own contracts Storm is followed, and how to ask it."""
+        job.store.mkdir()
+        node = [f'rpc_url = "{job.url}"', f'ws_url = "{job.url.replace("http", "ws")}"', f'verify = "{self._verify}"']
+        settings = ["[http]", 'bind = "127.0.0.1:0"', "[chain]", *node, "[chain.deployment]"]
+        settings += [f"{name} = {value}" for name, value in deploy_ours(job.url, job.filled.start_block).items()]
+        (job.store / "headwater.toml").write_text("\n".join(settings))
+        command = [self.BINARY, "--data-dir", job.store]
+        running = job.run([*command, "up"])
+        address = job.store / "service.json"
+        deadline = time.monotonic() + HEADWATER_LIMIT_S
+        while not address.exists():
+            if not running.is_running() or time.monotonic() > deadline:
+                raise RunFailed(f"it did not start\n{running.output_tail()}")
+            time.sleep(0.05)
+        contract = [job.abi_path, job.filled.contract, "--name", "storm", "--start-block", job.filled.start_block]
+        subprocess.run(list(map(str, [*command, "--quiet", "index", "add", *contract])), check=True)
+        return running, Service(job.store, job.filled.contract)
+
+    def newest_row(self, service: Service) -> int:
+        return service.newest_block()
 
     def rows(self, job: Job):
         command = [self.BINARY, "index", "export", "--store", f"file://{job.store}", "--table", "logs", "--format", "jsonl"]

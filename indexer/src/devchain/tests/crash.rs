@@ -62,24 +62,55 @@ async fn check_prefix(store: &Store, expected: &(Vec<BlockRow>, Vec<LogRow>), ki
     all > logs.len()
 }
 
-#[tokio::test]
-#[ignore = "minutes; make crash runs it, HEADWATER_KILLS says how often it kills"]
-async fn kills_lose_and_double_nothing() {
-    let kills = std::env::var("HEADWATER_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(200);
-    let folder = tempfile::tempdir().unwrap();
-    let mut witness = Witness::start(1).await;
-    let mut random = StdRng::seed_from_u64(1);
-    let mut expected = (Vec::new(), Vec::new());
-    let (mut grown, mut orphans, mut last) = (0u64, 0u64, 0);
-    for kill in 0..kills {
-        witness.emit(3).await;
-        let mut child = spawn_child(witness.chain.rpc_url(), folder.path());
-        // From before the store is open until long after it has caught up.
-        let lives = Duration::from_millis(random.random_range(5..250));
+/// After so many kills a new store and a new chain: a table of hundreds of small commits is slow to open.
+const KILLS_OF_ONE_STORE: u64 = 25;
+
+/// Kills the children of one store, and what came of it.
+struct Killing {
+    random: StdRng,
+    /// How long a child may live at most: about every second one is to write, however slow the machine is.
+    longest_ms: u64,
+    kills: u64,
+    grown: u64,
+    orphans: u64,
+    blocks: u64,
+}
+
+impl Killing {
+    async fn of_one_store(&mut self, kills: u64) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut witness = Witness::start(1).await;
+        let mut expected = (Vec::new(), Vec::new());
+        let mut last = 0;
+        for _ in 0..kills {
+            witness.emit(3).await;
+            self.kill_one(&mut witness, folder.path()).await;
+            let height = witness.height().await;
+            witness.extend(&mut expected, height - 2).await;
+            let store = open(folder.path()).await;
+            self.orphans += u64::from(check_prefix(&store, &expected, self.kills).await);
+            let count = store.count::<BlockRow>(None).await.unwrap();
+            let has_grown = count > last;
+            self.longest_ms = if has_grown { (self.longest_ms * 7 / 10).max(50) } else { (self.longest_ms * 13 / 10).min(60_000) };
+            self.grown += u64::from(has_grown);
+            last = count;
+        }
+        let store = open(folder.path()).await;
+        settle(&mut over(witness.chain.rpc_url(), &store)).await;
+        witness.check(&store).await;
+        self.blocks += store.count::<BlockRow>(None).await.unwrap();
+        println!("{} kills; {} blocks; children may live {} ms", self.kills, self.blocks, self.longest_ms);
+    }
+
+    async fn kill_one(&mut self, witness: &mut Witness, folder: &Path) {
+        self.kills += 1;
+        let mut child = spawn_child(witness.chain.rpc_url(), folder);
+        let lives = Duration::from_millis(self.random.random_range(5..self.longest_ms));
+        // One in ten is killed while it starts.
+        let opens = self.kills % 10 > 0;
         let stopped = AtomicBool::new(false);
         let killing = async {
-            // One in ten is killed while it starts.
-            if kill % 10 > 0 {
+            if opens {
                 let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
                 while !lines.next_line().await.unwrap().unwrap().ends_with(OPENED) {}
             }
@@ -89,27 +120,28 @@ async fn kills_lose_and_double_nothing() {
             child.wait().await.unwrap();
         };
         let moving = async {
-            while !stopped.load(Ordering::Relaxed) {
+            for _ in 0..20 {
+                if stopped.load(Ordering::Relaxed) {
+                    return;
+                }
                 // Two blocks are not final, of which one is replaced.
                 witness.emit(2).await;
                 witness.chain.reorg(1).await.unwrap();
             }
         };
         tokio::join!(killing, moving);
-        let height = witness.height().await;
-        witness.extend(&mut expected, height - 2).await;
-        let store = open(folder.path()).await;
-        orphans += u64::from(check_prefix(&store, &expected, kill).await);
-        let count = store.count::<BlockRow>(None).await.unwrap();
-        grown += u64::from(count > last);
-        last = count;
-        if kill % 20 == 19 {
-            println!("{} kills, {count} blocks in the tables", kill + 1);
-        }
     }
-    let store = open(folder.path()).await;
-    settle(&mut over(witness.chain.rpc_url(), &store)).await;
-    witness.check(&store).await;
-    println!("{kills} kills; the tables had grown before {grown} of them; {orphans} fell between logs and blocks; {last} blocks");
+}
+
+#[tokio::test]
+#[ignore = "minutes; make crash runs it, HEADWATER_KILLS says how often it kills"]
+async fn kills_lose_and_double_nothing() {
+    let kills: u64 = std::env::var("HEADWATER_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(200);
+    let mut killing = Killing { random: StdRng::seed_from_u64(1), longest_ms: 250, kills: 0, grown: 0, orphans: 0, blocks: 0 };
+    while killing.kills < kills {
+        killing.of_one_store((kills - killing.kills).min(KILLS_OF_ONE_STORE)).await;
+    }
+    let Killing { grown, orphans, blocks, .. } = killing;
+    println!("{kills} kills; the tables had grown before {grown} of them; {orphans} fell between logs and blocks; {blocks} blocks");
     assert!(grown > kills / 4, "most children were killed before they wrote anything");
 }

@@ -318,6 +318,29 @@ async fn r17_two_nodes_on_two_branches() {
     }
 }
 
+/// A node gives a log twice, in the window and in a range of final blocks. The events have no numbers that would show it.
+#[tokio::test]
+async fn r18_a_log_twice() {
+    for blocks_final in [0, 3] {
+        let store = Store::in_memory().await.unwrap();
+        let (mut rig, node) = Rig::on_node_with(Verify::Logs, true, store, |_, followed| followed.numbered.clear());
+        rig.mine_numbered(0, 8);
+        rig.chain.finalize(4);
+        rig.settle().await;
+        rig.mine_numbered(0, 3);
+        if blocks_final > 0 {
+            rig.chain.finalize(8 + blocks_final - 1);
+        }
+        for _ in 0..3 {
+            node.strike_next(NodeFault::LogRepeated);
+            let error = rig.indexer.step().await.unwrap_err();
+            assert!(matches!(error, IndexerError::Inconsistent { .. }), "{error}");
+        }
+        rig.settle().await;
+        rig.check().await;
+    }
+}
+
 /// Once, a block has no logs though its bloom filter has them. With proofs it is read again. Without, the
 /// next event's number shows it, and the window is read again.
 #[tokio::test]

@@ -73,6 +73,16 @@ impl Rig {
 
     /// Between chain and indexer stands a node, whose replies our own JSON-RPC layer reads. Our events are numbered.
     pub(super) fn on_node(verify: Verify, is_timed: bool, store: Store) -> (Self, Arc<ScriptedNode>) {
+        Self::on_node_with(verify, is_timed, store, |_, _| {})
+    }
+
+    /// The same, with another configuration or other things followed.
+    pub(super) fn on_node_with(
+        verify: Verify,
+        is_timed: bool,
+        store: Store,
+        change: impl FnOnce(&mut IndexerConfig, &mut Followed),
+    ) -> (Self, Arc<ScriptedNode>) {
         let chain = ScriptedChain::new(CHAIN_ID);
         let node = Arc::new(ScriptedNode::new(chain.clone(), is_timed));
         let rpc_config = RpcConfig {
@@ -85,8 +95,9 @@ impl Rig {
         };
         let source = Arc::new(RpcSource::over(Rpc::over(node.clone(), rpc_config)));
         let event = NumberedEvent { address: OURS, topic0: TOPIC, word: 0 };
-        let followed = Followed { numbered: vec![event], ..followed() };
-        let config = IndexerConfig { verify, max_hot_blocks: 400, ..config() };
+        let mut followed = Followed { numbered: vec![event], ..followed() };
+        let mut config = IndexerConfig { verify, max_hot_blocks: 400, ..config() };
+        change(&mut config, &mut followed);
         (Self::over(chain, source, followed, config, store), node)
     }
 

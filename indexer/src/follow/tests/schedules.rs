@@ -13,6 +13,7 @@ use super::rig::{cut_short, next_number, numbered};
 use super::*;
 use crate::source::{FaultPlan, NodeFault, ScriptedNode, ScriptedTransaction};
 use report::{Report, Tally};
+use store::{StorageFailures, StorageFaults};
 
 const ACTIONS: u32 = 12;
 
@@ -53,6 +54,8 @@ struct Schedule {
     mode: Mode,
     rig: Rig,
     node: Arc<ScriptedNode>,
+    /// Active only while the indexer works.
+    storage: StorageFaults,
     random: StdRng,
     salt: u64,
     finalized: u64,
@@ -65,8 +68,15 @@ impl Schedule {
     async fn new(seed: u64) -> Self {
         let mode = Mode::of_seed(seed);
         let mut random = StdRng::seed_from_u64(seed);
-        let (rig, node) = Rig::on_node(mode.verify(), random.random_bool(0.5), Store::in_memory().await.unwrap());
-        Self { mode, rig, node, random, salt: 0, finalized: 0, stored: (None, Vec::new()), tally: Tally::default() }
+        let storage = StorageFaults::default();
+        let store = Store::in_memory_failing(&storage).await.unwrap();
+        let (is_timed, commits_often) = (random.random_bool(0.5), random.random_bool(0.5));
+        let (rig, node) = Rig::on_node_with(mode.verify(), is_timed, store, |config, _| {
+            if commits_often {
+                config.commit_bytes = 1;
+            }
+        });
+        Self { mode, rig, node, storage, random, salt: 0, finalized: 0, stored: (None, Vec::new()), tally: Tally::default() }
     }
 
     /// Blocks below this height stay: they are final, or were said to be.
@@ -107,7 +117,10 @@ impl Schedule {
                 self.finalized = self.random.random_range(self.finalized..=self.rig.head().max(self.finalized));
                 self.rig.chain.finalize(self.finalized);
             }
-            7 => self.plan_faults(),
+            7 => {
+                self.plan_faults();
+                self.plan_storage();
+            }
             8 => self.rig.chain.set_orphans_known(self.random.random_bool(0.5)),
             9 => self.restart(),
             10 => self.stop_in_the_middle().await,
@@ -120,7 +133,9 @@ impl Schedule {
 
     async fn step(&mut self) {
         let before = self.rig.indexer.status().borrow().reorgs;
+        self.storage.set_active(true);
         let step = self.rig.indexer.step().await;
+        self.storage.set_active(false);
         self.tally.steps += 1;
         if let Err(error) = &step {
             assert!(error.is_transient(), "{error}");
@@ -157,6 +172,12 @@ impl Schedule {
         self.node.plan_faults(plan);
     }
 
+    /// The storage is used a few times in a step at most.
+    fn plan_storage(&mut self) {
+        let rate_ppm = [0, 50_000, 200_000, 500_000][self.random.random_range(0..4)];
+        self.storage.plan(self.random.random(), rate_ppm);
+    }
+
     fn restart(&mut self) {
         self.tally.restarts += 1;
         self.rig.restart();
@@ -167,9 +188,11 @@ impl Schedule {
         let most = [4, 12, 60][self.random.random_range(0..3)];
         let polls = self.random.random_range(1..most);
         let restarts = self.random.random_bool(0.5);
+        self.storage.set_active(true);
         if cut_short(polls, self.rig.indexer.step()).await.is_none() {
             self.tally.stopped_steps += 1;
         }
+        self.storage.set_active(false);
         if restarts {
             self.restart();
         }
@@ -215,6 +238,7 @@ impl Schedule {
     /// Without faults, everything comes right: a head above all that was seen, and most of it final.
     async fn end(&mut self, highest: u64) {
         self.node.plan_faults(FaultPlan::default());
+        self.storage.plan(0, 0);
         while self.rig.head() <= highest {
             self.mine(1);
         }
@@ -243,6 +267,7 @@ impl Schedule {
 
 async fn run(seed: u64) -> Tally {
     let mut schedule = Schedule::new(seed).await;
+    schedule.plan_storage();
     let mut highest = 0;
     for _ in 0..ACTIONS {
         schedule.act().await;
@@ -250,6 +275,7 @@ async fn run(seed: u64) -> Tally {
     }
     schedule.end(highest).await;
     schedule.tally.faults = schedule.node.struck();
+    schedule.tally.storage = schedule.storage.struck();
     schedule.tally
 }
 
@@ -267,5 +293,7 @@ fn random_schedules_end_in_the_canonical_chain() {
     if count >= 500 {
         let idle: Vec<NodeFault> = NodeFault::ALL.into_iter().filter(|fault| !report.tally.faults.contains_key(fault)).collect();
         assert!(idle.is_empty() && report.tally.stopped_steps > 0 && report.tally.events_missing > 0, "{idle:?}: {report}");
+        let StorageFailures { reads, writes_refused, writes_unconfirmed } = report.tally.storage;
+        assert!(reads > 0 && writes_refused > 0 && writes_unconfirmed > 0, "the storage never failed: {report}");
     }
 }

@@ -51,6 +51,9 @@ struct Receipt {
     logs: Vec<Log>,
 }
 
+impl Quick for Option<Header> {}
+impl Quick for Vec<Log> {}
+
 #[derive(Debug, Deserialize)]
 struct Recorded {
     headers: Vec<Value>,

@@ -62,7 +62,9 @@ async fn wrong_replies_to_one_call_say_what_is_wrong() {
         (&deep, "invalid type: sequence"),
     ] {
         match one(body).await {
-            Err(IndexerError::RpcMalformed { method: "method_one", problem: said }) => assert!(said.contains(problem), "{body}: {said}"),
+            Err(IndexerError::RpcMalformed { method: "method_one", blocks: None, problem: said }) => {
+                assert!(said.contains(problem), "{body}: {said}")
+            }
             other => panic!("{body}: {other:?}"),
         }
     }
@@ -154,7 +156,7 @@ async fn wrong_replies_to_a_batch_say_what_is_wrong() {
         (format!("[{}", "[".repeat(1_000_000)), "invalid type"),
     ] {
         match two(&body).await {
-            Err(IndexerError::RpcMalformed { method: "method_one", problem: said }) => {
+            Err(IndexerError::RpcMalformed { method: "method_one", blocks: None, problem: said }) => {
                 assert!(said.contains(problem), "{body:.200}: {said}")
             }
             other => panic!("{body:.200}: {other:?}"),

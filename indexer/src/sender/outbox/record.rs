@@ -84,7 +84,7 @@ pub(crate) struct Identity {
     pub(crate) format: u32,
     pub(crate) chain_id: u64,
     pub(crate) account: Address,
-    /// Hash of block 0: chains for development share their id.
+    /// Hash of block 0, or of a development chain's mark: those chains share their id.
     pub(crate) genesis: B256,
 }
 

@@ -94,7 +94,7 @@ async fn a_rising_base_fee_on_anvil_is_followed() {
 }
 
 #[tokio::test]
-async fn an_outbox_outlives_anvil() {
+async fn an_outbox_outlives_anvil_and_knows_it_from_another() {
     let folder = tempfile::tempdir().unwrap();
     let state = |name: &str| DevChainConfig { state_path: Some(folder.path().join(name)), ..DevChainConfig::default() };
     let outbox = stored_in(&folder.path().join("outbox"));
@@ -103,6 +103,13 @@ async fn an_outbox_outlives_anvil() {
         let sender = Sender::connect(chain.rpc_url(), key(), outbox.clone()).await.unwrap();
         send(&sender, 1).await.unwrap();
         assert_eq!(balance(&rpc).await, U256::from(round));
+        chain.stop().await.unwrap();
+    }
+    // Another development chain of the same id, started anew and gone on from its own state.
+    for _ in 0..2 {
+        let (chain, _) = start(state("other.json")).await;
+        let error = Sender::connect(chain.rpc_url(), key(), outbox.clone()).await.unwrap_err();
+        assert!(matches!(error, IndexerError::Outbox { .. }) && error.to_string().contains("must not be sent here"), "{error}");
         chain.stop().await.unwrap();
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use schemas::B256;
-use schemas::alloy_primitives::{Keccak256, keccak256};
+use schemas::alloy_primitives::Keccak256;
 use serde_json::Value;
 
 /// One way in which a node fails its client.
@@ -148,8 +148,8 @@ impl Faults {
         let exchange = hasher.finalize();
         let times = state.asked.entry(exchange).or_default();
         *times += 1;
-        let key = keccak256([exchange.as_slice(), &times.to_be_bytes()].concat());
-        Dice { faults: self, key, rolls: 0 }
+        let first = exchange.first_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes));
+        Dice { faults: self, key: mixed(first ^ mixed(*times)), rolls: 0 }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -157,10 +157,18 @@ impl Faults {
     }
 }
 
+/// SplitMix64 (Steele, Lea and Flood 2014): a hash would take half of a simulation's time.
+fn mixed(seed: u64) -> u64 {
+    let mut word = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    word ^ (word >> 31)
+}
+
 #[derive(Debug)]
 pub(super) struct Dice<'a> {
     faults: &'a Faults,
-    key: B256,
+    key: u64,
     rolls: u64,
 }
 
@@ -183,9 +191,7 @@ impl Dice<'_> {
     /// A number below `limit`, or 0.
     pub(super) fn below(&mut self, limit: u64) -> u64 {
         self.rolls += 1;
-        let hash = keccak256([self.key.as_slice(), &self.rolls.to_be_bytes()].concat());
-        let word = hash.first_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes));
-        word.checked_rem(limit).unwrap_or(0)
+        mixed(self.key ^ mixed(self.rolls)).checked_rem(limit).unwrap_or(0)
     }
 
     /// A place in a list of this length, which is not 0.

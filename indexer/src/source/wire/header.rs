@@ -6,6 +6,7 @@ use schemas::{Address, B256};
 use serde::Deserialize;
 
 use super::{Fixed, Quantity};
+use crate::rpc::Quick;
 use crate::source::Header;
 
 /// A header with every field that its hash covers, up to the OP Stack's Jovian fork.
@@ -35,6 +36,8 @@ pub(crate) struct WireHeader {
     parent_beacon_block_root: Option<B256>,
     requests_hash: Option<B256>,
 }
+
+impl Quick for Option<WireHeader> {}
 
 impl From<WireHeader> for Header {
     fn from(wire: WireHeader) -> Self {

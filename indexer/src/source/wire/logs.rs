@@ -1,5 +1,7 @@
 //! Logs, read into columns.
 
+mod quick;
+
 use std::fmt;
 
 use schemas::tables::{LogRef, Logs};
@@ -8,6 +10,7 @@ use serde::Deserialize;
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::{Fixed, Quantity, decode, shortened};
+use crate::rpc::Quick;
 
 /// The reply to `eth_getLogs`.
 #[derive(Debug, Default)]
@@ -18,6 +21,12 @@ impl<'de> Deserialize<'de> for WireLogs {
         let mut logs = Logs::default();
         LogList(&mut logs).deserialize(deserializer)?;
         Ok(Self(logs))
+    }
+}
+
+impl Quick for WireLogs {
+    fn quick(text: &[u8]) -> Option<(Self, usize)> {
+        quick::read(text).map(|(logs, length)| (Self(logs), length))
     }
 }
 

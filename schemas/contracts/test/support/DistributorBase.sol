@@ -41,8 +41,9 @@ abstract contract DistributorBase is TestBase {
     /// @dev Disputes with a bond that `by` is given for it.
     function disputeAs(address by, uint64 epoch, bytes32 evidence) internal {
         giveBond(by);
+        bytes32 disputed = distributor.pending().root;
         vm.prank(by);
-        distributor.dispute(epoch, evidence);
+        distributor.dispute(epoch, disputed, evidence);
     }
 
     function giveBond(address to) internal {

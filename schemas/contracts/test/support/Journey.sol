@@ -182,7 +182,7 @@ contract Journey is TestBase {
         vm.warp(_now);
         if (epoch == 0 || _disputed || _now >= distributor.pending().disputableUntil) return;
         token.mint(address(this), BOND);
-        distributor.dispute(epoch, 0);
+        distributor.dispute(epoch, distributor.pending().root, 0);
         bondsTaken += BOND;
         _disputed = true;
         ++distributorEvents;

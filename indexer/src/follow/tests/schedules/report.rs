@@ -7,6 +7,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use store::StorageFailures;
+
 use crate::source::NodeFault;
 
 /// What happened in a schedule, or in several.
@@ -18,6 +20,7 @@ pub(super) struct Tally {
     pub(super) restarts: u64,
     pub(super) events_missing: u64,
     pub(super) faults: BTreeMap<NodeFault, u64>,
+    pub(super) storage: StorageFailures,
     /// How often so many blocks were undone at once. 0: in a step that failed later.
     depths: BTreeMap<u64, u64>,
 }
@@ -33,6 +36,9 @@ impl Tally {
         self.stopped_steps += other.stopped_steps;
         self.restarts += other.restarts;
         self.events_missing += other.events_missing;
+        self.storage.reads += other.storage.reads;
+        self.storage.writes_refused += other.storage.writes_refused;
+        self.storage.writes_unconfirmed += other.storage.writes_unconfirmed;
         other.faults.iter().for_each(|(fault, count)| *self.faults.entry(*fault).or_default() += count);
         other.depths.iter().for_each(|(depth, count)| *self.depths.entry(*depth).or_default() += count);
     }
@@ -83,12 +89,13 @@ fn message(panic: &(dyn std::any::Any + Send)) -> String {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Tally { steps, failed_steps, stopped_steps, restarts, events_missing, faults, depths } = &self.tally;
+        let Tally { steps, failed_steps, stopped_steps, restarts, events_missing, faults, storage, depths } = &self.tally;
         writeln!(f, "seeds {:?}: {} failed", self.seeds, self.failures.len())?;
         writeln!(f, "steps {steps}, of which {failed_steps} failed; {stopped_steps} more were stopped in the middle; {restarts} restarts")?;
         writeln!(f, "steps that noticed a lost event: {events_missing}")?;
         writeln!(f, "blocks undone at once, how often: {depths:?}")?;
         writeln!(f, "faults that struck: {faults:?}")?;
+        writeln!(f, "failures of the storage: {storage:?}")?;
         for (seed, message) in &self.failures {
             writeln!(f, "HEADWATER_SIMULATE=1 HEADWATER_SEED={seed}: {message}")?;
         }
