@@ -21,7 +21,7 @@ BENCH := $(CURDIR)/.headwater/bench
 # One place for the model, whichever of the binary and the tests looks for it.
 export HEADWATER_MODELS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/headwater/models
 
-.PHONY: help setup build model demo contracts test simulate crash mutate-indexer lint bench bench-embed bench-indexer clean
+.PHONY: help setup build model demo contracts test simulate crash mutate-indexer lint bench bench-embed bench-generate bench-indexer clean
 
 help: ## Lists these targets
 	@grep -hE '^[a-z-]+:.* ## ' "$(CURDIR)/Makefile" | sed -E 's/^([a-z-]+):.* ## /\1\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-13s %s\n' "$$name" "$$text"; done
@@ -76,6 +76,11 @@ bench-indexer: setup ## Measures the indexer beside others on one chain and writ
 	@python3 "$(CURDIR)/tests/bench/indexer/compile.py" --check
 	@cargo build --release --workspace --bins $(CARGO_FLAGS)
 	@python3 "$(CURDIR)/tests/bench/indexer/bench.py"
+
+# SIZES (135M,0.5B,1.7B) chooses less than everything.
+bench-generate: ## Measures the decoder beside llama.cpp and transformers and writes BENCHMARKS.md; an hour and 15 GB
+	@cargo build --release -p engine --example bench_generate $(CARGO_FLAGS)
+	@"$(CURDIR)/tests/bench/generate/run.sh" "$${CARGO_TARGET_DIR:-target}/release/examples/bench_generate" "$(CURDIR)/BENCHMARKS.md"
 
 clean: ## Removes what was built and what the demo keeps; leaves models and npm packages
 	@cargo clean

@@ -245,7 +245,8 @@ fn start_logging(command: &Command) {
 
 async fn run(command: Command, context: Context) -> anyhow::Result<Option<Report>> {
     // These show a progress of their own.
-    let own_progress = matches!(command, Command::Up | Command::Demo(_) | Command::Settle | Command::Models(_) | Command::Index(_));
+    let own_progress =
+        matches!(command, Command::Up | Command::Demo(_) | Command::Settle | Command::Models(_) | Command::Index(_) | Command::Ask(_));
     let _progress = (!own_progress).then(|| Progress::start(context.voice, "working"));
     let report = match command {
         Command::Up => return up::up(&context).await.map(|()| None),
@@ -257,7 +258,7 @@ async fn run(command: Command, context: Context) -> anyhow::Result<Option<Report
         Command::Review(command) => review::review(&context, &command).await?,
         Command::Publish(args) => datanets::publish(&context, &args).await?,
         Command::Apps(command) => apps::apps(&context, &command).await?,
-        Command::Ask(args) => answers::ask(&context, &args).await?,
+        Command::Ask(args) => answers::ask_here(&context, &args).await?,
         Command::Sql(args) => answers::sql(&context, &args).await?,
         Command::Receipt(args) => answers::receipt(&context, &args).await?,
         Command::Verify(args) => verify::verify(&context, &args).await?,

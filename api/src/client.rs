@@ -86,7 +86,48 @@ impl Client {
         self.send(self.http.post(format!("{}{path}", self.base)).multipart(form)).await
     }
 
-    async fn send<T: DeserializeOwned>(&self, mut request: RequestBuilder) -> anyhow::Result<T> {
+    /// A POST that is answered by server-sent events: `on_event` is told the data of each, but for the `[DONE]` at the end. An
+    /// event that is an error ends it as one.
+    pub async fn post_events(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+        request_id: Option<&str>,
+        on_event: &mut (dyn FnMut(Value) + Send),
+    ) -> anyhow::Result<()> {
+        let mut request = self.http.post(format!("{}{path}", self.base)).json(body);
+        if let Some(id) = request_id {
+            request = request.header("Idempotency-Key", id);
+        }
+        let mut reply = self.exchange(request).await?;
+        let mut received = Vec::new();
+        while let Some(bytes) = reply.chunk().await.with_context(|| format!("the reply of the service at {}", self.base))? {
+            received.extend_from_slice(&bytes);
+            while let Some(end) = received.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = received.drain(..=end).collect();
+                // the service writes each event's data in one line
+                let Some(data) = line.strip_prefix(b"data: ").map(<[u8]>::trim_ascii) else { continue };
+                if data == b"[DONE]" {
+                    return Ok(());
+                }
+                let event: Value = serde_json::from_slice(data).with_context(|| format!("an event of the service at {}", self.base))?;
+                if event.get("error").is_some() {
+                    return Err(service_error(StatusCode::OK, &event).into());
+                }
+                on_event(event);
+            }
+        }
+        bail!("the service at {} broke the answer off", self.base)
+    }
+
+    async fn send<T: DeserializeOwned>(&self, request: RequestBuilder) -> anyhow::Result<T> {
+        let reply = self.exchange(request).await?;
+        let text = reply.text().await.with_context(|| format!("the reply of the service at {}", self.base))?;
+        serde_json::from_str(&text).with_context(|| format!("the service at {} answered something else than expected", self.base))
+    }
+
+    /// A reply that is no error.
+    async fn exchange(&self, mut request: RequestBuilder) -> anyhow::Result<reqwest::Response> {
         if let Some(key) = &self.key {
             request = request.bearer_auth(key);
         }
@@ -96,14 +137,16 @@ impl Client {
             Err(error) => return Err(error).context(format!("the service at {}", self.base)),
         };
         let status = reply.status();
-        let text = reply.text().await.with_context(|| format!("the reply of the service at {}", self.base))?;
         if status.is_success() {
-            return serde_json::from_str(&text)
-                .with_context(|| format!("the service at {} answered something else than expected", self.base));
+            return Ok(reply);
         }
-        let envelope: Value = serde_json::from_str(&text).unwrap_or_default();
-        let message = envelope["error"]["message"].as_str().map_or_else(|| format!("the service answered {status}"), str::to_owned);
-        let code = envelope["error"]["code"].as_str().unwrap_or("http_error").to_owned();
-        Err(ServiceError { status, code, message }.into())
+        let text = reply.text().await.with_context(|| format!("the reply of the service at {}", self.base))?;
+        Err(service_error(status, &serde_json::from_str(&text).unwrap_or_default()).into())
     }
+}
+
+fn service_error(status: StatusCode, envelope: &Value) -> ServiceError {
+    let message = envelope["error"]["message"].as_str().map_or_else(|| format!("the service answered {status}"), str::to_owned);
+    let code = envelope["error"]["code"].as_str().unwrap_or("http_error").to_owned();
+    ServiceError { status, code, message }
 }

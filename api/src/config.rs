@@ -9,6 +9,10 @@ use anyhow::{Context, bail};
 use schemas::contracts::Deployment;
 use serde::{Deserialize, Serialize};
 
+mod generator;
+
+pub use generator::{Answers, Generator, local_model};
+
 /// Every key with its default and meaning.
 pub const DEFAULTS: &str = include_str!("default.toml");
 
@@ -22,6 +26,7 @@ pub struct Config {
     pub chain: Chain,
     pub ingest: Ingest,
     pub rag: Rag,
+    pub generator: Generator,
     pub sql: Sql,
     pub settlement: Settlement,
 }
@@ -162,6 +167,7 @@ impl Config {
 
     fn check(&self) -> anyhow::Result<()> {
         self.price_wei()?;
+        self.generator.check()?;
         wei("chain.max_fee_per_gas_wei", &self.chain.max_fee_per_gas_wei)?;
         wei("chain.max_fees_per_day_wei", &self.chain.max_fees_per_day_wei)?;
         let (data_bps, model_bps) = (self.settlement.data_bps, self.settlement.model_bps);
@@ -229,12 +235,13 @@ fn overlay(base: &mut toml::Table, over: toml::Table) {
     }
 }
 
-/// Sets a dotted path. The text becomes what the key's default is: number, boolean or text.
+/// Sets a dotted path. The text becomes what the key's default is: number, fraction, boolean or text.
 fn set(table: &mut toml::Table, path: &str, text: &str) -> anyhow::Result<()> {
     let (section, key) = path.split_once('.').with_context(|| format!("{path:?} is not section.key"))?;
     let entry = table.get_mut(section).and_then(toml::Value::as_table_mut).with_context(|| format!("there is no section [{section}]"))?;
     let value = match entry.get(key) {
         Some(toml::Value::Integer(_)) => toml::Value::Integer(text.parse().with_context(|| format!("{text:?} is not a whole number"))?),
+        Some(toml::Value::Float(_)) => toml::Value::Float(text.parse().with_context(|| format!("{text:?} is not a number"))?),
         Some(toml::Value::Boolean(_)) => toml::Value::Boolean(text.parse().with_context(|| format!("{text:?} is neither true nor false"))?),
         Some(toml::Value::String(_)) => toml::Value::String(text.to_owned()),
         _ => bail!("section [{section}] has no single value {key:?}; `headwater config print` shows every key"),
@@ -277,6 +284,14 @@ mod tests {
             (None, None, Some("rag.price_wei=1.5"), "price_wei"),
             (None, None, Some("chain.max_fees_per_day_wei=lots"), "max_fees_per_day_wei"),
             (None, None, Some("chain.rpc_url=http://localhost:1"), "deployment"),
+            (None, None, Some("generator.temperature=warm"), "not a number"),
+            (None, None, Some("generator.temperature=2.5"), "generator.temperature"),
+            (None, None, Some("generator.top_p=0"), "generator.top_p"),
+            (None, None, Some("generator.queue_max=0"), "generator.queue_max"),
+            (None, None, Some("generator.context_mode=half"), "half"),
+            (None, None, Some("generator.precision=f16"), "f16"),
+            (None, None, Some("generator.model=https://models.example/v1"), "generator.remote_model"),
+            (Some("[generator]\ntemperatur = 1.0\n"), None, None, "temperatur"),
         ] {
             let environment: Vec<_> = environment.into_iter().collect();
             let set: Vec<_> = set.into_iter().collect();

@@ -2,6 +2,7 @@
 
 mod answers;
 mod chain;
+mod chat;
 mod contracts;
 mod datanets;
 mod error;
@@ -25,8 +26,8 @@ use tower_http::trace::TraceLayer;
 
 use crate::auth::{Caller, Role};
 use crate::service::Service;
-pub use answers::{AskReply, AttributionObject};
 pub use chain::{ChainView, Fees};
+pub use chat::{AskReply, AttributionObject};
 pub use error::ApiError;
 pub use payments::AppRequest;
 pub use query::{SqlReply, SqlRequest};
@@ -54,7 +55,7 @@ pub fn router(service: App) -> Router {
         .route("/v1/submissions", post(submissions::submit).layer(DefaultBodyLimit::max(upload_limit)))
         .route("/v1/submissions/{id}", get(submissions::show))
         .route("/v1/reviews", post(submissions::review))
-        .route("/v1/chat/completions", post(answers::chat))
+        .route("/v1/chat/completions", post(chat::chat))
         .route("/v1/receipts/{id}", get(answers::receipt))
         .route("/v1/receipts/{id}/evidence", get(answers::evidence))
         .route("/v1/index/contracts", get(contracts::list).post(contracts::add))

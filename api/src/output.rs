@@ -43,6 +43,17 @@ pub fn line(text: &str) {
     drop(writeln!(std::io::stdout(), "{text}"));
 }
 
+/// Prints words to standard output as they come, without a line's end.
+pub fn words(text: &str) {
+    let mut stdout = std::io::stdout();
+    drop(write!(stdout, "{text}").and_then(|()| stdout.flush()));
+}
+
+/// A text that others wrote, without what would steer a terminal.
+pub fn printable(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
+}
+
 /// Prints a line to standard error.
 pub fn notice(text: &str) {
     drop(writeln!(std::io::stderr(), "{text}"));

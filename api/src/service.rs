@@ -2,6 +2,7 @@
 
 mod account;
 pub mod contracts;
+pub(crate) mod generator;
 mod reconcile;
 mod start;
 
@@ -25,6 +26,7 @@ use crate::auth::Keys;
 use crate::config::Config;
 use crate::settlement::SettlementStatus;
 use contracts::Contracts;
+use generator::Writer;
 pub use start::{Running, start};
 
 /// All parts of a running service.
@@ -35,6 +37,8 @@ pub struct Service {
     pub store: Store,
     pub ingest: Ingest,
     pub rag: Rag,
+    /// None where answers are quoted.
+    pub writer: Option<Writer>,
     pub keys: Keys,
     pub contracts: Contracts,
     pub reader: ContractReader,

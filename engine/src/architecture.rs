@@ -87,26 +87,12 @@ pub(crate) struct Attention {
     /// Scores are multiplied by it.
     pub(crate) scale: f32,
     /// Over each head's queries and keys, before rotation.
-    pub(crate) query_key_norm: Option<QueryKeyNorm>,
+    pub(crate) query_key_norm: Option<Norm>,
     pub(crate) position: Position,
     /// A query sees itself and so many tokens less one before it.
     pub(crate) sliding_window: Option<usize>,
     pub(crate) soft_cap: Option<f32>,
     pub(crate) latent: Option<Latent>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct QueryKeyNorm {
-    pub(crate) norm: Norm,
-    pub(crate) over: NormOver,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum NormOver {
-    /// One weight of a head's width, for every head.
-    Head,
-    /// One weight over all heads together.
-    AllHeads,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -115,7 +101,9 @@ pub(crate) enum Position {
     None,
     Rotary(Rotary),
     /// A head's slope times the key's position is added to the score (arXiv 2108.12409).
-    Alibi { slopes: Vec<f32> },
+    Alibi {
+        slopes: Vec<f32>,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -136,7 +136,7 @@ impl<E: Element> Bert<E> {
         let width = self.config.width;
         let Arena { hidden, input, projected, scratch, .. } = arena;
         let sink = Store { out: &mut projected[..], stride: 3 * width };
-        self.cpu.multiply(Product { input: &input[..], rows, weights: &layer.projection, sink });
+        self.cpu.multiply(Product { input: &input[..], rows, weights: layer.projection.all(), sink });
         let shape = AttentionShape { heads: self.config.heads, head_width: self.config.head_width() };
         let mut row = 0;
         for text in texts {
@@ -147,7 +147,7 @@ impl<E: Element> Bert<E> {
             row += tokens;
         }
         let sink = Add { to: &mut hidden[..], stride: width };
-        self.cpu.multiply(Product { input: &input[..], rows, weights: &layer.attention_output, sink });
+        self.cpu.multiply(Product { input: &input[..], rows, weights: layer.attention_output.all(), sink });
         self.normalise(&layer.attention_norm, &mut hidden[..rows * width], &mut input[..rows * width]);
     }
 
@@ -158,9 +158,9 @@ impl<E: Element> Bert<E> {
         for (hidden, input) in chunks.zip(input[..rows * width].chunks_mut(FEED_FORWARD_ROWS * width)) {
             let rows = hidden.len() / width;
             let sink = Activate { out: &mut expanded[..], stride: inner_width, activation };
-            self.cpu.multiply(Product { input: &*input, rows, weights: &layer.expansion, sink });
+            self.cpu.multiply(Product { input: &*input, rows, weights: layer.expansion.all(), sink });
             let sink = Add { to: &mut *hidden, stride: width };
-            self.cpu.multiply(Product { input: &expanded[..], rows, weights: &layer.contraction, sink });
+            self.cpu.multiply(Product { input: &expanded[..], rows, weights: layer.contraction.all(), sink });
             self.normalise(&layer.norm, hidden, input);
         }
     }

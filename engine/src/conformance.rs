@@ -1,6 +1,10 @@
-//! What every [`Embedder`] must do, as one check that each implementation's tests call.
+//! What every [`Embedder`] and every [`crate::Generator`] must do, as one check each that each implementation's tests call.
 
 use crate::{Embedder, EngineError};
+
+mod generator;
+
+pub use generator::check_generator;
 
 const TEXTS: [&str; 9] = [
     "",

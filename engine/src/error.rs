@@ -28,6 +28,10 @@ pub enum EngineError {
     #[error("model {name} cannot be run by this build: {reason}")]
     UnsupportedModel { name: String, reason: String },
 
+    /// The file breaks its format, lacks what the model needs, or holds what no model can: fetch it again.
+    #[error("{} is broken: {reason}", file.display())]
+    BrokenModel { file: PathBuf, reason: String },
+
     /// Force no instruction set, or one that the processor has.
     #[error("this processor does not run {wanted}; the best it runs is {best}")]
     UnsupportedCpu { wanted: Isa, best: Isa },
@@ -77,6 +81,11 @@ impl EngineError {
     /// For `map_err`: an [`EngineError::Io`] that says what was being done to which path.
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { action, path: path.to_owned(), source }
+    }
+
+    /// For `map_err`: an [`EngineError::BrokenModel`] naming the file.
+    pub(crate) fn broken<E: std::fmt::Display>(file: &Path) -> impl FnOnce(E) -> Self {
+        move |reason| Self::BrokenModel { file: file.to_owned(), reason: reason.to_string() }
     }
 
     /// For `map_err`: an [`EngineError::Library`] naming the operation. The reason must hold no text of a caller.

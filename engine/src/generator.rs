@@ -59,7 +59,8 @@ pub enum ContextMode {
     /// Ordinary causal attention over the whole prompt; a source that is taken out is deleted and what follows moves up.
     #[default]
     Full,
-    /// Sources do not see each other and all start at the same position; what follows them stays where it is when one is taken out.
+    /// Sources do not see each other and all start at the same position; what follows them stays where it is when one is taken
+    /// out. Text between two sources of one message goes with the latter; between messages it belongs to what follows.
     Blocks,
 }
 
@@ -158,15 +159,22 @@ pub struct GenerationEnd {
     pub prompt_tokens: usize,
     /// Of these, how many were computed for an earlier request.
     pub cached_tokens: usize,
-    /// Ids of the answer's tokens, the ending token not included; empty where a remote model does not tell.
+    /// Tokens of the answer; a remote model says how many also where it does not say which.
+    pub answer_tokens: usize,
+    /// Ids of the answer's tokens, the ending token and what only a stop text is made of not included; empty where a remote
+    /// model does not tell.
     pub tokens: Vec<u32>,
 }
 
 /// In order: any number of `Piece`s, then one `End` or one `Failed`.
 #[derive(Debug)]
 pub enum GenerationEvent {
-    /// Text that is certain: whole characters, not the beginning of a stop text.
-    Piece { text: String, tokens: Vec<ChosenToken> },
+    /// Text that is certain: whole characters, not the beginning of a stop text. `tokens`: those whose text ends in it, where
+    /// [`GenerationRequest::log_probabilities`] asks for them; empty otherwise.
+    Piece {
+        text: String,
+        tokens: Vec<ChosenToken>,
+    },
     End(GenerationEnd),
     Failed(EngineError),
 }
@@ -243,6 +251,11 @@ impl Score {
 #[async_trait::async_trait]
 pub trait Generator: Send + Sync + fmt::Debug {
     fn info(&self) -> &GeneratorInfo;
+
+    /// How the model's makers sample from it: what a caller takes who has no wishes.
+    fn default_sampling(&self) -> Sampling {
+        Sampling::default()
+    }
 
     /// Queues a request and returns at once; what comes of it arrives in the stream.
     ///

@@ -18,17 +18,29 @@ mod attention;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod blocks;
 mod buffer;
+#[cfg(test)]
+pub(crate) mod counting;
 mod element;
 mod functions;
 mod isa;
+mod lanes;
+mod linear;
+mod low_rank;
+mod mapping;
 mod matrix;
 mod normalise;
+mod paged_attention;
 mod pinning;
 mod portable;
 mod product;
+mod rotate;
+mod rows;
 mod simd;
 mod sink;
+mod team;
+mod vocabulary;
 
 #[cfg(test)]
 mod tests;
@@ -38,12 +50,22 @@ pub(crate) use buffer::Buffer;
 pub(crate) use element::{Bf16, Element};
 pub(crate) use functions::Activation;
 pub use isa::Isa;
-pub(crate) use matrix::Matrix;
+pub(crate) use linear::{Linear, Target, Write, multiply_many};
+pub(crate) use low_rank::{Expand, LowRank};
+pub(crate) use mapping::Mapping;
+pub(crate) use matrix::{Matrix, Panels};
 pub(crate) use normalise::{Embed, Normalise};
+pub(crate) use paged_attention::{
+    HeadLayout, PageWords, PagedAttention, Query, ScoreRule, Scratch as TileScratch, TILE_LIMIT, block_count, merge_blocks,
+};
 pub(crate) use pinning::pin_to_cpu;
 pub(crate) use product::Product;
+pub(crate) use rotate::{Pairing, Rotate};
+pub(crate) use rows::{ActivateRow, AddScaled, NormaliseBy, NormaliseRows};
 pub(crate) use simd::{Kernel, Simd};
 pub(crate) use sink::{Activate, Add, Scaled, Sink, Store};
+pub(crate) use team::Team;
+pub(crate) use vocabulary::{HeadFinish, log_probabilities, logits};
 
 /// Proof that the processor can run a path, found once; copied to every worker.
 #[derive(Clone, Copy)]
@@ -59,6 +81,8 @@ enum Path {
     Avx2(avx2::Avx2),
     #[cfg(target_arch = "x86_64")]
     Avx512(avx512::Avx512),
+    #[cfg(target_arch = "x86_64")]
+    Avx512Vnni(avx512::Avx512Vnni),
     #[cfg(target_arch = "x86_64")]
     Avx512Bf16(avx512::Avx512Bf16),
 }
@@ -77,6 +101,7 @@ impl Cpu {
                 Isa::Portable => Path::Portable(Portable),
                 Isa::Avx2 => Path::Avx2(avx2::Avx2::assume()),
                 Isa::Avx512 => Path::Avx512(avx512::Avx512::assume()),
+                Isa::Avx512Vnni => Path::Avx512Vnni(avx512::Avx512Vnni::assume()),
                 Isa::Avx512Bf16 | Isa::AmxBf16 => Path::Avx512Bf16(avx512::Avx512Bf16::assume()),
             }
         }
@@ -100,6 +125,8 @@ impl Cpu {
             #[cfg(target_arch = "x86_64")]
             Path::Avx512(simd) => simd.enter(kernel),
             #[cfg(target_arch = "x86_64")]
+            Path::Avx512Vnni(simd) => simd.enter(kernel),
+            #[cfg(target_arch = "x86_64")]
             Path::Avx512Bf16(simd) => simd.enter(kernel),
         }
     }
@@ -121,7 +148,7 @@ impl Cpu {
             #[cfg(target_arch = "x86_64")]
             Path::Avx2(_) => 2 * avx2::Avx2::LANES,
             #[cfg(target_arch = "x86_64")]
-            Path::Avx512(_) | Path::Avx512Bf16(_) => 2 * avx512::Avx512::LANES,
+            Path::Avx512(_) | Path::Avx512Vnni(_) | Path::Avx512Bf16(_) => 2 * avx512::Avx512::LANES,
         }
     }
 }

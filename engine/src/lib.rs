@@ -4,20 +4,25 @@
 //! It never knows a table, a chain or a Datanet, never reads configuration or the environment, and never
 //! logs a text it was given. Embedding and hashing are CPU work that blocks: call them off the async runtime.
 
-#[expect(dead_code, reason = "until the decoder is complete")]
 mod architecture;
+#[doc(hidden)]
+pub mod bench;
 mod bert;
 pub mod conformance;
-mod embedder;
-#[expect(dead_code, reason = "until the decoder is complete")]
 mod decoder;
+mod embedder;
 mod error;
+mod families;
+mod files;
+mod generation;
 mod generator;
 mod hashing;
 mod kernels;
 mod minilm;
 pub mod models;
 mod plan;
+mod remote;
+mod report;
 mod safetensors;
 mod sentence;
 mod tokens;
@@ -25,6 +30,7 @@ mod workers;
 
 pub use embedder::{Embedder, EmbedderInfo};
 pub use error::EngineError;
+pub use generation::{GeneratorCounters, GeneratorOptions, LocalGenerator};
 pub use generator::{
     Answer, ChosenToken, Constraint, ContextMode, Finish, GenerationEnd, GenerationEvent, GenerationRequest, GenerationStream, Generator,
     GeneratorInfo, Message, Part, Role, Sampling, Score, ScoreRequest, TokenProbability,
@@ -32,4 +38,6 @@ pub use generator::{
 pub use hashing::HashingEmbedder;
 pub use kernels::Isa;
 pub use minilm::MiniLm;
+pub use remote::{RemoteGenerator, RemoteOptions};
+pub use report::{ModelReport, describe_model};
 pub use sentence::{EmbedderOptions, Precision, SentenceEmbedder};

@@ -1,7 +1,8 @@
 //! The catalogue of models that can be pulled, and where their files lie on disk.
 //!
-//! Every file is pinned by size and sha256, so it does not matter which source it came from. A model lives in
-//! `<models root>/<name>/`. Nothing here downloads unless [`pull`] is called.
+//! Every file of the catalogue is pinned by size and sha256, so it does not matter which source it came from; it lives in
+//! `<models root>/<name>/`. Any other model is a repository of the hub, in `<models root>/<owner>/<name>/`. Nothing here
+//! downloads unless [`pull`] or [`pull_repository`] is called.
 
 use std::path::{Path, PathBuf};
 
@@ -12,14 +13,16 @@ mod lock;
 mod package;
 mod parts;
 mod pull;
+mod repository;
 mod verify;
 
 #[cfg(test)]
 mod tests;
 
 pub use pull::{DEFAULT_HUB_URL, PullOptions, PullProgress, PullSource, Pulled, PulledFrom, pull};
-pub(crate) use verify::read_verified;
+pub use repository::{HubToken, Installed, RepositoryName, installed, pull_repository};
 pub use verify::{ModelState, inspect};
+pub(crate) use verify::{read_verified, sha256_of};
 
 /// A model that this build knows how to fetch, verify and run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

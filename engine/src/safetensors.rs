@@ -7,26 +7,34 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-/// A BERT's header is about 10 kB; a decoder with a thousand tensors stays under 200 kB.
-const HEADER_BYTES_MAX: usize = 4 << 20;
+/// A BERT's header is about 10 kB; one with the experts of a whole layered model in one file has 5 MB.
+const HEADER_BYTES_MAX: usize = 16 << 20;
 
 /// The tensors of one file, by name.
 pub(crate) struct Safetensors<'a> {
-    tensors: BTreeMap<String, Tensor>,
+    header: Header,
     data: &'a [u8],
 }
 
-#[derive(Debug, Deserialize)]
-struct Tensor {
-    dtype: String,
-    shape: Vec<usize>,
-    data_offsets: (usize, usize),
+/// What a file says it holds, checked against its length.
+pub(crate) struct Header {
+    pub(crate) tensors: BTreeMap<String, Tensor>,
+    /// Where the tensors' bytes begin in the file.
+    pub(crate) data_start: usize,
 }
 
-impl<'a> Safetensors<'a> {
+#[derive(Debug, Deserialize)]
+pub(crate) struct Tensor {
+    pub(crate) dtype: String,
+    pub(crate) shape: Vec<usize>,
+    /// From `data_start`.
+    pub(crate) data_offsets: (usize, usize),
+}
+
+impl Header {
     /// # Errors
     /// A sentence saying where the file breaks the format.
-    pub(crate) fn parse(file: &'a [u8]) -> Result<Self, String> {
+    pub(crate) fn parse(file: &[u8]) -> Result<Self, String> {
         let (length, rest) = file.split_first_chunk::<8>().ok_or("the file is shorter than a header's length")?;
         let length = usize::try_from(u64::from_le_bytes(*length)).unwrap_or(usize::MAX);
         if length > HEADER_BYTES_MAX {
@@ -43,11 +51,30 @@ impl<'a> Safetensors<'a> {
             tensors.insert(name, tensor);
         }
         check_coverage(tensors.values(), data.len())?;
-        Ok(Self { tensors, data })
+        Ok(Self { tensors, data_start: file.len() - data.len() })
+    }
+}
+
+impl<'a> Safetensors<'a> {
+    /// # Errors
+    /// A sentence saying where the file breaks the format.
+    pub(crate) fn parse(file: &'a [u8]) -> Result<Self, String> {
+        let header = Header::parse(file)?;
+        let data = file.get(header.data_start..).unwrap_or_default();
+        Ok(Self { header, data })
     }
 
     pub(crate) fn contains(&self, name: &str) -> bool {
-        self.tensors.contains_key(name)
+        self.header.tensors.contains_key(name)
+    }
+
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.header.tensors.keys().map(String::as_str)
+    }
+
+    /// None where there is no such tensor.
+    pub(crate) fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.header.tensors.get(name).map(|tensor| tensor.shape.as_slice())
     }
 
     /// The tensor's numbers, row-major, as f32. None of them is infinite or NaN.
@@ -55,7 +82,7 @@ impl<'a> Safetensors<'a> {
     /// # Errors
     /// A sentence, where it is missing, has another shape, or holds what a weight cannot be.
     pub(crate) fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, String> {
-        let tensor = self.tensors.get(name).ok_or_else(|| format!("tensor {name} is missing"))?;
+        let tensor = self.header.tensors.get(name).ok_or_else(|| format!("tensor {name} is missing"))?;
         if tensor.shape != shape {
             return Err(format!("tensor {name} is {:?}, not {shape:?}", tensor.shape));
         }
@@ -110,7 +137,7 @@ fn check_coverage<'t>(tensors: impl Iterator<Item = &'t Tensor>, data_bytes: usi
 }
 
 /// IEEE 754 binary16.
-fn half_to_f32(half: u16) -> f32 {
+pub(crate) fn half_to_f32(half: u16) -> f32 {
     let (sign, exponent, fraction) = (u32::from(half >> 15), u32::from(half >> 10 & 0x1f), u32::from(half & 0x3ff));
     let magnitude = match exponent {
         // A subnormal is a whole number of 2^-24.

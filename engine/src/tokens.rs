@@ -63,7 +63,7 @@ impl Tokens {
 }
 
 /// Under the library, `spm_precompiled` indexes by what a `tokenizer.json` says: a file can make it panic.
-fn contained<T, E: std::fmt::Display>(call: impl FnOnce() -> Result<T, E>) -> Result<T, String> {
+pub(crate) fn contained<T, E: std::fmt::Display>(call: impl FnOnce() -> Result<T, E>) -> Result<T, String> {
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(result) => result.map_err(|error| error.to_string()),
         Err(_) => Err("the tokenizer panicked".to_owned()),

@@ -2,9 +2,11 @@
 
 use schemas::Address;
 use schemas::ids::{AnswerId, ChunkId, DocumentId};
-use schemas::receipt::{Receipt, Segment, Source};
+use schemas::receipt::{Receipt, Source};
 use schemas::tables::{DatanetRow, Wei};
 use serde::{Deserialize, Serialize};
+
+use crate::generate::GenerationSettings;
 
 /// A question to one Datanet.
 #[derive(Debug, Clone)]
@@ -21,6 +23,19 @@ pub struct AskRequest {
     pub payer: Option<Address>,
     /// The price of an answer, in wei. A declined answer costs nothing.
     pub fee_wei: Wei,
+    pub answerer: Answerer,
+    /// For a model; quoted answers have none of it.
+    pub generation: GenerationSettings,
+}
+
+/// Who answers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Answerer {
+    /// The model that the service has; without one, [`Answerer::Quote`].
+    #[default]
+    Configured,
+    /// Sentences of the sources, word for word.
+    Quote,
 }
 
 /// An answer with its signed receipt, which is durable.
@@ -28,13 +43,14 @@ pub struct AskRequest {
 pub struct Answer {
     pub receipt: Receipt,
     pub text: String,
-    /// One per quoted sentence, in the order of the text; none when the answer was declined.
+    /// One per quoted sentence, or per source that a generated sentence cites, in the order of the text; none when the
+    /// answer was declined.
     pub citations: Vec<Citation>,
     /// Contributors with a share, greatest first; then those whose chunks repeat one that was used, at zero.
     pub shares: Vec<ShareLine>,
 }
 
-/// Where a sentence of the answer was quoted from.
+/// Where a sentence of the answer was quoted from, or what it cites.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Citation {
     /// Bytes of the answer's text.
@@ -44,8 +60,9 @@ pub struct Citation {
     pub document_id: DocumentId,
     pub contributor: Address,
     pub file_name: Option<String>,
+    /// The answer's words in that range: the source's own where the answer is quoted.
     pub quote: String,
-    /// Bytes of the file: of the sentence where the chunk is a verbatim part of the file, else of the chunk.
+    /// Bytes of the file: of the sentence where it is quoted and the chunk is a verbatim part of the file, else of the chunk.
     pub source_byte_start: u64,
     pub source_byte_end: u64,
 }
@@ -107,33 +124,58 @@ impl AnswerRecord {
 
     /// The documents that citations name.
     pub(crate) fn cited_documents(&self) -> Vec<DocumentId> {
-        let mut cited: Vec<DocumentId> = self.cited().map(|(_, source)| source.document_id).collect();
+        let mut cited: Vec<DocumentId> = self.cited().into_iter().map(|cited| cited.source.document_id).collect();
         cited.sort();
         cited.dedup();
         cited
     }
 
-    fn cited(&self) -> impl Iterator<Item = (&Segment, &Source)> {
+    fn cited(&self) -> Vec<Cited<'_>> {
         let body = &self.receipt.body;
-        body.segments.iter().filter_map(|segment| {
-            let source = usize::try_from(segment.source).ok().and_then(|index| body.sources.get(index))?;
-            Some((segment, source))
-        })
+        let source = |index: u64| usize::try_from(index).ok().and_then(|index| body.sources.get(index));
+        let quoted = body.segments.iter().filter_map(|segment| {
+            let bytes = (segment.source_byte_start, segment.source_byte_end);
+            Some(Cited { start: segment.start, end: segment.end, source: source(segment.source)?, bytes })
+        });
+        let sentences = body.generation.iter().flat_map(|generation| &generation.sentences);
+        let generated = sentences.flat_map(|sentence| {
+            sentence.cited.iter().filter_map(|index| {
+                let source = source(*index)?;
+                Some(Cited { start: sentence.start, end: sentence.end, source, bytes: (source.byte_start, source.byte_end) })
+            })
+        });
+        quoted.chain(generated).collect()
+    }
+
+    /// The text in the pieces in which it can be read out: sentences, each with what stands before it.
+    pub(crate) fn pieces(&self) -> Vec<&str> {
+        let body = &self.receipt.body;
+        let sentences = body.generation.iter().flat_map(|generation| &generation.sentences).map(|sentence| sentence.end);
+        let mut ends: Vec<u64> = body.segments.iter().map(|segment| segment.end).chain(sentences).collect();
+        ends.pop();
+        ends.push(self.answer.len() as u64);
+        let mut from = 0;
+        let mut pieces = Vec::with_capacity(ends.len());
+        for end in ends {
+            pieces.push(slice(&self.answer, from, end).unwrap_or_default());
+            from = end;
+        }
+        pieces
     }
 
     /// Unfolds the answer; `file_name` knows the documents of [`Self::cited_documents`].
     pub(crate) fn into_answer(self, file_name: impl Fn(DocumentId) -> Option<String>) -> Answer {
-        let citations = (self.cited())
-            .map(|(segment, source)| Citation {
-                start: segment.start,
-                end: segment.end,
+        let citations = (self.cited().into_iter())
+            .map(|Cited { start, end, source, bytes }| Citation {
+                start,
+                end,
                 chunk_id: source.chunk_id,
                 document_id: source.document_id,
                 contributor: source.contributor,
                 file_name: file_name(source.document_id),
-                quote: slice(&self.answer, segment.start, segment.end).unwrap_or_default().to_owned(),
-                source_byte_start: segment.source_byte_start,
-                source_byte_end: segment.source_byte_end,
+                quote: slice(&self.answer, start, end).unwrap_or_default().to_owned(),
+                source_byte_start: bytes.0,
+                source_byte_end: bytes.1,
             })
             .collect();
         let shares = self.share_lines();
@@ -158,6 +200,15 @@ impl AnswerRecord {
         }));
         lines
     }
+}
+
+/// A range of the answer and the source that it names.
+struct Cited<'a> {
+    start: u64,
+    end: u64,
+    source: &'a Source,
+    /// Of the file.
+    bytes: (u64, u64),
 }
 
 /// A byte range of a text, if it is one.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use engine::ContextMode;
 use schemas::signed::SigningDomain;
 
 use crate::attribution::MAX_SOURCES;
@@ -27,6 +28,7 @@ pub struct RagConfig {
     /// The constant of reciprocal rank fusion.
     pub rrf_k: u64,
     pub quote: QuoteConfig,
+    pub generation: GenerationConfig,
     /// Published versions kept open.
     pub open_versions: usize,
     /// Answers computed at once; each takes a CPU.
@@ -36,6 +38,25 @@ pub struct RagConfig {
     /// Receipts that may wait to be drained into the tables.
     pub pending_receipts: usize,
     pub question_max_bytes: usize,
+}
+
+/// What a model is asked for where a caller does not say.
+#[derive(Debug, Clone)]
+pub struct GenerationConfig {
+    /// Answers that a model writes, or that wait for it, at most.
+    pub concurrent_answers: usize,
+    /// Tokens of an answer at most; nobody may ask for more.
+    pub tokens_max: usize,
+    /// 0 takes the most likely token.
+    pub temperature_ppm: u64,
+    pub top_p_ppm: u64,
+    pub mode: ContextMode,
+}
+
+impl Default for GenerationConfig {
+    fn default() -> Self {
+        Self { concurrent_answers: 64, tokens_max: 512, temperature_ppm: 0, top_p_ppm: 1_000_000, mode: ContextMode::Full }
+    }
 }
 
 /// When the extractive answerer speaks, and how much it says.
@@ -83,6 +104,7 @@ impl RagConfig {
             top_k: 8,
             rrf_k: 20,
             quote: QuoteConfig::default(),
+            generation: GenerationConfig::default(),
             open_versions: 16,
             concurrent_answers: 2,
             waiting_answers: 32,
@@ -101,13 +123,23 @@ impl RagConfig {
             ("concurrent_answers", self.concurrent_answers),
             ("pending_receipts", self.pending_receipts),
             ("question_max_bytes", self.question_max_bytes),
+            ("generation.concurrent_answers", self.generation.concurrent_answers),
+            ("generation.tokens_max", self.generation.tokens_max),
         ];
         if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
             return Err(RagError::Config(format!("{name} must be at least 1")));
         }
-        let bounded = [("concurrent_answers", self.concurrent_answers), ("waiting_answers", self.waiting_answers)];
+        let bounded = [
+            ("concurrent_answers", self.concurrent_answers),
+            ("waiting_answers", self.waiting_answers),
+            ("generation.concurrent_answers", self.generation.concurrent_answers),
+        ];
         if let Some((name, value)) = bounded.iter().find(|(_, value)| *value > MAX_QUEUE) {
             return Err(RagError::Config(format!("{name} is {value}; at most {MAX_QUEUE}")));
+        }
+        let GenerationConfig { temperature_ppm, top_p_ppm, .. } = self.generation;
+        if temperature_ppm > 2_000_000 || top_p_ppm == 0 || top_p_ppm > 1_000_000 {
+            return Err(RagError::Config("generation: temperature must be from 0 to 2, top_p above 0 and at most 1".into()));
         }
         if self.top_k > MAX_SOURCES {
             return Err(RagError::Config(format!("top_k is {}; shares are exact for up to {MAX_SOURCES} sources", self.top_k)));

@@ -17,6 +17,9 @@ pub enum RagError {
     /// The caller should send other parameters.
     #[error("invalid request: {0}")]
     InvalidRequest(String),
+    /// The caller should give `parameter` another value.
+    #[error("{parameter}: {problem}")]
+    Parameter { parameter: &'static str, problem: String },
     /// Nothing to retrieve from yet.
     #[error("Datanet {0} has no published version yet: publish accepted submissions first")]
     NothingPublished(DatanetId),
@@ -29,6 +32,9 @@ pub enum RagError {
     /// Too much at once.
     #[error("{what} is at its limit of {limit}: try again shortly")]
     Busy { what: &'static str, limit: usize },
+    /// The model did not answer. Nothing was recorded or charged: trying again is safe.
+    #[error("the generator gave no answer, nothing was charged: {0}")]
+    Generator(#[source] engine::EngineError),
     /// Closing an epoch would change nothing.
     #[error("nothing to settle: no paid receipt since epoch {last_epoch} pays a contributor")]
     NothingToSettle { last_epoch: u64 },

@@ -1,5 +1,5 @@
 //! Answers over published Datanets, and what they are worth to whom: retrieval (vectors and
-//! BM25), extractive answers, attribution, receipts, epochs.
+//! BM25), extractive answers and answers of a model, attribution, receipts, epochs.
 //!
 //! An answer pins one published version and reads nothing else. Whatever pays somebody is integer
 //! arithmetic that anyone can repeat from the receipt ([`verify_receipt`], [`verify_evidence`],
@@ -8,10 +8,13 @@
 
 mod answer;
 pub mod attribution;
+mod citations;
 mod config;
 mod epochs;
 mod error;
+mod generate;
 mod index;
+mod prompt;
 mod quote;
 mod receipts;
 mod retrieve;
@@ -20,10 +23,11 @@ mod service;
 mod snapshot;
 mod verify;
 
-pub use answer::{Answer, AskRequest, Citation, CopyOf, Evidence, ShareLine};
-pub use config::{QuoteConfig, RagConfig};
+pub use answer::{Answer, Answerer, AskRequest, Citation, CopyOf, Evidence, ShareLine};
+pub use config::{GenerationConfig, QuoteConfig, RagConfig};
 pub use epochs::{ClosedEpoch, Debit, EpochComputation, EpochCut, RewardProof, recompute_epoch};
 pub use error::{RagError, Result};
+pub use generate::{GenerationSettings, GenerationStats, Listener, Progress};
 pub use service::Rag;
 pub use verify::{verify_evidence, verify_receipt};
 

@@ -1,11 +1,12 @@
 //! [`Rag`]: everything this crate does, wired to one store.
 
 mod ask;
+mod draft;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use engine::Embedder;
+use engine::{Embedder, Generator, GeneratorInfo};
 use schemas::Address;
 use schemas::ids::{AnswerId, DatanetId};
 use schemas::receipt::Receipt;
@@ -14,8 +15,9 @@ use schemas::tables::{Embedding, VersionRow};
 use store::Store;
 use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
-use crate::answer::{Answer, AskRequest, Evidence};
+use crate::answer::{Answer, Answerer, AskRequest, Evidence};
 use crate::epochs::{self, ClosedEpoch, EpochCut, RewardProof};
+use crate::generate::{Counters, GenerationStats, Listener, Progress};
 use crate::receipts::Ledger;
 use crate::snapshot::{Snapshot, SnapshotCache};
 use crate::{RagConfig, RagError, Result, blocking, index};
@@ -25,12 +27,16 @@ use crate::{RagConfig, RagError, Result, blocking, index};
 pub struct Rag {
     store: Store,
     embedder: Arc<dyn Embedder>,
+    generator: Option<Arc<dyn Generator>>,
     config: RagConfig,
     ledger: Arc<Ledger>,
     snapshots: SnapshotCache,
     /// Answers being computed; answers being computed or waiting.
     computing: Arc<Semaphore>,
     admitted: Semaphore,
+    /// Answers that a model writes.
+    generating: Semaphore,
+    counters: Arc<Counters>,
     /// Requests with the same identity take turns.
     answering: Mutex<HashMap<AnswerId, Weak<tokio::sync::Mutex<()>>>>,
     closing: tokio::sync::Mutex<()>,
@@ -62,38 +68,81 @@ impl Rag {
         Ok(Self {
             store,
             embedder,
+            generator: None,
             ledger: Arc::new(ledger),
             snapshots: SnapshotCache::new(config.open_versions),
             computing: Arc::new(Semaphore::new(config.concurrent_answers)),
             admitted: Semaphore::new(config.concurrent_answers + config.waiting_answers),
+            generating: Semaphore::new(0),
+            counters: Arc::default(),
             answering: Mutex::default(),
             closing: tokio::sync::Mutex::default(),
             config,
         })
     }
 
+    /// Lets a model write the answers, of those who ask for nothing else.
+    #[must_use]
+    pub fn with_generator(mut self, generator: Arc<dyn Generator>) -> Self {
+        self.admitted.add_permits(self.config.generation.concurrent_answers);
+        self.generating = Semaphore::new(self.config.generation.concurrent_answers);
+        self.generator = Some(generator);
+        self
+    }
+
+    /// The model that writes answers, if there is one.
+    pub fn generator(&self) -> Option<&GeneratorInfo> {
+        self.generator.as_ref().map(|generator| generator.info())
+    }
+
+    /// What the generator was asked and gave since start.
+    pub fn generation_stats(&self) -> GenerationStats {
+        self.counters.stats()
+    }
+
     /// Answers a question, or declines to; either leaves a signed receipt that is durable when this
     /// returns. The same request again returns the stored answer.
     ///
     /// # Errors
-    /// [`RagError::InvalidQuestion`], [`RagError::InvalidRequest`], [`RagError::NothingPublished`],
-    /// [`RagError::NotFound`] for the version, [`RagError::Conflict`], [`RagError::Busy`], or what failed underneath.
+    /// [`RagError::InvalidQuestion`], [`RagError::InvalidRequest`], [`RagError::Parameter`], [`RagError::NothingPublished`],
+    /// [`RagError::NotFound`] for the version, [`RagError::Conflict`], [`RagError::Busy`], [`RagError::Generator`], or what
+    /// failed underneath.
     pub async fn ask(&self, request: AskRequest) -> Result<Answer> {
-        ask::check(&request, &self.config)?;
-        let limit = self.config.concurrent_answers + self.config.waiting_answers;
+        self.ask_aloud(request, &mut |_| {}).await
+    }
+
+    /// [`Rag::ask`], telling `listener` the answer's words as they come: a model's as it writes them; quoted sentences, and
+    /// those of a stored answer, one by one. They are the answer's whole text when this returns. Dropping it before the model
+    /// is done ends the generation: nothing is kept, nothing is charged.
+    ///
+    /// # Errors
+    /// As [`Rag::ask`]; what was told before is then worth nothing.
+    pub async fn ask_aloud(&self, request: AskRequest, listener: Listener<'_>) -> Result<Answer> {
+        let RagConfig { concurrent_answers, waiting_answers, generation, .. } = &self.config;
+        let by_model = self.generator.is_some() && request.answerer == Answerer::Configured;
+        ask::check(&request, &self.config, by_model.then_some(generation.tokens_max))?;
+        let limit = concurrent_answers + waiting_answers + self.generator.as_ref().map_or(0, |_| generation.concurrent_answers);
         let _admitted = self.admitted.try_acquire().map_err(|_| RagError::Busy { what: "the queue of questions", limit })?;
         let id = schemas::hashing::answer_id(&request.key_id, &request.request_id);
         let turn = self.turn(id).lock_owned().await;
+        let mut said = 0;
         let record = match self.ledger.find(id).await? {
             Some(record) => {
                 ask::check_same(&record, &request)?;
                 record
             }
             None => {
-                let computing = self.computing.clone().acquire_owned().await.map_err(|error| RagError::Worker(error.to_string()))?;
-                self.answer(id, request, Held { _turn: turn, _computing: computing }).await?
+                let mut heard = |progress: Progress| {
+                    said += usize::from(matches!(progress, Progress::Piece { .. }));
+                    listener(progress);
+                };
+                self.answer(id, request, turn, &mut heard).await?
             }
         };
+        if said == 0 {
+            let pieces = record.pieces();
+            pieces.into_iter().for_each(|piece| listener(Progress::Piece { text: piece.to_owned(), tokens: Vec::new() }));
+        }
         let names = self.file_names(&record.cited_documents()).await?;
         Ok(record.into_answer(|document| names.get(&document).cloned()))
     }

@@ -4,5 +4,7 @@ mod answers;
 mod calibration;
 mod copies;
 mod durability;
+mod generated;
+mod scripted;
 mod settlement;
 pub(crate) mod world;

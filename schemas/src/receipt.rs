@@ -3,6 +3,9 @@
 //! The body is canonical JSON of integers and strings. Its keccak256 is signed (EIP-712
 //! `AnswerReceipt`) by the service. From the body alone a verifier checks that every source was a
 //! member of the version (inclusion proofs), and recomputes the shares from the value table.
+//!
+//! An answer that a model wrote has a `generation`; a quoted one has none, and its body is the same bytes as
+//! before there were models. A verifier that does not know the field refuses the receipt, as it must.
 
 use alloy_primitives::{Address, B256, keccak256};
 use serde::{Deserialize, Serialize};
@@ -13,6 +16,10 @@ use crate::leaves::VersionLeaf;
 use crate::signed::{self, SigningDomain};
 use crate::tables::Wei;
 use crate::{SchemaError, canonical, hashing, merkle};
+
+mod generation;
+
+pub use generation::{AnswerSentence, FinishReason, Generation, SamplingParameters};
 
 /// The format's name and version.
 pub const SCHEMA: &str = "headwater.receipt/1";
@@ -41,11 +48,13 @@ pub struct ReceiptBody {
     pub models: Models,
     /// The chunks in the prompt, in prompt order.
     pub sources: Vec<Source>,
-    /// The answer's sentences and where each was quoted from.
+    /// The answer's sentences and where each was quoted from; none where a model wrote them.
     pub segments: Vec<Segment>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<Generation>,
     /// Value function and its version, for instance `support/1`.
     pub method: String,
-    /// One row per segment: how strongly each source supports it.
+    /// One row per segment, or per sentence of a generated answer: how strongly each source supports it.
     pub value_table: Vec<ValueRow>,
     /// Per contributor, ordered by address.
     pub shares: Vec<ContributorShare>,
@@ -94,7 +103,7 @@ pub struct Models {
     pub embedder: String,
     /// sha256 of the weights.
     pub embedder_sha256: String,
-    /// For instance `quote/1`.
+    /// `quote/1`, or the name of the model that wrote the answer.
     pub generator: String,
 }
 
@@ -137,7 +146,7 @@ pub struct Segment {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ValueRow {
-    /// The segment's weight; the weights of all segments sum to 1,000,000.
+    /// The segment's weight; the weights of all rows sum to 1,000,000.
     pub weight_ppm: u64,
     /// Support by each source, in the order of `sources`, 0 to 1,000,000.
     pub support_ppm: Vec<u64>,
@@ -169,6 +178,11 @@ impl ReceiptBody {
         Ok((text, hash))
     }
 
+    /// Sentences of the answer, quoted or generated; none when it was declined.
+    pub fn sentence_count(&self) -> usize {
+        self.generation.as_ref().map_or(self.segments.len(), |generation| generation.sentences.len())
+    }
+
     pub fn signing_domain(&self) -> SigningDomain {
         SigningDomain { chain_id: self.chain_id, registry: self.registry }
     }
@@ -193,8 +207,14 @@ impl ReceiptBody {
             }
         }
         let sources = self.sources.len();
-        if self.value_table.len() != self.segments.len() {
-            return bad(format!("{} segments but {} value rows", self.segments.len(), self.value_table.len()));
+        if self.generation.is_some() && !self.segments.is_empty() {
+            return bad("an answer is quoted or generated, not both".into());
+        }
+        if let Some(problem) = self.generation.as_ref().and_then(|generation| generation.problem(sources)) {
+            return bad(problem);
+        }
+        if self.value_table.len() != self.sentence_count() {
+            return bad(format!("{} sentences but {} value rows", self.sentence_count(), self.value_table.len()));
         }
         for (index, segment) in self.segments.iter().enumerate() {
             if segment.start > segment.end || usize::try_from(segment.source).map_or(true, |source| source >= sources) {

@@ -1,5 +1,6 @@
 //! `headwater ask`, `headwater sql` and `headwater receipt`.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -9,9 +10,9 @@ use serde_json::{Value, json};
 
 use super::Context;
 use crate::client::Client;
-use crate::http::{AskReply, SqlReply, SqlRequest};
+use crate::http::{AskReply, AttributionObject, SqlReply, SqlRequest};
 use crate::identity;
-use crate::output::{Report, share_bar, table, tokens};
+use crate::output::{self, Progress, Report, Voice, share_bar, table, tokens};
 
 #[derive(Debug, Clone, Args)]
 pub struct AskArgs {
@@ -26,6 +27,15 @@ pub struct AskArgs {
     /// An id of your own for this request: sent again, it gives the same answer and costs nothing more.
     #[arg(long, value_name = "ID")]
     pub request_id: Option<String>,
+    /// Answer in the words of the sources, also where a model answers.
+    #[arg(long)]
+    pub quote: bool,
+    /// Tokens of the answer at most [default: the service's].
+    #[arg(long, value_name = "TOKENS")]
+    pub max_tokens: Option<u64>,
+    /// 0 takes the most likely token, more is more varied [default: the service's].
+    #[arg(long)]
+    pub temperature: Option<f64>,
     pub question: String,
 }
 
@@ -55,22 +65,60 @@ pub struct ReceiptArgs {
     pub out: Option<PathBuf>,
 }
 
+/// Asks, and reports the answer whole.
 pub async fn ask(context: &Context, args: &AskArgs) -> anyhow::Result<Report> {
-    let client = match &args.app_key {
-        Some(path) => {
-            let key = std::fs::read_to_string(path).with_context(|| format!("cannot read the API key in {}", path.display()))?;
-            let url = context.url.clone().map_or_else(|| Client::discover(&context.data_dir), Ok)?;
-            Client::new(&url, Some(key.trim().to_owned()))?
-        }
-        None => context.client()?,
-    };
-    let request = json!({
-        "model": "quote",
+    let reply: AskReply = client(context, args)?.post_once("/v1/chat/completions", &request(args), args.request_id.as_deref()).await?;
+    let text = reply.choices.first().map_or("", |choice| choice.message.content.as_str());
+    Ok(Report::new(format!("{}{}", output::printable(text), describe(context, &reply.attribution)), &reply))
+}
+
+/// [`ask`]; to a person at a terminal the words are printed as they come, and what is below them is reported.
+pub async fn ask_here(context: &Context, args: &AskArgs) -> anyhow::Result<Report> {
+    let progress = Progress::start(context.voice, "working");
+    if context.voice != Voice::Person || !std::io::stdout().is_terminal() {
+        return ask(context, args).await;
+    }
+    let attribution = ask_aloud(&client(context, args)?, request(args), args.request_id.as_deref(), &progress).await?;
+    Ok(Report::new(describe(context, &attribution), &attribution))
+}
+
+fn client(context: &Context, args: &AskArgs) -> anyhow::Result<Client> {
+    let Some(path) = &args.app_key else { return context.client() };
+    let key = std::fs::read_to_string(path).with_context(|| format!("cannot read the API key in {}", path.display()))?;
+    let url = context.url.clone().map_or_else(|| Client::discover(&context.data_dir), Ok)?;
+    Client::new(&url, Some(key.trim().to_owned()))
+}
+
+fn request(args: &AskArgs) -> Value {
+    json!({
+        "model": if args.quote { "quote".to_owned() } else { format!("datanet:{}", args.datanet) },
         "messages": [{ "role": "user", "content": args.question }],
         "attribution": { "datanets": [{ "name": args.datanet, "version": args.version }] },
-    });
-    let reply: AskReply = client.post_once("/v1/chat/completions", &request, args.request_id.as_deref()).await?;
-    Ok(Report::new(describe(context, &reply), &reply))
+        "max_tokens": args.max_tokens,
+        "temperature": args.temperature,
+    })
+}
+
+/// Prints the answer's words as they come, and returns what it rests on.
+async fn ask_aloud(
+    client: &Client,
+    mut request: Value,
+    request_id: Option<&str>,
+    progress: &Progress,
+) -> anyhow::Result<AttributionObject> {
+    request["stream"] = json!(true);
+    let mut last = Value::Null;
+    let mut hear = |mut event: Value| {
+        if let Some(words) = event["choices"][0]["delta"]["content"].as_str().filter(|words| !words.is_empty()) {
+            progress.finish();
+            output::words(&output::printable(words));
+        }
+        if let Some(attribution) = event.get_mut("attribution") {
+            last = attribution.take();
+        }
+    };
+    client.post_events("/v1/chat/completions", &request, request_id, &mut hear).await?;
+    serde_json::from_value(last).context("the service did not say what the answer rests on")
 }
 
 /// The name of a key in the data folder, or the address.
@@ -85,10 +133,10 @@ fn names(context: &Context) -> Vec<(schemas::Address, String)> {
     names.into_iter().filter_map(|name| identity::load(&context.data_dir, &name).ok().map(|signer| (signer.address(), name))).collect()
 }
 
-fn describe(context: &Context, reply: &AskReply) -> String {
+/// What stands below an answer: sources, shares, fee, receipt.
+fn describe(context: &Context, attribution: &AttributionObject) -> String {
     let names = names(context);
-    let attribution = &reply.attribution;
-    let mut text = reply.choices.first().map_or(String::new(), |choice| choice.message.content.clone());
+    let mut text = String::new();
     if attribution.status == AnswerStatus::Answered {
         for citation in &attribution.citations {
             let file = citation.file_name.clone().unwrap_or_else(|| citation.document_id.to_string());

@@ -9,7 +9,7 @@ use store::{Durability, Store, StoreConfig};
 
 use super::Context;
 use crate::client::Client;
-use crate::config::DEFAULTS;
+use crate::config::{Answers, DEFAULTS};
 use crate::output::Report;
 
 #[derive(Debug, Clone, Subcommand)]
@@ -48,6 +48,7 @@ pub async fn doctor(context: &Context) -> anyhow::Result<Report> {
     checks.push(Check { name: "configuration", result: configured });
     if let Ok(config) = config {
         checks.push(Check { name: "model", result: model(&config).await });
+        checks.push(Check { name: "generator", result: generator(&config).await });
         let anvil = Some(config.chain.anvil.clone()).filter(|path| !path.as_os_str().is_empty());
         if config.chain.rpc_url.is_empty() {
             let found = devchain::find_anvil(anvil.as_deref()).map(|path| format!("anvil at {}", path.display()));
@@ -89,6 +90,19 @@ async fn model(config: &crate::config::Config) -> anyhow::Result<String> {
     match state {
         ModelState::Ready => Ok(format!("{} in {}, every hash right", spec.name, shown.display())),
         _ => bail!("{} is not complete in {}; run `headwater models pull`", spec.name, shown.display()),
+    }
+}
+
+/// What is said of a model's files; a service elsewhere is not asked.
+async fn generator(config: &crate::config::Config) -> anyhow::Result<String> {
+    match config.generator.answers(&config.models_dir())? {
+        Answers::Quoted => Ok("answers are quoted, no model writes".into()),
+        Answers::Remote(address) => Ok(format!("{} at {address} writes answers", config.generator.remote_model)),
+        Answers::Local(path) => {
+            let precision = config.generator.precision.into();
+            let report = tokio::task::spawn_blocking(move || engine::describe_model(&path, precision)).await??;
+            Ok(format!("{} ({}, {} parameters) can be run", report.name, report.family, report.parameters))
+        }
     }
 }
 

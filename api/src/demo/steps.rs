@@ -225,6 +225,9 @@ async fn ask(context: &Context, journey: &Journey, stage: &mut Stage, started: I
             app_key: Some(app_key.clone()),
             request_id: None,
             question: question.question.clone(),
+            quote: false,
+            max_tokens: None,
+            temperature: None,
         };
         stage.doing("retrieving, answering, attributing");
         let report = answers::ask(context, &args).await?;

@@ -2,13 +2,15 @@
 
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, PathRejection};
-use axum::http::StatusCode;
+use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use engine::EngineError;
 use indexer::IndexerError;
 use ingest::IngestError;
 use rag::RagError;
 use schemas::SchemaError;
-use serde_json::json;
+use serde_json::{Value, json};
 use store::StoreError;
 
 use crate::service::contracts::AddError;
@@ -19,11 +21,19 @@ pub struct ApiError {
     status: StatusCode,
     code: &'static str,
     message: String,
+    /// The field of the request that is wrong.
+    parameter: Option<&'static str>,
 }
 
 impl ApiError {
     pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into() }
+        Self { status, code, message: message.into(), parameter: None }
+    }
+
+    /// A field of the request that is wrong.
+    pub(crate) fn parameter(parameter: &'static str, problem: impl std::fmt::Display) -> Self {
+        let message = format!("{parameter}: {problem}");
+        Self { parameter: Some(parameter), ..Self::new(StatusCode::BAD_REQUEST, "invalid_value", message) }
     }
 
     pub(crate) fn bad_request(message: impl Into<String>) -> Self {
@@ -42,13 +52,35 @@ impl ApiError {
         tracing::error!(%error, "request failed");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", error.to_string())
     }
+
+    /// As [`ApiError::parameter`], for a value that names what is not there.
+    pub(crate) fn not_there(parameter: &'static str, code: &'static str, problem: impl std::fmt::Display) -> Self {
+        Self { status: StatusCode::NOT_FOUND, code, ..Self::parameter(parameter, problem) }
+    }
+
+    /// OpenAI's error envelope.
+    pub(crate) fn body(&self) -> Value {
+        let kind = if self.status.is_server_error() { "server_error" } else { "invalid_request_error" };
+        json!({ "error": { "message": self.message, "type": kind, "code": self.code, "param": self.parameter } })
+    }
+
+    /// When trying again makes sense: what is busy is soon free, what failed elsewhere takes longer.
+    fn retry_after_seconds(&self) -> Option<HeaderValue> {
+        match self.status {
+            StatusCode::SERVICE_UNAVAILABLE => Some(HeaderValue::from_static("1")),
+            StatusCode::BAD_GATEWAY => Some(HeaderValue::from_static("5")),
+            _ => None,
+        }
+    }
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let kind = if self.status.is_server_error() { "server_error" } else { "invalid_request_error" };
-        let body = json!({ "error": { "message": self.message, "type": kind, "code": self.code, "param": null } });
-        (self.status, Json(body)).into_response()
+        let mut response = (self.status, Json(self.body())).into_response();
+        if let Some(seconds) = self.retry_after_seconds() {
+            response.headers_mut().insert(RETRY_AFTER, seconds);
+        }
+        response
     }
 }
 
@@ -95,6 +127,11 @@ impl From<RagError> for ApiError {
     fn from(error: RagError) -> Self {
         let (status, code) = match error {
             RagError::Store(error) => return error.into(),
+            RagError::Parameter { parameter, problem } => return Self::parameter(parameter, problem),
+            RagError::Generator(ref cause) => match generator_status(cause) {
+                Some(found) => found,
+                None => return Self::internal(&error),
+            },
             RagError::InvalidQuestion(_) | RagError::InvalidRequest(_) => (StatusCode::BAD_REQUEST, "invalid_request"),
             RagError::NothingPublished(_) => (StatusCode::CONFLICT, "nothing_published"),
             RagError::NotFound { .. } => (StatusCode::NOT_FOUND, "not_found"),
@@ -105,6 +142,18 @@ impl From<RagError> for ApiError {
             error => return Self::internal(&error),
         };
         Self::new(status, code, error.to_string())
+    }
+}
+
+/// A generator that is busy, one that failed elsewhere, and a request that it does not take.
+fn generator_status(error: &EngineError) -> Option<(StatusCode, &'static str)> {
+    match error {
+        EngineError::Overloaded { .. } | EngineError::Remote { status: Some(429 | 503), .. } => {
+            Some((StatusCode::SERVICE_UNAVAILABLE, "generator_busy"))
+        }
+        EngineError::Remote { .. } => Some((StatusCode::BAD_GATEWAY, "generator_failed")),
+        EngineError::Prompt { .. } => Some((StatusCode::BAD_REQUEST, "invalid_request")),
+        _ => None,
     }
 }
 
@@ -185,5 +234,37 @@ impl From<JsonRejection> for ApiError {
 impl From<PathRejection> for ApiError {
     fn from(error: PathRejection) -> Self {
         Self::bad_request(error.body_text())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_generators_failures_are_told_apart() {
+        let remote = |status| EngineError::Remote { status, reason: "x".into() };
+        for (error, status, code, retry_after) in [
+            (EngineError::Overloaded { waiting: 1 }, 503, "generator_busy", Some("1")),
+            (remote(Some(429)), 503, "generator_busy", Some("1")),
+            (remote(Some(401)), 502, "generator_failed", Some("5")),
+            (remote(None), 502, "generator_failed", Some("5")),
+            (EngineError::Prompt { reason: "x".into() }, 400, "invalid_request", None),
+            (EngineError::Library { operation: "x", reason: "x".into() }, 500, "internal", None),
+        ] {
+            let error = ApiError::from(RagError::Generator(error));
+            assert_eq!(error.code, code, "{error:?}");
+            let response = error.into_response();
+            let header = response.headers().get(RETRY_AFTER).map(|value| value.to_str().unwrap());
+            assert_eq!((response.status().as_u16(), header), (status, retry_after));
+        }
+    }
+
+    #[test]
+    fn a_wrong_field_is_named_as_openai_names_it() {
+        let error = ApiError::from(RagError::Parameter { parameter: "top_p", problem: "it must be above 0".into() });
+        let expected =
+            json!({ "message": "top_p: it must be above 0", "type": "invalid_request_error", "code": "invalid_value", "param": "top_p" });
+        assert_eq!((error.status, &error.body()["error"]), (StatusCode::BAD_REQUEST, &expected));
     }
 }

@@ -5,7 +5,9 @@ use std::fmt::Write;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
+use engine::GeneratorCounters;
 use indexer::{BlockId, HeadTag, IndexerStatus, RpcStats, SenderStatus};
+use rag::GenerationStats;
 
 use super::App;
 
@@ -21,6 +23,12 @@ pub(super) async fn show(State(service): State<App>) -> impl IntoResponse {
         rpc(&mut text, &stats);
     }
     sender(&mut text, &service.sender.status());
+    if let Some(writer) = &service.writer {
+        generator(&mut text, &service.rag.generation_stats());
+        if let Some(counters) = writer.counters() {
+            model(&mut text, &counters);
+        }
+    }
     ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text.finish())
 }
 
@@ -114,6 +122,56 @@ fn sender(text: &mut Text, status: &SenderStatus) {
         text.counter("headwater_transactions_total", "What became of transactions of the service's account.", &labels, count);
     }
     text.gauge("headwater_transactions_unfinished", "Transactions that are not final.", "", status.unfinished);
+}
+
+fn generator(text: &mut Text, stats: &GenerationStats) {
+    text.gauge("headwater_generator_under_way", "Answers that the model writes, or that wait for it.", "", stats.under_way);
+    let outcomes = [
+        ("answered", stats.answered.saturating_sub(stats.declined)),
+        ("declined", stats.declined),
+        ("failed", stats.failed),
+        ("abandoned", stats.abandoned),
+    ];
+    for (outcome, count) in outcomes {
+        let labels = format!("{{outcome=\"{outcome}\"}}");
+        text.counter("headwater_generator_answers_total", "Answers that the model was asked for, by what became of them.", &labels, count);
+    }
+    for (part, count) in [("prompt", stats.prompt_tokens), ("answer", stats.answer_tokens)] {
+        let labels = format!("{{part=\"{part}\"}}");
+        text.counter("headwater_generator_tokens_total", "Tokens of whole answers and of their prompts.", &labels, count);
+    }
+    let help = "Time from request to first words, summed; in milliseconds.";
+    text.counter("headwater_generator_first_words_milliseconds_total", help, "", stats.first_piece_ms);
+    text.counter("headwater_generator_first_words_total", "Answers that are in that sum.", "", stats.first_pieces);
+    let help = "Time from request to last words of whole answers, summed; in milliseconds.";
+    text.counter("headwater_generator_milliseconds_total", help, "", stats.generating_ms);
+}
+
+/// A model on this machine.
+fn model(text: &mut Text, counters: &GeneratorCounters) {
+    let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+    for (state, requests) in [("waiting", counters.waiting), ("running", counters.running)] {
+        let labels = format!("{{state=\"{state}\"}}");
+        text.gauge("headwater_model_requests", "Requests to the model on this machine.", &labels, count(requests));
+    }
+    let free = counters.pages.saturating_sub(counters.pages_held).saturating_sub(counters.pages_cached);
+    for (state, pages) in [("held", counters.pages_held), ("cached", counters.pages_cached), ("free", free)] {
+        let labels = format!("{{state=\"{state}\"}}");
+        text.gauge("headwater_model_cache_pages", "Pages of 32 tokens in the model's cache.", &labels, count(pages));
+    }
+    for (kind, tokens) in
+        [("computed", counters.computed_tokens), ("found_in_cache", counters.cached_tokens), ("generated", counters.generated_tokens)]
+    {
+        let labels = format!("{{kind=\"{kind}\"}}");
+        text.counter("headwater_model_tokens_total", "Tokens of prompts, answers and scores.", &labels, tokens);
+    }
+    text.counter("headwater_model_steps_total", "Forward passes.", "", counters.steps);
+    text.counter(
+        "headwater_model_preemptions_total",
+        "Work let go for want of cache pages, to be computed again.",
+        "",
+        counters.preemptions,
+    );
 }
 
 #[cfg(test)]

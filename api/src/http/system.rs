@@ -20,6 +20,9 @@ pub struct Info {
     pub operator: Address,
     pub rpc_url: String,
     pub price_wei: String,
+    /// The model that writes answers; none where they are quoted.
+    #[serde(default)]
+    pub generator: Option<String>,
 }
 
 pub(super) async fn info(State(service): State<App>) -> Json<Info> {
@@ -29,6 +32,7 @@ pub(super) async fn info(State(service): State<App>) -> Json<Info> {
         operator: service.operator,
         rpc_url: first_url(&service.rpc_url),
         price_wei: service.price_wei.to_string(),
+        generator: service.rag.generator().map(|info| info.name.clone()),
     })
 }
 

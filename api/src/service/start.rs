@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::account::{fill_faucet, operator_policy, operator_signer, sender_config};
 use super::contracts::Contracts;
-use super::{Service, reconcile};
+use super::{Service, generator, reconcile};
 use crate::auth::{Keys, Role};
 use crate::config::Config;
 use crate::{http, identity};
@@ -54,6 +54,7 @@ pub async fn start(config: Config, data_dir: &Path, progress: &(dyn Fn(&str) + S
     let store = Store::open(&StoreConfig { url: config.store_url(data_dir)?, durability }).await?;
     progress("loading the embedding model");
     let embedder = load_embedder(&config).await?;
+    let writer = generator::load(&config, progress).await?;
     progress("connecting to the chain");
     let operator = operator_signer(&config.chain, data_dir).await?;
     let (dev_chain, rpc_url) = chain(&config, data_dir).await?;
@@ -72,6 +73,10 @@ pub async fn start(config: Config, data_dir: &Path, progress: &(dyn Fn(&str) + S
     let ingest = Ingest::new(store.clone(), embedder.clone(), ingest_config(&config, domain, operator.address()));
     let signer: Arc<dyn Signer> = Arc::new(operator.clone());
     let rag = Rag::open(store.clone(), embedder, signer, rag_config(&config, data_dir, domain)).await?;
+    let rag = match &writer {
+        Some(writer) => rag.with_generator(writer.generator()),
+        None => rag,
+    };
     let keys = Keys::open(store.clone()).await?;
     let source = indexer::source::connect(&rpc_url, &RpcConfig::default())?;
     let indexer_config =
@@ -96,6 +101,7 @@ pub async fn start(config: Config, data_dir: &Path, progress: &(dyn Fn(&str) + S
         store,
         ingest,
         rag,
+        writer,
         keys,
         contracts,
         reader,
@@ -274,6 +280,7 @@ fn rag_config(config: &Config, data_dir: &Path, domain: schemas::signed::Signing
     rag.quote.min_cosine_ppm = config.rag.min_cosine_ppm;
     rag.quote.min_coverage_ppm = config.rag.min_coverage_ppm;
     rag.quote.min_score_ppm = config.rag.min_score_ppm;
+    rag.generation = config.generator.config();
     rag
 }
 

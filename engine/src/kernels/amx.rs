@@ -7,7 +7,7 @@ use std::arch::asm;
 use std::arch::x86_64::{__cpuid_count, _xgetbv};
 use std::sync::LazyLock;
 
-use super::{Element, Kernel, Matrix, Simd, Sink, pinning};
+use super::{Element, Kernel, Panels, Simd, Sink, pinning};
 
 #[cfg(test)]
 mod model;
@@ -29,7 +29,7 @@ pub(super) fn is_usable() -> bool {
 }
 
 /// Whether a product with these weights can run on tiles.
-pub(super) fn takes<E: Element>(weights: &Matrix<E>) -> bool {
+pub(super) fn takes<E: Element>(weights: Panels<'_, E>) -> bool {
     E::PER_WORD == 2 && weights.inner().is_multiple_of(2 * STEP_PAIRS)
 }
 
@@ -161,7 +161,7 @@ impl Tiles for Hardware {
 pub(super) struct TileProduct<'a, E: Element, O> {
     pub(super) input: &'a [E],
     pub(super) rows: usize,
-    pub(super) weights: &'a Matrix<E>,
+    pub(super) weights: Panels<'a, E>,
     pub(super) sink: O,
 }
 
@@ -182,7 +182,7 @@ fn walk<S: Simd, E: Element, O: Sink, T: Tiles>(simd: S, mut product: TileProduc
     let mut sums = [0.0; BLOCK_ROWS * BLOCK_COLUMNS];
     for first_row in (0..product.rows).step_by(CHUNK_ROWS) {
         let end = product.rows.min(first_row + CHUNK_ROWS);
-        for (column, words, bias) in product.weights.panels() {
+        for (column, words, bias) in product.weights.each() {
             let mut configured = 0;
             for row in (first_row..end).step_by(BLOCK_ROWS) {
                 let rows = BLOCK_ROWS.min(end - row);

@@ -4,19 +4,19 @@ use std::arch::x86_64::*;
 
 use super::{Kernel, Simd};
 
-/// Exists only where [`super::Cpu`] found `avx2` and `fma`.
+/// Exists only where [`super::Cpu`] found `avx2`, `fma` and `f16c`.
 #[derive(Clone, Copy)]
 pub(super) struct Avx2(());
 
 impl Avx2 {
     /// # Safety
-    /// The processor has `avx2` and `fma`.
+    /// The processor has `avx2`, `fma` and `f16c`.
     pub(super) unsafe fn assume() -> Self {
         Self(())
     }
 }
 
-#[target_feature(enable = "avx2,fma")]
+#[target_feature(enable = "avx2,fma,f16c")]
 fn compiled<K: Kernel>(simd: Avx2, kernel: K) -> K::Output {
     kernel.run(simd)
 }
@@ -69,10 +69,12 @@ impl Simd for Avx2 {
     const TILE_ROWS: usize = 6;
     type Vector = __m256;
     type Pairs = __m256i;
+    type Integers = __m256i;
+    const BYTE_TILE_ROWS: usize = 2;
 
     #[inline(always)]
     fn enter<K: Kernel>(self, kernel: K) -> K::Output {
-        // SAFETY: a value of this type is proof of `avx2` and `fma`.
+        // SAFETY: a value of this type is proof of `avx2`, `fma` and `f16c`.
         unsafe { compiled(self, kernel) }
     }
 
@@ -95,6 +97,24 @@ impl Simd for Avx2 {
         splat_pair(pair: u32) -> __m256i = _mm256_set1_epi32(pair.cast_signed());
         add_dot(sum: __m256, a: __m256i, b: __m256i) -> __m256 =
             _mm256_fmadd_ps(high_halves(a), high_halves(b), _mm256_fmadd_ps(low_halves(a), low_halves(b), sum));
+        splat_integer(value: u32) -> __m256i = _mm256_set1_epi32(value.cast_signed());
+        and(a: __m256i, b: __m256i) -> __m256i = _mm256_and_si256(a, b);
+        or(a: __m256i, b: __m256i) -> __m256i = _mm256_or_si256(a, b);
+        shift_left(a: __m256i, bits: u32) -> __m256i = _mm256_sll_epi32(a, _mm_cvtsi32_si128(bits.cast_signed()));
+        shift_right(a: __m256i, bits: u32) -> __m256i = _mm256_srl_epi32(a, _mm_cvtsi32_si128(bits.cast_signed()));
+        to_vector(a: __m256i) -> __m256 = _mm256_cvtepi32_ps(a);
+        add_byte_dot(sum: __m256i, weights: __m256i, inputs: __m256i) -> __m256i = {
+            // Two products of 127 · 127 fit 16 bits.
+            let pairs = _mm256_maddubs_epi16(weights, inputs);
+            _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
+        };
+        add_signed_dot(sum: __m256i, weights: __m256i, inputs: __m256i) -> __m256i = {
+            // Signs move to the inputs, so that two products, of 128 · 127 at most, fit 16 bits.
+            let signed = _mm256_xor_si256(weights, _mm256_set1_epi8(-128));
+            let pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(signed), _mm256_sign_epi8(inputs, signed));
+            _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
+        };
+        signed_start(_input_sum: i32) -> __m256i = _mm256_setzero_si256();
     }
 
     #[inline(always)]
@@ -113,6 +133,18 @@ impl Simd for Avx2 {
     unsafe fn load_pairs_at(self, from: *const u32) -> __m256i {
         // SAFETY: the caller's promise.
         unsafe { _mm256_loadu_si256(from.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_integers_at(self, from: *const u32) -> __m256i {
+        // SAFETY: the caller's promise.
+        unsafe { _mm256_loadu_si256(from.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_halves_at(self, from: *const u16) -> __m256 {
+        // SAFETY: the caller's promise.
+        unsafe { _mm256_cvtph_ps(_mm_loadu_si128(from.cast())) }
     }
 
     #[inline(always)]

@@ -1,4 +1,4 @@
-//! AVX-512, without and with bf16 dot products: sixteen lanes, thirty-two registers.
+//! AVX-512, without and with dot products of bytes and of bf16: sixteen lanes, thirty-two registers.
 
 use std::arch::x86_64::*;
 
@@ -8,7 +8,11 @@ use super::{Kernel, Simd};
 #[derive(Clone, Copy)]
 pub(super) struct Avx512(());
 
-/// Exists only where [`super::Cpu`] found what [`Avx512`] needs, and `avx512bf16`.
+/// Exists only where [`super::Cpu`] found what [`Avx512`] needs, and `avx512vnni`.
+#[derive(Clone, Copy)]
+pub(super) struct Avx512Vnni(());
+
+/// Exists only where [`super::Cpu`] found what [`Avx512Vnni`] needs, and `avx512bf16`.
 #[derive(Clone, Copy)]
 pub(super) struct Avx512Bf16(());
 
@@ -20,9 +24,17 @@ impl Avx512 {
     }
 }
 
+impl Avx512Vnni {
+    /// # Safety
+    /// The processor has `avx512f`, `avx512bw`, `avx512dq`, `avx512vl` and `avx512vnni`.
+    pub(super) unsafe fn assume() -> Self {
+        Self(())
+    }
+}
+
 impl Avx512Bf16 {
     /// # Safety
-    /// The processor has `avx512f`, `avx512bw`, `avx512dq`, `avx512vl` and `avx512bf16`.
+    /// The processor has `avx512f`, `avx512bw`, `avx512dq`, `avx512vl`, `avx512vnni` and `avx512bf16`.
     pub(super) unsafe fn assume() -> Self {
         Self(())
     }
@@ -33,7 +45,12 @@ fn compiled<K: Kernel>(simd: Avx512, kernel: K) -> K::Output {
     kernel.run(simd)
 }
 
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma")]
+fn compiled_vnni<K: Kernel>(simd: Avx512Vnni, kernel: K) -> K::Output {
+    kernel.run(simd)
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512bf16,avx2,fma")]
 fn compiled_bf16<K: Kernel>(simd: Avx512Bf16, kernel: K) -> K::Output {
     kernel.run(simd)
 }
@@ -72,6 +89,41 @@ unsafe fn native_narrowed(a: __m512) -> __m256i {
     unsafe { std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(a)) }
 }
 
+/// Bytes by bytes without an instruction for it: two products of 127 · 127 fit 16 bits.
+#[inline(always)]
+unsafe fn widened_byte_dot(sum: __m512i, weights: __m512i, inputs: __m512i) -> __m512i {
+    // SAFETY: called with proof of AVX-512 only.
+    unsafe { _mm512_add_epi32(sum, _mm512_madd_epi16(_mm512_maddubs_epi16(weights, inputs), _mm512_set1_epi16(1))) }
+}
+
+/// Signs move to the inputs, so that two products, of 128 · 127 at most, fit 16 bits.
+#[inline(always)]
+unsafe fn widened_signed_dot(sum: __m512i, weights: __m512i, inputs: __m512i) -> __m512i {
+    // SAFETY: called with proof of AVX-512 only.
+    unsafe {
+        let signed = _mm512_xor_si512(weights, _mm512_set1_epi8(-128));
+        let inputs = _mm512_mask_sub_epi8(inputs, _mm512_movepi8_mask(signed), _mm512_setzero_si512(), inputs);
+        widened_byte_dot(sum, _mm512_abs_epi8(signed), inputs)
+    }
+}
+
+#[inline(always)]
+unsafe fn native_byte_dot(sum: __m512i, weights: __m512i, inputs: __m512i) -> __m512i {
+    // SAFETY: called with proof of VNNI only.
+    unsafe { _mm512_dpbusd_epi32(sum, weights, inputs) }
+}
+
+/// What the instruction adds too much where weights are 128 too large.
+#[inline(always)]
+fn native_signed_start(input_sum: i32) -> i32 {
+    -128 * input_sum
+}
+
+#[inline(always)]
+fn no_start(_input_sum: i32) -> i32 {
+    0
+}
+
 /// Methods that are one intrinsic each.
 macro_rules! intrinsics {
     ($($name:ident($($argument:ident: $type:ty),*) -> $output:ty = $body:expr;)*) => {$(
@@ -83,14 +135,16 @@ macro_rules! intrinsics {
     )*};
 }
 
-/// The two differ in how they multiply and round bf16 alone.
+/// The three differ in how they multiply bytes, and multiply and round bf16.
 macro_rules! avx512 {
-    ($token:ty, $compiled:ident, $dot:ident, $narrowed:ident) => {
+    ($token:ty, $compiled:ident, bf16: ($dot:ident, $narrowed:ident), bytes: ($byte_dot:ident, $signed_dot:ident, $start:ident)) => {
         impl Simd for $token {
             const LANES: usize = 16;
             const TILE_ROWS: usize = 12;
             type Vector = __m512;
             type Pairs = __m512i;
+            type Integers = __m512i;
+            const BYTE_TILE_ROWS: usize = 8;
 
             #[inline(always)]
             fn enter<K: Kernel>(self, kernel: K) -> K::Output {
@@ -113,6 +167,15 @@ macro_rules! avx512 {
                 largest(a: __m512) -> f32 = _mm512_reduce_max_ps(a);
                 splat_pair(pair: u32) -> __m512i = _mm512_set1_epi32(pair.cast_signed());
                 add_dot(sum: __m512, a: __m512i, b: __m512i) -> __m512 = $dot(sum, a, b);
+                splat_integer(value: u32) -> __m512i = _mm512_set1_epi32(value.cast_signed());
+                and(a: __m512i, b: __m512i) -> __m512i = _mm512_and_si512(a, b);
+                or(a: __m512i, b: __m512i) -> __m512i = _mm512_or_si512(a, b);
+                shift_left(a: __m512i, bits: u32) -> __m512i = _mm512_sll_epi32(a, _mm_cvtsi32_si128(bits.cast_signed()));
+                shift_right(a: __m512i, bits: u32) -> __m512i = _mm512_srl_epi32(a, _mm_cvtsi32_si128(bits.cast_signed()));
+                to_vector(a: __m512i) -> __m512 = _mm512_cvtepi32_ps(a);
+                add_byte_dot(sum: __m512i, weights: __m512i, inputs: __m512i) -> __m512i = $byte_dot(sum, weights, inputs);
+                add_signed_dot(sum: __m512i, weights: __m512i, inputs: __m512i) -> __m512i = $signed_dot(sum, weights, inputs);
+                signed_start(input_sum: i32) -> __m512i = _mm512_set1_epi32($start(input_sum));
             }
 
             #[inline(always)]
@@ -134,6 +197,18 @@ macro_rules! avx512 {
             }
 
             #[inline(always)]
+            unsafe fn load_integers_at(self, from: *const u32) -> __m512i {
+                // SAFETY: the caller's promise.
+                unsafe { _mm512_loadu_si512(from.cast()) }
+            }
+
+            #[inline(always)]
+            unsafe fn load_halves_at(self, from: *const u16) -> __m512 {
+                // SAFETY: the caller's promise.
+                unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(from.cast())) }
+            }
+
+            #[inline(always)]
             unsafe fn store_bf16_at(self, to: *mut u16, a: __m512) {
                 // SAFETY: the caller's promise.
                 unsafe { _mm256_storeu_si256(to.cast(), $narrowed(a)) }
@@ -142,5 +217,6 @@ macro_rules! avx512 {
     };
 }
 
-avx512!(Avx512, compiled, widened_dot, narrowed);
-avx512!(Avx512Bf16, compiled_bf16, native_dot, native_narrowed);
+avx512!(Avx512, compiled, bf16: (widened_dot, narrowed), bytes: (widened_byte_dot, widened_signed_dot, no_start));
+avx512!(Avx512Vnni, compiled_vnni, bf16: (widened_dot, narrowed), bytes: (native_byte_dot, native_byte_dot, native_signed_start));
+avx512!(Avx512Bf16, compiled_bf16, bf16: (native_dot, native_narrowed), bytes: (native_byte_dot, native_byte_dot, native_signed_start));

@@ -2,7 +2,11 @@
 
 use std::ops::{Deref, DerefMut};
 
+use super::pinning::request_large_pages;
+
 const LINE_BYTES: usize = 64;
+/// Two large pages of x86-64.
+const LARGE_BYTES: usize = 4 << 20;
 
 /// A vector of fixed length. A vector of 64 bytes that straddles two lines costs two reads.
 pub(crate) struct Buffer<T> {
@@ -15,6 +19,9 @@ impl<T: Copy + Default> Buffer<T> {
     pub(crate) fn new(length: usize) -> Self {
         let slack = LINE_BYTES / size_of::<T>().max(1);
         let storage = vec![T::default(); length + slack];
+        if length * size_of::<T>() >= LARGE_BYTES {
+            request_large_pages(storage.as_ptr().addr(), length * size_of::<T>());
+        }
         let start = storage.as_ptr().align_offset(LINE_BYTES).min(slack);
         Self { storage, start, length }
     }

@@ -15,6 +15,9 @@ pub(crate) trait Element: Copy + Default + Send + Sync + 'static {
     /// The word of the elements `element(0)` to `element(PER_WORD - 1)`.
     fn pack(element: impl Fn(usize) -> Self) -> Self::Word;
 
+    /// Element `at` of a word.
+    fn unpack(word: Self::Word, at: usize) -> f32;
+
     /// # Safety
     /// `LANES` elements can be written to `to`.
     unsafe fn store_at<S: Simd>(simd: S, to: *mut Self, a: S::Vector);
@@ -45,6 +48,11 @@ impl Element for f32 {
     #[inline(always)]
     fn pack(element: impl Fn(usize) -> f32) -> f32 {
         element(0)
+    }
+
+    #[inline(always)]
+    fn unpack(word: f32, _at: usize) -> f32 {
+        word
     }
 
     #[inline(always)]
@@ -95,6 +103,11 @@ impl Element for Bf16 {
     #[inline(always)]
     fn pack(element: impl Fn(usize) -> Self) -> u32 {
         u32::from(element(0).0) | u32::from(element(1).0) << 16
+    }
+
+    #[inline(always)]
+    fn unpack(word: u32, at: usize) -> f32 {
+        f32::from_bits(if at == 0 { word << 16 } else { word & 0xffff_0000 })
     }
 
     #[inline(always)]

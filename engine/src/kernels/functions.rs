@@ -51,6 +51,13 @@ fn sigmoid<S: Simd>(simd: S, x: S::Vector) -> S::Vector {
     simd.div(one, simd.add(one, exp(simd, negated)))
 }
 
+/// Within 3e-7 of tanh: `1 - 2 / (1 + e^2x)`.
+#[inline(always)]
+pub(super) fn tanh<S: Simd>(simd: S, x: S::Vector) -> S::Vector {
+    let (one, two) = (simd.splat(1.0), simd.splat(2.0));
+    simd.sub(one, simd.div(two, simd.add(one, exp(simd, simd.mul(two, x)))))
+}
+
 /// `c[0] x^n + … + c[n]`
 #[inline(always)]
 fn polynomial<S: Simd, const N: usize>(simd: S, x: S::Vector, coefficients: [f32; N]) -> S::Vector {

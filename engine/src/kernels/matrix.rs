@@ -1,5 +1,7 @@
 //! Weights in the order in which products read them.
 
+use std::ops::Range;
+
 use super::{Buffer, Element};
 
 /// A weight matrix `[columns][inner]` and its bias, cut into panels of [`super::Cpu::panel_columns`] columns.
@@ -13,17 +15,42 @@ pub(crate) struct Matrix<E: Element> {
     panel_columns: usize,
 }
 
+/// Some of a matrix's panels.
+pub(crate) struct Panels<'a, E: Element> {
+    words: &'a [E::Word],
+    bias: &'a [f32],
+    first_column: usize,
+    inner: usize,
+    panel_columns: usize,
+}
+
+impl<E: Element> Clone for Panels<'_, E> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<E: Element> Copy for Panels<'_, E> {}
+
 impl<E: Element> Matrix<E> {
     /// From row-major `[columns][inner]`, as torch's `Linear` keeps it. `columns` must be a multiple of
     /// `panel_columns` and `inner` of two; the caller has checked both.
     pub(crate) fn pack(weights: &[f32], bias: &[f32], panel_columns: usize) -> Self {
         let columns = bias.len();
         let inner = weights.len() / columns.max(1);
-        assert!(columns.is_multiple_of(panel_columns) && inner.is_multiple_of(E::PER_WORD), "the shape is cut into whole panels");
         assert_eq!(weights.len(), columns * inner, "weights and bias agree");
+        Self::from_rows(inner, bias, panel_columns, |column, row| row.copy_from_slice(&weights[column * inner..][..inner]))
+    }
+
+    /// As [`Matrix::pack`], row by row: `fill(column, row)` writes the `inner` numbers of a column.
+    pub(crate) fn from_rows(inner: usize, bias: &[f32], panel_columns: usize, fill: impl Fn(usize, &mut [f32])) -> Self {
+        let columns = bias.len();
+        assert!(columns.is_multiple_of(panel_columns) && inner.is_multiple_of(E::PER_WORD), "the shape is cut into whole panels");
         let steps = inner / E::PER_WORD;
         let mut words = Buffer::new(columns * steps);
-        for (column, row) in weights.chunks_exact(inner.max(1)).enumerate() {
+        let mut row = vec![0.0; inner];
+        for column in 0..columns {
+            fill(column, &mut row);
             let start = (column / panel_columns) * steps * panel_columns + column % panel_columns;
             for (step, numbers) in row.chunks_exact(E::PER_WORD).enumerate() {
                 words[start + step * panel_columns] = E::pack(|at| E::from_f32(numbers[at]));
@@ -38,20 +65,53 @@ impl<E: Element> Matrix<E> {
         self.inner
     }
 
-    #[cfg(test)]
+    /// With those that only fill a last panel.
     pub(crate) fn columns(&self) -> usize {
         self.bias.len()
     }
 
-    pub(super) fn panel_columns(&self) -> usize {
+    /// One column's numbers, as many as there is room for.
+    pub(super) fn unpack(&self, column: usize, out: &mut [f32]) {
+        let start = (column / self.panel_columns) * (self.inner / E::PER_WORD) * self.panel_columns + column % self.panel_columns;
+        let words = self.words[start..].iter().step_by(self.panel_columns);
+        for (numbers, word) in out.chunks_mut(E::PER_WORD).zip(words) {
+            numbers.iter_mut().enumerate().for_each(|(at, number)| *number = E::unpack(*word, at));
+        }
+    }
+
+    pub(crate) fn all(&self) -> Panels<'_, E> {
+        self.panels(0..self.columns() / self.panel_columns)
+    }
+
+    pub(crate) fn panels(&self, range: Range<usize>) -> Panels<'_, E> {
+        let panel_words = (self.inner / E::PER_WORD) * self.panel_columns;
+        Panels {
+            words: &self.words[range.start * panel_words..range.end * panel_words],
+            bias: &self.bias[range.start * self.panel_columns..range.end * self.panel_columns],
+            first_column: range.start * self.panel_columns,
+            inner: self.inner,
+            panel_columns: self.panel_columns,
+        }
+    }
+}
+
+impl<'a, E: Element> Panels<'a, E> {
+    pub(crate) fn inner(self) -> usize {
+        self.inner
+    }
+
+    pub(super) fn panel_columns(self) -> usize {
         self.panel_columns
     }
 
     /// Each panel's first column, words and bias.
     #[inline(always)]
-    pub(super) fn panels(&self) -> impl Iterator<Item = (usize, &[E::Word], &[f32])> {
-        let words = self.words.chunks_exact((self.inner / E::PER_WORD) * self.panel_columns);
-        let bias = self.bias.chunks_exact(self.panel_columns);
-        words.zip(bias).enumerate().map(|(panel, (words, bias))| (panel * self.panel_columns, words, bias))
+    pub(super) fn each(self) -> impl Iterator<Item = (usize, &'a [E::Word], &'a [f32])> {
+        // An inner dimension of nothing has panels without words: a chunk of none does not exist.
+        let panel_words = (self.inner / E::PER_WORD) * self.panel_columns;
+        let bias = self.bias.chunks_exact(self.panel_columns).enumerate();
+        bias.map(move |(panel, bias)| {
+            (self.first_column + panel * self.panel_columns, &self.words[panel * panel_words..][..panel_words], bias)
+        })
     }
 }

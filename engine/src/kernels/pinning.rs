@@ -1,10 +1,14 @@
-//! Two requests to the Linux kernel: processors for a thread, tile registers for the process. No-ops elsewhere.
+//! Three requests to the Linux kernel: processors for a thread, tile registers for the process, large pages for memory.
+//! No-ops elsewhere.
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod linux {
     const SCHED_SETAFFINITY: usize = 203;
     const SCHED_GETAFFINITY: usize = 204;
     const ARCH_PRCTL: usize = 158;
+    const MADVISE: usize = 28;
+    const MADV_HUGEPAGE: usize = 14;
+    const PAGE_BYTES: usize = 4096;
     const ARCH_REQ_XCOMP_PERM: usize = 0x1023;
     const XFEATURE_XTILEDATA: usize = 18;
     /// Of up to 4,096 processors.
@@ -52,6 +56,13 @@ mod linux {
         let _ = unsafe { call(SCHED_SETAFFINITY, [0, size_of::<Mask>(), (&raw const mask).addr()]) };
     }
 
+    pub(in super::super) fn request_large_pages(start: usize, bytes: usize) {
+        let first = start.next_multiple_of(PAGE_BYTES);
+        let bytes = (start + bytes).saturating_sub(first) / PAGE_BYTES * PAGE_BYTES;
+        // SAFETY: the advice changes how memory is mapped, not what is in it. A refusal leaves small pages.
+        let _ = unsafe { call(MADVISE, [first, bytes, MADV_HUGEPAGE]) };
+    }
+
     pub(in super::super) fn request_tiles() -> bool {
         // SAFETY: takes two numbers and touches no memory.
         unsafe { call(ARCH_PRCTL, [ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA, 0]) == 0 }
@@ -68,6 +79,15 @@ pub(crate) fn pin_to_cpu(worker: usize, workers: usize) {
     linux::pin_to_cpu(worker, workers);
     #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
     let _ = (worker, workers);
+}
+
+/// Asks that memory be mapped in large pages as it is first written: reading weights from one end to the other then
+/// misses few translations.
+pub(super) fn request_large_pages(start: usize, bytes: usize) {
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    linux::request_large_pages(start, bytes);
+    #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+    let _ = (start, bytes);
 }
 
 /// Asks for the AMX registers, for this process and the threads it starts.

@@ -1,6 +1,7 @@
 //! Plain Rust, for processors without a path of their own. Four lanes are what SSE2 and NEON hold.
 
 use super::{Bf16, Element, Kernel, Simd};
+use crate::safetensors::half_to_f32;
 
 #[derive(Clone, Copy)]
 pub(super) struct Portable;
@@ -12,11 +13,22 @@ fn zip(a: [f32; LANES], b: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> [f32; L
     std::array::from_fn(|lane| f(a[lane], b[lane]))
 }
 
+#[inline(always)]
+fn byte_dot(sum: [u32; LANES], weights: [u32; LANES], inputs: [u32; LANES], zero: i32) -> [u32; LANES] {
+    std::array::from_fn(|lane| {
+        let terms = weights[lane].to_le_bytes().into_iter().zip(inputs[lane].to_le_bytes());
+        let dot: i32 = terms.map(|(weight, input)| (i32::from(weight) - zero) * i32::from(input.cast_signed())).sum();
+        sum[lane].wrapping_add_signed(dot)
+    })
+}
+
 impl Simd for Portable {
     const LANES: usize = LANES;
     const TILE_ROWS: usize = 4;
     type Vector = [f32; LANES];
     type Pairs = [u32; LANES];
+    type Integers = [u32; LANES];
+    const BYTE_TILE_ROWS: usize = 2;
 
     #[inline(always)]
     fn enter<K: Kernel>(self, kernel: K) -> K::Output {
@@ -120,5 +132,62 @@ impl Simd for Portable {
         let low = |pairs: Self::Pairs| pairs.map(|pair| f32::from_bits(pair << 16));
         let high = |pairs: Self::Pairs| pairs.map(|pair| f32::from_bits(pair & 0xffff_0000));
         self.mul_add(high(a), high(b), self.mul_add(low(a), low(b), sum))
+    }
+
+    #[inline(always)]
+    unsafe fn load_integers_at(self, from: *const u32) -> Self::Integers {
+        // SAFETY: the caller's promise.
+        unsafe { from.cast::<[u32; LANES]>().read_unaligned() }
+    }
+
+    #[inline(always)]
+    unsafe fn load_halves_at(self, from: *const u16) -> Self::Vector {
+        // SAFETY: the caller's promise.
+        unsafe { from.cast::<[u16; LANES]>().read_unaligned() }.map(half_to_f32)
+    }
+
+    #[inline(always)]
+    fn splat_integer(self, value: u32) -> Self::Integers {
+        [value; LANES]
+    }
+
+    #[inline(always)]
+    fn and(self, a: Self::Integers, b: Self::Integers) -> Self::Integers {
+        std::array::from_fn(|lane| a[lane] & b[lane])
+    }
+
+    #[inline(always)]
+    fn or(self, a: Self::Integers, b: Self::Integers) -> Self::Integers {
+        std::array::from_fn(|lane| a[lane] | b[lane])
+    }
+
+    #[inline(always)]
+    fn shift_left(self, a: Self::Integers, bits: u32) -> Self::Integers {
+        a.map(|a| a << bits)
+    }
+
+    #[inline(always)]
+    fn shift_right(self, a: Self::Integers, bits: u32) -> Self::Integers {
+        a.map(|a| a >> bits)
+    }
+
+    #[inline(always)]
+    fn to_vector(self, a: Self::Integers) -> Self::Vector {
+        a.map(|a| a.cast_signed() as f32)
+    }
+
+    #[inline(always)]
+    fn add_byte_dot(self, sum: Self::Integers, weights: Self::Integers, inputs: Self::Integers) -> Self::Integers {
+        byte_dot(sum, weights, inputs, 0)
+    }
+
+    #[inline(always)]
+    fn add_signed_dot(self, sum: Self::Integers, weights: Self::Integers, inputs: Self::Integers) -> Self::Integers {
+        byte_dot(sum, weights, inputs, 128)
+    }
+
+    #[inline(always)]
+    fn signed_start(self, _input_sum: i32) -> Self::Integers {
+        [0; LANES]
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Every sum starts at its bias and takes its terms in order, whatever tile its row falls into.
 
-use super::{Element, Kernel, Matrix, Simd, Sink};
+use super::simd::{LINE_BYTES, PREFETCH_BYTES};
+use super::{Element, Kernel, Panels, Simd, Sink};
 
 /// What of the left-hand side stays in the cache while the panels of the right-hand side pass by.
 const CHUNK_BYTES: usize = 512 * 1024;
@@ -11,7 +12,7 @@ const CHUNK_BYTES: usize = 512 * 1024;
 pub(crate) struct Product<'a, E: Element, O> {
     pub(crate) input: &'a [E],
     pub(crate) rows: usize,
-    pub(crate) weights: &'a Matrix<E>,
+    pub(crate) weights: Panels<'a, E>,
     pub(crate) sink: O,
 }
 
@@ -24,7 +25,7 @@ impl<E: Element, O: Sink> Kernel for Product<'_, E, O> {
         assert_eq!(self.weights.panel_columns(), 2 * S::LANES, "weights are packed for this path");
         let chunk_rows = (CHUNK_BYTES / (inner * size_of::<E>()).max(1)).next_multiple_of(S::TILE_ROWS);
         for first_row in (0..self.rows).step_by(chunk_rows) {
-            for (column, words, bias) in self.weights.panels() {
+            for (column, words, bias) in self.weights.each() {
                 let block = Block {
                     left: &self.input[first_row * inner..],
                     left_stride: inner,
@@ -70,6 +71,7 @@ impl<S: Simd, E: Element> Block<'_, S, E> {
             unsafe {
                 row += match S::TILE_ROWS.min(self.rows - row) {
                     12.. => self.tile::<12, O>(simd, row, first_row, column, sink),
+                    8.. => self.tile::<8, O>(simd, row, first_row, column, sink),
                     6.. => self.tile::<6, O>(simd, row, first_row, column, sink),
                     4.. => self.tile::<4, O>(simd, row, first_row, column, sink),
                     2.. => self.tile::<2, O>(simd, row, first_row, column, sink),
@@ -90,6 +92,8 @@ impl<S: Simd, E: Element> Block<'_, S, E> {
             // SAFETY: the caller's promise.
             unsafe {
                 let words = right.add(step * self.right_stride);
+                simd.prefetch(words.wrapping_byte_add(PREFETCH_BYTES));
+                simd.prefetch(words.wrapping_byte_add(PREFETCH_BYTES + LINE_BYTES));
                 let (first, second) = (E::load_at(simd, words), E::load_at(simd, words.add(S::LANES)));
                 for (at, sums) in sums.iter_mut().enumerate() {
                     let word = E::splat_at(simd, left.add(at * self.left_stride + step * E::PER_WORD));

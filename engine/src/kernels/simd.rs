@@ -6,6 +6,10 @@
 
 use super::Element;
 
+/// How far ahead of a product its weights are asked for: what memory gives one processor in the time of one miss.
+pub(super) const PREFETCH_BYTES: usize = 4096;
+pub(super) const LINE_BYTES: usize = 64;
+
 /// Work that runs on any instruction set.
 pub(crate) trait Kernel {
     type Output;
@@ -22,6 +26,10 @@ pub(crate) trait Simd: Copy {
     type Vector: Copy;
     /// `LANES` pairs of bf16.
     type Pairs: Copy;
+    /// `LANES` whole numbers of 32 bits, or four bytes in the place of each.
+    type Integers: Copy;
+    /// Rows of the largest tile of byte products: two vectors a row, and some to unpack weights.
+    const BYTE_TILE_ROWS: usize;
 
     /// Runs the kernel in a function that is compiled for this instruction set.
     fn enter<K: Kernel>(self, kernel: K) -> K::Output;
@@ -59,6 +67,43 @@ pub(crate) trait Simd: Copy {
     fn splat_pair(self, pair: u32) -> Self::Pairs;
     /// `sum + a.low · b.low + a.high · b.high` in each lane.
     fn add_dot(self, sum: Self::Vector, a: Self::Pairs, b: Self::Pairs) -> Self::Vector;
+
+    /// # Safety
+    /// `LANES` u32 can be read from `from`.
+    unsafe fn load_integers_at(self, from: *const u32) -> Self::Integers;
+    /// Numbers of IEEE 754 binary16, widened.
+    ///
+    /// # Safety
+    /// `LANES` u16 can be read from `from`.
+    unsafe fn load_halves_at(self, from: *const u16) -> Self::Vector;
+    fn splat_integer(self, value: u32) -> Self::Integers;
+    fn and(self, a: Self::Integers, b: Self::Integers) -> Self::Integers;
+    fn or(self, a: Self::Integers, b: Self::Integers) -> Self::Integers;
+    /// Zeros come in; `bits < 32`.
+    fn shift_left(self, a: Self::Integers, bits: u32) -> Self::Integers;
+    /// Zeros come in; `bits < 32`.
+    fn shift_right(self, a: Self::Integers, bits: u32) -> Self::Integers;
+    /// Of signed numbers.
+    fn to_vector(self, a: Self::Integers) -> Self::Vector;
+    /// `sum + Σ weight · input` over the four bytes of each lane: weights from 0 to 127, inputs from -127 to 127.
+    fn add_byte_dot(self, sum: Self::Integers, weights: Self::Integers, inputs: Self::Integers) -> Self::Integers;
+    /// `sum + Σ (weight - 128) · input` for weights from 0 to 255, where the sum has started at
+    /// [`Simd::signed_start`] of the inputs that are to come.
+    fn add_signed_dot(self, sum: Self::Integers, weights: Self::Integers, inputs: Self::Integers) -> Self::Integers;
+    /// For inputs whose sum is `input_sum`.
+    fn signed_start(self, input_sum: i32) -> Self::Integers;
+
+    /// Asks for a line of the cache; nothing happens where the address is nobody's.
+    #[inline(always)]
+    fn prefetch<T>(self, at: *const T) {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the instruction is part of x86-64, reads nothing that the program sees, and does not fault.
+        unsafe {
+            std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(at.cast());
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = at;
+    }
 
     /// The first `LANES` numbers.
     #[inline(always)]

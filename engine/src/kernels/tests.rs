@@ -4,7 +4,7 @@ use super::functions::{erf, exp};
 use super::*;
 
 /// Numbers in [-1, 1) that look random and are the same everywhere.
-fn numbers(count: usize, seed: u64) -> Vec<f32> {
+pub(super) fn numbers(count: usize, seed: u64) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let next = || {
         state ^= state << 13;
@@ -19,7 +19,7 @@ pub(super) fn widen(half: Bf16) -> f32 {
     f32::from_bits(u32::from(half.0) << 16)
 }
 
-fn paths() -> impl Iterator<Item = Cpu> {
+pub(super) fn paths() -> impl Iterator<Item = Cpu> {
     let paths: Vec<Cpu> = Isa::ALL.into_iter().filter_map(Cpu::new).collect();
     assert!(!paths.is_empty());
     paths.into_iter()
@@ -116,7 +116,7 @@ fn product<E: Element>(cpu: Cpu, left: &[f32], rows: usize, matrix: &Matrix<E>) 
     cpu.run(Convert(&padded, &mut input));
     let columns = matrix.columns();
     let mut out = vec![f32::NAN; rows * columns];
-    cpu.multiply(Product { input: &input, rows, weights: matrix, sink: Store { out: &mut out, stride: columns } });
+    cpu.multiply(Product { input: &input, rows, weights: matrix.all(), sink: Store { out: &mut out, stride: columns } });
     out
 }
 
@@ -196,7 +196,7 @@ fn attention_is_a_weighted_mean() {
         let ones = Matrix::<E>::pack(&identity(shape.width()), &vec![0.0; shape.width()], cpu.panel_columns());
         let mut found = vec![f32::NAN; out.len()];
         let sink = Store { out: &mut found, stride: shape.width() };
-        cpu.multiply(Product { input: &out, rows: tokens, weights: &ones, sink });
+        cpu.multiply(Product { input: &out, rows: tokens, weights: ones.all(), sink });
         for (found, expected) in found.iter().zip(expected) {
             assert!((f64::from(*found) - expected).abs() < tolerance, "{} {tokens} tokens: {found} for {expected}", cpu.isa());
         }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT_ENCODING, CONTENT_RANGE, RANGE};
+use reqwest::header::{ACCEPT_ENCODING, CONTENT_RANGE, HeaderMap, RANGE};
 use reqwest::{Client, Response, StatusCode};
 use tokio::fs::{File, OpenOptions};
 use tokio::io::AsyncWriteExt;
@@ -19,7 +19,8 @@ pub(super) struct Wanted<'a> {
     pub(super) what: &'a str,
     pub(super) destination: &'a Path,
     pub(super) bytes: u64,
-    pub(super) sha256: &'a str,
+    /// None where only the size is known: then nothing is resumed.
+    pub(super) sha256: Option<&'a str>,
 }
 
 /// How often to try again when nothing more arrives, and how long to wait before that.
@@ -37,12 +38,14 @@ enum Stopped {
     Final(EngineError),
 }
 
-pub(super) fn client(options: &PullOptions) -> Result<Client, EngineError> {
+/// `headers` go with every request, but for secret ones after a redirect to another host.
+pub(super) fn client(options: &PullOptions, headers: HeaderMap) -> Result<Client, EngineError> {
     // reqwest is built without a TLS provider of its own. Failure means that someone installed one before: fine.
     let _already_installed = rustls::crypto::ring::default_provider().install_default();
     // Roots are the system's, or those of SSL_CERT_FILE and SSL_CERT_DIR (rustls-platform-verifier).
     Client::builder()
         .user_agent(concat!("headwater/", env!("CARGO_PKG_VERSION")))
+        .default_headers(headers)
         .connect_timeout(options.connect_timeout)
         .read_timeout(options.idle_timeout)
         .build()
@@ -59,19 +62,25 @@ pub(super) async fn fetch(
     on_bytes: &(dyn Fn(u64) + Send + Sync),
 ) -> Result<u64, EngineError> {
     let part = part_path(wanted.destination);
+    let Some(sha256) = wanted.sha256 else {
+        remove(&part).await?;
+        let received = fill(client, wanted, &part, retry, on_bytes).await?;
+        publish(&part, wanted.destination).await?;
+        return Ok(received);
+    };
     let from_before = size_of(&part).await? > 0;
     let mut received = fill(client, wanted, &part, retry, on_bytes).await?;
     let mut found = hash(&part).await?;
-    if found != wanted.sha256 && from_before {
+    if found != sha256 && from_before {
         tracing::warn!(file = %part.display(), "the part left by an earlier pull was bad; starting over");
         remove(&part).await?;
         received += fill(client, wanted, &part, retry, on_bytes).await?;
         found = hash(&part).await?;
     }
-    if found != wanted.sha256 {
+    if found != sha256 {
         remove(&part).await?;
         let file = wanted.destination.to_owned();
-        return Err(EngineError::CorruptModel { file, expected: wanted.sha256.to_owned(), found });
+        return Err(EngineError::CorruptModel { file, expected: sha256.to_owned(), found });
     }
     publish(&part, wanted.destination).await?;
     Ok(received)
@@ -190,7 +199,7 @@ fn io(path: &Path, error: std::io::Error) -> Stopped {
 }
 
 /// The whole chain of causes; reqwest's own message is only its outermost. Without the URL.
-fn reason(error: reqwest::Error) -> String {
+pub(super) fn reason(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(&error);

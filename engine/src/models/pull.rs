@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use reqwest::Client;
+use reqwest::header::HeaderMap;
 
 use super::download::{Retry, Wanted, client, fetch};
 use super::lock::PullLock;
@@ -121,7 +122,7 @@ pub async fn pull(
     if wanted.is_empty() {
         return Ok(on_disk);
     }
-    let job = Job { spec, dir: &dir, wanted: &wanted, client: client(options)?, options, progress };
+    let job = Job { spec, dir: &dir, wanted: &wanted, client: client(options, HeaderMap::new())?, options, progress };
     let (source_used, bytes) = job.run(source).await?;
     tracing::info!(model = spec.name, source = ?source_used, bytes, "model pulled");
     Ok(Pulled { dir, source_used, bytes })
@@ -191,11 +192,11 @@ impl Job<'_> {
         on_bytes: &(dyn Fn(u64) + Send + Sync),
     ) -> Result<u64, EngineError> {
         let retry = Retry { tries: self.options.tries, delay: self.options.retry_delay };
-        fetch(&self.client, Wanted { url, what, destination, bytes, sha256 }, retry, on_bytes).await
+        fetch(&self.client, Wanted { url, what, destination, bytes, sha256: Some(sha256) }, retry, on_bytes).await
     }
 }
 
-fn report(progress: Progress<'_>, stage: &'static str) {
+pub(super) fn report(progress: Progress<'_>, stage: &'static str) {
     progress(PullProgress { stage, done_bytes: 0, total_bytes: None });
 }
 

@@ -13,6 +13,7 @@ use server::{Reply, Server, wheel};
 mod catalogue;
 mod hub;
 mod package;
+mod repository;
 mod server;
 
 const WEIGHTS_BYTES: usize = 300_000;

@@ -95,7 +95,7 @@ fn open(path: &Path) -> Result<Option<File>, EngineError> {
 }
 
 /// Lower-case hex sha256 of everything that is left to read.
-pub(super) fn sha256_of(mut from: impl Read) -> io::Result<String> {
+pub(crate) fn sha256_of(mut from: impl Read) -> io::Result<String> {
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 20];
     loop {

@@ -32,6 +32,7 @@ fn receipt(sequence: u64, fee_wei: u128, payer: Option<u8>, shares: &[(u8, u64)]
         models: Models { embedder: "e".into(), embedder_sha256: "0".into(), generator: "quote/1".into() },
         sources: vec![],
         segments: vec![],
+        generation: None,
         method: "support/1".into(),
         value_table: vec![],
         shares: shares

@@ -1,26 +1,27 @@
 //! From a question to a receipt.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use engine::Generator;
 use schemas::alloy_primitives::keccak256;
 use schemas::ids::{AnswerId, DocumentId};
-use schemas::receipt::{self, AnswerStatus, Models, ReceiptBody, Segment, Source};
-use schemas::tables::{ChunkRow, DocumentRow, Wei};
+use schemas::receipt::Source;
+use schemas::tables::DocumentRow;
+use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit};
 
+use super::draft::Found;
 use super::{Held, Rag};
-use crate::answer::{AnswerRecord, AskRequest, CopyRecord};
-use crate::attribution::{self, SourceKey, compute_shares, compute_value_table};
-use crate::quote::{self, Quote};
-use crate::receipts::Draft;
+use crate::answer::{AnswerRecord, Answerer, AskRequest};
+use crate::generate::{self, Chosen, Listener, Running};
 use crate::retrieve::{self, Question, Retrieved};
 use crate::snapshot::Snapshot;
-use crate::{RagConfig, RagError, Result, blocking};
+use crate::{RagConfig, RagError, Result, blocking, quote};
 
 const ID_MAX_BYTES: usize = 256;
 
-/// Refuses what cannot be answered before any work is done.
-pub(super) fn check(request: &AskRequest, config: &RagConfig) -> Result<()> {
+/// Refuses what cannot be answered before any work is done. `tokens_max` is what a model may say, where one answers.
+pub(super) fn check(request: &AskRequest, config: &RagConfig, tokens_max: Option<usize>) -> Result<()> {
     let question = &request.question;
     if question.len() > config.question_max_bytes {
         let problem = format!("it has {} bytes, at most {} are read: ask more briefly", question.len(), config.question_max_bytes);
@@ -34,6 +35,7 @@ pub(super) fn check(request: &AskRequest, config: &RagConfig) -> Result<()> {
             return Err(RagError::InvalidRequest(format!("{name} must have 1 to {ID_MAX_BYTES} bytes")));
         }
     }
+    generate::check(&request.generation, tokens_max)?;
     if request.payer.is_none() && request.fee_wei.0 > 0 {
         return Err(RagError::InvalidRequest("a fee needs a payer: name one, or set the fee to zero".into()));
     }
@@ -43,43 +45,105 @@ pub(super) fn check(request: &AskRequest, config: &RagConfig) -> Result<()> {
     Ok(())
 }
 
-/// Whether a stored answer is to this request.
+/// Whether a stored answer is to this request. Settings count for an answer that a model wrote.
 pub(super) fn check_same(record: &AnswerRecord, request: &AskRequest) -> Result<()> {
     let body = &record.receipt.body;
     let same = body.question_hash == keccak256(&request.question)
         && body.datanet_id == request.datanet.datanet_id
-        && request.version.is_none_or(|version| version == body.version);
+        && request.version.is_none_or(|version| version == body.version)
+        && body.generation.as_ref().is_none_or(|made| generate::same(&request.generation, made));
     if same { Ok(()) } else { Err(RagError::Conflict(body.answer_id)) }
 }
 
 impl Rag {
     /// Computes, signs and stores a new answer.
-    pub(super) async fn answer(&self, id: AnswerId, request: AskRequest, held: Held) -> Result<AnswerRecord> {
+    pub(super) async fn answer(
+        &self,
+        id: AnswerId,
+        request: AskRequest,
+        turn: OwnedMutexGuard<()>,
+        listener: Listener<'_>,
+    ) -> Result<AnswerRecord> {
+        let computing = self.computing().await?;
+        let (question, found) = self.find_sources(id, request).await?;
+        let generator = self.generator.clone().filter(|_| found.request.answerer == Answerer::Configured && !found.texts.is_empty());
+        let record = match generator {
+            None => self.quote(question, found, Held { _turn: turn, _computing: computing }).await?,
+            Some(generator) => {
+                // the model's time is its own to share out
+                drop(computing);
+                self.generate(&generator, found, turn, listener).await?
+            }
+        };
+        let body = &record.receipt.body;
+        tracing::info!(
+            answer_id = %body.answer_id, sequence = body.sequence, datanet = %body.datanet_id, version = body.version,
+            generator = body.models.generator, status = body.status.as_str(), sources = body.sources.len(),
+            sentences = body.sentence_count(), "answer issued"
+        );
+        Ok(Arc::unwrap_or_clone(record))
+    }
+
+    /// What the pinned version holds on the question.
+    async fn find_sources(&self, id: AnswerId, request: AskRequest) -> Result<(Question, Found)> {
         let snapshot = self.snapshot(request.datanet.datanet_id, request.version).await?;
         let (embedder, text) = (self.embedder.clone(), request.question.clone());
         let question = blocking(move || Question::read(&text, embedder.as_ref())).await?;
         let found = retrieve::retrieve(&self.store, &snapshot, &question, &self.config).await?;
         let sources = found.iter().map(|retrieved| source(&snapshot, retrieved)).collect::<Result<Vec<Source>>>()?;
-        let texts: Vec<String> = found.iter().map(|retrieved| retrieved.chunk.text.clone()).collect();
+        let texts = found.iter().map(|retrieved| retrieved.chunk.text.clone()).collect();
         drop(found);
+        Ok((question, Found { id, request, snapshot, sources, texts }))
+    }
+
+    async fn quote(&self, question: Question, found: Found, held: Held) -> Result<Arc<AnswerRecord>> {
         let (embedder, config, ledger) = (self.embedder.clone(), self.config.clone(), self.ledger.clone());
-        let record = blocking(move || {
+        blocking(move || {
             // a caller that goes away does not stop this: a retry waits for it, and finds its receipt
             let _held = held;
-            let borrowed: Vec<&str> = texts.iter().map(String::as_str).collect();
-            let quotes = quote::select(&question, &borrowed, &snapshot.text, embedder.as_ref(), &config.quote)?;
-            let info = embedder.info();
-            let models =
-                Models { embedder: info.name.clone(), embedder_sha256: info.sha256.clone(), generator: quote::GENERATOR.to_owned() };
-            ledger.issue(draft(id, &request, &snapshot, sources, &borrowed, &quotes, models, &config)?)
+            let texts: Vec<&str> = found.texts.iter().map(String::as_str).collect();
+            let quotes = quote::select(&question, &texts, &found.snapshot.text, embedder.as_ref(), &config.quote)?;
+            ledger.issue(found.quoted(&quotes, embedder.info(), &config)?)
         })
-        .await?;
-        let body = &record.receipt.body;
-        tracing::info!(
-            answer_id = %body.answer_id, sequence = body.sequence, datanet = %body.datanet_id, version = body.version,
-            status = body.status.as_str(), sources = body.sources.len(), segments = body.segments.len(), "answer issued"
-        );
-        Ok(Arc::unwrap_or_clone(record))
+        .await
+    }
+
+    /// Until the model is done, a caller that goes away ends this and nothing is kept; from then on the answer is issued
+    /// whoever waits for it.
+    async fn generate(
+        &self,
+        generator: &Arc<dyn Generator>,
+        found: Found,
+        turn: OwnedMutexGuard<()>,
+        listener: Listener<'_>,
+    ) -> Result<Arc<AnswerRecord>> {
+        let limit = self.config.generation.concurrent_answers;
+        let _generating =
+            self.generating.try_acquire().map_err(|_| RagError::Busy { what: "the queue of answers that a model writes", limit })?;
+        let mut running = Running::start(&self.counters);
+        let chosen = Chosen::new(&found.request.generation, &self.config.generation);
+        let (question, texts) = (&found.request.question, &found.texts);
+        let written = generate::write(generator, found.id, question, texts, &chosen, &mut running, listener).await;
+        let written = match written {
+            Ok(written) => written,
+            Err(error) => {
+                running.failed();
+                return Err(error);
+            }
+        };
+        running.answered(written.declined, written.generation.prompt_tokens, written.generation.answer_tokens);
+        let held = Held { _turn: turn, _computing: self.computing().await? };
+        let (embedder, config, ledger) = (self.embedder.clone(), self.config.clone(), self.ledger.clone());
+        let name = generator.info().name.clone();
+        blocking(move || {
+            let _held = held;
+            ledger.issue(found.generated(written, &name, embedder.info(), &config)?)
+        })
+        .await
+    }
+
+    async fn computing(&self) -> Result<OwnedSemaphorePermit> {
+        self.computing.clone().acquire_owned().await.map_err(|error| RagError::Worker(error.to_string()))
     }
 
     /// Names of the files that documents were read from.
@@ -111,108 +175,4 @@ fn source(snapshot: &Snapshot, retrieved: &Retrieved<'_>) -> Result<Source> {
         lexical_rank: retrieved.lexical_rank,
         proof: snapshot.proof(chunk.chunk_id)?,
     })
-}
-
-/// The answer's text, its attribution and everything the receipt states but its number and time.
-#[expect(clippy::too_many_arguments, reason = "the parts of one receipt, used once")]
-fn draft(
-    id: AnswerId,
-    request: &AskRequest,
-    snapshot: &Snapshot,
-    sources: Vec<Source>,
-    texts: &[&str],
-    quotes: &[Quote],
-    models: Models,
-    config: &RagConfig,
-) -> Result<Draft> {
-    let Composed { answer, segments } = compose(&sources, texts, quotes);
-    let said: Vec<&str> = quotes.iter().filter_map(|quote| said(texts, quote)).collect();
-    let value_table = compute_value_table(&said, texts);
-    let keys: Vec<SourceKey> = sources.iter().map(SourceKey::from).collect();
-    let shares = compute_shares(&keys, &value_table)?;
-    let copies = copies(snapshot, &sources, &shares.per_source_ppm);
-    let answered = !segments.is_empty();
-    let body = ReceiptBody {
-        schema: receipt::SCHEMA.to_owned(),
-        answer_id: id,
-        sequence: 0,
-        issued_at_ms: 0,
-        chain_id: config.domain.chain_id,
-        registry: config.domain.registry,
-        datanet_id: snapshot.row.datanet_id,
-        version: snapshot.row.version,
-        version_root: snapshot.row.root,
-        question_hash: keccak256(&request.question),
-        answer_hash: keccak256(&answer),
-        status: if answered { AnswerStatus::Answered } else { AnswerStatus::Declined },
-        retrieval: retrieve::method(config),
-        models,
-        sources,
-        segments,
-        method: attribution::METHOD.to_owned(),
-        value_table,
-        shares: shares.per_contributor,
-        source_shares_ppm: shares.per_source_ppm,
-        unattributed_ppm: shares.unattributed_ppm,
-        fee_wei: if answered { request.fee_wei } else { Wei(0) },
-        payer: request.payer,
-    };
-    Ok(Draft { body, question: request.question.clone(), answer, copies })
-}
-
-struct Composed {
-    answer: String,
-    segments: Vec<Segment>,
-}
-
-/// The quoted sentences, verbatim, joined by a space; or the words of declining.
-fn compose(sources: &[Source], texts: &[&str], quotes: &[Quote]) -> Composed {
-    let mut answer = String::new();
-    let mut segments = Vec::new();
-    for quote in quotes {
-        let (Some(source), Some(said)) = (sources.get(quote.source), said(texts, quote)) else { continue };
-        if !answer.is_empty() {
-            answer.push(' ');
-        }
-        let start = answer.len() as u64;
-        answer.push_str(said);
-        let (source_byte_start, source_byte_end) = source_bytes(source, texts.get(quote.source).map_or(0, |text| text.len()), quote);
-        segments.push(Segment { start, end: answer.len() as u64, source: quote.source as u64, source_byte_start, source_byte_end });
-    }
-    if segments.is_empty() {
-        quote::DECLINED.clone_into(&mut answer);
-    }
-    Composed { answer, segments }
-}
-
-fn said<'a>(texts: &[&'a str], quote: &Quote) -> Option<&'a str> {
-    texts.get(quote.source)?.get(quote.start..quote.end)
-}
-
-/// Bytes of the file: exact where the chunk's text is as long as its range of the file, for then it
-/// is that range; the chunk's range where text was taken out of markup.
-fn source_bytes(source: &Source, text_bytes: usize, quote: &Quote) -> (u64, u64) {
-    if source.byte_end.checked_sub(source.byte_start) == Some(text_bytes as u64) {
-        (source.byte_start + quote.start as u64, source.byte_start + quote.end as u64)
-    } else {
-        (source.byte_start, source.byte_end)
-    }
-}
-
-/// The later members of every cluster that earned something, each once per contributor.
-fn copies(snapshot: &Snapshot, sources: &[Source], per_source_ppm: &[u64]) -> Vec<CopyRecord> {
-    let mut listed: BTreeSet<_> = sources.iter().map(|source| (source.chunk_id, source.contributor)).collect();
-    let used = sources.iter().zip(per_source_ppm).filter(|(_, share)| **share > 0).map(|(source, _)| source.cluster_id);
-    let mut copies: Vec<CopyRecord> = used
-        .flat_map(|cluster| snapshot.copies(cluster))
-        .filter(|chunk| listed.insert((chunk.chunk_id, chunk.contributor)))
-        .map(|chunk: &ChunkRow| CopyRecord {
-            chunk_id: chunk.chunk_id,
-            contributor: chunk.contributor,
-            document_id: chunk.document_id,
-            cluster_id: chunk.cluster_id,
-        })
-        .collect();
-    copies.sort_by_key(|copy| (copy.cluster_id, copy.chunk_id, copy.contributor));
-    copies
 }

@@ -154,6 +154,8 @@ impl World {
             key_id: "key".into(),
             payer: Some(account(0xbb)),
             fee_wei: Wei(1_000_003),
+            answerer: crate::Answerer::Configured,
+            generation: crate::GenerationSettings::default(),
         }
     }
 

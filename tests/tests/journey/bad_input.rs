@@ -59,6 +59,7 @@ fn every_command_line_can_be_parsed() -> anyhow::Result<()> {
         "models list",
         "models pull",
         "models inspect",
+        "models bench",
         "doctor",
         "index status",
         "index add",
@@ -85,6 +86,7 @@ fn a_wrong_setting_is_named() -> anyhow::Result<()> {
     place.run(&["--set", "http.bnd=1", "up"])?.failed_with(&["http.bnd", "headwater config print"])?;
     place.run(&["--set", "sql.max_rows=many", "up"])?.failed_with(&["sql.max_rows", "whole number"])?;
     fs::create_dir_all(place.data_dir())?;
+    place.run(&["--set", "generator.model=nobody/nothing", "up"])?.failed_with(&["nobody/nothing", "headwater models pull"])?;
     for (text, words) in
         [("[sql]\nmax_row = 1\n", "max_row"), ("[sql\n", "is not TOML"), ("[chain]\nrpc_url = \"http://127.0.0.1:1\"\n", "deployment")]
     {

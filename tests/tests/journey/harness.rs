@@ -135,7 +135,14 @@ impl Place {
 
     /// Starts the service and waits until it is up.
     pub(crate) fn up(&self) -> anyhow::Result<Service> {
-        let process = self.spawn(self.command(&["--json", "up"]))?;
+        self.up_with(&[])
+    }
+
+    /// [`Place::up`] with settings, each `section.key=value`.
+    pub(crate) fn up_with(&self, settings: &[String]) -> anyhow::Result<Service> {
+        let settings = settings.iter().flat_map(|setting| ["--set", setting]);
+        let args: Vec<&str> = settings.chain(["--json", "up"]).collect();
+        let process = self.spawn(self.command(&args))?;
         let told: Value = wait_for("the service to start", || match serde_json::from_str(&fs::read_to_string(&process.stdout)?) {
             Ok(told) => Ok(Some(told)),
             Err(_) => match process.ended()? {
@@ -232,8 +239,14 @@ impl Service {
 
 /// One request with its own connection; the status and the body.
 pub(crate) fn post(address: &str, path: &str, headers: &[(&str, &str)], body: &Value) -> anyhow::Result<(u16, Value)> {
+    let reply = exchange(&begin(address, path, headers, body)?)?;
+    Ok((reply.status, serde_json::from_str(&reply.body).with_context(|| format!("the reply was cut: {:?}", reply.body))?))
+}
+
+/// Sends a request, and leaves its reply to be read until the service closes the connection. HTTP/1.0, for a body in one piece.
+pub(crate) fn begin(address: &str, path: &str, headers: &[(&str, &str)], body: &Value) -> anyhow::Result<TcpStream> {
     let body = body.to_string();
-    let mut text = format!("POST {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-type: application/json\r\n");
+    let mut text = format!("POST {path} HTTP/1.0\r\nhost: {address}\r\ncontent-type: application/json\r\n");
     for (name, value) in headers {
         text.push_str(&format!("{name}: {value}\r\n"));
     }
@@ -241,9 +254,21 @@ pub(crate) fn post(address: &str, path: &str, headers: &[(&str, &str)], body: &V
     let mut stream = TcpStream::connect(address).with_context(|| format!("connecting to {address}"))?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.write_all(text.as_bytes())?;
+    Ok(stream)
+}
+
+/// A reply as it came.
+#[derive(Debug)]
+pub(crate) struct RawReply {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+pub(crate) fn exchange(mut stream: &TcpStream) -> anyhow::Result<RawReply> {
     let mut reply = String::new();
     stream.read_to_string(&mut reply).context("reading the reply")?;
     let (head, body) = reply.split_once("\r\n\r\n").with_context(|| format!("the reply was cut: {reply:?}"))?;
     let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).with_context(|| format!("no status: {head:?}"))?;
-    Ok((status, serde_json::from_str(body).with_context(|| format!("the reply was cut: {body:?}"))?))
+    Ok(RawReply { status, head: head.to_ascii_lowercase(), body: body.to_owned() })
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::kernels::tests::widen;
-use crate::kernels::{Bf16, Cpu, Isa, Store};
+use crate::kernels::{Bf16, Cpu, Isa, Matrix, Store};
 
 /// `TDPBF16PS` adds the products of even and of odd elements apart, each in order, then both to the sum.
 struct Model {
@@ -103,7 +103,7 @@ fn the_walk_over_tiles_is_a_product() {
         let mut out = vec![f32::NAN; rows * columns];
         let sink = Store { out: &mut out, stride: columns };
         let cpu = Cpu::new(Isa::Portable).expect("portable");
-        assert!(cpu.run(Modelled(TileProduct { input: &input, rows, weights: &matrix, sink })), "tiles are released");
+        assert!(cpu.run(Modelled(TileProduct { input: &input, rows, weights: matrix.all(), sink })), "tiles are released");
         for (at, found) in out.iter().enumerate() {
             let (row, column) = (at / columns, at % columns);
             let terms = left[row * inner..][..inner].iter().zip(&weights[column * inner..]);
@@ -123,7 +123,7 @@ fn the_hardware_is_as_modelled() {
     let matrix = Matrix::<Bf16>::pack(&vec![0.25; columns * inner], &vec![1.0; columns], BLOCK_COLUMNS);
     let input: Vec<Bf16> = (0..rows * inner).map(|at| Bf16::from_f32((at % 19) as f32 - 9.0)).collect();
     let (mut hardware, mut modelled) = (vec![0.0_f32; rows * columns], vec![0.0_f32; rows * columns]);
-    cpu.run(TileProduct { input: &input, rows, weights: &matrix, sink: Store { out: &mut hardware, stride: columns } });
-    cpu.run(Modelled(TileProduct { input: &input, rows, weights: &matrix, sink: Store { out: &mut modelled, stride: columns } }));
+    cpu.run(TileProduct { input: &input, rows, weights: matrix.all(), sink: Store { out: &mut hardware, stride: columns } });
+    cpu.run(Modelled(TileProduct { input: &input, rows, weights: matrix.all(), sink: Store { out: &mut modelled, stride: columns } }));
     assert_eq!(hardware, modelled);
 }

@@ -1,0 +1,143 @@
+//! `/v1/chat/completions`: OpenAI's shape, streamed or whole, with one `attribution` object.
+//!
+//! The receipt is durable before the end of a stream is sent. A client that hangs up before the model is done ends the
+//! generation, and pays nothing.
+
+mod reply;
+mod request;
+mod stream;
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::extract::rejection::JsonRejection;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use engine::ChosenToken;
+use rag::{Answer, AskRequest, Progress, RagError};
+use schemas::ids::AnswerId;
+use schemas::tables::Wei;
+use serde_json::{Map, Value};
+use tokio::sync::mpsc;
+
+use super::{ApiError, App, Authenticated, Reply};
+use crate::auth::{Caller, Role};
+use crate::service::{Reservation, Service};
+use crate::settlement;
+pub use reply::{AskReply, AttributionObject};
+use request::Chat;
+
+pub(super) async fn chat(
+    State(service): State<App>,
+    key: Authenticated,
+    headers: HeaderMap,
+    body: Result<Json<Map<String, Value>>, JsonRejection>,
+) -> Reply<Response> {
+    let caller = key.require(&[Role::App])?;
+    let chat = request::read(body?.0, service.rag.generator().map(|info| info.name.as_str()))?;
+    let datanet = service.ingest.datanet(&chat.datanet).await?;
+    let request_id = match headers.get("idempotency-key").map(|value| value.to_str()) {
+        Some(Ok(id)) if !id.is_empty() && id.len() <= 255 => id.to_owned(),
+        Some(_) => return Err(ApiError::bad_request("Idempotency-Key: use 1 to 255 visible ASCII characters")),
+        None => format!("{:032x}", rand::random::<u128>()),
+    };
+    let (fee, held) = price(&service, &caller).await?;
+    let request = AskRequest {
+        datanet,
+        version: chat.version,
+        question: chat.question.clone(),
+        request_id,
+        key_id: caller.key_id.clone(),
+        payer: caller.payer,
+        fee_wei: Wei(fee),
+        answerer: chat.answerer,
+        generation: chat.settings.clone(),
+    };
+    let asking = Asking::start(service, request, held);
+    if chat.stream.is_some() { stream::respond(asking, chat).await } else { whole(asking, chat).await }
+}
+
+async fn whole(mut asking: Asking, chat: Chat) -> Reply<Response> {
+    let mut tokens = Vec::new();
+    loop {
+        match asking.next().await {
+            Heard::Progress(Progress::Accepted) => {}
+            Heard::Progress(Progress::Piece { tokens: more, .. }) => tokens.extend(more),
+            Heard::Ended(answer) => {
+                let tokens = Some(tokens).filter(|tokens: &Vec<ChosenToken>| !tokens.is_empty());
+                return Ok(Json(reply::whole((*answer)?, chat.datanet, tokens)).into_response());
+            }
+        }
+    }
+}
+
+/// An answer under way. Dropping it ends what can still be ended.
+struct Asking {
+    id: AnswerId,
+    /// Who answers, unless the answer is a stored one.
+    generator: String,
+    pieces: mpsc::UnboundedReceiver<Progress>,
+    answer: Pin<Box<dyn Future<Output = Result<Answer, RagError>> + Send>>,
+    ended: Option<Box<Result<Answer, RagError>>>,
+}
+
+enum Heard {
+    Progress(Progress),
+    /// The last.
+    Ended(Box<Result<Answer, RagError>>),
+}
+
+impl Asking {
+    /// What is told meanwhile waits here: at most the tokens of one answer.
+    fn start(service: Arc<Service>, request: AskRequest, held: Option<Reservation>) -> Self {
+        let id = schemas::hashing::answer_id(&request.key_id, &request.request_id);
+        let configured = service.rag.generator().filter(|_| request.answerer == rag::Answerer::Configured);
+        let generator = configured.map_or_else(|| request::QUOTE_GENERATOR.to_owned(), |info| info.name.clone());
+        let (teller, pieces) = mpsc::unbounded_channel();
+        let answer = Box::pin(async move {
+            let _held = held;
+            service.rag.ask_aloud(request, &mut |progress| drop(teller.send(progress))).await
+        });
+        Self { id, generator, pieces, answer, ended: None }
+    }
+
+    async fn next(&mut self) -> Heard {
+        loop {
+            if let Some(answer) = self.ended.take() {
+                // words told before the end come before it
+                return match self.pieces.try_recv() {
+                    Ok(progress) => {
+                        self.ended = Some(answer);
+                        Heard::Progress(progress)
+                    }
+                    Err(_) => Heard::Ended(answer),
+                };
+            }
+            tokio::select! {
+                biased;
+                Some(progress) = self.pieces.recv() => return Heard::Progress(progress),
+                answer = &mut self.answer => self.ended = Some(Box::new(answer)),
+            }
+        }
+    }
+}
+
+/// The fee, held while the answer is made. What a payer owes, this fee included, must be covered by
+/// its deposit and by its limits, or its debit would come short. Keys without a payer ask for free.
+async fn price(service: &App, caller: &Caller) -> Reply<(u128, Option<Reservation>)> {
+    let Some(payer) = caller.payer else { return Ok((0, None)) };
+    let held = service.reserve(payer, service.price_wei);
+    let owed = service.owed_wei(payer).await?;
+    let problem = if owed > service.deposit_wei(payer).await? {
+        format!("the deposit of {payer} does not cover the {owed} wei that it owes with this answer: deposit more into the vault")
+    } else if owed > settlement::limit_room(service, payer).await? {
+        format!(
+            "no spending limit of {payer} has room for the {owed} wei that it owes with this answer: register the app again with a new one (a limit that is cancelled, or ends within the hour, counts for nothing)"
+        )
+    } else {
+        return Ok((service.price_wei, Some(held)));
+    };
+    Err(ApiError::new(StatusCode::PAYMENT_REQUIRED, "payment_required", problem))
+}

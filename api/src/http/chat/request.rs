@@ -1,0 +1,252 @@
+//! What a client asks for. Each field is read by itself, so that an error names it as OpenAI's errors do. Fields that would
+//! change the answer and are not understood are refused; others are passed over.
+
+use engine::Constraint;
+use rag::{Answerer, GenerationSettings};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::http::{ApiError, Reply};
+
+/// The model name for answers in the words of the sources.
+const QUOTE: &str = "quote";
+/// The name in receipts.
+pub(super) const QUOTE_GENERATOR: &str = "quote/1";
+const DATANET: &str = "datanet:";
+
+/// Fields that ask for something that no answer here has, unless they are empty.
+const UNSUPPORTED: &[&str] =
+    &["tools", "tool_choice", "functions", "function_call", "logit_bias", "audio", "prediction", "web_search_options"];
+
+/// A request that can be answered.
+#[derive(Debug)]
+pub(super) struct Chat {
+    pub(super) datanet: String,
+    pub(super) version: Option<u64>,
+    pub(super) question: String,
+    pub(super) answerer: Answerer,
+    pub(super) settings: GenerationSettings,
+    /// None for a reply in one piece.
+    pub(super) stream: Option<StreamOptions>,
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+pub(super) struct StreamOptions {
+    #[serde(default)]
+    pub(super) include_usage: bool,
+}
+
+#[derive(Debug, Deserialize)]
+struct Message {
+    role: String,
+    content: Option<Content>,
+}
+
+/// Text, or OpenAI's list of parts.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Content {
+    Text(String),
+    Parts(Vec<Part>),
+}
+
+#[derive(Debug, Deserialize)]
+struct Part {
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(default)]
+    text: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Attribution {
+    datanets: Vec<DatanetChoice>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DatanetChoice {
+    name: String,
+    version: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Stop {
+    One(String),
+    Several(Vec<String>),
+}
+
+#[derive(Debug, Deserialize)]
+struct ResponseFormat {
+    #[serde(rename = "type")]
+    kind: String,
+    json_schema: Option<JsonSchema>,
+}
+
+#[derive(Debug, Deserialize)]
+struct JsonSchema {
+    schema: Option<Value>,
+}
+
+/// Reads a request for a service whose model is `generator`, if it has one.
+pub(super) fn read(mut body: Map<String, Value>, generator: Option<&str>) -> Reply<Chat> {
+    let fields = &mut body;
+    refuse_unsupported(fields)?;
+    let (datanet, version, answerer) = who(fields, generator)?;
+    let messages: Vec<Message> = take(fields, "messages")?.ok_or_else(|| ApiError::parameter("messages", "it is missing"))?;
+    let question = question(&messages)?;
+    let streams = take::<bool>(fields, "stream")?.unwrap_or(false);
+    let options: Option<StreamOptions> = take(fields, "stream_options")?;
+    if options.is_some() && !streams {
+        return Err(ApiError::parameter("stream_options", "it needs \"stream\": true"));
+    }
+    let settings = settings(fields)?;
+    if generator.is_none() || answerer == Answerer::Quote {
+        let problem = "answers here are quoted, word for word: leave it out";
+        if settings.constraint.is_some() {
+            return Err(ApiError::parameter("response_format", problem));
+        }
+        if settings.log_probabilities.is_some() {
+            return Err(ApiError::parameter("logprobs", problem));
+        }
+    }
+    Ok(Chat { datanet, version, question, answerer, settings, stream: streams.then(|| options.unwrap_or_default()) })
+}
+
+/// A field as what it must be; null is as good as nothing.
+fn take<T: DeserializeOwned>(fields: &mut Map<String, Value>, name: &'static str) -> Reply<Option<T>> {
+    match fields.remove(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(value) => serde_json::from_value(value).map(Some).map_err(|error| ApiError::parameter(name, error)),
+    }
+}
+
+fn refuse_unsupported(fields: &mut Map<String, Value>) -> Reply<()> {
+    for name in UNSUPPORTED {
+        let empty = match fields.get(*name) {
+            None | Some(Value::Null) => true,
+            Some(Value::Array(items)) => items.is_empty(),
+            Some(Value::Object(members)) => members.is_empty(),
+            Some(Value::String(choice)) => choice == "none",
+            Some(_) => false,
+        };
+        if !empty {
+            return Err(ApiError::parameter(name, "it is not supported: leave it out"));
+        }
+    }
+    if take::<u64>(fields, "n")?.is_some_and(|n| n != 1) {
+        return Err(ApiError::parameter("n", "only one choice is given: leave it out"));
+    }
+    Ok(())
+}
+
+/// The Datanet, from `attribution.datanets` or a model called `datanet:NAME`; and who answers: `quote`, or whoever the service
+/// has.
+fn who(fields: &mut Map<String, Value>, generator: Option<&str>) -> Reply<(String, Option<u64>, Answerer)> {
+    let model: Option<String> = take(fields, "model")?;
+    let model = model.as_deref().unwrap_or_default();
+    let by_model = model.strip_prefix(DATANET);
+    let attribution: Option<Attribution> = take(fields, "attribution")?;
+    let answerer = if model == QUOTE { Answerer::Quote } else { Answerer::Configured };
+    match attribution.map(|attribution| attribution.datanets) {
+        Some(datanets) => {
+            if !model.is_empty() && model != QUOTE && by_model.is_none() && Some(model) != generator {
+                let known = generator.map_or(String::new(), |name| format!(", {name:?}"));
+                let problem = format!("there is no model {model:?}; use \"quote\"{known}, or leave it out");
+                return Err(ApiError::not_there("model", "model_not_found", problem));
+            }
+            let mut datanets = datanets.into_iter();
+            match (datanets.next(), datanets.next()) {
+                (Some(one), None) => Ok((one.name, one.version, answerer)),
+                _ => Err(ApiError::parameter("attribution", "datanets must name exactly one Datanet")),
+            }
+        }
+        None => by_model.map(|name| (name.to_owned(), None, answerer)).ok_or_else(|| {
+            let problem = "which Datanet? Use \"model\": \"datanet:NAME\" or \"attribution\": {\"datanets\": [{\"name\": NAME}]}";
+            ApiError::parameter("model", problem)
+        }),
+    }
+}
+
+/// The last user message; what came before is not read.
+fn question(messages: &[Message]) -> Reply<String> {
+    let last = messages.iter().rev().find(|message| message.role == "user");
+    let last = last.ok_or_else(|| ApiError::parameter("messages", "there is none with role \"user\""))?;
+    match &last.content {
+        None => Err(ApiError::parameter("messages", "the last one with role \"user\" has no content")),
+        Some(Content::Text(text)) => Ok(text.clone()),
+        Some(Content::Parts(parts)) => {
+            if let Some(other) = parts.iter().find(|part| part.kind != "text") {
+                return Err(ApiError::parameter("messages", format!("content of type {:?} is not supported", other.kind)));
+            }
+            Ok(parts.iter().map(|part| part.text.as_str()).collect::<Vec<_>>().join("\n"))
+        }
+    }
+}
+
+fn settings(fields: &mut Map<String, Value>) -> Reply<GenerationSettings> {
+    let (tokens, completion_tokens) = (take(fields, "max_tokens")?, take(fields, "max_completion_tokens")?);
+    if tokens.is_some() && completion_tokens.is_some() && tokens != completion_tokens {
+        return Err(ApiError::parameter("max_tokens", "it contradicts max_completion_tokens: leave one out"));
+    }
+    let logprobs = take::<bool>(fields, "logprobs")?.unwrap_or(false);
+    let alternatives: Option<usize> = take(fields, "top_logprobs")?;
+    if alternatives.is_some() && !logprobs {
+        return Err(ApiError::parameter("top_logprobs", "it needs \"logprobs\": true"));
+    }
+    let stop = match take(fields, "stop")? {
+        None => Vec::new(),
+        Some(Stop::One(text)) => vec![text],
+        Some(Stop::Several(texts)) => texts,
+    };
+    Ok(GenerationSettings {
+        temperature_ppm: fraction(fields, "temperature")?,
+        top_p_ppm: fraction(fields, "top_p")?,
+        presence_penalty_ppm: ppm(fields, "presence_penalty")?,
+        frequency_penalty_ppm: ppm(fields, "frequency_penalty")?,
+        seed: take(fields, "seed")?,
+        tokens_max: completion_tokens.or(tokens),
+        stop,
+        log_probabilities: logprobs.then(|| alternatives.unwrap_or(0)),
+        constraint: constraint(take(fields, "response_format")?)?,
+    })
+}
+
+/// A small number in parts per million.
+fn ppm(fields: &mut Map<String, Value>, name: &'static str) -> Reply<Option<i64>> {
+    let Some(number) = take::<f64>(fields, name)? else { return Ok(None) };
+    if number.abs() > 1000.0 {
+        return Err(ApiError::parameter(name, "it is out of range"));
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "at most 1000 million")]
+    let ppm = (number * 1e6).round() as i64;
+    Ok(Some(ppm))
+}
+
+fn fraction(fields: &mut Map<String, Value>, name: &'static str) -> Reply<Option<u64>> {
+    let Some(ppm) = ppm(fields, name)? else { return Ok(None) };
+    u64::try_from(ppm).map(Some).map_err(|_| ApiError::parameter(name, "it must not be negative"))
+}
+
+fn constraint(format: Option<ResponseFormat>) -> Reply<Option<Constraint>> {
+    let Some(format) = format else { return Ok(None) };
+    match format.kind.as_str() {
+        "text" => Ok(None),
+        "json_object" => Ok(Some(Constraint::JsonObject)),
+        "json_schema" => {
+            let schema = format.json_schema.and_then(|named| named.schema).filter(|schema| schema.is_object() || schema.is_boolean());
+            let schema = schema.ok_or_else(|| ApiError::parameter("response_format", "json_schema.schema must be a JSON Schema"))?;
+            Ok(Some(Constraint::JsonSchema(schema)))
+        }
+        other => {
+            let problem = format!("type {other:?} is not known; use \"text\", \"json_object\" or \"json_schema\"");
+            Err(ApiError::parameter("response_format", problem))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

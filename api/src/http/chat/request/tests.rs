@@ -1,0 +1,99 @@
+use serde_json::json;
+
+use super::*;
+
+const MODEL: Option<&str> = Some("tiny");
+
+/// A request with `fields` beside what every request has.
+fn with(fields: Value, generator: Option<&str>) -> Reply<Chat> {
+    let mut body = json!({ "model": "datanet:cold", "messages": [{ "role": "user", "content": "Why?" }] });
+    body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    read(body.as_object().unwrap().clone(), generator)
+}
+
+#[test]
+fn a_request_is_read_whole() {
+    let chat = with(
+        json!({
+            "messages": [{ "role": "system", "content": "x" }, { "role": "user", "content": [{ "type": "text", "text": "Why" }, { "type": "text", "text": "so?" }] },
+                { "role": "assistant", "content": null }],
+            "stream": true, "stream_options": { "include_usage": true }, "temperature": 0.7, "top_p": 1, "max_completion_tokens": 9, "stop": "\n",
+            "seed": 5, "n": 1, "presence_penalty": -1.5, "frequency_penalty": 0, "logprobs": true, "top_logprobs": 3, "user": "me", "tools": [],
+            "tool_choice": "none", "response_format": { "type": "json_object" },
+        }),
+        MODEL,
+    );
+    let chat = chat.unwrap();
+    assert_eq!((chat.datanet.as_str(), chat.question.as_str(), chat.answerer), ("cold", "Why\nso?", Answerer::Configured));
+    assert!(chat.stream.unwrap().include_usage);
+    let expected = GenerationSettings {
+        temperature_ppm: Some(700_000),
+        top_p_ppm: Some(1_000_000),
+        presence_penalty_ppm: Some(-1_500_000),
+        frequency_penalty_ppm: Some(0),
+        seed: Some(5),
+        tokens_max: Some(9),
+        stop: vec!["\n".into()],
+        log_probabilities: Some(3),
+        constraint: Some(Constraint::JsonObject),
+    };
+    assert_eq!(chat.settings, expected);
+    assert_eq!(with(json!({ "temperature": null, "stop": null }), MODEL).unwrap().settings, GenerationSettings::default());
+}
+
+#[test]
+fn a_wrong_field_is_named() {
+    for (fields, parameter, words) in [
+        (json!({ "messages": null }), "messages", "missing"),
+        (json!({ "messages": "Why?" }), "messages", "invalid type"),
+        (json!({ "messages": [] }), "messages", "none with role"),
+        (json!({ "messages": [{ "role": "user" }] }), "messages", "no content"),
+        (json!({ "messages": [{ "role": "user", "content": [{ "type": "image_url" }] }] }), "messages", "image_url"),
+        (json!({ "model": "gpt-4o" }), "model", "which Datanet"),
+        (json!({ "model": 7 }), "model", "invalid type"),
+        (json!({ "model": "gpt-4o", "attribution": { "datanets": [{ "name": "cold" }] } }), "model", "\"quote\", \"tiny\""),
+        (json!({ "attribution": { "datanets": [] } }), "attribution", "exactly one"),
+        (json!({ "attribution": { "datanet": [] } }), "attribution", "unknown field"),
+        (json!({ "stream": "yes" }), "stream", "invalid type"),
+        (json!({ "stream_options": {} }), "stream_options", "stream"),
+        (json!({ "n": 2 }), "n", "one choice"),
+        (json!({ "temperature": "hot" }), "temperature", "invalid type"),
+        (json!({ "temperature": -0.1 }), "temperature", "negative"),
+        (json!({ "temperature": 1e300 }), "temperature", "range"),
+        (json!({ "top_p": -1 }), "top_p", "negative"),
+        (json!({ "seed": -1 }), "seed", "invalid value"),
+        (json!({ "seed": 1.5 }), "seed", "invalid type"),
+        (json!({ "max_tokens": -1 }), "max_tokens", "invalid value"),
+        (json!({ "max_tokens": 1, "max_completion_tokens": 2 }), "max_tokens", "contradicts"),
+        (json!({ "stop": 1 }), "stop", "match"),
+        (json!({ "top_logprobs": 1 }), "top_logprobs", "logprobs"),
+        (json!({ "response_format": { "type": "xml" } }), "response_format", "xml"),
+        (json!({ "response_format": { "type": "json_schema" } }), "response_format", "schema"),
+        (json!({ "tools": [{}] }), "tools", "not supported"),
+        (json!({ "logit_bias": { "1": 2 } }), "logit_bias", "not supported"),
+        (json!({ "function_call": "auto" }), "function_call", "not supported"),
+    ] {
+        let error = with(fields.clone(), MODEL).unwrap_err().body();
+        let error = &error["error"];
+        assert_eq!(error["param"], parameter, "{fields}: {error}");
+        assert!(error["message"].as_str().unwrap().contains(words), "{fields}: {error}");
+    }
+}
+
+#[test]
+fn quoted_answers_take_no_form_and_have_no_probabilities() {
+    for (fields, parameter) in
+        [(json!({ "response_format": { "type": "json_object" } }), "response_format"), (json!({ "logprobs": true }), "logprobs")]
+    {
+        assert!(with(fields.clone(), MODEL).is_ok());
+        assert_eq!(with(fields.clone(), None).unwrap_err().body()["error"]["param"], parameter);
+        let mut quoted = fields;
+        quoted["model"] = json!("quote");
+        quoted["attribution"] = json!({ "datanets": [{ "name": "cold", "version": 2 }] });
+        assert_eq!(with(quoted.clone(), MODEL).unwrap_err().body()["error"]["param"], parameter);
+        quoted.as_object_mut().unwrap().remove(parameter);
+        let chat = with(quoted, MODEL).unwrap();
+        assert_eq!((chat.answerer, chat.version), (Answerer::Quote, Some(2)));
+    }
+    assert!(with(json!({ "response_format": { "type": "text" }, "temperature": 1 }), None).is_ok());
+}

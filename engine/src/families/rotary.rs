@@ -1,0 +1,212 @@
+//! How fast each pair of a head's numbers turns, with every kind of scaling.
+//!
+//! The formulas are those of transformers' `modeling_rope_utils.py`, in the same precision and order, so that the
+//! frequencies are the same to the bit wherever the platform's power function is.
+
+use super::config::{Config, Refusal, WIDTH_MAX};
+use crate::architecture::{Position, Rotary, RotaryLayout};
+
+/// What a model says of its rotary positions.
+pub(crate) struct RotaryRule {
+    /// Of a head, before the part that is not turned is taken off.
+    pub(crate) head_width: usize,
+    pub(crate) layout: RotaryLayout,
+    /// Where the file says none.
+    pub(crate) base: f32,
+    /// Of a head, where the file says none.
+    pub(crate) turned: f32,
+    /// Most positions.
+    pub(crate) window: usize,
+}
+
+pub(crate) struct Scaled {
+    pub(crate) rotary: Rotary,
+    /// Positions that these frequencies are right for, where fewer than the file says: LongRoPE has others beyond.
+    pub(crate) window: Option<usize>,
+}
+
+impl Scaled {
+    pub(crate) fn position(&self) -> Position {
+        Position::Rotary(self.rotary.clone())
+    }
+}
+
+impl RotaryRule {
+    /// `kind` picks the table of one kind of layer, where a file has several.
+    pub(crate) fn read(&self, config: &Config<'_>, kind: Option<&str>) -> Result<Scaled, Refusal> {
+        let whole = config.section("rope_parameters")?;
+        let nested = match (whole, kind) {
+            (Some(whole), Some(kind)) => whole.section(kind)?,
+            _ => None,
+        };
+        let parameters = nested.or(whole).or(config.section("rope_scaling")?);
+        self.scaled(config, parameters.as_ref())
+    }
+
+    /// With one table of parameters, or none.
+    pub(crate) fn scaled(&self, config: &Config<'_>, parameters: Option<&Config<'_>>) -> Result<Scaled, Refusal> {
+        let either = |key: &str| match parameters.map(|parameters| parameters.number(key)).transpose()?.flatten() {
+            Some(number) => Ok(Some(number)),
+            None => config.number(key),
+        };
+        let base = either("rope_theta")?.unwrap_or(self.base);
+        let turned = either("partial_rotary_factor")?.unwrap_or(self.turned);
+        if !(base > 1.0 && turned > 0.0 && turned <= 1.0) {
+            return Err(format!("rope_theta is {base} and partial_rotary_factor {turned}"));
+        }
+        let dimensions = scaled_down(self.head_width, turned);
+        if dimensions == 0 || !dimensions.is_multiple_of(2) {
+            return Err(format!("{dimensions} of {} numbers of a head are rotated: an even number is run", self.head_width));
+        }
+        let plain: Vec<f32> = (0..dimensions).step_by(2).map(|at| 1.0 / base.powf(float(at) / float(dimensions))).collect();
+        let kind = match parameters {
+            Some(parameters) => parameters.text("rope_type")?.or(parameters.text("type")?).unwrap_or("default"),
+            None => "default",
+        };
+        let (frequencies, magnitude, window) = match (kind, parameters) {
+            // Frequencies grow past the window only, and past the window nothing is run.
+            ("default" | "dynamic", _) | (_, None) => (plain, 1.0, None),
+            ("linear", Some(parameters)) => (linear(&plain, parameters)?, 1.0, None),
+            ("llama3", Some(parameters)) => (llama3(&plain, parameters, self.original(config, parameters)?)?, 1.0, None),
+            ("yarn", Some(parameters)) => {
+                let yarn = Yarn { base, dimensions, original: self.original(config, parameters)?, window: self.window };
+                let (frequencies, magnitude) = yarn.scale(&plain, parameters)?;
+                (frequencies, magnitude, None)
+            }
+            ("longrope" | "su", Some(parameters)) => {
+                let original = self.original(config, parameters)?;
+                let (frequencies, magnitude) = self.long(&plain, parameters, original)?;
+                (frequencies, magnitude, Some(original))
+            }
+            (other, _) => {
+                return Err(format!("rope_type is {other:?}: default, linear, dynamic, llama3, yarn and longrope are run"));
+            }
+        };
+        if frequencies.iter().any(|frequency| !frequency.is_finite()) || !magnitude.is_finite() {
+            return Err("the rotary parameters give frequencies that are no numbers".to_owned());
+        }
+        Ok(Scaled { rotary: Rotary { frequencies, layout: self.layout, magnitude }, window: window.filter(|window| *window < self.window) })
+    }
+
+    fn original(&self, config: &Config<'_>, parameters: &Config<'_>) -> Result<usize, Refusal> {
+        let key = "original_max_position_embeddings";
+        let said = match config.optional_size(key, usize::MAX)? {
+            Some(said) => Some(said),
+            None => parameters.optional_size(key, usize::MAX)?,
+        };
+        Ok(said.unwrap_or(self.window))
+    }
+
+    /// LongRoPE (arXiv 2402.13753), within the window that the model was first trained on.
+    fn long(&self, plain: &[f32], parameters: &Config<'_>, original: usize) -> Result<(Vec<f32>, f32), Refusal> {
+        let factors = parameters.numbers("short_factor")?.ok_or("short_factor is missing")?;
+        if factors.len() != plain.len() || factors.iter().any(|factor| *factor <= 0.0) {
+            return Err(format!("short_factor has {} numbers: {} above 0 are needed", factors.len(), plain.len()));
+        }
+        let magnitude = match parameters.positive("attention_factor")? {
+            Some(magnitude) => magnitude,
+            None => {
+                let factor = parameters.positive("factor")?.unwrap_or(float(self.window) / float(original));
+                if factor <= 1.0 { 1.0 } else { (1.0 + factor.ln() / float(original).ln()).sqrt() }
+            }
+        };
+        Ok((plain.iter().zip(&factors).map(|(frequency, factor)| 1.0 / (factor * (1.0 / frequency))).collect(), magnitude))
+    }
+}
+
+fn factor(parameters: &Config<'_>) -> Result<f32, Refusal> {
+    parameters.positive("factor")?.ok_or_else(|| "factor is missing from the rotary parameters".to_owned())
+}
+
+fn linear(plain: &[f32], parameters: &Config<'_>) -> Result<Vec<f32>, Refusal> {
+    let factor = factor(parameters)?;
+    Ok(plain.iter().map(|frequency| frequency / factor).collect())
+}
+
+/// Llama 3.1: long waves are stretched, short ones are not, those between in part.
+fn llama3(plain: &[f32], parameters: &Config<'_>, original: usize) -> Result<Vec<f32>, Refusal> {
+    let factor = factor(parameters)?;
+    let low = parameters.positive("low_freq_factor")?.ok_or("low_freq_factor is missing")?;
+    let high = parameters.positive("high_freq_factor")?.ok_or("high_freq_factor is missing")?;
+    if high <= low {
+        return Err(format!("high_freq_factor is {high}, low_freq_factor {low}"));
+    }
+    let original = float(original);
+    Ok(plain
+        .iter()
+        .map(|frequency| {
+            let wave = 2.0 * std::f32::consts::PI / frequency;
+            if wave > original / low {
+                frequency / factor
+            } else if wave < original / high {
+                *frequency
+            } else {
+                let smooth = (original / wave - low) / (high - low);
+                (1.0 - smooth) * frequency / factor + smooth * frequency
+            }
+        })
+        .collect())
+}
+
+/// YaRN (arXiv 2309.00071).
+struct Yarn {
+    base: f32,
+    dimensions: usize,
+    original: usize,
+    window: usize,
+}
+
+impl Yarn {
+    fn scale(&self, plain: &[f32], parameters: &Config<'_>) -> Result<(Vec<f32>, f32), Refusal> {
+        let factor = parameters.positive("factor")?.unwrap_or(float(self.window) / float(self.original));
+        let rotations = |key, default| Ok::<_, Refusal>(parameters.positive(key)?.unwrap_or(default));
+        let (fast, slow) = (rotations("beta_fast", 32.0)?, rotations("beta_slow", 1.0)?);
+        let (mut low, mut high) = (self.correction(fast), self.correction(slow));
+        if parameters.flag("truncate", true)? {
+            (low, high) = (low.floor(), high.ceil());
+        }
+        let (low, mut high) = (low.max(0.0), high.min(float(self.dimensions - 1)));
+        if low >= high {
+            high = low + 0.001;
+        }
+        let frequencies = plain.iter().enumerate().map(|(at, frequency)| {
+            let kept = 1.0 - ((float(at) - low) / (high - low)).clamp(0.0, 1.0);
+            frequency / factor * (1.0 - kept) + frequency * kept
+        });
+        Ok((frequencies.collect(), yarn_magnitude(factor, parameters)?))
+    }
+
+    /// The pair that turns so many times within the first window.
+    fn correction(&self, rotations: f32) -> f32 {
+        let turns = float(self.original) / (rotations * 2.0 * std::f32::consts::PI);
+        float(self.dimensions) * turns.ln() / (2.0 * self.base.ln())
+    }
+}
+
+fn yarn_magnitude(factor: f32, parameters: &Config<'_>) -> Result<f32, Refusal> {
+    if let Some(magnitude) = parameters.positive("attention_factor")? {
+        return Ok(magnitude);
+    }
+    let said = |key| Ok::<_, Refusal>(parameters.number(key)?.filter(|number| *number != 0.0));
+    Ok(match (said("mscale")?, said("mscale_all_dim")?) {
+        (Some(one), Some(all)) => mscale(factor, one) / mscale(factor, all),
+        _ => mscale(factor, 1.0),
+    })
+}
+
+/// What YaRN multiplies by for a context that is so many times as long.
+pub(crate) fn mscale(factor: f32, weight: f32) -> f32 {
+    if factor <= 1.0 { 1.0 } else { 0.1 * weight * factor.ln() + 1.0 }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "widths are below 2^24, and windows are rounded as the reference rounds them")]
+pub(crate) fn float(size: usize) -> f32 {
+    size as f32
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a part of a head's width, rounded down")]
+fn scaled_down(width: usize, part: f32) -> usize {
+    debug_assert!(width <= WIDTH_MAX, "checked when it was read");
+    // What is written as 0.7 is a little less in f32: the tolerance is below a number's share of the widest head.
+    (f64::from(float(width)) * f64::from(part) + 1e-4) as usize
+}

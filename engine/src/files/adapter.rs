@@ -1,0 +1,72 @@
+//! A LoRA adapter as PEFT saves it: `adapter_config.json` and `adapter_model.safetensors`.
+//!
+//! The tensors say what the adapter is; the configuration must say the same of every one of them. Whatever it asks
+//! for beyond plain LoRA is refused by name: nothing is loaded in part.
+
+mod configuration;
+mod modules;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+use super::{WeightRole, digest, directory, store};
+use crate::EngineError;
+use crate::architecture::Architecture;
+use crate::safetensors::Safetensors;
+use configuration::Configuration;
+
+const CONFIG: &str = "adapter_config.json";
+const WEIGHTS: &str = "adapter_model.safetensors";
+
+/// Everything that is in an adapter's files.
+#[derive(Debug)]
+pub(crate) struct AdapterFiles {
+    /// Of the directory.
+    pub(crate) name: String,
+    /// What the adapter says it was made for; not checked: shapes are.
+    pub(crate) base: Option<String>,
+    /// Lower-case hex, over both files.
+    pub(crate) sha256: String,
+    /// By layer, then role; each at most once.
+    pub(crate) modules: Vec<AdapterModule>,
+}
+
+/// What is added to one matrix: `scale · up · down`. Parts of a fused matrix are apart, as the base's weights are.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct AdapterModule {
+    pub(crate) layer: Option<usize>,
+    /// [`WeightRole::Embedding`]'s inputs are the vocabulary's tokens, its columns the width.
+    pub(crate) role: WeightRole,
+    pub(crate) rank: usize,
+    pub(crate) inner: usize,
+    pub(crate) columns: usize,
+    /// `[rank][inner]`
+    pub(crate) down: Vec<f32>,
+    /// `[columns][rank]`
+    pub(crate) up: Vec<f32>,
+    /// `alpha / rank`, or `alpha / √rank` with rsLoRA.
+    pub(crate) scale: f32,
+}
+
+impl AdapterFiles {
+    /// # Errors
+    /// [`EngineError::Adapter`] where it asks for what is not run, or is for another base; [`EngineError::BrokenModel`] where a file is not
+    /// what it should be.
+    pub(crate) fn open(path: &Path, base: &Architecture) -> Result<Self, EngineError> {
+        let name = path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
+        let (config_path, weights_path) = (path.join(CONFIG), path.join(WEIGHTS));
+        let values = directory::read_object(&config_path)?.ok_or_else(|| directory::missing(&name, config_path.clone()))?;
+        let refused = |reason| EngineError::Adapter { name: name.clone(), reason };
+        let configuration = Configuration::read(&values).map_err(|reason| refused(format!("{CONFIG}: {reason}")))?;
+        if !weights_path.is_file() {
+            return Err(directory::missing(&name, weights_path));
+        }
+        let mapping = store::open(&weights_path)?;
+        let tensors = Safetensors::parse(&mapping).map_err(EngineError::broken(&weights_path))?;
+        let modules = modules::read(&tensors, &configuration, base).map_err(refused)?;
+        let files = [(CONFIG.to_owned(), config_path), (WEIGHTS.to_owned(), weights_path)];
+        Ok(Self { sha256: digest::of_files(&files)?, base: configuration.base.map(str::to_owned), name, modules })
+    }
+}

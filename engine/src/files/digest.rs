@@ -1,0 +1,86 @@
+//! One digest over all files that determine a model's answers.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use sha2::{Digest, Sha256};
+
+use super::directory;
+use crate::EngineError;
+use crate::models::sha256_of;
+
+/// Beside the weights; those that are not there do not count.
+const FILES: &[&str] = &["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"];
+const SUMS: &str = "SHA256SUMS";
+const SUMS_BYTES_MAX: u64 = 1 << 20;
+
+/// Of a directory with these weight files. What a `SHA256SUMS` beside them says is checked.
+///
+/// # Errors
+/// [`EngineError::CorruptModel`] where a file is another than `SHA256SUMS` says.
+pub(super) fn of_directory(directory: &Path, weights: &[PathBuf]) -> Result<String, EngineError> {
+    let beside = FILES.iter().map(|name| directory.join(name)).filter(|path| path.is_file());
+    let name = |path: PathBuf| (path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned()), path);
+    let mut files: Vec<(String, PathBuf)> = beside.chain(weights.iter().cloned()).map(name).collect();
+    files.sort();
+    files.dedup();
+    let sums = expected(directory)?;
+    let found = each(&files)?;
+    for ((name, path), found) in files.iter().zip(&found) {
+        if let Some(expected) = sums.get(name).filter(|expected| *expected != found) {
+            return Err(EngineError::CorruptModel { file: path.clone(), expected: expected.clone(), found: found.clone() });
+        }
+    }
+    Ok(together(&files, &found))
+}
+
+pub(super) fn of_files(files: &[(String, PathBuf)]) -> Result<String, EngineError> {
+    Ok(together(files, &each(files)?))
+}
+
+/// The sha256 of the lines that `sha256sum` would print, in the order of the files' names.
+fn together(files: &[(String, PathBuf)], digests: &[String]) -> String {
+    let mut hasher = Sha256::new();
+    for ((name, _), digest) in files.iter().zip(digests) {
+        hasher.update(format!("{digest}  {name}\n"));
+    }
+    hex::encode(hasher.finalize())
+}
+
+/// Each file's own, on as many threads as there are processors.
+fn each(files: &[(String, PathBuf)]) -> Result<Vec<String>, EngineError> {
+    let threads = thread::available_parallelism().map_or(1, std::num::NonZero::get).min(files.len());
+    let next = AtomicUsize::new(0);
+    let done = Mutex::new(BTreeMap::new());
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while let Some((at, (_, path))) = files.iter().enumerate().nth(next.fetch_add(1, Ordering::Relaxed)) {
+                    let digest = File::open(path).and_then(sha256_of).map_err(EngineError::io("read", path));
+                    done.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(at, digest);
+                }
+            });
+        }
+    });
+    done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).into_values().collect()
+}
+
+/// What `SHA256SUMS` says of each file; nothing where there is none.
+fn expected(directory: &Path) -> Result<BTreeMap<String, String>, EngineError> {
+    let path = directory.join(SUMS);
+    let Some(bytes) = directory::read(&path, SUMS_BYTES_MAX)? else {
+        return Ok(BTreeMap::new());
+    };
+    let text = String::from_utf8(bytes).map_err(EngineError::broken(&path))?;
+    let line = |line: &str| {
+        let (digest, name) = line.split_once(char::is_whitespace)?;
+        let name = name.trim_start().trim_start_matches('*').trim_start_matches("./");
+        (digest.len() == 64).then(|| (name.to_owned(), digest.to_lowercase()))
+    };
+    let lines = text.lines().filter(|line| !line.trim().is_empty());
+    lines.map(|text| line(text).ok_or_else(|| EngineError::broken(&path)("a line is no digest and name"))).collect()
+}

@@ -1,0 +1,85 @@
+//! A model as transformers saves it: a directory of `config.json`, `*.safetensors` and the tokenizer's files.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::path::{Component, Path, PathBuf};
+
+use serde_json::{Map, Value};
+
+use super::template::{TEMPLATE_BYTES_MAX, configured};
+use crate::EngineError;
+
+const JSON_BYTES_MAX: u64 = 16 << 20;
+pub(super) const TOKENIZER_BYTES_MAX: u64 = 128 << 20;
+const SHARDS_MAX: usize = 4096;
+
+/// A file's bytes; none where there is no such file.
+pub(super) fn read(path: &Path, bytes_max: u64) -> Result<Option<Vec<u8>>, EngineError> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(EngineError::io("open", path)(error)),
+    };
+    let mut bytes = Vec::new();
+    file.take(bytes_max + 1).read_to_end(&mut bytes).map_err(EngineError::io("read", path))?;
+    if bytes.len() as u64 > bytes_max {
+        return Err(EngineError::BrokenModel { file: path.to_owned(), reason: format!("it is larger than {bytes_max} bytes") });
+    }
+    Ok(Some(bytes))
+}
+
+/// A JSON object; none where there is no such file.
+pub(super) fn read_object(path: &Path) -> Result<Option<Map<String, Value>>, EngineError> {
+    let Some(bytes) = read(path, JSON_BYTES_MAX)? else {
+        return Ok(None);
+    };
+    serde_json::from_slice(&bytes).map(Some).map_err(EngineError::broken(path))
+}
+
+pub(super) fn missing(name: &str, file: PathBuf) -> EngineError {
+    EngineError::MissingModel { name: name.to_owned(), file }
+}
+
+/// The weight files that belong to the model, in order.
+pub(super) fn weight_files(directory: &Path, name: &str) -> Result<Vec<PathBuf>, EngineError> {
+    let single = directory.join("model.safetensors");
+    let index_path = directory.join("model.safetensors.index.json");
+    let Some(index) = read_object(&index_path)? else {
+        return if single.is_file() { Ok(vec![single]) } else { Err(missing(name, single)) };
+    };
+    let broken = |reason: &str| EngineError::BrokenModel { file: index_path.clone(), reason: reason.to_owned() };
+    let map = index.get("weight_map").and_then(Value::as_object).ok_or_else(|| broken("it has no weight_map"))?;
+    let mut shards = BTreeSet::new();
+    for shard in map.values() {
+        let shard = shard.as_str().ok_or_else(|| broken("weight_map names a file that is no text"))?;
+        if !is_plain_name(shard) {
+            return Err(broken("weight_map names a file outside the directory"));
+        }
+        shards.insert(shard);
+    }
+    if shards.is_empty() || shards.len() > SHARDS_MAX {
+        return Err(broken("weight_map names no files, or too many"));
+    }
+    let files = shards.iter().map(|shard| {
+        let path = directory.join(shard);
+        if path.is_file() { Ok(path) } else { Err(missing(name, path)) }
+    });
+    files.collect()
+}
+
+/// A name in the directory itself, whatever the platform takes for a separator.
+fn is_plain_name(name: &str) -> bool {
+    let mut parts = Path::new(name).components();
+    !name.contains(['/', '\\', ':', '\0']) && matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None))
+}
+
+/// The chat template: a file of its own, or a value of the tokenizer's configuration.
+pub(super) fn template(directory: &Path, tokenizer_config: &Map<String, Value>) -> Result<Option<String>, EngineError> {
+    let path = directory.join("chat_template.jinja");
+    if let Some(bytes) = read(&path, TEMPLATE_BYTES_MAX as u64)? {
+        return String::from_utf8(bytes).map(Some).map_err(EngineError::broken(&path));
+    }
+    let path = directory.join("tokenizer_config.json");
+    configured(tokenizer_config).map(|template| template.map(str::to_owned)).map_err(EngineError::broken(&path))
+}

@@ -1,0 +1,171 @@
+//! What may be asked of a generator: a caller's settings over the configured ones, in whole numbers.
+
+use engine::{Constraint, ContextMode, Sampling};
+use schemas::alloy_primitives::{B256, keccak256};
+use schemas::canonical;
+use schemas::ids::AnswerId;
+use schemas::receipt::{Generation, SamplingParameters};
+
+use crate::{GenerationConfig, RagError, Result};
+
+const PPM: u64 = 1_000_000;
+/// Seeds are numbers that JSON readers keep exact.
+pub(crate) const SEED_END: u64 = 1 << 53;
+const MAX_STOPS: usize = 4;
+const MAX_STOP_BYTES: usize = 256;
+const MAX_ALTERNATIVES: usize = 20;
+const MAX_CONSTRAINT_BYTES: usize = 64 << 10;
+
+/// What a caller asks for; what it leaves out is the configuration's. Fractions are parts per million, so that a receipt
+/// states exactly what was used.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GenerationSettings {
+    pub temperature_ppm: Option<u64>,
+    pub top_p_ppm: Option<u64>,
+    pub presence_penalty_ppm: Option<i64>,
+    pub frequency_penalty_ppm: Option<i64>,
+    /// Where absent it follows from the request's identity. Below 2^53.
+    pub seed: Option<u64>,
+    pub tokens_max: Option<usize>,
+    pub stop: Vec<String>,
+    /// With every token, so many of the likeliest alternatives.
+    pub log_probabilities: Option<usize>,
+    pub constraint: Option<Constraint>,
+}
+
+/// The settings in force for one answer.
+#[derive(Debug, Clone)]
+pub(crate) struct Chosen {
+    asked: GenerationSettings,
+    pub(crate) tokens_max: usize,
+    pub(crate) stop: Vec<String>,
+    pub(crate) log_probabilities: Option<usize>,
+    pub(crate) constraint: Option<Constraint>,
+    pub(crate) mode: ContextMode,
+    temperature_ppm: u64,
+    top_p_ppm: u64,
+}
+
+impl Chosen {
+    pub(crate) fn new(asked: &GenerationSettings, config: &GenerationConfig) -> Self {
+        Self {
+            tokens_max: asked.tokens_max.unwrap_or(config.tokens_max),
+            stop: asked.stop.clone(),
+            log_probabilities: asked.log_probabilities,
+            constraint: asked.constraint.clone(),
+            mode: config.mode,
+            temperature_ppm: asked.temperature_ppm.unwrap_or(config.temperature_ppm),
+            top_p_ppm: asked.top_p_ppm.unwrap_or(config.top_p_ppm),
+            asked: asked.clone(),
+        }
+    }
+
+    /// A seed that nobody chose follows from the answer's id, so that the same request gives the same answer.
+    pub(crate) fn sampling(&self, id: AnswerId) -> SamplingParameters {
+        let [a, b, c, d, e, f, ..] = keccak256(id.to_string()).0;
+        SamplingParameters {
+            temperature_ppm: self.temperature_ppm,
+            top_k: 0,
+            top_p_ppm: self.top_p_ppm,
+            min_p_ppm: 0,
+            repetition_penalty_ppm: PPM,
+            presence_penalty_ppm: self.asked.presence_penalty_ppm.unwrap_or(0),
+            frequency_penalty_ppm: self.asked.frequency_penalty_ppm.unwrap_or(0),
+            seed: self.asked.seed.unwrap_or_else(|| u64::from_le_bytes([a, b, c, d, e, f, 0, 0])),
+        }
+    }
+}
+
+/// Refuses what no generator can do, naming the parameter as OpenAI does. `tokens_max` is none where no model answers: clients
+/// send a limit of theirs with every request.
+pub(crate) fn check(asked: &GenerationSettings, tokens_max: Option<usize>) -> Result<()> {
+    let bad = |parameter: &'static str, problem: String| Err(RagError::Parameter { parameter, problem });
+    let two = 2 * PPM;
+    if asked.temperature_ppm.is_some_and(|ppm| ppm > two) {
+        return bad("temperature", "it must be from 0 to 2".into());
+    }
+    if asked.top_p_ppm.is_some_and(|ppm| ppm == 0 || ppm > PPM) {
+        return bad("top_p", "it must be above 0 and at most 1".into());
+    }
+    for (parameter, penalty) in [("presence_penalty", asked.presence_penalty_ppm), ("frequency_penalty", asked.frequency_penalty_ppm)] {
+        if penalty.is_some_and(|ppm| ppm.unsigned_abs() > two) {
+            return bad(parameter, "it must be from -2 to 2".into());
+        }
+    }
+    if asked.seed.is_some_and(|seed| seed >= SEED_END) {
+        return bad("seed", format!("it must be below {SEED_END}"));
+    }
+    if asked.tokens_max == Some(0) {
+        return bad("max_tokens", "it must be at least 1".into());
+    }
+    if let (Some(tokens), Some(most)) = (asked.tokens_max, tokens_max)
+        && tokens > most
+    {
+        return bad("max_tokens", format!("it must be from 1 to {most}, the most that this service gives"));
+    }
+    if asked.stop.len() > MAX_STOPS || asked.stop.iter().any(|stop| stop.is_empty() || stop.len() > MAX_STOP_BYTES) {
+        return bad("stop", format!("at most {MAX_STOPS} texts of 1 to {MAX_STOP_BYTES} bytes"));
+    }
+    if asked.log_probabilities.is_some_and(|count| count > MAX_ALTERNATIVES) {
+        return bad("top_logprobs", format!("it must be from 0 to {MAX_ALTERNATIVES}"));
+    }
+    if asked.constraint.as_ref().is_some_and(|constraint| constraint_text(constraint).len() > MAX_CONSTRAINT_BYTES) {
+        return bad("response_format", format!("it must have at most {MAX_CONSTRAINT_BYTES} bytes"));
+    }
+    Ok(())
+}
+
+/// Whether a stored answer was made with what is asked for now; what is left out fits anything.
+pub(crate) fn same(asked: &GenerationSettings, made: &Generation) -> bool {
+    let sampling = &made.sampling;
+    asked.temperature_ppm.is_none_or(|ppm| ppm == sampling.temperature_ppm)
+        && asked.top_p_ppm.is_none_or(|ppm| ppm == sampling.top_p_ppm)
+        && asked.presence_penalty_ppm.is_none_or(|ppm| ppm == sampling.presence_penalty_ppm)
+        && asked.frequency_penalty_ppm.is_none_or(|ppm| ppm == sampling.frequency_penalty_ppm)
+        && asked.seed.is_none_or(|seed| seed == sampling.seed)
+        && asked.tokens_max.is_none_or(|tokens| tokens as u64 == made.tokens_max)
+        && stop_hash(&asked.stop).is_ok_and(|hash| hash == made.stop_hash)
+        && asked.constraint.as_ref().map(constraint_hash) == made.constraint_hash
+}
+
+#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "checked to be small; the model's numbers are f32")]
+pub(crate) fn engine_sampling(sampling: &SamplingParameters) -> Sampling {
+    let fraction = |ppm: u64| (ppm as f64 / PPM as f64) as f32;
+    let signed = |ppm: i64| (ppm as f64 / PPM as f64) as f32;
+    Sampling {
+        temperature: fraction(sampling.temperature_ppm),
+        top_k: usize::try_from(sampling.top_k).unwrap_or(usize::MAX),
+        top_p: fraction(sampling.top_p_ppm),
+        min_p: fraction(sampling.min_p_ppm),
+        repetition_penalty: fraction(sampling.repetition_penalty_ppm),
+        presence_penalty: signed(sampling.presence_penalty_ppm),
+        frequency_penalty: signed(sampling.frequency_penalty_ppm),
+        seed: sampling.seed,
+    }
+}
+
+pub(crate) fn mode_name(mode: ContextMode) -> &'static str {
+    match mode {
+        ContextMode::Full => "full",
+        ContextMode::Blocks => "blocks",
+    }
+}
+
+pub(crate) fn stop_hash(stop: &[String]) -> Result<Option<B256>> {
+    if stop.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(keccak256(canonical::to_string(&stop)?)))
+}
+
+pub(crate) fn constraint_hash(constraint: &Constraint) -> B256 {
+    keccak256(constraint_text(constraint))
+}
+
+fn constraint_text(constraint: &Constraint) -> String {
+    match constraint {
+        Constraint::JsonSchema(schema) => serde_json::json!({ "json_schema": schema }).to_string(),
+        Constraint::JsonObject => serde_json::json!({ "json_object": true }).to_string(),
+        Constraint::Regex(regex) => serde_json::json!({ "regex": regex }).to_string(),
+    }
+}
