@@ -23,6 +23,8 @@ WORK = ROOT / ".headwater" / "bench-indexer"
 EVENTS_PER_BLOCK = 50
 SIZES = {"100k": 2_000, "1m": 20_000}
 ROUNDS = 5
+# The tables say how many runs a median is of; fewer are only printed.
+ROUNDS_MIN = 3
 SLOW_ROUNDS = {"100k": 2, "1m": 1}
 LIVE_S = 60
 CHAIN_CORE, INDEXER_CORE = 0, 1
@@ -86,7 +88,7 @@ def main() -> None:
     for size in sizes:
         results += run_size(size, [r for r in runners if r.runs_large or size != "1m"], rounds)
     lags = run_live([runner for runner in runners if runner.name in LIVE_RUNNERS], live_s) if live_s > 0 else []
-    is_whole = len(runners) == len(RUNNERS) and sizes == list(SIZES) and rounds == ROUNDS and live_s == LIVE_S
+    is_whole = len(runners) == len(RUNNERS) and sizes == list(SIZES) and rounds >= ROUNDS_MIN and live_s > 0
     write_report(ROOT / "BENCHMARKS.md" if is_whole else None, results, lags, [r.version() for r in runners])
     if any(result.failures for result in results):
         sys.exit("a run failed; see above")
