@@ -107,7 +107,7 @@ impl Killing {
         let mut child = spawn_child(witness.chain.rpc_url(), folder);
         let lives = Duration::from_millis(self.random.random_range(5..self.longest_ms));
         // One in ten is killed while it starts.
-        let opens = self.kills % 10 > 0;
+        let opens = !self.kills.is_multiple_of(10);
         let stopped = AtomicBool::new(false);
         let killing = async {
             if opens {
