@@ -7,6 +7,7 @@ mod contracts;
 mod datanets;
 mod error;
 mod metrics;
+mod models;
 mod page;
 mod payments;
 mod query;
@@ -56,6 +57,8 @@ pub fn router(service: App) -> Router {
         .route("/v1/submissions/{id}", get(submissions::show))
         .route("/v1/reviews", post(submissions::review))
         .route("/v1/chat/completions", post(chat::chat))
+        .route("/v1/models", get(models::list))
+        .route("/v1/models/{*id}", get(models::show))
         .route("/v1/receipts/{id}", get(answers::receipt))
         .route("/v1/receipts/{id}/evidence", get(answers::evidence))
         .route("/v1/index/contracts", get(contracts::list).post(contracts::add))

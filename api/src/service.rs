@@ -16,7 +16,7 @@ use ingest::Ingest;
 use rag::Rag;
 use schemas::contracts::{Deployment, PaymentVault};
 use schemas::signed::SigningDomain;
-use schemas::tables::{EpochRow, ReceiptRow};
+use schemas::tables::{EpochRow, Millis, ReceiptRow};
 use schemas::{Address, U256};
 use store::sql::QueryLimits;
 use store::{Finality, Store};
@@ -45,6 +45,7 @@ pub struct Service {
     pub sender: Sender,
     pub deployment: Deployment,
     pub operator: Address,
+    pub started: Millis,
     pub rpc_url: String,
     /// The chain as the indexer reads it.
     pub source: Arc<dyn ChainSource>,

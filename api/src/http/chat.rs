@@ -1,13 +1,12 @@
 //! `/v1/chat/completions`: OpenAI's shape, streamed or whole, with one `attribution` object.
 //!
-//! The receipt is durable before the end of a stream is sent. A client that hangs up before the model is done ends the
-//! generation, and pays nothing.
+//! The receipt is durable before the end of a stream is sent. A client that hangs up ends the generation, and pays nothing,
+//! unless somebody pays for it and the first words are out: then the answer is finished, charged, and there for a retry.
 
 mod reply;
 mod request;
 mod stream;
 
-use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::Json;
@@ -21,6 +20,7 @@ use schemas::ids::AnswerId;
 use schemas::tables::Wei;
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use super::{ApiError, App, Authenticated, Reply};
 use crate::auth::{Caller, Role};
@@ -28,6 +28,7 @@ use crate::service::{Reservation, Service};
 use crate::settlement;
 pub use reply::{AskReply, AttributionObject};
 use request::Chat;
+pub(super) use request::{DATANET, QUOTE};
 
 pub(super) async fn chat(
     State(service): State<App>,
@@ -73,14 +74,17 @@ async fn whole(mut asking: Asking, chat: Chat) -> Reply<Response> {
     }
 }
 
-/// An answer under way. Dropping it ends what can still be ended.
+/// An answer under way. Dropping it ends what nobody owes anything for.
 struct Asking {
     id: AnswerId,
     /// Who answers, unless the answer is a stored one.
     generator: String,
     pieces: mpsc::UnboundedReceiver<Progress>,
-    answer: Pin<Box<dyn Future<Output = Result<Answer, RagError>> + Send>>,
+    answer: JoinHandle<Result<Answer, RagError>>,
     ended: Option<Box<Result<Answer, RagError>>>,
+    is_paid: bool,
+    /// Words of it went to the client.
+    is_told: bool,
 }
 
 enum Heard {
@@ -96,11 +100,12 @@ impl Asking {
         let configured = service.rag.generator().filter(|_| request.answerer == rag::Answerer::Configured);
         let generator = configured.map_or_else(|| request::QUOTE_GENERATOR.to_owned(), |info| info.name.clone());
         let (teller, pieces) = mpsc::unbounded_channel();
-        let answer = Box::pin(async move {
+        let is_paid = held.is_some();
+        let answer = tokio::spawn(async move {
             let _held = held;
             service.rag.ask_aloud(request, &mut |progress| drop(teller.send(progress))).await
         });
-        Self { id, generator, pieces, answer, ended: None }
+        Self { id, generator, pieces, answer, ended: None, is_paid, is_told: false }
     }
 
     async fn next(&mut self) -> Heard {
@@ -118,8 +123,19 @@ impl Asking {
             tokio::select! {
                 biased;
                 Some(progress) = self.pieces.recv() => return Heard::Progress(progress),
-                answer = &mut self.answer => self.ended = Some(Box::new(answer)),
+                answer = &mut self.answer => {
+                    self.ended = Some(Box::new(answer.unwrap_or_else(|error| Err(RagError::Worker(error.to_string())))));
+                }
             }
+        }
+    }
+}
+
+impl Drop for Asking {
+    /// Who could read an answer and hang up before its end would read for nothing.
+    fn drop(&mut self) {
+        if !(self.is_paid && self.is_told) {
+            self.answer.abort();
         }
     }
 }

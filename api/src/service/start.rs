@@ -15,7 +15,7 @@ use ingest::{Ingest, IngestConfig};
 use rag::{Rag, RagConfig};
 use schemas::contracts::{Deployment, PaymentVault};
 use schemas::signer::{KeySigner, Signer};
-use schemas::tables::Embedding;
+use schemas::tables::{Embedding, Millis};
 use schemas::{Address, U256};
 use store::sql::QueryLimits;
 use store::{Durability, Store, StoreConfig};
@@ -96,6 +96,7 @@ pub async fn start(config: Config, data_dir: &Path, progress: &(dyn Fn(&str) + S
         troubles: Mutex::default(),
         reserved: Mutex::new(HashMap::new()),
         operator: operator.address(),
+        started: Millis::now(),
         data_dir: data_dir.to_owned(),
         config,
         store,

@@ -37,6 +37,7 @@ fn a_model_elsewhere_answers() -> anyhow::Result<()> {
     wrong_requests_are_named(&asker)?;
     failures_cost_nothing(&place, &asker, &model)?;
     a_client_that_hangs_up_ends_the_generation(&place, &asker, &model)?;
+    a_payer_that_hangs_up_pays(&place, &service, &model)?;
     asked_by_command(&place, &model)?;
     metrics(&asker)?;
     ensure!(service.lives()?, "the service ended by itself");
@@ -70,7 +71,11 @@ pub(crate) struct Asker {
 
 impl Asker {
     pub(crate) fn new(place: &Place, service: &Service) -> anyhow::Result<Self> {
-        let key = fs::read_to_string(place.data_dir().join("operator.apikey"))?;
+        Self::with_key(place, service, "operator.apikey")
+    }
+
+    fn with_key(place: &Place, service: &Service, file: &str) -> anyhow::Result<Self> {
+        let key = fs::read_to_string(place.data_dir().join(file))?;
         Ok(Self { address: service.address().to_owned(), bearer: format!("Bearer {}", key.trim()) })
     }
 
@@ -207,23 +212,46 @@ fn failures_cost_nothing(place: &Place, asker: &Asker, model: &OpenAi) -> anyhow
     Ok(())
 }
 
-fn a_client_that_hangs_up_ends_the_generation(place: &Place, asker: &Asker, model: &OpenAi) -> anyhow::Result<()> {
-    model.feels(Mood::Hesitates(vec!["Most vaccines"]));
-    let headers = [("authorization", asker.bearer.as_str()), ("idempotency-key", "abandoned")];
+/// Reads a stream's first words, and goes away.
+fn hang_up(asker: &Asker, id: &str) -> anyhow::Result<()> {
+    let headers = [("authorization", asker.bearer.as_str()), ("idempotency-key", id)];
     let mut stream = begin(&asker.address, "/v1/chat/completions", &headers, &Asker::body(&json!({ "stream": true }))?)?;
     let mut heard = Vec::new();
     while !String::from_utf8_lossy(&heard).contains("Most vaccines") {
         let mut bytes = [0; 512];
         let count = stream.read(&mut bytes)?;
-        ensure!(count > 0, "the stream ended: {heard:?}");
+        ensure!(count > 0, "the stream ended: {}", String::from_utf8_lossy(&heard));
         heard.extend_from_slice(&bytes[..count]);
     }
-    drop(stream);
+    Ok(())
+}
+
+fn a_client_that_hangs_up_ends_the_generation(place: &Place, asker: &Asker, model: &OpenAi) -> anyhow::Result<()> {
+    model.feels(Mood::Hesitates(vec!["Most vaccines"]));
+    hang_up(asker, "abandoned")?;
     wait_for("the generation to end", || Ok((model.hung_up() == 1).then_some(())))?;
     model.feels(Mood::Says(SAID.to_vec()));
     ensure!(receipts(place)? == 5, "an abandoned answer has a receipt");
     let events = asker.stream(&json!({ "stream": true }), "abandoned")?;
     ensure!(words(&events)? == TEXT, "{events:?}");
+    Ok(())
+}
+
+fn a_payer_that_hangs_up_pays(place: &Place, service: &Service, model: &OpenAi) -> anyhow::Result<()> {
+    place.json(&["keys", "new", "app"])?;
+    place.json(&["dev", "fund", "app", "--eth", "1", "--open", "1"])?;
+    place.json(&["apps", "register", "--name", "app", "--as", "app", "--deposit", "1", "--limit", "1"])?;
+    let asker = Asker::with_key(place, service, "app.apikey")?;
+    wait_for("the deposit in the tables", || Ok(Some(place.rows("SELECT * FROM deposited")?).filter(|rows| !rows.is_empty())))?;
+    model.feels(Mood::Ponders(SAID.to_vec()));
+    hang_up(&asker, "paid")?;
+    model.feels(Mood::Refuses("500 Internal Server Error"));
+    let charged = "SELECT answer_id FROM receipts WHERE payer IS NOT NULL AND fee_wei > 0";
+    wait_for("the receipt of an answer nobody waited for", || Ok((place.rows(charged)?.len() == 1).then_some(())))?;
+    let events = asker.stream(&json!({ "stream": true }), "paid")?;
+    ensure!(words(&events)? == TEXT, "a retry gives the words that were paid for: {events:?}");
+    ensure!(place.rows(charged)?.len() == 1, "they are paid for once");
+    model.feels(Mood::Says(SAID.to_vec()));
     Ok(())
 }
 

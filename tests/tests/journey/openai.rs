@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::Context;
 use serde_json::{Value, json};
@@ -14,6 +15,8 @@ pub(crate) enum Mood {
     Says(Vec<&'static str>),
     /// These pieces, and then nothing until the client hangs up.
     Hesitates(Vec<&'static str>),
+    /// These pieces, and the end once it feels otherwise.
+    Ponders(Vec<&'static str>),
     /// This status line.
     Refuses(&'static str),
 }
@@ -85,19 +88,22 @@ impl Shared {
         reader.read_exact(&mut body)?;
         locked(&self.asked).push(serde_json::from_slice(&body)?);
         let mood = locked(&self.mood).clone();
-        let (pieces, ends) = match mood {
+        let (pieces, ends) = match mood.clone() {
             Mood::Refuses(status) => {
                 let text = json!({ "error": { "message": "no", "code": "scripted" } }).to_string();
                 write!(stream, "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{text}", text.len())?;
                 return Ok(());
             }
-            Mood::Says(pieces) => (pieces, true),
+            Mood::Says(pieces) | Mood::Ponders(pieces) => (pieces, true),
             Mood::Hesitates(pieces) => (pieces, false),
         };
         write!(stream, "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n")?;
         let mut say = |chunk: Value| write!(stream, "data: {chunk}\n\n").and_then(|()| stream.flush());
         for piece in &pieces {
             say(json!({ "choices": [{ "index": 0, "delta": { "content": piece }, "finish_reason": null }] }))?;
+        }
+        while matches!(mood, Mood::Ponders(_)) && matches!(*locked(&self.mood), Mood::Ponders(_)) {
+            std::thread::sleep(Duration::from_millis(10));
         }
         if ends {
             say(json!({ "choices": [{ "index": 0, "delta": {}, "finish_reason": "stop" }] }))?;

@@ -10,10 +10,11 @@ use serde_json::{Map, Value};
 use crate::http::{ApiError, Reply};
 
 /// The model name for answers in the words of the sources.
-const QUOTE: &str = "quote";
+pub(in crate::http) const QUOTE: &str = "quote";
 /// The name in receipts.
 pub(super) const QUOTE_GENERATOR: &str = "quote/1";
-const DATANET: &str = "datanet:";
+/// What a Datanet's name follows in a model's name.
+pub(in crate::http) const DATANET: &str = "datanet:";
 
 /// Fields that ask for something that no answer here has, unless they are empty.
 const UNSUPPORTED: &[&str] =

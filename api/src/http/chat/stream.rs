@@ -78,7 +78,10 @@ impl State {
             };
             match heard {
                 Heard::Progress(Progress::Accepted) => {}
-                Heard::Progress(Progress::Piece { text, tokens }) => return Some(self.chunks.words(&text, &tokens, None)),
+                Heard::Progress(Progress::Piece { text, tokens }) => {
+                    self.asking.is_told = true;
+                    return Some(self.chunks.words(&text, &tokens, None));
+                }
                 Heard::Ended(answer) => {
                     self.over = true;
                     self.waiting = self.chunks.last(*answer);
