@@ -117,7 +117,7 @@ enum Command {
     Chain(chain::ChainCommand),
     /// Claim what an account has earned.
     Claim(rewards::ClaimArgs),
-    /// Models this build knows.
+    /// Models: list, fetch, inspect and measure them.
     #[command(subcommand)]
     Models(models::ModelsCommand),
     /// Check that everything needed is there and works.

@@ -235,10 +235,16 @@ fn overlay(base: &mut toml::Table, over: toml::Table) {
     }
 }
 
-/// Sets a dotted path. The text becomes what the key's default is: number, fraction, boolean or text.
+/// Sets a dotted path. The text becomes what the key's default is: number, fraction, boolean or text; text under a table of names.
 fn set(table: &mut toml::Table, path: &str, text: &str) -> anyhow::Result<()> {
     let (section, key) = path.split_once('.').with_context(|| format!("{path:?} is not section.key"))?;
     let entry = table.get_mut(section).and_then(toml::Value::as_table_mut).with_context(|| format!("there is no section [{section}]"))?;
+    if let Some((names, name)) = key.split_once('.')
+        && let Some(toml::Value::Table(names)) = entry.get_mut(names)
+    {
+        names.insert(name.to_owned(), toml::Value::String(text.to_owned()));
+        return Ok(());
+    }
     let value = match entry.get(key) {
         Some(toml::Value::Integer(_)) => toml::Value::Integer(text.parse().with_context(|| format!("{text:?} is not a whole number"))?),
         Some(toml::Value::Float(_)) => toml::Value::Float(text.parse().with_context(|| format!("{text:?} is not a number"))?),
@@ -291,6 +297,8 @@ mod tests {
             (None, None, Some("generator.context_mode=half"), "half"),
             (None, None, Some("generator.precision=f16"), "f16"),
             (None, None, Some("generator.model=https://models.example/v1"), "generator.remote_model"),
+            (None, None, Some("generator.adapters.legal=/adapters/legal"), "on this machine"),
+            (Some("[generator]\nmodel = \"m\"\nadapters = { \"a::b\" = \"c\" }\n"), None, None, "a::b"),
             (Some("[generator]\ntemperatur = 1.0\n"), None, None, "temperatur"),
         ] {
             let environment: Vec<_> = environment.into_iter().collect();

@@ -21,6 +21,15 @@ pub struct GeneratorInfo {
     pub scores: bool,
 }
 
+/// An adapter that a generator has loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdapterInfo {
+    /// What requests call it by.
+    pub name: String,
+    /// Lower-case hex sha256 over its weights and configuration.
+    pub sha256: String,
+}
+
 /// Who says a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {
@@ -251,6 +260,11 @@ impl Score {
 #[async_trait::async_trait]
 pub trait Generator: Send + Sync + fmt::Debug {
     fn info(&self) -> &GeneratorInfo;
+
+    /// The adapters that a request may name, by name; some generators have none.
+    fn adapters(&self) -> Vec<AdapterInfo> {
+        Vec::new()
+    }
 
     /// How the model's makers sample from it: what a caller takes who has no wishes.
     fn default_sampling(&self) -> Sampling {

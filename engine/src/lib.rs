@@ -32,8 +32,8 @@ pub use embedder::{Embedder, EmbedderInfo};
 pub use error::EngineError;
 pub use generation::{GeneratorCounters, GeneratorOptions, LocalGenerator};
 pub use generator::{
-    Answer, ChosenToken, Constraint, ContextMode, Finish, GenerationEnd, GenerationEvent, GenerationRequest, GenerationStream, Generator,
-    GeneratorInfo, Message, Part, Role, Sampling, Score, ScoreRequest, TokenProbability,
+    AdapterInfo, Answer, ChosenToken, Constraint, ContextMode, Finish, GenerationEnd, GenerationEvent, GenerationRequest, GenerationStream,
+    Generator, GeneratorInfo, Message, Part, Role, Sampling, Score, ScoreRequest, TokenProbability,
 };
 pub use hashing::HashingEmbedder;
 pub use kernels::Isa;

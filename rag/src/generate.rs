@@ -67,7 +67,7 @@ pub(crate) async fn write(
         stop: chosen.stop.clone(),
         log_probabilities: chosen.log_probabilities,
         constraint: chosen.constraint.clone(),
-        adapter: None,
+        adapter: chosen.adapter.as_ref().map(|adapter| adapter.name.clone()),
     };
     let stream = generator.generate(request).await.map_err(RagError::Generator)?;
     listener(Progress::Accepted);
@@ -77,6 +77,7 @@ pub(crate) async fn write(
     let (sentences, said) = if declined { Default::default() } else { read(&answer, form).into_iter().unzip() };
     let generation = Generation {
         generator_sha256: generator.info().sha256.clone(),
+        adapter: chosen.adapter.clone(),
         prompt: prompt::VERSION.to_owned(),
         prompt_hash: prompt::hash(),
         dropped_sources: (texts.len() - fitted.sources) as u64,

@@ -95,6 +95,12 @@ impl Rag {
         self.generator.as_ref().map(|generator| generator.info())
     }
 
+    /// Names of the adapters that the model may answer with.
+    pub fn adapters(&self) -> Vec<String> {
+        let adapters = self.generator.as_ref().map(|generator| generator.adapters());
+        adapters.unwrap_or_default().into_iter().map(|adapter| adapter.name).collect()
+    }
+
     /// What the generator was asked and gave since start.
     pub fn generation_stats(&self) -> GenerationStats {
         self.counters.stats()

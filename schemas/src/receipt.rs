@@ -19,7 +19,7 @@ use crate::{SchemaError, canonical, hashing, merkle};
 
 mod generation;
 
-pub use generation::{AnswerSentence, FinishReason, Generation, SamplingParameters};
+pub use generation::{AnswerSentence, FinishReason, Generation, SamplingParameters, UsedAdapter};
 
 /// The format's name and version.
 pub const SCHEMA: &str = "headwater.receipt/1";

@@ -30,6 +30,9 @@ pub struct AskArgs {
     /// Answer in the words of the sources, also where a model answers.
     #[arg(long)]
     pub quote: bool,
+    /// Let the model answer with this adapter (`GET /v1/models` lists them).
+    #[arg(long, value_name = "NAME", conflicts_with = "quote")]
+    pub adapter: Option<String>,
     /// Tokens of the answer at most [default: the service's].
     #[arg(long, value_name = "TOKENS")]
     pub max_tokens: Option<u64>,
@@ -90,8 +93,9 @@ fn client(context: &Context, args: &AskArgs) -> anyhow::Result<Client> {
 }
 
 fn request(args: &AskArgs) -> Value {
+    let adapter = args.adapter.as_ref().map_or(String::new(), |name| format!("::{name}"));
     json!({
-        "model": if args.quote { "quote".to_owned() } else { format!("datanet:{}", args.datanet) },
+        "model": if args.quote { "quote".to_owned() } else { format!("datanet:{}{adapter}", args.datanet) },
         "messages": [{ "role": "user", "content": args.question }],
         "attribution": { "datanets": [{ "name": args.datanet, "version": args.version }] },
         "max_tokens": args.max_tokens,

@@ -1,5 +1,6 @@
 //! The section `[generator]`: what writes the answers.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
@@ -21,6 +22,8 @@ pub struct Generator {
     /// 0: one for each processor.
     pub threads: usize,
     pub cache_mib: usize,
+    /// LoRA adapters of a local model: folders, by the names that requests call them by.
+    pub adapters: BTreeMap<String, PathBuf>,
     pub remote_model: String,
     /// Name of the environment variable that holds the key; empty: none is sent.
     pub remote_key_variable: String,
@@ -80,6 +83,14 @@ impl Generator {
             if value == 0 {
                 bail!("configuration: generator.{key} must be at least 1");
             }
+        }
+        if let Some(name) =
+            self.adapters.keys().find(|name| !name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) || name.is_empty())
+        {
+            bail!("configuration: generator.adapters: the name {name:?} has other characters than letters, digits, '-', '_' and '.'");
+        }
+        if !self.adapters.is_empty() && (self.is_remote() || self.model == "quote") {
+            bail!("configuration: generator.adapters need a model on this machine, and generator.model is {:?}", self.model);
         }
         if self.is_remote() && self.remote_model.is_empty() {
             bail!("configuration: generator.model is an address, but generator.remote_model does not say which model to ask for there");

@@ -226,6 +226,7 @@ async fn ask(context: &Context, journey: &Journey, stage: &mut Stage, started: I
             request_id: None,
             question: question.question.clone(),
             quote: false,
+            adapter: None,
             max_tokens: None,
             temperature: None,
         };

@@ -26,9 +26,10 @@ use super::{ApiError, App, Authenticated, Reply};
 use crate::auth::{Caller, Role};
 use crate::service::{Reservation, Service};
 use crate::settlement;
+pub(super) use reply::model;
 pub use reply::{AskReply, AttributionObject};
-use request::Chat;
-pub(super) use request::{DATANET, QUOTE};
+pub(super) use request::{ADAPTER, DATANET, QUOTE};
+use request::{Chat, Offered};
 
 pub(super) async fn chat(
     State(service): State<App>,
@@ -37,7 +38,8 @@ pub(super) async fn chat(
     body: Result<Json<Map<String, Value>>, JsonRejection>,
 ) -> Reply<Response> {
     let caller = key.require(&[Role::App])?;
-    let chat = request::read(body?.0, service.rag.generator().map(|info| info.name.as_str()))?;
+    let offered = Offered { generator: service.rag.generator().map(|info| info.name.as_str()), adapters: &service.rag.adapters() };
+    let chat = request::read(body?.0, offered)?;
     let datanet = service.ingest.datanet(&chat.datanet).await?;
     let request_id = match headers.get("idempotency-key").map(|value| value.to_str()) {
         Some(Ok(id)) if !id.is_empty() && id.len() <= 255 => id.to_owned(),
@@ -98,7 +100,8 @@ impl Asking {
     fn start(service: Arc<Service>, request: AskRequest, held: Option<Reservation>) -> Self {
         let id = schemas::hashing::answer_id(&request.key_id, &request.request_id);
         let configured = service.rag.generator().filter(|_| request.answerer == rag::Answerer::Configured);
-        let generator = configured.map_or_else(|| request::QUOTE_GENERATOR.to_owned(), |info| info.name.clone());
+        let adapter = request.generation.adapter.as_deref();
+        let generator = configured.map_or_else(|| request::QUOTE_GENERATOR.to_owned(), |info| reply::model(&info.name, adapter));
         let (teller, pieces) = mpsc::unbounded_channel();
         let is_paid = held.is_some();
         let answer = tokio::spawn(async move {

@@ -5,7 +5,7 @@ use axum::extract::{Path, State};
 use schemas::tables::Millis;
 use serde::Serialize;
 
-use super::chat::{DATANET, QUOTE};
+use super::chat::{self, DATANET, QUOTE};
 use super::{ApiError, App, Authenticated, Reply};
 use crate::auth::Role;
 
@@ -49,8 +49,11 @@ async fn all(service: &App) -> Reply<Vec<Model>> {
     let datanets = service.ingest.datanets().await?;
     let mut models: Vec<Model> =
         datanets.into_iter().map(|row| Model::new(format!("{DATANET}{}", row.name), row.created_at, row.owner.to_string())).collect();
-    let written = service.rag.generator().map(|info| info.name.clone());
-    let named = written.into_iter().chain([QUOTE.to_owned()]);
-    models.extend(named.map(|name| Model::new(name, service.started, service.operator.to_string())));
+    let mut named = vec![QUOTE.to_owned()];
+    if let Some(generator) = service.rag.generator() {
+        named.push(generator.name.clone());
+        named.extend(service.rag.adapters().iter().map(|adapter| chat::model(&generator.name, Some(adapter))));
+    }
+    models.extend(named.into_iter().map(|name| Model::new(name, service.started, service.operator.to_string())));
     Ok(models)
 }

@@ -40,10 +40,21 @@ pub(crate) async fn load(config: &Config, progress: &(dyn Fn(&str) + Sync)) -> a
             progress("loading the model that answers");
             let (shown, options) = (path.clone(), local_options(config));
             let opened = tokio::task::spawn_blocking(move || LocalGenerator::open(&path, &options)).await.context("loading the model")?;
-            let generator = opened.with_context(|| format!("generator.model: {} cannot be run", shown.display()))?;
-            Ok(Some(Writer::Local(Arc::new(generator))))
+            let generator = Arc::new(opened.with_context(|| format!("generator.model: {} cannot be run", shown.display()))?);
+            load_adapters(&generator, config, progress).await?;
+            Ok(Some(Writer::Local(generator)))
         }
     }
+}
+
+async fn load_adapters(generator: &Arc<LocalGenerator>, config: &Config, progress: &(dyn Fn(&str) + Sync)) -> anyhow::Result<()> {
+    for (name, path) in &config.generator.adapters {
+        progress(&format!("loading the adapter {name}"));
+        let (generator, adapter, folder) = (generator.clone(), name.clone(), path.clone());
+        let loaded = tokio::task::spawn_blocking(move || generator.load_adapter(&adapter, &folder)).await.context("loading an adapter")?;
+        loaded.with_context(|| format!("generator.adapters.{name}: {} cannot be used", path.display()))?;
+    }
+    Ok(())
 }
 
 fn local_options(config: &Config) -> GeneratorOptions {

@@ -14,7 +14,8 @@ use crate::architecture::Architecture;
 use crate::decoder::{Decoder, DecoderOptions, PAGE_TOKENS};
 use crate::files::{AdapterFiles, ModelFiles};
 use crate::{
-    EngineError, GenerationRequest, GenerationStream, Generator, GeneratorInfo, Isa, Message, Precision, Sampling, Score, ScoreRequest,
+    AdapterInfo, EngineError, GenerationRequest, GenerationStream, Generator, GeneratorInfo, Isa, Message, Precision, Sampling, Score,
+    ScoreRequest,
 };
 
 #[cfg(test)]
@@ -138,12 +139,6 @@ impl LocalGenerator {
         Ok(())
     }
 
-    /// Names of the adapters that requests may ask for.
-    #[must_use]
-    pub fn adapters(&self) -> Vec<String> {
-        self.adapters.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
-    }
-
     /// What it is doing, and has done since it was opened.
     #[must_use]
     pub fn counters(&self) -> GeneratorCounters {
@@ -185,6 +180,11 @@ fn pages(files: &ModelFiles, page_bytes: usize, cache_bytes: usize) -> Result<us
 impl Generator for LocalGenerator {
     fn info(&self) -> &GeneratorInfo {
         &self.info
+    }
+
+    fn adapters(&self) -> Vec<AdapterInfo> {
+        let adapters = self.adapters.read().unwrap_or_else(PoisonError::into_inner);
+        adapters.iter().map(|(name, loaded)| AdapterInfo { name: name.clone(), sha256: loaded.sha256.clone() }).collect()
     }
 
     fn default_sampling(&self) -> Sampling {

@@ -1,10 +1,10 @@
 //! What may be asked of a generator: a caller's settings over the configured ones, in whole numbers.
 
-use engine::{Constraint, ContextMode, Sampling};
+use engine::{AdapterInfo, Constraint, ContextMode, Sampling};
 use schemas::alloy_primitives::{B256, keccak256};
 use schemas::canonical;
 use schemas::ids::AnswerId;
-use schemas::receipt::{Generation, SamplingParameters};
+use schemas::receipt::{Generation, SamplingParameters, UsedAdapter};
 
 use crate::{GenerationConfig, RagError, Result};
 
@@ -31,6 +31,8 @@ pub struct GenerationSettings {
     /// With every token, so many of the likeliest alternatives.
     pub log_probabilities: Option<usize>,
     pub constraint: Option<Constraint>,
+    /// An adapter that the generator has loaded, by its name.
+    pub adapter: Option<String>,
 }
 
 /// The settings in force for one answer.
@@ -42,13 +44,21 @@ pub(crate) struct Chosen {
     pub(crate) log_probabilities: Option<usize>,
     pub(crate) constraint: Option<Constraint>,
     pub(crate) mode: ContextMode,
+    pub(crate) adapter: Option<UsedAdapter>,
     temperature_ppm: u64,
     top_p_ppm: u64,
 }
 
 impl Chosen {
-    pub(crate) fn new(asked: &GenerationSettings, config: &GenerationConfig) -> Self {
-        Self {
+    /// [`RagError::Parameter`] for an adapter that is not among `adapters`.
+    pub(crate) fn new(asked: &GenerationSettings, config: &GenerationConfig, adapters: Vec<AdapterInfo>) -> Result<Self> {
+        let adapter = asked.adapter.as_ref().map(|name| {
+            let found = adapters.into_iter().find(|adapter| adapter.name == *name);
+            let problem = || RagError::Parameter { parameter: "model", problem: format!("there is no adapter {name:?}") };
+            found.map(|AdapterInfo { name, sha256 }| UsedAdapter { name, sha256 }).ok_or_else(problem)
+        });
+        Ok(Self {
+            adapter: adapter.transpose()?,
             tokens_max: asked.tokens_max.unwrap_or(config.tokens_max),
             stop: asked.stop.clone(),
             log_probabilities: asked.log_probabilities,
@@ -57,7 +67,7 @@ impl Chosen {
             temperature_ppm: asked.temperature_ppm.unwrap_or(config.temperature_ppm),
             top_p_ppm: asked.top_p_ppm.unwrap_or(config.top_p_ppm),
             asked: asked.clone(),
-        }
+        })
     }
 
     /// A seed that nobody chose follows from the answer's id, so that the same request gives the same answer.
@@ -126,6 +136,7 @@ pub(crate) fn same(asked: &GenerationSettings, made: &Generation) -> bool {
         && asked.tokens_max.is_none_or(|tokens| tokens as u64 == made.tokens_max)
         && stop_hash(&asked.stop).is_ok_and(|hash| hash == made.stop_hash)
         && asked.constraint.as_ref().map(constraint_hash) == made.constraint_hash
+        && asked.adapter.as_ref() == made.adapter.as_ref().map(|adapter| &adapter.name)
 }
 
 #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "checked to be small; the model's numbers are f32")]

@@ -120,8 +120,8 @@ impl Rag {
         let limit = self.config.generation.concurrent_answers;
         let _generating =
             self.generating.try_acquire().map_err(|_| RagError::Busy { what: "the queue of answers that a model writes", limit })?;
+        let chosen = Chosen::new(&found.request.generation, &self.config.generation, generator.adapters())?;
         let mut running = Running::start(&self.counters);
-        let chosen = Chosen::new(&found.request.generation, &self.config.generation);
         let (question, texts) = (&found.request.question, &found.texts);
         let written = generate::write(generator, found.id, question, texts, &chosen, &mut running, listener).await;
         let written = match written {

@@ -221,6 +221,28 @@ async fn a_prescribed_form_is_kept_byte_for_byte() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_adapter_is_asked_for_and_stated() {
+    let generator = Scripted::says(SAID);
+    let (world, rag) = world_with(generator.clone()).await;
+    let with = |id: &str, adapter: Option<&str>| AskRequest {
+        generation: GenerationSettings { adapter: adapter.map(str::to_owned), ..GenerationSettings::default() },
+        ..world.request(id, RANGE)
+    };
+    let answer = rag.ask(with("adapted", Some("legal"))).await.unwrap();
+    let body = &answer.receipt.body;
+    let used = body.generation.as_ref().unwrap().adapter.clone().unwrap();
+    assert_eq!((used.name.as_str(), used.sha256), ("legal", "cd".repeat(32)));
+    assert_eq!(generator.asked.lock().unwrap()[0].adapter.as_deref(), Some("legal"));
+    verify_evidence(&rag.evidence(body.answer_id).await.unwrap()).unwrap();
+    // the same id for the plain model is another request, and the plain model's receipt says nothing of adapters
+    assert!(matches!(rag.ask(with("adapted", None)).await, Err(RagError::Conflict(_))));
+    let plain = rag.ask(with("plain", None)).await.unwrap();
+    assert!(!serde_json::to_string(&plain.receipt).unwrap().contains("adapter"));
+    let unknown = rag.ask(with("unknown", Some("medical"))).await.unwrap_err();
+    assert!(matches!(&unknown, RagError::Parameter { parameter: "model", problem } if problem.contains("medical")), "{unknown}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn settings_out_of_range_are_named() {
     let (world, rag) = world_with(Scripted::says(SAID)).await;
     let none = GenerationSettings::default;

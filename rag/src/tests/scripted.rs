@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use engine::{
-    ChosenToken, EngineError, Finish, GenerationEnd, GenerationEvent, GenerationRequest, GenerationStream, Generator, GeneratorInfo,
-    Message, Part, Score, ScoreRequest, TokenProbability,
+    AdapterInfo, ChosenToken, EngineError, Finish, GenerationEnd, GenerationEvent, GenerationRequest, GenerationStream, Generator,
+    GeneratorInfo, Message, Part, Score, ScoreRequest, TokenProbability,
 };
 use tokio::sync::mpsc;
 
@@ -67,6 +67,10 @@ pub(crate) fn shown(messages: &[Message]) -> String {
 impl Generator for Scripted {
     fn info(&self) -> &GeneratorInfo {
         &self.info
+    }
+
+    fn adapters(&self) -> Vec<AdapterInfo> {
+        vec![AdapterInfo { name: "legal".into(), sha256: "cd".repeat(32) }]
     }
 
     async fn generate(&self, request: GenerationRequest) -> Result<GenerationStream, EngineError> {

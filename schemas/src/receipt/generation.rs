@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 pub struct Generation {
     /// sha256 over the model's weights, tokenizer and configuration; absent for a remote model, of which nobody can tell.
     pub generator_sha256: Option<String>,
+    /// The adapter that the model answered with; absent for the model as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adapter: Option<UsedAdapter>,
     /// How the prompt is put together, for instance `headwater.prompt/1`.
     pub prompt: String,
     /// keccak256 of that version's fixed texts.
@@ -33,6 +36,16 @@ pub struct Generation {
     pub invalid_citations: u64,
     /// The answer's sentences, one per row of the value table; none where the model declined.
     pub sentences: Vec<AnswerSentence>,
+}
+
+/// A LoRA adapter, applied to the model whose hash stands beside it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UsedAdapter {
+    /// As the operator named it.
+    pub name: String,
+    /// Lower-case hex sha256 over its weights and configuration.
+    pub sha256: String,
 }
 
 /// How tokens were chosen; parts per million where a model takes a fraction.

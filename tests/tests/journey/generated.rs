@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::harness::{Place, RawReply, Service, begin, exchange, post, wait_for};
 use crate::openai::{Mood, OpenAi};
 
-const QUESTION: &str = "At what temperature should most vaccines be stored in a refrigerator?";
+pub(crate) const QUESTION: &str = "At what temperature should most vaccines be stored in a refrigerator?";
 const TEXTS: [(&str, &str); 2] = [
     (
         "ada",

@@ -11,7 +11,7 @@ use crate::harness::Place;
 
 /// A decoder of the engine's fixtures, with a window that the sources of an answer fit into: its rotary positions have no end.
 fn model(place: &Place) -> anyhow::Result<String> {
-    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/decoders/llama");
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/decoders/llama-yarn");
     let folder = place.path("tiny-llama");
     fs::create_dir(&folder)?;
     for file in ["model.safetensors", "tokenizer.json"] {
@@ -28,12 +28,19 @@ fn a_model_here_answers() -> anyhow::Result<()> {
     let place = Place::new()?;
     let model = model(&place)?;
     inspected_and_measured(&place, &model)?;
-    let settings = [format!("generator.model={model}"), "generator.precision=f32".into(), "generator.tokens_max=24".into()];
+    let adapter = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/adapters/llama-attention");
+    let settings = [
+        format!("generator.model={model}"),
+        format!("generator.adapters.attentive={adapter}"),
+        "generator.precision=f32".into(),
+        "generator.tokens_max=24".into(),
+    ];
     let service = place.up_with(&settings)?;
     publish(&place)?;
     let asker = Asker::new(&place, &service)?;
     answers_and_proves(&place, &asker)?;
     chooses_as_told(&asker)?;
+    answers_with_an_adapter(&place, &asker)?;
     ensure!(service.lives()?, "the service ended by itself");
     Ok(())
 }
@@ -52,7 +59,9 @@ fn inspected_and_measured(place: &Place, model: &str) -> anyhow::Result<()> {
     fs::create_dir(&empty)?;
     let empty = empty.to_str().context("the path is not text")?;
     place.run(&["models", "inspect", empty])?.failed_with(&["config.json"])?;
-    place.run(&["--set", &format!("generator.model={empty}"), "up"])?.failed_with(&["config.json"])
+    place.run(&["--set", &format!("generator.model={empty}"), "up"])?.failed_with(&["config.json"])?;
+    let adapter = concat!("generator.adapters.other=", env!("CARGO_MANIFEST_DIR"), "/fixtures/adapters/falcon-fused");
+    place.run(&["--set", &format!("generator.model={model}"), "--set", adapter, "up"])?.failed_with(&["generator.adapters.other"])
 }
 
 fn answers_and_proves(place: &Place, asker: &Asker) -> anyhow::Result<()> {
@@ -82,6 +91,20 @@ fn answers_and_proves(place: &Place, asker: &Asker) -> anyhow::Result<()> {
 fn receipt_of(events: &[String]) -> anyhow::Result<Value> {
     let last = events.iter().find(|data| data.contains("\"attribution\"")).context("no attribution")?;
     Ok(serde_json::from_str::<Value>(last)?["attribution"]["receipt_id"].clone())
+}
+
+fn answers_with_an_adapter(place: &Place, asker: &Asker) -> anyhow::Result<()> {
+    let text = |reply: &Value| reply["choices"][0]["message"]["content"].as_str().map(str::to_owned).context("a text");
+    let (status, adapted) = asker.ask(&json!({ "model": "datanet:cold::attentive" }))?;
+    ensure!(status == 200 && adapted["model"] == "tiny-llama::attentive", "{status} {adapted:#}");
+    ensure!(text(&adapted)? != text(&asker.ask(&json!({}))?.1)?, "it changes what is said: {adapted:#}");
+    let used = &adapted["attribution"]["receipt"]["body"]["generation"]["adapter"];
+    ensure!(used["name"] == "attentive" && used["sha256"].as_str().is_some_and(|sha256| sha256.len() == 64), "{used}");
+    let told = place.json(&["ask", "--datanet", "cold", "--adapter", "attentive", crate::generated::QUESTION])?;
+    ensure!(text(&told)? == text(&adapted)?, "{told:#}");
+    let (status, reply) = asker.ask(&json!({ "model": "datanet:cold::absent" }))?;
+    ensure!(status == 404 && reply["error"]["code"] == "model_not_found", "{status} {reply}");
+    Ok(())
 }
 
 fn chooses_as_told(asker: &Asker) -> anyhow::Result<()> {

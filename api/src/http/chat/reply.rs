@@ -8,6 +8,8 @@ use schemas::tables::{Millis, Wei};
 use schemas::{Address, B256};
 use serde::{Deserialize, Serialize};
 
+use super::ADAPTER;
+
 /// The answer in OpenAI's shape.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct AskReply {
@@ -94,7 +96,7 @@ pub(super) fn whole(answer: Answer, datanet: String, tokens: Option<Vec<ChosenTo
         id: completion_id(body.answer_id),
         object: "chat.completion".into(),
         created: Millis(body.issued_at_ms).unix_seconds(),
-        model: body.models.generator.clone(),
+        model: model(&body.models.generator, generation.and_then(|made| made.adapter.as_ref()).map(|adapter| adapter.name.as_str())),
         usage: usage(generation),
         choices: vec![Choice {
             index: 0,
@@ -104,6 +106,11 @@ pub(super) fn whole(answer: Answer, datanet: String, tokens: Option<Vec<ChosenTo
         }],
         attribution: attribution(answer, datanet),
     }
+}
+
+/// As a request may name it.
+pub(in crate::http) fn model(generator: &str, adapter: Option<&str>) -> String {
+    adapter.map_or_else(|| generator.to_owned(), |adapter| format!("{generator}{ADAPTER}{adapter}"))
 }
 
 pub(super) fn completion_id(id: AnswerId) -> String {

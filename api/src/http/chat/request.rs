@@ -15,6 +15,8 @@ pub(in crate::http) const QUOTE: &str = "quote";
 pub(super) const QUOTE_GENERATOR: &str = "quote/1";
 /// What a Datanet's name follows in a model's name.
 pub(in crate::http) const DATANET: &str = "datanet:";
+/// What stands between a model's name and an adapter's.
+pub(in crate::http) const ADAPTER: &str = "::";
 
 /// Fields that ask for something that no answer here has, unless they are empty.
 const UNSUPPORTED: &[&str] =
@@ -92,11 +94,19 @@ struct JsonSchema {
     schema: Option<Value>,
 }
 
-/// Reads a request for a service whose model is `generator`, if it has one.
-pub(super) fn read(mut body: Map<String, Value>, generator: Option<&str>) -> Reply<Chat> {
+/// The models that answer here.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Offered<'a> {
+    /// None where answers are quoted.
+    pub(super) generator: Option<&'a str>,
+    pub(super) adapters: &'a [String],
+}
+
+/// Reads a request for a service that offers so much.
+pub(super) fn read(mut body: Map<String, Value>, offered: Offered<'_>) -> Reply<Chat> {
     let fields = &mut body;
     refuse_unsupported(fields)?;
-    let (datanet, version, answerer) = who(fields, generator)?;
+    let Who { datanet, version, answerer, adapter } = who(fields, offered)?;
     let messages: Vec<Message> = take(fields, "messages")?.ok_or_else(|| ApiError::parameter("messages", "it is missing"))?;
     let question = question(&messages)?;
     let streams = take::<bool>(fields, "stream")?.unwrap_or(false);
@@ -104,8 +114,8 @@ pub(super) fn read(mut body: Map<String, Value>, generator: Option<&str>) -> Rep
     if options.is_some() && !streams {
         return Err(ApiError::parameter("stream_options", "it needs \"stream\": true"));
     }
-    let settings = settings(fields)?;
-    if generator.is_none() || answerer == Answerer::Quote {
+    let settings = GenerationSettings { adapter, ..settings(fields)? };
+    if offered.generator.is_none() || answerer == Answerer::Quote {
         let problem = "answers here are quoted, word for word: leave it out";
         if settings.constraint.is_some() {
             return Err(ApiError::parameter("response_format", problem));
@@ -144,32 +154,48 @@ fn refuse_unsupported(fields: &mut Map<String, Value>) -> Reply<()> {
     Ok(())
 }
 
+/// Who is asked.
+struct Who {
+    datanet: String,
+    version: Option<u64>,
+    answerer: Answerer,
+    adapter: Option<String>,
+}
+
 /// The Datanet, from `attribution.datanets` or a model called `datanet:NAME`; and who answers: `quote`, or whoever the service
-/// has.
-fn who(fields: &mut Map<String, Value>, generator: Option<&str>) -> Reply<(String, Option<u64>, Answerer)> {
+/// has, with the adapter that follows the name of either after `::`.
+fn who(fields: &mut Map<String, Value>, offered: Offered<'_>) -> Reply<Who> {
     let model: Option<String> = take(fields, "model")?;
     let model = model.as_deref().unwrap_or_default();
+    let (model, adapter) = model.split_once(ADAPTER).map_or((model, None), |(model, adapter)| (model, Some(adapter)));
+    if let Some(name) = adapter.filter(|name| model == QUOTE || !offered.adapters.iter().any(|known| known == name)) {
+        return Err(unknown_model(format!("there is no adapter {name:?} of {model:?}; GET /v1/models lists what there is")));
+    }
+    let adapter = adapter.map(str::to_owned);
     let by_model = model.strip_prefix(DATANET);
     let attribution: Option<Attribution> = take(fields, "attribution")?;
     let answerer = if model == QUOTE { Answerer::Quote } else { Answerer::Configured };
     match attribution.map(|attribution| attribution.datanets) {
         Some(datanets) => {
-            if !model.is_empty() && model != QUOTE && by_model.is_none() && Some(model) != generator {
-                let known = generator.map_or(String::new(), |name| format!(", {name:?}"));
-                let problem = format!("there is no model {model:?}; use \"quote\"{known}, or leave it out");
-                return Err(ApiError::not_there("model", "model_not_found", problem));
+            if !model.is_empty() && model != QUOTE && by_model.is_none() && Some(model) != offered.generator {
+                let known = offered.generator.map_or(String::new(), |name| format!(", {name:?}"));
+                return Err(unknown_model(format!("there is no model {model:?}; use \"quote\"{known}, or leave it out")));
             }
             let mut datanets = datanets.into_iter();
             match (datanets.next(), datanets.next()) {
-                (Some(one), None) => Ok((one.name, one.version, answerer)),
+                (Some(one), None) => Ok(Who { datanet: one.name, version: one.version, answerer, adapter }),
                 _ => Err(ApiError::parameter("attribution", "datanets must name exactly one Datanet")),
             }
         }
-        None => by_model.map(|name| (name.to_owned(), None, answerer)).ok_or_else(|| {
+        None => by_model.map(|name| Who { datanet: name.to_owned(), version: None, answerer, adapter }).ok_or_else(|| {
             let problem = "which Datanet? Use \"model\": \"datanet:NAME\" or \"attribution\": {\"datanets\": [{\"name\": NAME}]}";
             ApiError::parameter("model", problem)
         }),
     }
+}
+
+fn unknown_model(problem: String) -> ApiError {
+    ApiError::not_there("model", "model_not_found", problem)
 }
 
 /// The last user message; what came before is not read.
@@ -213,6 +239,7 @@ fn settings(fields: &mut Map<String, Value>) -> Reply<GenerationSettings> {
         stop,
         log_probabilities: logprobs.then(|| alternatives.unwrap_or(0)),
         constraint: constraint(take(fields, "response_format")?)?,
+        adapter: None,
     })
 }
 

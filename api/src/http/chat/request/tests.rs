@@ -3,12 +3,13 @@ use serde_json::json;
 use super::*;
 
 const MODEL: Option<&str> = Some("tiny");
+const ADAPTERS: [&str; 1] = ["legal"];
 
 /// A request with `fields` beside what every request has.
 fn with(fields: Value, generator: Option<&str>) -> Reply<Chat> {
     let mut body = json!({ "model": "datanet:cold", "messages": [{ "role": "user", "content": "Why?" }] });
     body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
-    read(body.as_object().unwrap().clone(), generator)
+    read(body.as_object().unwrap().clone(), Offered { generator, adapters: &ADAPTERS.map(str::to_owned) })
 }
 
 #[test]
@@ -36,6 +37,7 @@ fn a_request_is_read_whole() {
         stop: vec!["\n".into()],
         log_probabilities: Some(3),
         constraint: Some(Constraint::JsonObject),
+        adapter: None,
     };
     assert_eq!(chat.settings, expected);
     assert_eq!(with(json!({ "temperature": null, "stop": null }), MODEL).unwrap().settings, GenerationSettings::default());
@@ -52,6 +54,8 @@ fn a_wrong_field_is_named() {
         (json!({ "model": "gpt-4o" }), "model", "which Datanet"),
         (json!({ "model": 7 }), "model", "invalid type"),
         (json!({ "model": "gpt-4o", "attribution": { "datanets": [{ "name": "cold" }] } }), "model", "\"quote\", \"tiny\""),
+        (json!({ "model": "datanet:cold::medical" }), "model", "no adapter \"medical\""),
+        (json!({ "model": "quote::legal", "attribution": { "datanets": [{ "name": "cold" }] } }), "model", "no adapter"),
         (json!({ "attribution": { "datanets": [] } }), "attribution", "exactly one"),
         (json!({ "attribution": { "datanet": [] } }), "attribution", "unknown field"),
         (json!({ "stream": "yes" }), "stream", "invalid type"),
@@ -78,6 +82,19 @@ fn a_wrong_field_is_named() {
         assert_eq!(error["param"], parameter, "{fields}: {error}");
         assert!(error["message"].as_str().unwrap().contains(words), "{fields}: {error}");
     }
+}
+
+#[test]
+fn an_adapter_follows_the_name_of_a_model() {
+    let adapter = |model: &str| {
+        let chat = with(json!({ "model": model, "attribution": { "datanets": [{ "name": "cold" }] } }), MODEL).unwrap();
+        (chat.datanet, chat.settings.adapter)
+    };
+    assert_eq!(adapter("tiny::legal"), ("cold".to_owned(), Some("legal".to_owned())));
+    assert_eq!(adapter("::legal"), adapter("tiny::legal"));
+    assert_eq!(adapter("tiny").1, None);
+    let chat = with(json!({ "model": "datanet:cold::legal" }), MODEL).unwrap();
+    assert_eq!((chat.datanet.as_str(), chat.settings.adapter.as_deref()), ("cold", Some("legal")));
 }
 
 #[test]
