@@ -323,7 +323,11 @@ impl Indexer {
         }
         // A write that failed, or was dropped, may have been done.
         self.store.reload::<LogRow>().await?;
-        self.store.reload::<BlockRow>().await?;
+        if self.store.reload::<BlockRow>().await? {
+            // The tables have moved under the window, and what follows can fail: readers must not see both.
+            self.window.clear();
+            self.publish();
+        }
         let cursor = self.stored_cursor().await?;
         let orphans = format!("block_number >= {}", cursor.map_or(self.followed.start_block, |cursor| cursor.id.number + 1));
         if self.store.count::<LogRow>(Some(&orphans)).await? > 0 {
@@ -347,12 +351,12 @@ impl Indexer {
     }
 
     async fn stored_cursor(&self) -> Result<Option<Checkpoint>> {
-        let Some(number) = self.store.max::<BlockRow>("number").await? else { return Ok(None) };
+        let Some(numbers) = self.store.extent::<BlockRow>("number").await? else { return Ok(None) };
         let start = self.followed.start_block;
-        if self.stored_block(start).await?.is_none() || self.store.count::<BlockRow>(Some(&format!("number < {start}"))).await? > 0 {
+        if *numbers.start() != start {
             return Err(IndexerError::StoredChainBroken { problem: format!("they do not begin at the configured start block {start}") });
         }
-        self.stored_block(number).await
+        self.stored_block(*numbers.end()).await
     }
 
     /// The stored block at a height; `None` when there is none.

@@ -16,8 +16,10 @@ mod table;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, RwLock};
 
+use object_store::memory::InMemory;
 use schemas::arrow::array::RecordBatch;
 use schemas::arrow::datatypes::SchemaRef;
 use schemas::events::EventTable;
@@ -25,6 +27,7 @@ use schemas::tables::{
     AnswerRow, ApiKeyRow, AttributionRow, BlockRow, ChunkRow, CoverageRow, DatanetRow, DocumentRow, EpochRow, FollowedContractRow, LogRow,
     ReceiptRow, ReviewRow, RewardRow, Row, SubmissionRow, TableSpec, VersionRow,
 };
+use tokio::sync::OnceCell;
 
 pub use chain_logs::{Finality, Hot};
 pub use datanets::Neighbour;
@@ -130,12 +133,19 @@ impl Store {
         Self::open(&StoreConfig { url: "memory://".into(), durability: Durability::Fast }).await
     }
 
-    /// The same, failing as it is told to.
+    /// The same, failing as it is told to. Thousands of them are opened in simulations: the empty tables are created
+    /// once in a process and copied.
     ///
     /// # Errors
     /// Errors of the storage, if its faults are active already.
     pub async fn in_memory_failing(faults: &StorageFaults) -> Result<Self, StoreError> {
-        Self::open_at(Location::failing(faults)).await
+        static EMPTY: OnceCell<InMemory> = OnceCell::const_new();
+        let empty = EMPTY.get_or_try_init(|| async {
+            let objects = Arc::new(InMemory::new());
+            Self::open_at(Location::in_memory("memory://", objects.clone())).await?;
+            Ok::<_, StoreError>(objects.fork())
+        });
+        Self::open_at(Location::failing(faults, empty.await?.fork())).await
     }
 
     async fn open_at(location: Location) -> Result<Self, StoreError> {
@@ -233,18 +243,22 @@ impl Store {
 
     /// How many rows satisfy `filter`.
     pub async fn count<R: Row>(&self, filter: Option<&str>) -> Result<u64, StoreError> {
-        let count = self.table::<R>()?.dataset().count_rows(filter.map(str::to_owned)).await?;
-        Ok(count as u64)
+        table::count(&self.table::<R>()?.dataset(), filter).await
     }
 
     /// The largest value of an integer column; `None` when the table is empty.
     pub async fn max<R: Row>(&self, column: &str) -> Result<Option<u64>, StoreError> {
-        self.table::<R>()?.max(column).await
+        Ok(self.extent::<R>(column).await?.map(|extent| *extent.end()))
+    }
+
+    /// The smallest and the largest value of an integer column; `None` when the table is empty.
+    pub async fn extent<R: Row>(&self, column: &str) -> Result<Option<RangeInclusive<u64>>, StoreError> {
+        table::extent_of(&self.table::<R>()?.dataset(), column).await
     }
 
     /// Looks on the storage for a version of the table that a write made of which only a failure, or nothing,
-    /// was heard. To be called before a decision rests on the table's rows after such a write.
-    pub async fn reload<R: Row>(&self) -> Result<(), StoreError> {
+    /// was heard; whether there was one. To be called before a decision rests on the table's rows after such a write.
+    pub async fn reload<R: Row>(&self) -> Result<bool, StoreError> {
         self.table::<R>()?.reload().await
     }
 

@@ -68,11 +68,11 @@ impl Location {
     }
 
     /// A place in memory that fails as it is told to.
-    pub(crate) fn failing(faults: &StorageFaults) -> Self {
-        Self::in_memory("memory://", Arc::new(Failing::new(Arc::new(InMemory::new()), faults.clone())))
+    pub(crate) fn failing(faults: &StorageFaults, objects: InMemory) -> Self {
+        Self::in_memory("memory://", Arc::new(Failing::new(Arc::new(objects), faults.clone())))
     }
 
-    fn in_memory(url: &str, objects: Arc<dyn ObjectStore>) -> Self {
+    pub(crate) fn in_memory(url: &str, objects: Arc<dyn ObjectStore>) -> Self {
         Self { url: url.to_owned(), lance_root: "memory://store".into(), objects, prefix: Path::from("store"), _lock: None }
     }
 

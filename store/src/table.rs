@@ -1,6 +1,7 @@
 //! One Lance table: opening, creating, the two ways of writing, reading.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -12,7 +13,7 @@ use lance::dataset::scanner::Scanner;
 use lance::dataset::write::merge_insert::SourceDedupeBehavior;
 use lance::dataset::{InsertBuilder, MergeInsertBuilder, WhenMatched, WhenNotMatched, WriteParams};
 use schemas::arrow::array::{AsArray, RecordBatch};
-use schemas::arrow::compute::max;
+use schemas::arrow::compute::{max, min};
 use schemas::arrow::datatypes::{DataType, Int64Type, Schema, SchemaRef};
 use schemas::tables::{Row, WriteMode};
 use tokio::sync::Mutex;
@@ -111,19 +112,20 @@ impl Table {
         Ok(Arc::new(newest.checkout_version(version).await?))
     }
 
-    /// Looks for a version that a write made without our knowing.
-    pub(crate) async fn reload(&self) -> Result<(), StoreError> {
+    /// Looks for a version that a write made without our knowing; whether there was one.
+    pub(crate) async fn reload(&self) -> Result<bool, StoreError> {
         let _writer = self.writer.lock().await;
         self.reload_locked().await
     }
 
-    async fn reload_locked(&self) -> Result<(), StoreError> {
-        if self.is_unsure.load(Ordering::Acquire) {
-            let mut dataset = (*self.dataset()).clone();
-            dataset.checkout_latest().await?;
-            self.set(Arc::new(dataset));
+    async fn reload_locked(&self) -> Result<bool, StoreError> {
+        if !self.is_unsure.load(Ordering::Acquire) {
+            return Ok(false);
         }
-        Ok(())
+        let known = self.dataset();
+        let mut dataset = (*known).clone();
+        dataset.checkout_latest().await?;
+        Ok(self.set(Arc::new(dataset)) != known.version_id())
     }
 
     /// Before a write: whatever becomes of it, also if it is dropped, is noticed.
@@ -216,26 +218,40 @@ impl Table {
         }
         error.into()
     }
-
-    pub(crate) async fn max(&self, column: &str) -> Result<Option<u64>, StoreError> {
-        max_of(&self.dataset(), column).await
-    }
 }
 
-/// The largest value of an integer column; `None` when there is no row.
-pub(crate) async fn max_of(dataset: &Dataset, column: &str) -> Result<Option<u64>, StoreError> {
+/// The smallest and the largest value of an integer column; `None` when there is no row.
+pub(crate) async fn extent_of(dataset: &Dataset, column: &str) -> Result<Option<RangeInclusive<u64>>, StoreError> {
+    if has_no_rows(dataset) {
+        return Ok(None);
+    }
     let mut scan = dataset.scan();
     scan.project(&[column])?;
     let mut batches = scan.try_into_stream().await?;
-    let mut largest: Option<i64> = None;
+    let mut extent: Option<(i64, i64)> = None;
     while let Some(batch) = batches.try_next().await? {
         let values = batch
             .column(0)
             .as_primitive_opt::<Int64Type>()
             .ok_or_else(|| StoreError::Misuse(format!("column {column} is not an integer")))?;
-        largest = largest.max(max(values));
+        if let (Some(low), Some(high)) = (min(values), max(values)) {
+            extent = Some(extent.map_or((low, high), |(lowest, highest)| (lowest.min(low), highest.max(high))));
+        }
     }
-    Ok(largest.and_then(|value| u64::try_from(value).ok()))
+    Ok(extent.and_then(|(low, high)| Some(u64::try_from(low).ok()?..=u64::try_from(high).ok()?)))
+}
+
+/// Whether nothing was ever appended, or all of it is gone: then no query has to be planned.
+fn has_no_rows(dataset: &Dataset) -> bool {
+    dataset.count_fragments() == 0
+}
+
+/// How many rows of a pinned dataset satisfy a filter.
+pub(crate) async fn count(dataset: &Dataset, filter: Option<&str>) -> Result<u64, StoreError> {
+    if has_no_rows(dataset) {
+        return Ok(0);
+    }
+    Ok(dataset.count_rows(filter.map(str::to_owned)).await? as u64)
 }
 
 /// How to turn the rows of a pinned dataset into others.
@@ -278,6 +294,9 @@ async fn create(uri: &str, mode: WriteMode, schema: &SchemaRef, params: &WritePa
 
 /// Rows of a pinned dataset.
 pub(crate) async fn rows<R: Row>(dataset: &Dataset, filter: Option<&str>) -> Result<Vec<R>, StoreError> {
+    if has_no_rows(dataset) {
+        return Ok(Vec::new());
+    }
     let mut scan = dataset.scan();
     if let Some(filter) = filter {
         scan.filter(filter)?;
@@ -287,6 +306,9 @@ pub(crate) async fn rows<R: Row>(dataset: &Dataset, filter: Option<&str>) -> Res
 
 /// Rows of a pinned dataset for which an expression holds.
 pub(crate) async fn rows_where<R: Row>(dataset: &Dataset, filter: Expr) -> Result<Vec<R>, StoreError> {
+    if has_no_rows(dataset) {
+        return Ok(Vec::new());
+    }
     let mut scan = dataset.scan();
     scan.filter_expr(filter);
     read(&scan).await

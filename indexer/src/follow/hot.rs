@@ -213,7 +213,7 @@ impl Indexer {
         self.publish();
     }
 
-    fn publish(&self) {
+    pub(super) fn publish(&self) {
         let blocks = self.window.iter().map(|block| block.row.clone()).collect();
         let logs = self.window.iter().filter(|block| !block.logs.is_empty()).map(|block| block.logs.clone()).collect();
         self.store.set_hot(Hot { blocks, logs });

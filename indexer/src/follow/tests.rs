@@ -7,7 +7,7 @@ mod schedules;
 
 use super::*;
 use crate::source::{ScriptedChain, ScriptedLog};
-use rig::{CHAIN_ID, OTHERS, Rig, START, followed, log, stored_blocks, stored_logs};
+use rig::{CHAIN_ID, OTHERS, Rig, START, cut_short, followed, log, stored_blocks, stored_logs};
 use schemas::tables::Logs;
 use store::{StorageFaults, StoreError};
 
@@ -148,6 +148,32 @@ async fn a_crash_between_logs_and_blocks_loses_and_doubles_nothing() {
     rig.check().await;
 }
 
+/// The tables pass below the window's head on another branch: at every wait of that step the window continues them or is empty.
+#[tokio::test]
+async fn a_window_of_another_branch_is_dropped_when_the_tables_leave_it() {
+    let mut joined = 0;
+    for polls in 1.. {
+        let every_range = |config: &mut IndexerConfig, _: &mut Followed| config.commit_bytes = 1;
+        let (mut rig, _node) = Rig::on_node_with(Verify::Full, true, Store::in_memory().await.unwrap(), every_range);
+        rig.mine_numbered(0, 14);
+        rig.chain.finalize(4);
+        rig.settle().await;
+        rig.chain.rewind(9);
+        rig.mine_numbered(1, 12);
+        rig.chain.finalize(16);
+        let is_done = cut_short(polls, rig.indexer.step()).await.is_some();
+        let stored = stored_blocks(&rig.store).await;
+        joined += u64::from(stored.last().is_some_and(|block| (5..14).contains(&block.number)));
+        rig.check_window(stored.last());
+        rig.settle().await;
+        rig.check().await;
+        if is_done {
+            assert!(joined > 3, "stopped {joined} times with the tables below the window's head");
+            return;
+        }
+    }
+}
+
 /// A commit was done, and neither its end was seen nor can it be looked up: of the logs, or of the blocks.
 #[tokio::test]
 async fn a_write_of_unknown_end_is_not_repeated() {
@@ -170,6 +196,34 @@ async fn a_write_of_unknown_end_is_not_repeated() {
             storage.set_active(false);
             rig.settle().await;
             rig.check().await;
+        }
+    }
+}
+
+/// Found by a schedule: the tables had passed the window on another branch, which a step noticed and then failed.
+#[tokio::test]
+async fn no_window_stays_beside_a_write_of_unknown_end() {
+    for polls in 1.. {
+        let storage = StorageFaults::default();
+        let (mut rig, _node) = Rig::on_node(Verify::Full, true, Store::in_memory_failing(&storage).await.unwrap());
+        rig.mine_numbered(0, 14);
+        rig.chain.finalize(4);
+        rig.settle().await;
+        rig.chain.rewind(9);
+        rig.mine_numbered(1, 12);
+        rig.chain.finalize(15);
+        storage.silence_next("blocks.lance/_versions");
+        storage.set_active(true);
+        let error = rig.indexer.step().await.unwrap_err();
+        assert!(matches!(error, IndexerError::Store(StoreError::Unknown { .. })), "{error}");
+        storage.set_active(false);
+        cut_short(polls, rig.indexer.step()).await;
+        rig.check_window(stored_blocks(&rig.store).await.last());
+        let is_resumed = rig.indexer.cursor.is_some_and(|cursor| cursor.id.number == 15);
+        rig.settle().await;
+        rig.check().await;
+        if is_resumed {
+            return;
         }
     }
 }

@@ -23,7 +23,8 @@ pub(super) async fn register(store: &Store, context: &SessionContext, snapshot: 
     // highest row of `blocks` tells what is final. Logs are written before their blocks.
     let hot = store.hot();
     let block_rows = store.table::<BlockRow>()?.dataset();
-    let finalized_to = table::max_of(&block_rows, "number").await?.map_or(-1, |number| i64::try_from(number).unwrap_or(i64::MAX));
+    let finalized_to =
+        table::extent_of(&block_rows, "number").await?.map_or(-1, |numbers| i64::try_from(*numbers.end()).unwrap_or(i64::MAX));
     let cut = Cut { last, finalized_to };
     let blocks = with_hot::<BlockRow>(context, block_rows, "number", &hot.blocks, cut)?;
     context.register_table(BlockRow::TABLE.name, blocks.into_view())?;

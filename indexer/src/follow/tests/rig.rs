@@ -150,6 +150,19 @@ impl Rig {
         panic!("the indexer does not come to rest")
     }
 
+    /// The window continues the tables, whose last block this is, by hashes, and its logs are those of its blocks.
+    pub(super) fn check_window(&self, last_stored: Option<&BlockRow>) {
+        let hot = self.store.hot();
+        let mut below = last_stored;
+        for block in &hot.blocks {
+            if let Some(below) = below {
+                assert_eq!((block.number, block.parent_hash), (below.number + 1, Some(below.hash)), "a broken link in the window");
+            }
+            assert_eq!(hot.logs().filter(|log| log.block_hash.0 == block.hash).count() as u64, block.log_count);
+            below = Some(block);
+        }
+    }
+
     /// Tables and window together hold exactly the canonical chain, once. Without proofs the tables need
     /// not have a row for a block without logs.
     pub(super) async fn check(&self) {

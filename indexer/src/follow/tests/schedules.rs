@@ -214,15 +214,7 @@ impl Schedule {
             self.stored = (Some(versions), stored_blocks(&self.rig.store).await);
             self.check_tables();
         }
-        let hot = self.rig.store.hot();
-        let mut below = self.stored.1.last();
-        for block in &hot.blocks {
-            if let Some(below) = below {
-                assert_eq!((block.number, block.parent_hash), (below.number + 1, Some(below.hash)), "a broken link in the window");
-            }
-            assert_eq!(hot.logs().filter(|log| log.block_hash.0 == block.hash).count() as u64, block.log_count);
-            below = Some(block);
-        }
+        self.rig.check_window(self.stored.1.last());
     }
 
     fn check_tables(&self) {
