@@ -21,10 +21,10 @@ BENCH := $(CURDIR)/.headwater/bench
 # One place for the model, whichever of the binary and the tests looks for it.
 export HEADWATER_MODELS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/headwater/models
 
-.PHONY: help setup build model demo contracts test simulate crash mutate-indexer lint bench bench-embed bench-generate bench-indexer clean
+.PHONY: help setup build model demo contracts test simulate crash mutate-indexer lint bench bench-embed bench-embed-accuracy bench-generate bench-indexer clean
 
 help: ## Lists these targets
-	@grep -hE '^[a-z-]+:.* ## ' "$(CURDIR)/Makefile" | sed -E 's/^([a-z-]+):.* ## /\1\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-13s %s\n' "$$name" "$$text"; done
+	@grep -hE '^[a-z-]+:.* ## ' "$(CURDIR)/Makefile" | sed -E 's/^([a-z-]+):.* ## /\1\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-20s %s\n' "$$name" "$$text"; done
 
 setup: ## Installs what is missing to build and test; quick when nothing is
 	@"$(CURDIR)/scripts/setup.sh"
@@ -68,9 +68,13 @@ bench: model ## Runs the journey in a folder of its own and prints each step's t
 	@rm -rf "$(BENCH)"
 	@$(HEADWATER) --json --data-dir "$(BENCH)" --set http.bind=127.0.0.1:0 demo --exit | node "$(CURDIR)/scripts/timings.mjs"
 
-bench-embed: model ## Measures the embedder beside others, for half an hour; writes BENCHMARKS.md
+bench-embed: model ## Measures the embedder beside others, for a quarter of an hour; writes BENCHMARKS.md. ARGS: options of bench.py
 	@cargo build --release --package engine --example bench_embed $(CARGO_FLAGS)
-	@"$(CURDIR)/tests/bench/embed/run.sh" "$(TARGET)/release/examples/bench_embed" "$(HEADWATER_MODELS)" "$(CURDIR)/BENCHMARKS.md" $(ARGS)
+	@"$(CURDIR)/tests/bench/embed/run.sh" speed "$(TARGET)/release/examples/bench_embed" "$(HEADWATER_MODELS)" "$(CURDIR)/BENCHMARKS.md" $(ARGS)
+
+bench-embed-accuracy: model ## Compares vectors, retrieval and token ids with sentence-transformers'; writes BENCHMARKS.md. ARGS: precisions
+	@cargo build --release --package engine --example bench_embed $(CARGO_FLAGS)
+	@"$(CURDIR)/tests/bench/embed/run.sh" accuracy "$(TARGET)/release/examples/bench_embed" "$(HEADWATER_MODELS)" "$(CURDIR)/BENCHMARKS.md" $(ARGS)
 
 # PEERS, SIZES, ROUNDS and LIVE_S choose less than everything; tests/bench/indexer/bench.py says how.
 bench-indexer: setup ## Measures the indexer beside others on one chain and writes BENCHMARKS.md; about an hour

@@ -9,8 +9,10 @@ use anyhow::{Context, bail};
 use schemas::contracts::Deployment;
 use serde::{Deserialize, Serialize};
 
+mod embedder;
 mod generator;
 
+pub use embedder::EmbedderPrecision;
 pub use generator::{Answers, Generator, local_model};
 
 /// Every key with its default and meaning.
@@ -52,6 +54,7 @@ pub struct Models {
     /// Empty: `$HEADWATER_MODELS`, else `headwater/models` in the user's cache folder.
     pub dir: PathBuf,
     pub embedder: String,
+    pub embedder_precision: EmbedderPrecision,
     pub hub_url: String,
 }
 
@@ -296,6 +299,7 @@ mod tests {
             (None, None, Some("generator.queue_max=0"), "generator.queue_max"),
             (None, None, Some("generator.context_mode=half"), "half"),
             (None, None, Some("generator.precision=f16"), "f16"),
+            (None, None, Some("models.embedder_precision=int4"), "int4"),
             (None, None, Some("generator.model=https://models.example/v1"), "generator.remote_model"),
             (None, None, Some("generator.adapters.legal=/adapters/legal"), "on this machine"),
             (Some("[generator]\nmodel = \"m\"\nadapters = { \"a::b\" = \"c\" }\n"), None, None, "a::b"),

@@ -2,6 +2,7 @@
 
 mod account;
 pub mod contracts;
+pub(crate) mod embedder;
 pub(crate) mod generator;
 mod reconcile;
 mod start;

@@ -1,7 +1,8 @@
 //! The embedder behind a pipe, for the benchmark in `tests/bench/embed/`: a command a line in, a JSON object a line out.
 //!
-//! `embed FILE` embeds a JSON list of texts; `vectors FILE OUT` also writes them as f32; `query COUNT TEXT` times one short
-//! text; `memory` gives the most that was ever resident.
+//! `embed FILE` embeds a JSON list of texts; `vectors FILE OUT` also writes them as f32; `tokenize FILE` makes their token
+//! ids and no more, on one thread, `ids FILE OUT` also writes them; `query COUNT TEXT` times one short text; `memory` gives
+//! the most that was ever resident.
 #![expect(clippy::print_stdout, reason = "its output is its purpose")]
 
 use std::error::Error;
@@ -9,10 +10,10 @@ use std::io::BufRead;
 use std::path::Path;
 use std::time::Instant;
 
-use engine::{Embedder, EmbedderOptions, Precision, SentenceEmbedder, models};
+use engine::{Embedder, EmbedderOptions, SentenceEmbedder, models};
 use serde_json::{Value, json};
 
-const USAGE: &str = "usage: bench_embed MODELS_ROOT f32|bf16 best|ISA THREADS";
+const USAGE: &str = "usage: bench_embed MODELS_ROOT f32|bf16|int8 best|ISA THREADS";
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -20,7 +21,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err(USAGE.into());
     };
     let options = EmbedderOptions {
-        precision: if precision == "bf16" { Precision::Bf16 } else { Precision::F32 },
+        precision: precision.parse()?,
         isa: if isa == "best" { None } else { Some(isa.parse()?) },
         threads: threads.parse()?,
         ..EmbedderOptions::default()
@@ -43,6 +44,12 @@ fn answer(model: &SentenceEmbedder, line: &str) -> Result<Value, Box<dyn Error>>
             std::fs::write(out, vectors.iter().flatten().flat_map(|number| number.to_le_bytes()).collect::<Vec<u8>>())?;
             Ok(json!({ "seconds": seconds }))
         }
+        ["tokenize", file] => Ok(json!({ "seconds": tokenize(model, file)?.1 })),
+        ["ids", file, out] => {
+            let (ids, seconds) = tokenize(model, file)?;
+            std::fs::write(out, serde_json::to_vec(&ids)?)?;
+            Ok(json!({ "seconds": seconds }))
+        }
         ["query", count, text] => query(model, count.parse()?, text),
         ["memory"] => memory(),
         _ => Err(format!("no such command: {line}").into()),
@@ -52,8 +59,19 @@ fn answer(model: &SentenceEmbedder, line: &str) -> Result<Value, Box<dyn Error>>
 /// Vectors, and the seconds that they took.
 type Timed = (Vec<Vec<f32>>, f64);
 
+fn read(file: &str) -> Result<Vec<String>, Box<dyn Error>> {
+    Ok(serde_json::from_slice(&std::fs::read(file)?)?)
+}
+
+fn tokenize(model: &SentenceEmbedder, file: &str) -> Result<(Vec<Vec<u32>>, f64), Box<dyn Error>> {
+    let texts = read(file)?;
+    let start = Instant::now();
+    let ids = texts.iter().map(|text| engine::bench::token_ids(model, text)).collect::<Result<Vec<_>, _>>()?;
+    Ok((ids, start.elapsed().as_secs_f64()))
+}
+
 fn embed(model: &SentenceEmbedder, file: &str) -> Result<Timed, Box<dyn Error>> {
-    let texts: Vec<String> = serde_json::from_slice(&std::fs::read(file)?)?;
+    let texts = read(file)?;
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     let start = Instant::now();
     let vectors = model.embed(&texts)?;

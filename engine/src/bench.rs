@@ -1,13 +1,13 @@
-//! What the benchmark of generation drives: the decoder alone, without text, sampling or a queue.
+//! What the benchmarks drive: the decoder alone, without text, sampling or a queue; the embedder's tokenizer alone.
 //!
-//! No part of the crate's interface; nothing but `examples/bench_generate.rs` calls it.
+//! No part of the crate's interface; nothing but `examples/bench_generate.rs` and `bench_embed.rs` calls it.
 
 use std::path::Path;
 use std::time::Instant;
 
 use crate::decoder::{Batch, Decoder, DecoderOptions, PAGE_TOKENS, PageId, Pages, Row, Segment, View};
 use crate::files::ModelFiles;
-use crate::{EngineError, Isa, Precision};
+use crate::{EngineError, Isa, Precision, SentenceEmbedder};
 
 /// Tokens of a prompt that are computed together.
 const CHUNK_TOKENS: usize = 512;
@@ -24,6 +24,14 @@ pub struct Timing {
     pub wall_s: f64,
     /// Of all threads; 0 where the system does not say.
     pub cpu_s: f64,
+}
+
+/// What the encoder is given for a passage, special tokens included.
+///
+/// # Errors
+/// [`EngineError::Library`] when the tokenizer fails.
+pub fn token_ids(model: &SentenceEmbedder, text: &str) -> Result<Vec<u32>, EngineError> {
+    model.token_ids(text)
 }
 
 /// Sequences of the same length, and the pages they fill.

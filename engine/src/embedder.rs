@@ -5,9 +5,10 @@ use crate::EngineError;
 /// What identifies an embedder. Two embedders with the same `sha256` give interchangeable vectors.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EmbedderInfo {
-    /// The catalogue name of the model.
+    /// The catalogue name of the model, with the precision where it is not f32: `name:int8`.
     pub name: String,
-    /// Lower-case hex sha256 of the weights file (of a description of the algorithm where there are no weights).
+    /// Lower-case hex sha256 of the weights file; of a description of it and the precision where that is not f32, and of the
+    /// algorithm where there are no weights.
     pub sha256: String,
     /// Length of every vector.
     pub dimensions: usize,

@@ -20,6 +20,7 @@ mod avx2;
 mod avx512;
 mod blocks;
 mod buffer;
+mod bytes;
 #[cfg(test)]
 pub(crate) mod counting;
 mod element;
@@ -47,6 +48,7 @@ mod tests;
 
 pub(crate) use attention::{Attention, AttentionShape, Scratch};
 pub(crate) use buffer::Buffer;
+pub(crate) use bytes::{ByteInput, ByteMatrix};
 pub(crate) use element::{Bf16, Element};
 pub(crate) use functions::Activation;
 pub use isa::Isa;
@@ -54,13 +56,13 @@ pub(crate) use linear::{Linear, Target, Write, multiply_many};
 pub(crate) use low_rank::{Expand, LowRank};
 pub(crate) use mapping::Mapping;
 pub(crate) use matrix::{Matrix, Panels};
-pub(crate) use normalise::{Embed, Normalise};
+pub(crate) use normalise::{Embed, Gate, Normalise};
 pub(crate) use paged_attention::{
     HeadLayout, PageWords, PagedAttention, Query, ScoreRule, Scratch as TileScratch, TILE_LIMIT, block_count, merge_blocks,
 };
 pub(crate) use pinning::pin_to_cpu;
 pub(crate) use product::Product;
-pub(crate) use rotate::{Pairing, Rotate};
+pub(crate) use rotate::{Pairing, Rotate, RotateRows};
 pub(crate) use rows::{ActivateRow, AddScaled, NormaliseBy, NormaliseRows};
 pub(crate) use simd::{Kernel, Simd};
 pub(crate) use sink::{Activate, Add, Scaled, Sink, Store};

@@ -21,6 +21,7 @@ mod kernels;
 mod minilm;
 pub mod models;
 mod plan;
+mod precision;
 mod remote;
 mod report;
 mod safetensors;
@@ -38,6 +39,7 @@ pub use generator::{
 pub use hashing::HashingEmbedder;
 pub use kernels::Isa;
 pub use minilm::MiniLm;
+pub use precision::{EmbedderPrecision, Precision};
 pub use remote::{RemoteGenerator, RemoteOptions};
 pub use report::{ModelReport, describe_model};
-pub use sentence::{EmbedderOptions, Precision, SentenceEmbedder};
+pub use sentence::{EmbedderOptions, SentenceEmbedder};

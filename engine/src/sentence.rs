@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use crate::bert::{Bert, BertConfig, Encode};
+use crate::bert::{Bert, BertConfig, ByteRows, Encode, PlainRows};
 use crate::hashing::normalise;
 use crate::kernels::{Bf16, Cpu, Isa};
 use crate::models::{ModelSpec, read_verified};
@@ -13,7 +13,7 @@ use crate::plan::{micro_batches, token_budget};
 use crate::safetensors::Safetensors;
 use crate::tokens::Tokens;
 use crate::workers::Workers;
-use crate::{Embedder, EmbedderInfo, EngineError};
+use crate::{Embedder, EmbedderInfo, EmbedderPrecision, EngineError};
 use files::Files;
 pub(crate) use recipe::Recipe;
 
@@ -27,20 +27,10 @@ const WEIGHTS: &str = "model.safetensors";
 /// Texts that a worker tokenizes at a time.
 const TOKENIZED_TEXTS: usize = 16;
 
-/// What numbers the weights are kept in, and products read. Sums, normalisation and softmax are always f32.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Precision {
-    /// Cosine to f32 sentence-transformers above 0.9999.
-    #[default]
-    F32,
-    /// Half the memory, and faster where the processor multiplies bf16; cosine above 0.9995.
-    Bf16,
-}
-
 /// How a model is run. The default suits a server: f32, the best instruction set, a worker for each processor.
 #[derive(Debug, Clone)]
 pub struct EmbedderOptions {
-    pub precision: Precision,
+    pub precision: EmbedderPrecision,
     /// Forces an instruction set, to measure or test it.
     pub isa: Option<Isa>,
     /// Worker threads; at least one.
@@ -52,11 +42,11 @@ pub struct EmbedderOptions {
 impl Default for EmbedderOptions {
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self { precision: Precision::F32, isa: None, threads, micro_batch_tokens: 512 }
+        Self { precision: EmbedderPrecision::F32, isa: None, threads, micro_batch_tokens: 512 }
     }
 }
 
-/// A loaded model of the BERT family (BERT, `RoBERTa`, XLM-R) that gives one vector per text.
+/// A loaded model of the BERT family (BERT, `RoBERTa`, XLM-R, `ModernBERT`) that gives one vector per text.
 pub struct SentenceEmbedder {
     info: EmbedderInfo,
     recipe: Recipe,
@@ -103,13 +93,11 @@ impl SentenceEmbedder {
         let window_tokens = recipe.window_tokens.unwrap_or(usize::MAX).min(config.tokens_max());
         let tokens = Tokens::from_bytes(&files.tokenizer, window_tokens, config.vocabulary).map_err(unsupported)?;
         let tensors = Safetensors::parse(&files.weights).map_err(unsupported)?;
-        let info = EmbedderInfo { name: name.to_owned(), sha256, dimensions: config.width, window_tokens };
-        let encoder: Arc<dyn Encode> = match options.precision {
-            Precision::F32 => Arc::new(Bert::<f32>::load(&tensors, config, window_tokens, cpu).map_err(unsupported)?),
-            Precision::Bf16 => Arc::new(Bert::<Bf16>::load(&tensors, config, window_tokens, cpu).map_err(unsupported)?),
-        };
+        let (known_as, sha256) = options.precision.identity(name, &sha256);
+        let info = EmbedderInfo { name: known_as, sha256, dimensions: config.width, window_tokens };
+        let encoder = load_encoder(&tensors, config, (window_tokens, cpu), options.precision).map_err(unsupported)?;
         let workers = Workers::start(options.threads.max(1)).map_err(EngineError::library("starting threads"))?;
-        tracing::info!(model = name, info.sha256, %isa, precision = ?options.precision, threads = workers.count(), "model loaded");
+        tracing::info!(model = info.name, info.sha256, %isa, threads = workers.count(), "model loaded");
         let micro_batch_tokens = options.micro_batch_tokens.max(1);
         Ok(Self { info, recipe: recipe.clone(), isa: cpu.isa(), micro_batch_tokens, tokens: Arc::new(tokens), encoder, workers })
     }
@@ -118,6 +106,10 @@ impl SentenceEmbedder {
     #[must_use]
     pub fn isa(&self) -> Isa {
         self.isa
+    }
+
+    pub(crate) fn token_ids(&self, text: &str) -> Result<Vec<u32>, EngineError> {
+        self.tokens.window_ids(&[self.recipe.passage_prefix.as_str(), text].concat())
     }
 
     fn embed_prefixed(&self, prefix: &str, texts: &[&str]) -> Result<Vec<Vec<f32>>, EngineError> {
@@ -153,6 +145,21 @@ impl SentenceEmbedder {
         let tokenized = tokenized.ok_or("a worker panicked").map_err(EngineError::library("tokenizing"))?;
         Ok(tokenized.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
     }
+}
+
+/// Beside bytes, attention reads bf16 where the processor multiplies it.
+fn load_encoder(
+    tensors: &Safetensors<'_>,
+    config: BertConfig,
+    (window, cpu): (usize, Cpu),
+    precision: EmbedderPrecision,
+) -> Result<Arc<dyn Encode>, String> {
+    Ok(match precision {
+        EmbedderPrecision::F32 => Arc::new(Bert::<PlainRows<f32>>::load(tensors, config, window, cpu)?),
+        EmbedderPrecision::Bf16 => Arc::new(Bert::<PlainRows<Bf16>>::load(tensors, config, window, cpu)?),
+        EmbedderPrecision::Int8 if cpu.isa() >= Isa::Avx512Bf16 => Arc::new(Bert::<ByteRows<Bf16>>::load(tensors, config, window, cpu)?),
+        EmbedderPrecision::Int8 => Arc::new(Bert::<ByteRows<f32>>::load(tensors, config, window, cpu)?),
+    })
 }
 
 /// The vector at length 1.

@@ -1,6 +1,7 @@
 //! `headwater models`.
 
 mod bench;
+mod bench_embedder;
 mod inspect;
 mod list;
 mod pull;
@@ -23,7 +24,7 @@ pub enum ModelsCommand {
     Pull(pull::PullArgs),
     /// Check a model's files against their hashes; of a generator, say what it is and what it takes to run it.
     Inspect(inspect::InspectArgs),
-    /// Measure how fast a model reads prompts and writes answers, alone and several at a time.
+    /// Measure how fast a model reads prompts and writes answers, or embeds passages, alone and several at a time.
     Bench(BenchArgs),
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use engine::{Embedder, MiniLm, models};
+use engine::{Embedder, models};
 use indexer::{
     At, ContractReader, DeployParams, DevChain, DevChainConfig, Followed, HeadWaker, Indexer, IndexerConfig, RpcConfig, Sender,
     SpendingPolicy, WakeConfig, deploy_contracts,
@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::account::{fill_faucet, operator_policy, operator_signer, sender_config};
 use super::contracts::Contracts;
-use super::{Service, generator, reconcile};
+use super::{Service, embedder, generator, reconcile};
 use crate::auth::{Keys, Role};
 use crate::config::Config;
 use crate::{http, identity};
@@ -176,8 +176,7 @@ impl Running {
 
 async fn load_embedder(config: &Config) -> anyhow::Result<Arc<dyn Embedder>> {
     let spec = models::find(&config.models.embedder)?;
-    let dir = models::model_dir(&config.models_dir(), spec.name);
-    let model = tokio::task::spawn_blocking(move || MiniLm::load(&dir)).await.context("loading the model")??;
+    let model = embedder::load(config, spec, config.models.embedder_precision).await?;
     let dimensions = model.info().dimensions;
     if dimensions != Embedding::DIMENSIONS {
         bail!("model {} gives {dimensions} dimensions; the tables hold {}", spec.name, Embedding::DIMENSIONS);

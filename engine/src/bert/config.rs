@@ -2,7 +2,11 @@
 
 use serde::Deserialize;
 
+use super::variant::Variant;
 use crate::kernels::Activation;
+
+mod classic;
+mod modern;
 
 const LAYERS_MAX: usize = 64;
 const WIDTH_MAX: usize = 8192;
@@ -24,92 +28,95 @@ pub(crate) enum Pooling {
 
 #[derive(Debug, Clone)]
 pub(crate) struct BertConfig {
+    pub(super) variant: &'static Variant,
     pub(crate) width: usize,
     pub(crate) inner_width: usize,
     pub(crate) heads: usize,
-    pub(crate) layers: usize,
     pub(crate) vocabulary: usize,
-    /// Rows of the table of positions.
-    pub(crate) positions: usize,
-    /// The row of the first token: RoBERTa counts from after its padding token.
-    pub(crate) first_position: usize,
-    pub(crate) token_types: usize,
+    /// Of each layer.
+    pub(crate) attention: Vec<LayerAttention>,
+    pub(crate) positions: Positions,
     pub(crate) activation: Activation,
     pub(crate) epsilon: f32,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct LayerAttention {
+    /// A token sees so many to either side; all where there is none.
+    pub(crate) reach: Option<usize>,
+    pub(crate) rotation: Option<Rotation>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Rotation {
+    /// The slowest pair turns once in about as many positions, times 2π.
+    pub(crate) base: f32,
+}
+
+/// How an encoder knows the order of tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Positions {
+    /// By a table's rows, added to the tokens' with the first row of another table.
+    Table {
+        rows: usize,
+        /// The row of the first token: `RoBERTa` counts from after its padding token.
+        first: usize,
+        token_types: usize,
+    },
+    /// By rotation alone.
+    Rotary { window: usize },
+}
+
+/// What every kind's file says.
 #[derive(Deserialize)]
-struct File {
-    model_type: String,
+struct Sizes {
     hidden_size: usize,
     intermediate_size: usize,
     num_attention_heads: usize,
     num_hidden_layers: usize,
     vocab_size: usize,
     max_position_embeddings: usize,
-    #[serde(default = "two")]
-    type_vocab_size: usize,
-    #[serde(default)]
-    hidden_act: Option<String>,
-    layer_norm_eps: f32,
-    #[serde(default)]
-    position_embedding_type: Option<String>,
-    #[serde(default)]
-    pad_token_id: Option<usize>,
-    #[serde(default)]
-    is_decoder: bool,
 }
 
-fn two() -> usize {
-    2
+#[derive(Deserialize)]
+struct Kind {
+    model_type: String,
 }
 
 impl BertConfig {
     /// # Errors
     /// A sentence saying what of it this encoder does not run.
     pub(crate) fn parse(json: &[u8]) -> Result<Self, String> {
-        let file: File = serde_json::from_slice(json).map_err(|error| format!("config.json: {error}"))?;
-        file.check().map_err(|reason| format!("config.json: {reason}"))?;
-        let activation = match file.hidden_act.as_deref().unwrap_or("gelu") {
-            "gelu" => Activation::Gelu,
-            "gelu_new" | "gelu_pytorch_tanh" | "gelu_fast" => Activation::GeluTanh,
-            "relu" => Activation::Relu,
-            "silu" | "swish" => Activation::Silu,
-            other => return Err(format!("config.json: the activation {other:?} is not known")),
+        let parse = || {
+            let kind: Kind = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+            match kind.model_type.as_str() {
+                "bert" | "roberta" | "xlm-roberta" => classic::parse(json),
+                "modernbert" => modern::parse(json),
+                other => Err(format!("a model of type {other:?}; bert, roberta, xlm-roberta and modernbert are run")),
+            }
         };
-        let first_position = match file.model_type.as_str() {
-            "bert" => 0,
-            "roberta" | "xlm-roberta" => file.pad_token_id.unwrap_or(1).saturating_add(1),
-            other => return Err(format!("config.json: a model of type {other:?}; bert, roberta and xlm-roberta are run")),
-        };
-        if first_position >= file.max_position_embeddings {
-            return Err(format!("config.json: the first of {} positions is {first_position}", file.max_position_embeddings));
-        }
-        Ok(Self {
-            width: file.hidden_size,
-            inner_width: file.intermediate_size,
-            heads: file.num_attention_heads,
-            layers: file.num_hidden_layers,
-            vocabulary: file.vocab_size,
-            positions: file.max_position_embeddings,
-            first_position,
-            token_types: file.type_vocab_size,
-            activation,
-            epsilon: file.layer_norm_eps,
-        })
+        parse().map_err(|reason| format!("config.json: {reason}"))
     }
 
     pub(crate) fn head_width(&self) -> usize {
         self.width / self.heads
     }
 
+    /// Of the feed-forward layer's first product.
+    pub(crate) fn expanded_width(&self) -> usize {
+        if self.variant.gated { 2 * self.inner_width } else { self.inner_width }
+    }
+
     /// Most tokens of a text, special tokens included.
     pub(crate) fn tokens_max(&self) -> usize {
-        self.positions - self.first_position
+        match self.positions {
+            Positions::Table { rows, first, .. } => rows - first,
+            Positions::Rotary { window } => window,
+        }
     }
 }
 
-impl File {
+impl Sizes {
     fn check(&self) -> Result<(), String> {
         for (name, size, max, grain) in [
             ("hidden_size", self.hidden_size, WIDTH_MAX, GRAIN),
@@ -118,11 +125,8 @@ impl File {
             ("num_hidden_layers", self.num_hidden_layers, LAYERS_MAX, 1),
             ("vocab_size", self.vocab_size, VOCABULARY_MAX, 1),
             ("max_position_embeddings", self.max_position_embeddings, POSITIONS_MAX, 1),
-            ("type_vocab_size", self.type_vocab_size, POSITIONS_MAX, 1),
         ] {
-            if size == 0 || size > max || !size.is_multiple_of(grain) {
-                return Err(format!("{name} is {size}: a multiple of {grain} up to {max} is run"));
-            }
+            check_size(name, size, max, grain)?;
         }
         if !self.hidden_size.is_multiple_of(self.num_attention_heads * GRAIN) {
             return Err(format!(
@@ -130,12 +134,27 @@ impl File {
                 self.num_attention_heads, self.hidden_size
             ));
         }
-        if !(self.layer_norm_eps >= 0.0 && self.layer_norm_eps < 1.0) {
-            return Err(format!("layer_norm_eps is {}", self.layer_norm_eps));
-        }
-        if let Some(other) = self.position_embedding_type.as_deref().filter(|kind| *kind != "absolute") {
-            return Err(format!("position embeddings of type {other:?}; absolute ones are run"));
-        }
-        if self.is_decoder { Err("a decoder; encoders are run".to_owned()) } else { Ok(()) }
+        Ok(())
     }
+}
+
+fn check_size(name: &str, size: usize, max: usize, grain: usize) -> Result<(), String> {
+    if size == 0 || size > max || !size.is_multiple_of(grain) {
+        return Err(format!("{name} is {size}: a multiple of {grain} up to {max} is run"));
+    }
+    Ok(())
+}
+
+fn activation(name: Option<&str>) -> Result<Activation, String> {
+    match name.unwrap_or("gelu") {
+        "gelu" => Ok(Activation::Gelu),
+        "gelu_new" | "gelu_pytorch_tanh" | "gelu_fast" => Ok(Activation::GeluTanh),
+        "relu" => Ok(Activation::Relu),
+        "silu" | "swish" => Ok(Activation::Silu),
+        other => Err(format!("the activation {other:?} is not known")),
+    }
+}
+
+fn epsilon(name: &str, epsilon: f32) -> Result<f32, String> {
+    if (0.0..1.0).contains(&epsilon) { Ok(epsilon) } else { Err(format!("{name} is {epsilon}")) }
 }

@@ -1,5 +1,7 @@
 //! Attention of one text to itself, head by head, with softmax in f32.
 
+use std::ops::Range;
+
 use super::functions::exp;
 use super::product::Block;
 use super::{Buffer, Element, Kernel, Scaled, Simd, Store};
@@ -49,17 +51,19 @@ impl AttentionShape {
 }
 
 /// One text's rows: `softmax(Q Kᵀ) V` for each head. The queries come scaled by `1 / √head width`.
-pub(crate) struct Attention<'a, E: Element> {
+pub(crate) struct Attention<'a, E: Element, O: Element> {
     /// `[tokens][3 · width]`: queries, keys, values.
     pub(crate) projected: &'a [E],
     /// `[tokens][width]`
-    pub(crate) out: &'a mut [E],
+    pub(crate) out: &'a mut [O],
     pub(crate) tokens: usize,
     pub(crate) shape: AttentionShape,
+    /// A query sees so many tokens to either side; all where there is none.
+    pub(crate) reach: Option<usize>,
     pub(crate) scratch: &'a mut Scratch<E>,
 }
 
-impl<E: Element> Kernel for Attention<'_, E> {
+impl<E: Element, O: Element> Kernel for Attention<'_, E, O> {
     type Output = ();
 
     #[inline(always)]
@@ -73,19 +77,53 @@ impl<E: Element> Kernel for Attention<'_, E> {
             self.gather_values(head);
             for row in (0..self.tokens).step_by(S::TILE_ROWS) {
                 let rows = S::TILE_ROWS.min(self.tokens - row);
-                self.score(simd, head, row, rows, padded);
-                let mut factors = [0.0; ROWS_LIMIT];
-                let scores = self.scratch.scores.chunks_exact(padded).zip(self.scratch.weights.chunks_exact_mut(padded));
+                let tile = Tile { head, row, rows, keys: self.keys(row..row + rows, panel, padded) };
+                self.score(simd, &tile);
+                self.forget_far(&tile);
+                let (mut factors, stride) = ([0.0; ROWS_LIMIT], tile.keys.len());
+                let scores = self.scratch.scores.chunks_exact(stride).zip(self.scratch.weights.chunks_exact_mut(stride));
                 for ((scores, weights), factor) in scores.zip(&mut factors).take(rows) {
                     *factor = 1.0 / exponentials(simd, scores, weights);
                 }
-                self.mix(simd, head, row, rows, (padded, &factors));
+                self.mix(simd, &tile, &factors);
             }
         }
     }
 }
 
-impl<E: Element> Attention<'_, E> {
+/// A few queries of one head.
+struct Tile {
+    head: usize,
+    row: usize,
+    rows: usize,
+    /// Those that any of them sees, in whole panels.
+    keys: Range<usize>,
+}
+
+impl<E: Element, O: Element> Attention<'_, E, O> {
+    /// What these queries see, in whole panels.
+    fn keys(&self, queries: Range<usize>, panel: usize, padded: usize) -> Range<usize> {
+        let Some(reach) = self.reach else {
+            return 0..padded;
+        };
+        let end = queries.end.saturating_add(reach).min(self.tokens).next_multiple_of(panel);
+        queries.start.saturating_sub(reach) / panel * panel..end
+    }
+
+    /// What is beyond a query's reach counts for nothing.
+    fn forget_far(&mut self, tile: &Tile) {
+        let Some(reach) = self.reach else {
+            return;
+        };
+        for (query, scores) in (tile.row..tile.row + tile.rows).zip(self.scratch.scores.chunks_exact_mut(tile.keys.len())) {
+            for (key, score) in tile.keys.clone().zip(scores) {
+                if key.abs_diff(query) > reach {
+                    *score = f32::NEG_INFINITY;
+                }
+            }
+        }
+    }
+
     /// Copies one head's keys out of the projected rows, transposed.
     #[inline(always)]
     fn gather_keys(&mut self, head: usize, panel: usize, padded: usize) {
@@ -123,18 +161,19 @@ impl<E: Element> Attention<'_, E> {
         }
     }
 
-    /// Scores of a few queries against every key.
+    /// Scores of the queries, `[rows][keys]`.
     #[inline(always)]
-    fn score<S: Simd>(&mut self, simd: S, head: usize, row: usize, rows: usize, padded: usize) {
+    fn score<S: Simd>(&mut self, simd: S, tile: &Tile) {
         let (width, head_width) = (self.shape.width(), self.shape.head_width);
         let (panel, words) = (2 * S::LANES, head_width / E::PER_WORD);
-        let mut sink = Store { out: &mut self.scratch.scores, stride: padded };
-        for (at, keys) in self.scratch.keys[..padded * words].chunks_exact(panel * words).enumerate() {
-            let mask = &self.scratch.mask[at * panel..][..panel];
+        let mut sink = Store { out: &mut self.scratch.scores, stride: tile.keys.len() };
+        let panels = self.scratch.keys[tile.keys.start * words..tile.keys.end * words].chunks_exact(panel * words);
+        let masks = self.scratch.mask[tile.keys.clone()].chunks_exact(panel);
+        for (at, (keys, mask)) in panels.zip(masks).enumerate() {
             let block = Block::<S, E> {
-                left: &self.projected[row * 3 * width + head * head_width..],
+                left: &self.projected[tile.row * 3 * width + tile.head * head_width..],
                 left_stride: 3 * width,
-                rows,
+                rows: tile.rows,
                 right: keys,
                 right_stride: panel,
                 steps: words,
@@ -146,17 +185,18 @@ impl<E: Element> Attention<'_, E> {
 
     /// The values' mean, weighted by the exponentials of the scores.
     #[inline(always)]
-    fn mix<S: Simd>(&mut self, simd: S, head: usize, row: usize, rows: usize, (padded, factors): (usize, &[f32])) {
+    fn mix<S: Simd>(&mut self, simd: S, tile: &Tile, factors: &[f32]) {
         let (width, head_width) = (self.shape.width(), self.shape.head_width);
-        let mut sink = Scaled { out: &mut self.out[row * width..], stride: width, column: head * head_width, factors };
+        let mut sink = Scaled { out: &mut self.out[tile.row * width..], stride: width, column: tile.head * head_width, factors };
+        let values = &self.scratch.values[tile.keys.start / E::PER_WORD * head_width..];
         for column in (0..head_width).step_by(2 * S::LANES) {
             let block = Block::<S, E> {
                 left: &self.scratch.weights,
-                left_stride: padded,
-                rows,
-                right: &self.scratch.values[column..],
+                left_stride: tile.keys.len(),
+                rows: tile.rows,
+                right: &values[column..],
                 right_stride: head_width,
-                steps: self.tokens.div_ceil(E::PER_WORD),
+                steps: (tile.keys.end.min(self.tokens) - tile.keys.start).div_ceil(E::PER_WORD),
                 start: [simd.splat(0.0); 2],
             };
             block.run(simd, 0, column, &mut sink);

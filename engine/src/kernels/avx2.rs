@@ -71,6 +71,7 @@ impl Simd for Avx2 {
     type Pairs = __m256i;
     type Integers = __m256i;
     const BYTE_TILE_ROWS: usize = 2;
+    const INPUT_ZERO: u8 = 0;
 
     #[inline(always)]
     fn enter<K: Kernel>(self, kernel: K) -> K::Output {
@@ -115,6 +116,11 @@ impl Simd for Avx2 {
             _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
         };
         signed_start(_input_sum: i32) -> __m256i = _mm256_setzero_si256();
+        add_input_dot(sum: __m256i, inputs: __m256i, weights: __m256i) -> __m256i = {
+            // Signs move to the inputs, so that two products, of 127 · 127 at most, fit 16 bits.
+            let pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(weights), _mm256_sign_epi8(inputs, weights));
+            _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
+        };
     }
 
     #[inline(always)]
@@ -145,6 +151,16 @@ impl Simd for Avx2 {
     unsafe fn load_halves_at(self, from: *const u16) -> __m256 {
         // SAFETY: the caller's promise.
         unsafe { _mm256_cvtph_ps(_mm_loadu_si128(from.cast())) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_bytes_at(self, to: *mut u8, a: __m256) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let whole = _mm256_cvtps_epi32(a);
+            let halves = _mm_packs_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256::<1>(whole));
+            _mm_storel_epi64(to.cast(), _mm_packs_epi16(halves, halves));
+        }
     }
 
     #[inline(always)]

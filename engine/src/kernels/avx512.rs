@@ -113,6 +113,16 @@ unsafe fn native_byte_dot(sum: __m512i, weights: __m512i, inputs: __m512i) -> __
     unsafe { _mm512_dpbusd_epi32(sum, weights, inputs) }
 }
 
+/// Signs move from weights, of which none is -128, to the inputs.
+#[inline(always)]
+unsafe fn widened_input_dot(sum: __m512i, inputs: __m512i, weights: __m512i) -> __m512i {
+    // SAFETY: called with proof of AVX-512 only.
+    unsafe {
+        let inputs = _mm512_mask_sub_epi8(inputs, _mm512_movepi8_mask(weights), _mm512_setzero_si512(), inputs);
+        widened_byte_dot(sum, _mm512_abs_epi8(weights), inputs)
+    }
+}
+
 /// What the instruction adds too much where weights are 128 too large.
 #[inline(always)]
 fn native_signed_start(input_sum: i32) -> i32 {
@@ -137,7 +147,8 @@ macro_rules! intrinsics {
 
 /// The three differ in how they multiply bytes, and multiply and round bf16.
 macro_rules! avx512 {
-    ($token:ty, $compiled:ident, bf16: ($dot:ident, $narrowed:ident), bytes: ($byte_dot:ident, $signed_dot:ident, $start:ident)) => {
+    ($token:ty, $compiled:ident, bf16: ($dot:ident, $narrowed:ident), bytes: ($byte_dot:ident, $signed_dot:ident, $start:ident),
+     inputs: ($input_dot:ident, $input_zero:literal)) => {
         impl Simd for $token {
             const LANES: usize = 16;
             const TILE_ROWS: usize = 12;
@@ -145,6 +156,7 @@ macro_rules! avx512 {
             type Pairs = __m512i;
             type Integers = __m512i;
             const BYTE_TILE_ROWS: usize = 8;
+            const INPUT_ZERO: u8 = $input_zero;
 
             #[inline(always)]
             fn enter<K: Kernel>(self, kernel: K) -> K::Output {
@@ -176,6 +188,7 @@ macro_rules! avx512 {
                 add_byte_dot(sum: __m512i, weights: __m512i, inputs: __m512i) -> __m512i = $byte_dot(sum, weights, inputs);
                 add_signed_dot(sum: __m512i, weights: __m512i, inputs: __m512i) -> __m512i = $signed_dot(sum, weights, inputs);
                 signed_start(input_sum: i32) -> __m512i = _mm512_set1_epi32($start(input_sum));
+                add_input_dot(sum: __m512i, inputs: __m512i, weights: __m512i) -> __m512i = $input_dot(sum, inputs, weights);
             }
 
             #[inline(always)]
@@ -209,6 +222,15 @@ macro_rules! avx512 {
             }
 
             #[inline(always)]
+            unsafe fn store_bytes_at(self, to: *mut u8, a: __m512) {
+                // SAFETY: the caller's promise.
+                unsafe {
+                    let bytes = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(a));
+                    _mm_storeu_si128(to.cast(), _mm_add_epi8(bytes, _mm_set1_epi8(<$token as Simd>::INPUT_ZERO.cast_signed())));
+                }
+            }
+
+            #[inline(always)]
             unsafe fn store_bf16_at(self, to: *mut u16, a: __m512) {
                 // SAFETY: the caller's promise.
                 unsafe { _mm256_storeu_si256(to.cast(), $narrowed(a)) }
@@ -217,6 +239,15 @@ macro_rules! avx512 {
     };
 }
 
-avx512!(Avx512, compiled, bf16: (widened_dot, narrowed), bytes: (widened_byte_dot, widened_signed_dot, no_start));
-avx512!(Avx512Vnni, compiled_vnni, bf16: (widened_dot, narrowed), bytes: (native_byte_dot, native_byte_dot, native_signed_start));
-avx512!(Avx512Bf16, compiled_bf16, bf16: (native_dot, native_narrowed), bytes: (native_byte_dot, native_byte_dot, native_signed_start));
+avx512!(
+    Avx512, compiled,
+    bf16: (widened_dot, narrowed), bytes: (widened_byte_dot, widened_signed_dot, no_start), inputs: (widened_input_dot, 0)
+);
+avx512!(
+    Avx512Vnni, compiled_vnni,
+    bf16: (widened_dot, narrowed), bytes: (native_byte_dot, native_byte_dot, native_signed_start), inputs: (native_byte_dot, 128)
+);
+avx512!(
+    Avx512Bf16, compiled_bf16,
+    bf16: (native_dot, native_narrowed), bytes: (native_byte_dot, native_byte_dot, native_signed_start), inputs: (native_byte_dot, 128)
+);

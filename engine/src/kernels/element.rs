@@ -12,6 +12,8 @@ pub(crate) trait Element: Copy + Default + Send + Sync + 'static {
 
     fn from_f32(number: f32) -> Self;
 
+    fn to_f32(self) -> f32;
+
     /// The word of the elements `element(0)` to `element(PER_WORD - 1)`.
     fn pack(element: impl Fn(usize) -> Self) -> Self::Word;
 
@@ -41,8 +43,14 @@ impl Element for f32 {
     type Words<S: Simd> = S::Vector;
     const PER_WORD: usize = 1;
 
+    #[inline(always)]
     fn from_f32(number: f32) -> f32 {
         number
+    }
+
+    #[inline(always)]
+    fn to_f32(self) -> f32 {
+        self
     }
 
     #[inline(always)]
@@ -98,6 +106,11 @@ impl Element for Bf16 {
             return Self((bits >> 16) as u16 | 0x40);
         }
         Self(((bits + 0x7fff + ((bits >> 16) & 1)) >> 16) as u16)
+    }
+
+    #[inline(always)]
+    fn to_f32(self) -> f32 {
+        f32::from_bits(u32::from(self.0) << 16)
     }
 
     #[inline(always)]

@@ -190,4 +190,21 @@ impl Simd for Portable {
     fn signed_start(self, _input_sum: i32) -> Self::Integers {
         [0; LANES]
     }
+
+    const INPUT_ZERO: u8 = 0;
+
+    #[inline(always)]
+    fn add_input_dot(self, sum: Self::Integers, inputs: Self::Integers, weights: Self::Integers) -> Self::Integers {
+        let signed = |word: u32| word.to_le_bytes().map(|byte| i32::from(byte.cast_signed()));
+        std::array::from_fn(|lane| {
+            let terms = signed(inputs[lane]).into_iter().zip(signed(weights[lane]));
+            sum[lane].wrapping_add_signed(terms.map(|(input, weight)| input * weight).sum())
+        })
+    }
+
+    #[inline(always)]
+    unsafe fn store_bytes_at(self, to: *mut u8, a: Self::Vector) {
+        // SAFETY: the caller's promise.
+        unsafe { to.cast::<[i8; LANES]>().write(self.round(a).map(|number| number as i8)) }
+    }
 }

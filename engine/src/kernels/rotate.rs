@@ -1,7 +1,7 @@
 //! Rotary position embedding (arXiv 2104.09864): pairs of numbers turned by angles that grow with the position.
 
 use super::lanes::{load_part, store_part};
-use super::{Kernel, Simd};
+use super::{AttentionShape, Element, Kernel, Simd};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pairing {
@@ -34,6 +34,36 @@ impl Kernel for Rotate<'_> {
             match self.pairing {
                 Pairing::Halves => halves(simd, turned.split_at_mut(pairs), (self.cosines, self.sines)),
                 Pairing::Neighbours => neighbours(turned, (self.cosines, self.sines)),
+            }
+        }
+    }
+}
+
+/// Turns queries and keys of a text's rows in place, by halves.
+pub(crate) struct RotateRows<'a, E> {
+    /// `[tokens][3 · width]`: queries, keys, values.
+    pub(crate) projected: &'a mut [E],
+    pub(crate) shape: AttentionShape,
+    /// `[tokens or more][head width / 2]`
+    pub(crate) cosines: &'a [f32],
+    pub(crate) sines: &'a [f32],
+}
+
+impl<E: Element> Kernel for RotateRows<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _simd: S) {
+        let (width, pairs) = (self.shape.width(), self.shape.head_width / 2);
+        let angles = self.cosines.chunks_exact(pairs).zip(self.sines.chunks_exact(pairs));
+        for (row, (cosines, sines)) in self.projected.chunks_exact_mut(3 * width).zip(angles) {
+            for head in row[..2 * width].chunks_exact_mut(2 * pairs) {
+                let (low, high) = head.split_at_mut(pairs);
+                for ((low, high), (cosine, sine)) in low.iter_mut().zip(high).zip(cosines.iter().zip(sines)) {
+                    let (x, y) = (low.to_f32(), high.to_f32());
+                    *low = E::from_f32(x * cosine - y * sine);
+                    *high = E::from_f32(y * cosine + x * sine);
+                }
             }
         }
     }

@@ -93,6 +93,17 @@ pub(crate) trait Simd: Copy {
     /// For inputs whose sum is `input_sum`.
     fn signed_start(self, input_sum: i32) -> Self::Integers;
 
+    /// What is added to a row's bytes when they are stored, for [`Simd::add_input_dot`].
+    const INPUT_ZERO: u8;
+    /// `sum + Σ input · weight` over the four bytes of each lane: weights from -127 to 127, inputs from -127 to 127 with
+    /// [`Simd::INPUT_ZERO`] added, which is multiplied too.
+    fn add_input_dot(self, sum: Self::Integers, inputs: Self::Integers, weights: Self::Integers) -> Self::Integers;
+    /// Rounds to the nearest whole numbers, which are from -127 to 127, and adds [`Simd::INPUT_ZERO`].
+    ///
+    /// # Safety
+    /// `LANES` bytes can be written to `to`.
+    unsafe fn store_bytes_at(self, to: *mut u8, a: Self::Vector);
+
     /// Asks for a line of the cache; nothing happens where the address is nobody's.
     #[inline(always)]
     fn prefetch<T>(self, at: *const T) {
@@ -111,6 +122,14 @@ pub(crate) trait Simd: Copy {
         assert!(from.len() >= Self::LANES, "a vector is read from enough numbers");
         // SAFETY: the slice holds LANES numbers.
         unsafe { self.load_at(from.as_ptr()) }
+    }
+
+    /// As [`Simd::store_bytes_at`], into the first `LANES` bytes.
+    #[inline(always)]
+    fn store_bytes(self, to: &mut [u8], a: Self::Vector) {
+        assert!(to.len() >= Self::LANES, "a vector is written to enough room");
+        // SAFETY: the slice has room for LANES bytes.
+        unsafe { self.store_bytes_at(to.as_mut_ptr(), a) }
     }
 
     /// Into the first `LANES` numbers.

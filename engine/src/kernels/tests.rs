@@ -187,12 +187,13 @@ fn rounding_to_bf16_is_to_nearest_even() {
 
 #[test]
 fn attention_is_a_weighted_mean() {
-    fn check<E: Element>(cpu: Cpu, projected: &[f32], expected: &[f64], (tokens, shape): (usize, AttentionShape), tolerance: f64) {
+    type Case = (usize, AttentionShape, Option<usize>);
+    fn check<E: Element>(cpu: Cpu, projected: &[f32], expected: &[f64], (tokens, shape, reach): Case, tolerance: f64) {
         let mut input = vec![E::default(); projected.len()];
         cpu.run(Convert(projected, &mut input));
         let mut out = vec![E::default(); tokens * shape.width()];
         let scratch = &mut Scratch::new(100, shape.head_width);
-        cpu.run(Attention { projected: &input, out: &mut out, tokens, shape, scratch });
+        cpu.run(Attention { projected: &input, out: &mut out, tokens, shape, reach, scratch });
         let ones = Matrix::<E>::pack(&identity(shape.width()), &vec![0.0; shape.width()], cpu.panel_columns());
         let mut found = vec![f32::NAN; out.len()];
         let sink = Store { out: &mut found, stride: shape.width() };
@@ -204,12 +205,13 @@ fn attention_is_a_weighted_mean() {
     for (heads, head_width) in [(2, 32), (1, 64), (3, 96)] {
         let shape = AttentionShape { heads, head_width };
         let width = shape.width();
-        for tokens in [1, 2, 5, 12, 13, 31, 32, 33, 64, 90] {
+        let lengths = [1, 2, 5, 12, 13, 31, 32, 33, 64, 90].map(|tokens| (tokens, None));
+        for (tokens, reach) in lengths.into_iter().chain([(1, Some(0)), (13, Some(3)), (31, Some(30)), (90, Some(8)), (100, Some(33))]) {
             let projected: Vec<f32> = numbers(tokens * 3 * width, 11).iter().map(|number| widen(Bf16::from_f32(number * 2.0))).collect();
-            let expected = plain_attention(&projected, tokens, shape);
+            let expected = plain_attention(&projected, tokens, shape, reach);
             for cpu in paths() {
-                check::<f32>(cpu, &projected, &expected, (tokens, shape), 2e-5);
-                check::<Bf16>(cpu, &projected, &expected, (tokens, shape), 2e-2);
+                check::<f32>(cpu, &projected, &expected, (tokens, shape, reach), 2e-5);
+                check::<Bf16>(cpu, &projected, &expected, (tokens, shape, reach), 2e-2);
             }
         }
     }
@@ -219,14 +221,17 @@ fn identity(width: usize) -> Vec<f32> {
     (0..width * width).map(|at| if at / width == at % width { 1.0 } else { 0.0 }).collect()
 }
 
-fn plain_attention(projected: &[f32], tokens: usize, shape: AttentionShape) -> Vec<f64> {
+fn plain_attention(projected: &[f32], tokens: usize, shape: AttentionShape, reach: Option<usize>) -> Vec<f64> {
     let width = shape.width();
     let at = |token: usize, part: usize, column: usize| f64::from(projected[token * 3 * width + part * width + column]);
     let mut out = vec![0.0; tokens * width];
     for head in 0..shape.heads {
         let columns = head * shape.head_width..(head + 1) * shape.head_width;
         for query in 0..tokens {
-            let score = |key: usize| columns.clone().map(|column| at(query, 0, column) * at(key, 1, column)).sum::<f64>().exp();
+            let score = |key: usize| match reach {
+                Some(reach) if key.abs_diff(query) > reach => 0.0,
+                _ => columns.clone().map(|column| at(query, 0, column) * at(key, 1, column)).sum::<f64>().exp(),
+            };
             let scores: Vec<f64> = (0..tokens).map(score).collect();
             let sum: f64 = scores.iter().sum();
             for column in columns.clone() {
@@ -245,7 +250,12 @@ fn rows_are_normalised() {
         let mut hidden = numbers(3 * width, 6);
         let before = hidden.clone();
         let mut input = vec![0.0_f32; 3 * width];
-        cpu.run(Normalise { hidden: &mut hidden, input: &mut input, scale: &scale, shift: &shift, epsilon: 1e-12 });
+        let normalise = |hidden: &mut [f32], input: &mut [f32], replaces| {
+            cpu.run(Normalise { hidden, input, scale: &scale, shift: &shift, epsilon: 1e-12, replaces });
+        };
+        normalise(&mut hidden, &mut input, false);
+        assert_eq!(hidden, before);
+        normalise(&mut hidden, &mut input.clone(), true);
         assert_eq!(hidden, input);
         for (row, found) in before.chunks_exact(width).zip(hidden.chunks_exact(width)) {
             let mean = row.iter().map(|x| f64::from(*x)).sum::<f64>() / width as f64;

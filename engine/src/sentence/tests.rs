@@ -8,6 +8,7 @@ use crate::MiniLm;
 use crate::models::{ALL_MINILM_L6_V2, model_dir};
 
 mod family;
+mod token_ids;
 
 /// `$HEADWATER_MODELS`, else where `headwater models pull` puts them.
 pub(crate) fn models_root() -> PathBuf {
@@ -44,11 +45,9 @@ fn cosine(a: &[f32], b: &[f32]) -> f64 {
     a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
 }
 
-/// Every path of this processor, at both precisions.
+/// Every path of this processor, at every precision.
 fn paths() -> impl Iterator<Item = EmbedderOptions> {
-    let options = |isa| {
-        [Precision::F32, Precision::Bf16].map(|precision| EmbedderOptions { precision, isa: Some(isa), ..EmbedderOptions::default() })
-    };
+    let options = |isa| EmbedderPrecision::ALL.map(|precision| EmbedderOptions { precision, isa: Some(isa), ..EmbedderOptions::default() });
     Isa::ALL.into_iter().filter(|isa| isa.is_available()).flat_map(options)
 }
 
@@ -61,7 +60,11 @@ fn equals_sentence_transformers_on_every_path() {
     assert_eq!((texts.len(), expected.len()), (50, 50));
     assert!(texts.iter().any(|text| MODEL.count_tokens(text).is_ok_and(|tokens| tokens > 256)));
     for options in paths() {
-        let floor = if options.precision == Precision::F32 { 0.9999 } else { 0.9995 };
+        let floor = match options.precision {
+            EmbedderPrecision::F32 => 0.9999,
+            EmbedderPrecision::Bf16 => 0.9995,
+            EmbedderPrecision::Int8 => 0.997,
+        };
         let model = SentenceEmbedder::load(&installed(), &ALL_MINILM_L6_V2, &options).expect("loads");
         let found = model.embed(&texts).expect("embeds");
         for ((text, found), expected) in texts.iter().zip(&found).zip(&expected) {

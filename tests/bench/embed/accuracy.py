@@ -68,6 +68,7 @@ text = "\n".join(lines)
 print(text)
 for report in REPORT:
     write_section(report, f"embed-accuracy-{PRECISION}", text)
-floor = 0.9999 if PRECISION == "f32" else 0.9995
-print(f"\nlargest difference {worst:.4f} (0.002 allowed), lowest cosine {cosines.min():.7f} ({floor} asked)")
-sys.exit(0 if worst <= 0.002 and cosines.min() >= floor else 1)
+# int8 is asked for by name: what it loses is published, and has wider limits.
+floor, allowed = {"f32": (0.9999, 0.002), "bf16": (0.9995, 0.002), "int8": (0.997, 0.005)}[PRECISION]
+print(f"\nlargest difference {worst:.4f} ({allowed} allowed), lowest cosine {cosines.min():.7f} ({floor} asked)")
+sys.exit(0 if worst <= allowed and cosines.min() >= floor else 1)

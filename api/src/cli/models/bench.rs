@@ -5,29 +5,34 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use engine::models;
 use engine::{ContextMode, GenerationRequest, Generator, Message, Part, Role, Sampling};
 use serde::Serialize;
 use serde_json::json;
 use tokio::task::JoinSet;
 
+use super::bench_embedder;
 use crate::cli::Context;
-use crate::config::Config;
+use crate::config::{Config, EmbedderPrecision};
 use crate::output::{Progress, Report, table};
 use crate::service::generator;
 
 #[derive(Debug, Clone, Args)]
 pub struct BenchArgs {
-    /// A folder, a .gguf file or a pulled model [default: the configured generator].
+    /// A folder, a .gguf file, a pulled model or an embedder [default: the configured generator].
     model: Option<String>,
-    /// Tokens of each prompt, about.
+    /// Tokens of each prompt, about; of each passage that is embedded, at most the model's window.
     #[arg(long, default_value_t = 512, value_name = "TOKENS")]
-    prompt_tokens: usize,
+    pub(super) prompt_tokens: usize,
     /// Tokens of each answer at most.
     #[arg(long, default_value_t = 64, value_name = "TOKENS")]
     answer_tokens: usize,
-    /// Requests at a time.
+    /// Requests, or passages, at a time.
     #[arg(long, value_delimiter = ',', default_value = "1,4,8", value_name = "N,…")]
-    batches: Vec<usize>,
+    pub(super) batches: Vec<usize>,
+    /// What an embedder computes with [default: models.embedder_precision].
+    #[arg(long)]
+    pub(super) precision: Option<EmbedderPrecision>,
 }
 
 /// What was measured with so many requests at a time.
@@ -45,6 +50,12 @@ struct Row {
 }
 
 pub(super) async fn bench(context: &Context, config: &Config, args: &BenchArgs) -> anyhow::Result<Report> {
+    if let Some(spec) = args.model.as_deref().and_then(|name| models::find(name).ok()) {
+        return bench_embedder::bench(context, config, spec, args).await;
+    }
+    if args.precision.is_some() {
+        bail!("--precision is an embedder's; a generator's is generator.precision");
+    }
     if args.batches.iter().any(|batch| *batch == 0 || *batch > config.generator.queue_max) {
         bail!("--batches: each must be from 1 to {} (generator.queue_max)", config.generator.queue_max);
     }
@@ -120,7 +131,7 @@ async fn run(generator: &Arc<dyn Generator>, name: &str, batch: usize, answer_to
 }
 
 /// What prompts are made of.
-const WORDS: [&str; 9] = ["the", "river", "carries", "cold", "water", "down", "to", "the", "plain"];
+pub(super) const WORDS: [&str; 9] = ["the", "river", "carries", "cold", "water", "down", "to", "the", "plain"];
 
 /// A prompt that nothing was computed of before: it begins with a name of its own.
 fn request(generator: &dyn Generator, name: &str, answer_tokens: usize, args: &BenchArgs) -> anyhow::Result<GenerationRequest> {
@@ -153,6 +164,6 @@ fn request(generator: &dyn Generator, name: &str, answer_tokens: usize, args: &B
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts of tokens")]
-fn rate(tokens: usize, duration: Duration) -> f64 {
+pub(super) fn rate(tokens: usize, duration: Duration) -> f64 {
     if duration.is_zero() { 0.0 } else { tokens as f64 / duration.as_secs_f64() }
 }
