@@ -82,10 +82,10 @@ bench-indexer: setup ## Measures the indexer beside others on one chain and writ
 	@cargo build --release --workspace --bins $(CARGO_FLAGS)
 	@python3 "$(CURDIR)/tests/bench/indexer/bench.py"
 
-# SIZES (135M,0.5B,1.7B) chooses less than everything.
-bench-generate: ## Measures the decoder beside llama.cpp and transformers and writes BENCHMARKS.md; an hour and 15 GB
-	@cargo build --release -p engine --example bench_generate $(CARGO_FLAGS)
-	@"$(CURDIR)/tests/bench/generate/run.sh" "$${CARGO_TARGET_DIR:-target}/release/examples/bench_generate" "$(CURDIR)/BENCHMARKS.md"
+# SIZES (135M,0.5B,1.7B) and ROUNDS choose less than everything.
+bench-generate: ## Measures the decoder beside llama.cpp and transformers and writes BENCHMARKS.md; half an hour and 16 GB
+	@cargo build --release --package engine --example bench_generate --example bench_score $(CARGO_FLAGS)
+	@"$(CURDIR)/tests/bench/generate/run.sh" "$(TARGET)/release/examples" "$(CURDIR)/BENCHMARKS.md" $(ARGS)
 
 clean: ## Removes what was built and what the demo keeps; leaves models and npm packages
 	@cargo clean

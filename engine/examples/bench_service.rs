@@ -1,4 +1,4 @@
-//! How fast a local model serves: one answer, many at once, a prompt seen before, and scores of subsets.
+//! How fast a local model serves: one answer, many at once, a prompt seen before, an answer held to a schema.
 //!
 //! `cargo run --release -p engine --example bench_service -- MODEL [THREADS]`. Answers are cut off, not ended, so any
 //! weights do, random ones too.
@@ -9,11 +9,10 @@ use std::path::Path;
 use std::time::Instant;
 
 use engine::{
-    Answer, Constraint, ContextMode, EngineError, GenerationEvent, GenerationRequest, Generator, GeneratorOptions, LocalGenerator, Message,
-    Part, Precision, Role, Sampling, ScoreRequest,
+    Constraint, ContextMode, EngineError, GenerationEvent, GenerationRequest, Generator, GeneratorOptions, LocalGenerator, Message, Part,
+    Precision, Role, Sampling,
 };
 
-const SOURCES: usize = 8;
 const ANSWER_TOKENS: usize = 48;
 
 #[tokio::main]
@@ -27,7 +26,6 @@ async fn main() -> Result<(), EngineError> {
     println!("opened {} in {:.2} s: {:?}", generator.info().name, started.elapsed().as_secs_f64(), generator.counters());
     answers(&generator).await?;
     constraint(&generator).await?;
-    scores(&generator).await?;
     println!("{:?}", generator.counters());
     Ok(())
 }
@@ -57,31 +55,6 @@ async fn constraint(generator: &LocalGenerator) -> Result<(), EngineError> {
         let request = GenerationRequest { constraint: Some(Constraint::JsonSchema(constraint)), ..request(7, 8) };
         let (_, rest, _, said) = answer(generator, request).await?;
         println!("{name}: {:.3} s, {:.1} tokens/s once it has begun", started.elapsed().as_secs_f64(), (said - 1) as f64 / rest.max(1e-9));
-    }
-    Ok(())
-}
-
-/// The whole and each source left out.
-async fn scores(generator: &LocalGenerator) -> Result<(), EngineError> {
-    let subsets: Vec<Vec<bool>> = (0..=SOURCES).map(|out| (0..SOURCES).map(|source| source + 1 != out).collect()).collect();
-    for mode in [ContextMode::Full, ContextMode::Blocks] {
-        let before = generator.counters().computed_tokens;
-        let started = Instant::now();
-        let together = generator.score(score(mode, 1, subsets.clone())).await?;
-        let (seconds, tokens) = (started.elapsed().as_secs_f64(), generator.counters().computed_tokens - before);
-        let before = generator.counters().computed_tokens;
-        let started = Instant::now();
-        // Another beginning for each, so that nothing is found in the cache.
-        for (subset, salt) in subsets.iter().zip(1000..) {
-            generator.score(score(mode, salt, vec![subset.clone()])).await?;
-        }
-        let (alone, alone_tokens) = (started.elapsed().as_secs_f64(), generator.counters().computed_tokens - before);
-        println!(
-            "{mode:?}: {} subsets of {SOURCES} sources: {seconds:.3} s, {tokens} tokens together; {alone:.3} s, {alone_tokens} tokens one by \
-             one: {:.2} times faster",
-            together.len(),
-            alone / seconds
-        );
     }
     Ok(())
 }
@@ -139,12 +112,4 @@ fn request(salt: usize, prompt_words: usize) -> GenerationRequest {
         constraint: None,
         adapter: None,
     }
-}
-
-fn score(mode: ContextMode, salt: usize, subsets: Vec<Vec<bool>>) -> ScoreRequest {
-    let head = Part::Text(words(salt, 20));
-    let sources = (0..SOURCES).map(|source| Part::Source(words(source, 40)));
-    let parts = [head].into_iter().chain(sources).chain([Part::Text(words(3, 10))]).collect();
-    let answer = Answer::Text(words(5, 12));
-    ScoreRequest { messages: vec![Message { role: Role::User, parts }], mode, answer, subsets, adapter: None }
 }

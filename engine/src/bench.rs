@@ -1,6 +1,6 @@
 //! What the benchmarks drive: the decoder alone, without text, sampling or a queue; the embedder's tokenizer alone.
 //!
-//! No part of the crate's interface; nothing but `examples/bench_generate.rs` and `bench_embed.rs` calls it.
+//! No part of the crate's interface; nothing but the examples that are benchmarks calls it.
 
 use std::path::Path;
 use std::time::Instant;
@@ -40,6 +40,20 @@ struct Sequences {
     pages: Vec<Vec<PageId>>,
 }
 
+impl Sequences {
+    /// Gives every sequence what the first has.
+    fn repeat_first(&mut self, tokens: usize) {
+        let Some((first, rest)) = self.pages.split_first() else {
+            return;
+        };
+        for pages in rest {
+            for ((from, to), start) in first.iter().zip(pages).zip((0..tokens).step_by(PAGE_TOKENS)) {
+                self.memory.copy(*from, *to, PAGE_TOKENS.min(tokens - start));
+            }
+        }
+    }
+}
+
 impl BenchDecoder {
     /// # Errors
     /// Those of opening and loading a model.
@@ -58,11 +72,12 @@ impl BenchDecoder {
         timed(|| self.prompt(&mut sequences, 0, tokens))
     }
 
-    /// So many steps, each a token of every sequence and the scores after it.
+    /// So many steps, each a token of every sequence and the scores after it. All sequences have the same prompt.
     #[must_use]
     pub fn decode(&self, count: usize, prompt: usize, steps: usize) -> Timing {
         let mut sequences = self.sequences(count, prompt + steps + 1);
-        (0..count).for_each(|sequence| self.prompt(&mut sequences, sequence, prompt));
+        self.prompt(&mut sequences, 0, prompt);
+        sequences.repeat_first(prompt);
         self.step(&mut sequences, prompt);
         timed(|| (1..=steps).for_each(|step| self.step(&mut sequences, prompt + step)))
     }
@@ -71,7 +86,10 @@ impl BenchDecoder {
         let each = tokens.div_ceil(PAGE_TOKENS);
         let ids = (0_u32..).map(PageId);
         let all: Vec<PageId> = ids.take(count * each).collect();
-        Sequences { memory: self.decoder.pages(all.len()), pages: all.chunks(each).map(<[PageId]>::to_vec).collect() }
+        let mut memory = self.decoder.pages(all.len());
+        // As in a service that has run for a while: the system gives a page when it is first written.
+        all.windows(2).for_each(|pages| memory.copy(pages[0], pages[1], PAGE_TOKENS));
+        Sequences { memory, pages: all.chunks(each).map(<[PageId]>::to_vec).collect() }
     }
 
     /// Of no meaning; the same for every system.
@@ -106,7 +124,8 @@ impl BenchDecoder {
     }
 }
 
-fn timed(work: impl FnOnce()) -> Timing {
+/// What the work takes of this process.
+pub fn timed(work: impl FnOnce()) -> Timing {
     let (start, cpu_s) = (Instant::now(), cpu_s());
     work();
     Timing { wall_s: start.elapsed().as_secs_f64(), cpu_s: self::cpu_s() - cpu_s }

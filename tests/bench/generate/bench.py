@@ -1,6 +1,6 @@
-"""Our decoder against llama.cpp and transformers, taking turns; writes a table into BENCHMARKS.md.
+"""Our decoder against llama.cpp and transformers, taking turns; writes tables into BENCHMARKS.md.
 
-    python bench.py --binary … --models … [--report BENCHMARKS.md] [--sizes 135M,0.5B] [--threads 2] [--rounds 5]
+    python bench.py --binaries … --models … [--report BENCHMARKS.md] [--sizes 135M,0.5B] [--threads 2] [--rounds 3]
 
 Every round runs each system once, in turn, so that a busy machine slows all of them; medians are compared. Wall time is
 what a user sees; processor time is what is left to compare where other work holds the machine. It counts the waiting of
@@ -12,27 +12,39 @@ import datetime
 import os
 import pathlib
 import statistics
+import time
 
 from contestants import FORMS, start  # also finds the reports of the other benchmark
 from report import write_section
+from scoring import ANSWERS, SOURCE_TOKENS, compare
 from shapes import SHAPES
+from tables import decoding, scores
 
 PROMPT_TOKENS = 512
-# Sequences, tokens of each one's prompt, steps.
-DECODES = [(1, 64, 32), (8, 64, 16), (32, 64, 8)]
+# Tokens that every sequence has before its steps.
+CONTEXT_TOKENS = 64
+# Sequences, and steps of each.
+DECODES = [(1, 32), (8, 16), (32, 8)]
 FEATURES = ["avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "amx_bf16", "amx_int8"]
+# Of scores: what is compared does not depend on the size, and a large one takes an hour.
+SCORED = ["135M", "0.5B"]
+STARTED = time.monotonic()
 
 
 def arguments():
     parser = argparse.ArgumentParser()
-    for name in ("--binary", "--models"):
+    for name in ("--binaries", "--models"):
         parser.add_argument(name, required=True)
     parser.add_argument("--report")
     parser.add_argument("--sizes", default=",".join(SHAPES))
     parser.add_argument("--forms", default=",".join(FORMS))
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     return parser.parse_args()
+
+
+def say(text):
+    print(f"{(time.monotonic() - STARTED) / 60:5.1f} min  {text}", flush=True)
 
 
 def cpu():
@@ -45,12 +57,12 @@ def cpu():
 def workloads():
     """Yields (label, command, tokens)."""
     yield f"prompt of {PROMPT_TOKENS}", f"prefill {PROMPT_TOKENS}", PROMPT_TOKENS
-    for sequences, prompt, steps in DECODES:
+    for sequences, steps in DECODES:
         label = "1 sequence" if sequences == 1 else f"{sequences} sequences"
-        yield label, f"decode {sequences} {prompt} {steps}", sequences * steps
+        yield label, f"decode {sequences} {CONTEXT_TOKENS} {steps}", sequences * steps
 
 
-def measure(systems, rounds):
+def measure(title, systems, rounds):
     """{system: {label: {wall, cpu}}}, tokens per second; and the most memory."""
     results = {system.name: {} for system in systems}
     for label, command, tokens in workloads():
@@ -60,53 +72,58 @@ def measure(systems, rounds):
                 answer = system.ask(command)
                 samples[system.name]["wall"].append(tokens / answer["wall_s"])
                 samples[system.name]["cpu"].append(tokens / max(answer["processor_s"], 1e-9))
-                print(f"{label}: {system.name}: {tokens / answer['wall_s']:.1f} tokens/s", flush=True)
         for name, sample in samples.items():
             results[name][label] = {key: statistics.median(values) for key, values in sample.items()}
+        say(f"{title}, {label}: " + ", ".join(f"{name} {result[label]['wall']:,.1f}" for name, result in results.items()) + " tokens/s")
     for system in systems:
         results[system.name]["memory"] = system.ask("memory")["peak_mib"]
     return results
 
 
-def table(results):
-    """Our figures and, of the fastest peer in the same form, how many times that is."""
+def sizes(options, busy):
+    """Yields the lines of each size's table."""
     labels = [label for label, _, _ in workloads()]
-    lines = [
-        "| system | " + " | ".join(f"{label}: tokens/s (of the best peer) | per processor-second" for label in labels) + " | MiB |",
-        "|---|" + "---|" * (2 * len(labels) + 1),
-    ]
-    for name, result in results.items():
-        cells = []
-        for label in labels:
-            for key in ("wall", "cpu"):
-                best = max(other[label][key] for peer, other in results.items() if not peer.startswith("headwater"))
-                ours = f" (**{result[label][key] / best:.2f}**)" if name.startswith("headwater") else ""
-                cells.append(f"{result[label][key]:,.1f}{ours}")
-        lines.append(f"| {name} | " + " | ".join(cells) + f" | {result['memory']} |")
-    return lines
+    for size in options.sizes.split(","):
+        forms = {}
+        for form in options.forms.split(","):
+            systems = [start(name, form, size, options) for name in FORMS[form]]
+            forms[form] = measure(f"{size} {form}", systems, options.rounds)
+            for system in systems:
+                system.close()
+        yield from [f"\n**{size}**, tokens/s\n", *decoding(labels, forms, "wall")]
+        if busy():
+            yield from [f"\n**{size}**, tokens per processor-second\n", *decoding(labels, forms, "cpu")]
 
 
 def main():
     options = arguments()
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.threads])
-    prompts = ", ".join(f"{prompt} tokens before {steps} steps of {sequences}" for sequences, prompt, steps in DECODES)
+    loads = []
+
+    def busy():
+        loads.append(os.getloadavg()[0])
+        return max(loads) > 2 * options.threads
+
+    steps = ", ".join(f"{steps} steps of {sequences}" for sequences, steps in DECODES)
     lines = [
         "## Generation\n",
-        f"`make bench-generate` on {datetime.date.today()}: random weights in the shapes of SmolLM2-135M, Qwen2.5-0.5B and SmolLM2-1.7B; "
-        f"{options.threads} threads on as many processors; median of {options.rounds} rounds in which the systems take turns. A prompt of "
-        f"{PROMPT_TOKENS} tokens, and decoding ({prompts}) with the scores after every token and no sampling. In brackets: how many times "
-        f"the best peer in the same form. {cpu()}.",
+        f"`make bench-generate ROUNDS={options.rounds}` on {datetime.date.today()}: random weights in the shapes of SmolLM2-135M, "
+        f"Qwen2.5-0.5B and SmolLM2-1.7B; {options.threads} threads on as many processors; median of {options.rounds} rounds in which the "
+        f"systems take turns. A prompt of {PROMPT_TOKENS} tokens, with the scores after the last; and decoding ({steps}, after "
+        f"{CONTEXT_TOKENS} tokens of context) with the scores after every token and no sampling. In brackets: how many times the best peer "
+        f"with the same weights. {cpu()}.",
+        *sizes(options, busy),
     ]
-    for size in options.sizes.split(","):
-        lines.append(f"\n**{size}**\n")
-        for at, form in enumerate(options.forms.split(",")):
-            systems = [start(name, form, size, options) for name in FORMS[form]]
-            lines += table(measure(systems, options.rounds))[2 if at else 0 :]
-            for system in systems:
-                system.close()
-    load = os.getloadavg()[0]
-    busy = " Other work held the machine: compare processor time." if load > 2 * options.threads else ""
-    lines.append(f"\nLoad average at the end {load:.1f}.{busy}")
+    scored = [size for size in SCORED if size in options.sizes.split(",")]
+    if scored:
+        lines.append(
+            f"\n**Scores of an answer of {ANSWERS} tokens under 64 subsets of 8 sources**, bf16, seconds. A subset is half of the sources; 32 "
+            "tokens stand before them and a question of 32 after. One by one: a prompt and its answer for each subset, nothing cached (8 of "
+            "the 64 are timed, and multiplied). In brackets: how many times faster than our own prompts one by one, and than llama.cpp's.\n"
+        )
+        lines += scores([(size, tokens, compare(size, tokens, options, say)) for size in scored for tokens in SOURCE_TOKENS])
+    note = "Other work held the machine: compare processor time." if busy() else ""
+    lines.append(f"\nHighest load average {max(loads):.1f}; {(time.monotonic() - STARTED) / 60:.0f} minutes. {note}".rstrip())
     text = "\n".join(lines)
     print(text)
     if options.report:

@@ -23,8 +23,16 @@ def start(name, form, size, options):
     directory, gguf = str(models / size), str(models / f"{size}-{form}.gguf")
     peer = [sys.executable, str(HERE / "peer.py")]
     commands = {
-        "headwater": [options.binary, directory if form in ("bf16", "f32") else gguf, "f32" if form == "f32" else "bf16", "best", threads],
+        "headwater": [f"{options.binaries}/bench_generate", directory if form in ("bf16", "f32") else gguf, "f32" if form == "f32" else "bf16", "best", threads],
         "llama.cpp": [*peer, "llama", gguf, threads],
         "transformers": [*peer, f"torch-{form}", directory, threads],
     }
-    return embed_systems.System(f"{name}, {form}", commands[name])
+    return embed_systems.System(name, commands[name])
+
+
+def scorers(size, options):
+    """Ours and llama.cpp, with the same weights, for scores of subsets."""
+    models, threads = pathlib.Path(options.models), str(options.threads)
+    llama = [sys.executable, str(HERE / "peer.py"), "llama", str(models / f"{size}-bf16.gguf"), threads]
+    ours = [f"{options.binaries}/bench_score", str(models / size), "bf16", threads]
+    return embed_systems.System("headwater", ours), embed_systems.System("llama.cpp", llama)

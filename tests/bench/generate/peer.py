@@ -63,6 +63,8 @@ class Llama:
         self.api.llama_batch_free(batch)
         if failed:
             sys.exit(f"llama_decode gave {failed}")
+        if not any(wanted for *_, wanted in rows):
+            return None
         return ctypes.cast(self.api.llama_get_logits_ith(self.context, -1), ctypes.POINTER(ctypes.c_float))[0]
 
     def prompt(self, sequence, tokens):
@@ -78,11 +80,26 @@ class Llama:
 
     def decode(self, sequences, prompt, steps):
         self.prepare(sequences, prompt + steps + 1)
-        for sequence in range(sequences):
-            self.prompt(sequence, prompt)
+        self.prompt(0, prompt)
+        memory = self.api.llama_get_memory(self.context)
+        for sequence in range(1, sequences):
+            self.api.llama_memory_seq_cp(memory, 0, sequence, -1, -1)
         step = lambda at: self.run([(token(at + sequence), prompt + at, sequence, True) for sequence in range(sequences)])
         step(0)
         return timed(lambda: [step(at) for at in range(1, steps + 1)])
+
+    def score(self, tokens, answer, prompts):
+        """Prompts with their answers, one by one, and the scores before every token of the answers."""
+        self.prepare(1, tokens)
+
+        def one():
+            self.api.llama_memory_clear(self.api.llama_get_memory(self.context), False)
+            for first in range(0, tokens, 512):
+                rows = range(first, min(tokens, first + 512))
+                self.run([(token(at), at, 0, at >= tokens - answer) for at in rows])
+
+        one()
+        return {**timed(lambda: [one() for _ in range(prompts)]), "tokens": prompts * tokens}
 
 
 class Torch:
@@ -106,7 +123,8 @@ class Torch:
         return timed(lambda: self.run([[token(at) for at in range(tokens)]]))
 
     def decode(self, sequences, prompt, steps):
-        cache = self.run([[token(at) for at in range(prompt)]] * sequences)
+        cache = self.run([[token(at) for at in range(prompt)]])
+        cache.batch_repeat_interleave(sequences)
         step = lambda at: self.run([[token(at + sequence)] for sequence in range(sequences)], cache)
         step(0)
         return timed(lambda: [step(at) for at in range(1, steps + 1)])
@@ -119,8 +137,8 @@ def answer(system, line):
     command, *numbers = line.split()
     if command == "prefill":
         return system.prefill(int(numbers[0]))
-    if command == "decode":
-        return system.decode(*map(int, numbers))
+    if command in ("decode", "score"):
+        return getattr(system, command)(*map(int, numbers))
     status = dict(line.split(":", 1) for line in open("/proc/self/status", encoding="utf-8"))
     return {"resident_mib": int(status["VmRSS"].split()[0]) // 1024, "peak_mib": int(status["VmHWM"].split()[0]) // 1024}
 

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Installs the peers beside the cache of models, once, writes models with random weights, and runs the benchmark:
-# run.sh BINARY REPORT [options of bench.py]. llama.cpp is compiled for this processor. SIZES chooses less than everything.
+# run.sh BINARIES REPORT [options of bench.py], where BINARIES is the folder of bench_generate and bench_score. llama.cpp is
+# compiled for this processor. SIZES and ROUNDS choose less, or more, than usual.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=${XDG_CACHE_HOME:-$HOME/.cache}/headwater/bench-generate
 sizes=${SIZES:-135M,0.5B,1.7B}
-binary=$1 report=$2
+binaries=$1 report=$2
 shift 2
 
 if ! cmp -s "$here/requirements.txt" "$root/installed.txt"; then
@@ -17,4 +18,4 @@ if ! cmp -s "$here/requirements.txt" "$root/installed.txt"; then
 fi
 mkdir -p "$root/models"
 "$root/venv/bin/python" "$here/models.py" "$root/models" ${sizes//,/ } 2> "$root/models.log"
-exec "$root/venv/bin/python" "$here/bench.py" --binary "$binary" --models "$root/models" --report "$report" --sizes "$sizes" "$@"
+exec "$root/venv/bin/python" "$here/bench.py" --binaries "$binaries" --models "$root/models" --report "$report" --sizes "$sizes" --rounds "${ROUNDS:-3}" "$@"
