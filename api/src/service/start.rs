@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use engine::{Embedder, models};
 use indexer::{
     At, ContractReader, DeployParams, DevChain, DevChainConfig, Followed, HeadWaker, Indexer, IndexerConfig, RpcConfig, Sender,
     SpendingPolicy, WakeConfig, deploy_contracts,
@@ -15,7 +14,7 @@ use ingest::{Ingest, IngestConfig};
 use rag::{Rag, RagConfig};
 use schemas::contracts::{Deployment, PaymentVault};
 use schemas::signer::{KeySigner, Signer};
-use schemas::tables::{Embedding, Millis};
+use schemas::tables::Millis;
 use schemas::{Address, U256};
 use store::sql::QueryLimits;
 use store::{Durability, Store, StoreConfig};
@@ -53,7 +52,7 @@ pub async fn start(config: Config, data_dir: &Path, progress: &(dyn Fn(&str) + S
     let durability = if config.store.fsync { Durability::Fsync } else { Durability::Fast };
     let store = Store::open(&StoreConfig { url: config.store_url(data_dir)?, durability }).await?;
     progress("loading the embedding model");
-    let embedder = load_embedder(&config).await?;
+    let embedder = embedder::open(&config, &store, data_dir).await?;
     let writer = generator::load(&config, progress).await?;
     progress("connecting to the chain");
     let operator = operator_signer(&config.chain, data_dir).await?;
@@ -172,16 +171,6 @@ impl Running {
         }
         Ok(())
     }
-}
-
-async fn load_embedder(config: &Config) -> anyhow::Result<Arc<dyn Embedder>> {
-    let spec = models::find(&config.models.embedder)?;
-    let model = embedder::load(config, spec, config.models.embedder_precision).await?;
-    let dimensions = model.info().dimensions;
-    if dimensions != Embedding::DIMENSIONS {
-        bail!("model {} gives {dimensions} dimensions; the tables hold {}", spec.name, Embedding::DIMENSIONS);
-    }
-    Ok(Arc::new(model))
 }
 
 async fn chain(config: &Config, data_dir: &Path) -> anyhow::Result<(Option<DevChain>, String)> {
