@@ -46,7 +46,7 @@ mod vocabulary;
 mod tests;
 
 pub(crate) use attention::{Attention, AttentionShape, Scratch};
-pub(crate) use buffer::Buffer;
+pub(crate) use buffer::{Buffer, Plain};
 pub(crate) use element::{Bf16, Element};
 pub(crate) use functions::Activation;
 pub use isa::Isa;
