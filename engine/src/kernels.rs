@@ -47,7 +47,7 @@ mod vocabulary;
 mod tests;
 
 pub(crate) use attention::{Attention, AttentionShape, Scratch};
-pub(crate) use buffer::Buffer;
+pub(crate) use buffer::{Buffer, Plain};
 pub(crate) use bytes::{ByteInput, ByteMatrix};
 pub(crate) use element::{Bf16, Element};
 pub(crate) use functions::Activation;

@@ -126,7 +126,7 @@ struct BlockPanels<'a> {
 fn pack_panels<F: Format>(source: &MatrixSource<'_>, panels: usize, panel_columns: usize) -> Buffer<u32> {
     let blocks = source.inner / F::NUMBERS;
     let (block_words, block_bytes) = (F::words(panel_columns), source.kind.block_bytes());
-    let mut words = Buffer::new(panels * blocks * block_words);
+    let mut words = Buffer::of_model(panels * blocks * block_words);
     for (at, to) in words.chunks_exact_mut(block_words).enumerate() {
         let (panel, block) = (at / blocks, at % blocks);
         let columns = panel * panel_columns..source.columns.min((panel + 1) * panel_columns);

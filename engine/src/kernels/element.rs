@@ -1,11 +1,11 @@
 //! What a matrix holds: f32, or bf16 taken in pairs.
 
-use super::Simd;
+use super::{Plain, Simd};
 
 /// A number that matrices are made of. Products are summed in f32 whatever it is.
 pub(crate) trait Element: Copy + Default + Send + Sync + 'static {
     /// What one step along the inner dimension reads of a row: one f32, or two bf16.
-    type Word: Copy + Default + Send + Sync + 'static;
+    type Word: Plain + Default + Send + Sync + 'static;
     /// A vector of words.
     type Words<S: Simd>: Copy;
     const PER_WORD: usize;

@@ -47,7 +47,7 @@ impl<E: Element> Matrix<E> {
         let columns = bias.len();
         assert!(columns.is_multiple_of(panel_columns) && inner.is_multiple_of(E::PER_WORD), "the shape is cut into whole panels");
         let steps = inner / E::PER_WORD;
-        let mut words = Buffer::new(columns * steps);
+        let mut words = Buffer::of_model(columns * steps);
         let mut row = vec![0.0; inner];
         for column in 0..columns {
             fill(column, &mut row);

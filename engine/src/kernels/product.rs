@@ -92,8 +92,10 @@ impl<S: Simd, E: Element> Block<'_, S, E> {
             // SAFETY: the caller's promise.
             unsafe {
                 let words = right.add(step * self.right_stride);
-                simd.prefetch(words.wrapping_byte_add(PREFETCH_BYTES));
-                simd.prefetch(words.wrapping_byte_add(PREFETCH_BYTES + LINE_BYTES));
+                if ROWS > 1 {
+                    simd.prefetch(words.wrapping_byte_add(PREFETCH_BYTES));
+                    simd.prefetch(words.wrapping_byte_add(PREFETCH_BYTES + LINE_BYTES));
+                }
                 let (first, second) = (E::load_at(simd, words), E::load_at(simd, words.add(S::LANES)));
                 for (at, sums) in sums.iter_mut().enumerate() {
                     let word = E::splat_at(simd, left.add(at * self.left_stride + step * E::PER_WORD));

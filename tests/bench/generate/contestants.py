@@ -22,8 +22,9 @@ def start(name, form, size, options):
     models, threads = pathlib.Path(options.models), str(options.threads)
     directory, gguf = str(models / size), str(models / f"{size}-{form}.gguf")
     peer = [sys.executable, str(HERE / "peer.py")]
+    ours, precision = (directory if form in ("bf16", "f32") else gguf), ("f32" if form == "f32" else "bf16")
     commands = {
-        "headwater": [f"{options.binaries}/bench_generate", directory if form in ("bf16", "f32") else gguf, "f32" if form == "f32" else "bf16", "best", threads],
+        "headwater": [f"{options.binaries}/bench_generate", ours, precision, "best", threads],
         "llama.cpp": [*peer, "llama", gguf, threads],
         "transformers": [*peer, f"torch-{form}", directory, threads],
     }

@@ -18,4 +18,5 @@ if ! cmp -s "$here/requirements.txt" "$root/installed.txt"; then
 fi
 mkdir -p "$root/models"
 "$root/venv/bin/python" "$here/models.py" "$root/models" ${sizes//,/ } 2> "$root/models.log"
-exec "$root/venv/bin/python" "$here/bench.py" --binaries "$binaries" --models "$root/models" --report "$report" --sizes "$sizes" --rounds "${ROUNDS:-3}" "$@"
+exec "$root/venv/bin/python" "$here/bench.py" --binaries "$binaries" --models "$root/models" --report "$report" \
+  --sizes "$sizes" --rounds "${ROUNDS:-3}" "$@"

@@ -130,8 +130,11 @@ impl At {
     #[inline(always)]
     unsafe fn add<S: Simd, F: Format, const ROWS: usize>(&self, simd: S, sums: &mut [[S::Vector; 2]; ROWS]) {
         let panel_columns = 2 * S::LANES;
-        for line in 0..F::quant_words(panel_columns) * size_of::<u32>() / LINE_BYTES {
-            simd.prefetch(self.quants.wrapping_byte_add(PREFETCH_BYTES + line * LINE_BYTES));
+        // A single row's bytes need no unpacking, and come as fast as memory gives them.
+        if ROWS > 1 || !F::Quants::WHOLE_BYTES {
+            for line in 0..F::quant_words(panel_columns) * size_of::<u32>() / LINE_BYTES {
+                simd.prefetch(self.quants.wrapping_byte_add(PREFETCH_BYTES + line * LINE_BYTES));
+            }
         }
         let places = [Place { panel_columns, column: 0 }, Place { panel_columns, column: S::LANES }];
         // SAFETY: the caller's promise.
