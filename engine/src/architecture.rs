@@ -19,6 +19,17 @@ pub(crate) struct Architecture {
     pub(crate) head: Head,
 }
 
+impl Architecture {
+    /// How long a sequence may be before its rotation changes; none where it never does.
+    pub(crate) fn stretches_after(&self) -> Option<usize> {
+        let stretched = |layer: &Layer| match &layer.attention.position {
+            Position::Rotary(rotary) => rotary.stretched.as_ref().map(|stretched| stretched.after),
+            Position::None | Position::Alibi { .. } => None,
+        };
+        self.layers.iter().find_map(stretched)
+    }
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Embedding {
     /// Gemma multiplies by the square root of the width.
@@ -114,6 +125,15 @@ pub(crate) struct Rotary {
     pub(crate) layout: RotaryLayout,
     /// Cosine and sine are multiplied by it (YaRN, LongRoPE).
     pub(crate) magnitude: f32,
+    /// How a sequence turns that is longer than those the model was first trained on (LongRoPE).
+    pub(crate) stretched: Option<Stretched>,
+}
+
+/// From its first token on, a sequence of more tokens than `after` turns at other frequencies.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Stretched {
+    pub(crate) after: usize,
+    pub(crate) frequencies: Vec<f32>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,7 +180,7 @@ pub(crate) enum DecoderActivation {
     Relu,
 }
 
-/// A mixture of experts (DeepSeek-V2 and V3, Qwen MoE).
+/// A mixture of experts (DeepSeek-V2 and V3, Qwen MoE, Mixtral).
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Experts {
     pub(crate) count: usize,

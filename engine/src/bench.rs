@@ -106,13 +106,13 @@ impl BenchDecoder {
             let row = |at: usize| Row { token: self.token(at), view: 0, adapter: None, wanted: at + 1 == tokens };
             let rows: Vec<Row> = (first..last).map(row).collect();
             let segments = [Segment { pages, tokens: first, first_position: 0 }];
-            self.run(&mut sequences.memory, &Batch { rows: &rows, views: &[View { segments: &segments }] });
+            self.run(&mut sequences.memory, &Batch { rows: &rows, views: &[View { segments: &segments, stretched: false }] });
         }
     }
 
     fn step(&self, sequences: &mut Sequences, tokens: usize) {
         let segments: Vec<_> = sequences.pages.iter().map(|pages| [Segment { pages, tokens, first_position: 0 }]).collect();
-        let views: Vec<View<'_>> = segments.iter().map(|segments| View { segments }).collect();
+        let views: Vec<View<'_>> = segments.iter().map(|segments| View { segments, stretched: false }).collect();
         let row = |view: u32| Row { token: self.token(tokens + view as usize), view, adapter: None, wanted: true };
         let rows: Vec<Row> = (0_u32..).take(views.len()).map(row).collect();
         self.run(&mut sequences.memory, &Batch { rows: &rows, views: &views });

@@ -20,7 +20,7 @@ use serde_json::{Map, Value};
 use crate::architecture::{Architecture, Attention, Dense, Embedding, FeedForward, Head, Layer, Norm, NormKind, Position, Residual};
 use crate::files::WeightRole;
 use config::{Config, Refusal, Sizes};
-use names::{BIGSCIENCE, CHATGLM, Entry, FUSED_ATTENTION, FUSED_FEED_FORWARD, GLM4, PLAIN, Part, SANDWICH};
+use names::{BIGSCIENCE, CHATGLM, Entry, FUSED_ATTENTION, FUSED_FEED_FORWARD, GLM4, MIXTRAL, PLAIN, Part, SANDWICH};
 
 /// A decoder that is understood, and how to find its weights.
 #[derive(Debug, Clone)]
@@ -104,6 +104,7 @@ const GEMMA: &[&str] = &["model.", "model.language_model.", "language_model.mode
 const FAMILIES: &[Family] = &[
     Family::plain(&["llama"], llama::llama, &[PLAIN]),
     Family::plain(&["mistral"], llama::mistral, &[PLAIN]),
+    Family::plain(&["mixtral"], llama::mixtral, &[MIXTRAL, PLAIN]),
     Family::plain(&["qwen2"], llama::qwen2, &[PLAIN]),
     Family::plain(&["qwen3"], llama::qwen3, &[PLAIN]),
     Family::plain(&["qwen3_moe"], llama::qwen3_moe, &[PLAIN]),

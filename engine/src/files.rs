@@ -15,6 +15,7 @@ mod kind;
 mod latent;
 mod matrix;
 mod role;
+mod split;
 mod store;
 mod template;
 mod vocabulary;
@@ -25,7 +26,7 @@ mod fuzz;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
@@ -39,11 +40,13 @@ pub(crate) use inventory::{Shape, needs};
 pub(crate) use kind::TensorKind;
 pub(crate) use matrix::MatrixSource;
 pub(crate) use role::WeightRole;
+pub(crate) use split::Split;
 pub(crate) use template::{ChatTemplate, TemplatePiece};
 pub(crate) use vocabulary::{Specials, Vocabulary};
 pub(crate) use weights::Weights;
 
 use gguf::Gguf;
+use split::Parts;
 use store::Store;
 use vocabulary::Roles;
 
@@ -55,47 +58,69 @@ pub(crate) struct ModelFiles {
     /// None where the files bring none.
     pub(crate) template: Option<ChatTemplate>,
     pub(crate) defaults: GenerationDefaults,
-    /// Lower-case hex, over all files that determine an answer.
-    pub(crate) sha256: String,
-    /// Of the directory, or of the file without its ending.
+    /// None where they are GGUF files.
+    directory: Option<PathBuf>,
+    /// Of the directory, or of the file without its ending and part.
     pub(crate) name: String,
 }
 
 impl ModelFiles {
-    /// A directory as transformers saves it, or one `.gguf` file.
+    /// A directory as transformers saves it, or a `.gguf` file, of several parts any one.
     ///
     /// # Errors
     /// [`EngineError::MissingModel`] where a file is not there; [`EngineError::BrokenModel`] where one is not what it should be;
     /// [`EngineError::UnsupportedModel`] where it says what is not understood.
     pub(crate) fn open(path: &Path) -> Result<Self, EngineError> {
-        // the dot in a folder's name begins no ending: Qwen2.5-0.5B
-        let name = if path.is_dir() { path.file_name() } else { path.file_stem() };
-        let name = name.map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
-        if path.is_dir() { Self::open_directory(path, name) } else { Self::open_gguf(path, name) }
+        if path.is_dir() {
+            // the dot in a folder's name begins no ending: Qwen2.5-0.5B
+            let name = path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
+            return Self::open_directory(path, name);
+        }
+        Self::open_gguf(Parts::find(path)?, path)
     }
 
-    fn open_gguf(path: &Path, name: String) -> Result<Self, EngineError> {
-        if !path.exists() {
-            return Err(directory::missing(&name, path.to_owned()));
+    /// Lower-case hex, over all files that determine an answer. Reads all of them: seconds for a large model, in which
+    /// others may load it. It is not kept from one time to the next: whoever could write where it lies could make
+    /// receipts name another model.
+    ///
+    /// # Errors
+    /// [`EngineError::CorruptModel`] where one is another than a `SHA256SUMS` beside it says; [`EngineError::Io`].
+    pub(crate) fn sha256(&self) -> Result<String, EngineError> {
+        let files = self.weights.files();
+        let Some(directory) = &self.directory else {
+            let counted = files.zip(split::digested(self.weights.files().count()));
+            let counted = counted.map(|((path, bytes), name)| digest::Counted { name, path: path.to_owned(), mapped: Some(bytes) });
+            return digest::of_files(&counted.collect::<Vec<_>>());
+        };
+        digest::of_directory(directory, files)
+    }
+
+    fn open_gguf(parts: Parts, path: &Path) -> Result<Self, EngineError> {
+        let mappings = parts.paths.iter().map(|path| store::open(path)).collect::<Result<Vec<_>, _>>()?;
+        let mut read = Vec::with_capacity(mappings.len());
+        for (number, (path, mapping)) in parts.paths.iter().zip(&mappings).enumerate() {
+            let part = Gguf::parse(mapping).and_then(|part| part.is_part(number, parts.paths.len()).map(|()| part));
+            read.push(part.map_err(EngineError::broken(path))?);
         }
-        let mapping = store::open(path)?;
-        let parsed = Gguf::parse(&mapping).map_err(EngineError::broken(path))?;
+        let parsed = Gguf::join(read).map_err(EngineError::broken(path))?;
+        let name = parts.name.clone();
         let unsupported = |reason| EngineError::UnsupportedModel { name: name.clone(), reason };
-        let blueprint = gguf::blueprint(&parsed, &mapping).map_err(unsupported)?;
+        let blueprint = gguf::blueprint(&parsed).map_err(unsupported)?;
         let tokenizer = gguf::vocabulary(&parsed, blueprint.architecture.vocabulary).map_err(unsupported)?;
         let template = match gguf::template(&parsed).map_err(EngineError::broken(path))? {
             None => None,
             Some((source, bos, eos)) => Some(ChatTemplate::parse(source, &bos, &eos).map_err(EngineError::broken(path))?),
         };
         let tensors = parsed.tensors.into_iter().map(|(name, stored)| (name.to_owned(), stored)).collect();
-        let weights = Weights::new(Store::gguf(path.to_owned(), mapping, tensors)?, &blueprint, &name)?;
+        let files = parts.paths.iter().cloned().zip(mappings).collect();
+        let weights = Weights::new(Store::gguf(files, tensors)?, &blueprint, &name)?;
         Ok(Self {
             architecture: blueprint.architecture,
             weights,
             tokenizer,
             template,
             defaults: GenerationDefaults::default(),
-            sha256: digest::of_files(&[("model.gguf".to_owned(), path.to_owned())])?,
+            directory: None,
             name,
         })
     }
@@ -130,7 +155,7 @@ impl ModelFiles {
             tokenizer,
             template,
             defaults: GenerationDefaults::read(&generation).map_err(EngineError::broken(&path.join("generation_config.json")))?,
-            sha256: digest::of_directory(path, &shards)?,
+            directory: Some(path.to_owned()),
             name,
         })
     }

@@ -66,6 +66,7 @@ pub fn describe_model(path: &Path, precision: Precision) -> Result<ModelReport, 
         *encodings.entry(format!("{kind:?}").to_lowercase()).or_default() += numbers;
         weight_bytes += bytes;
     }
+    let sha256 = files.sha256()?;
     let attention = architecture.layers.first().map(|layer| &layer.attention);
     Ok(ModelReport {
         parameters: encodings.values().sum(),
@@ -80,7 +81,7 @@ pub fn describe_model(path: &Path, precision: Precision) -> Result<ModelReport, 
         cache_bytes_per_token: cached_numbers(architecture) * plain_bytes,
         family: architecture.family.clone(),
         name: files.name,
-        sha256: files.sha256,
+        sha256,
     })
 }
 

@@ -23,6 +23,8 @@ pub(crate) struct Segment<'a> {
 pub(crate) struct View<'a> {
     /// Never empty.
     pub(crate) segments: &'a [Segment<'a>],
+    /// The sequence is longer than [`crate::architecture::Stretched::after`] tokens; so then is every key that it sees rotated.
+    pub(crate) stretched: bool,
 }
 
 /// One token to be computed. The rows of a view lie together, in the order of their tokens; row *i* of a view goes to

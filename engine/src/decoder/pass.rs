@@ -62,8 +62,8 @@ impl RowSet {
 impl<'a> Pass<'a> {
     pub(super) fn new(decoder: &'a Decoder, batch: &'a Batch<'a>) -> Self {
         let spots = spots(batch);
-        let positions = || spots.iter().map(|spot| spot.position);
-        let tables = decoder.rotaries.iter().map(|rotary| RotaryTable::new(rotary, positions())).collect();
+        let rows = || spots.iter().map(|spot| (spot.position, batch.views[spot.view].stretched));
+        let tables = decoder.rotaries.iter().map(|rotary| RotaryTable::new(rotary, rows())).collect();
         Self { decoder, batch, appends: appends(batch, &spots), tables, spots }
     }
 }

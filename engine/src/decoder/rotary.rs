@@ -13,14 +13,16 @@ pub(super) struct RotaryTable {
 }
 
 impl RotaryTable {
-    pub(super) fn new(rotary: &Rotary, positions: impl Iterator<Item = usize>) -> Self {
+    /// Of rows at these positions, and whether the sequence of each is a stretched one.
+    pub(super) fn new(rotary: &Rotary, rows: impl Iterator<Item = (usize, bool)>) -> Self {
         let pairing = match rotary.layout {
             RotaryLayout::Halves => Pairing::Halves,
             RotaryLayout::Neighbours => Pairing::Neighbours,
         };
         let mut table = Self { pairs: rotary.frequencies.len(), pairing, cosines: Vec::new(), sines: Vec::new() };
-        for position in positions {
-            for frequency in &rotary.frequencies {
+        for (position, stretched) in rows {
+            let stretched = rotary.stretched.as_ref().filter(|_| stretched);
+            for frequency in stretched.map_or(&rotary.frequencies, |stretched| &stretched.frequencies) {
                 // The angle is rounded to f32, as in the models' training; its sine is then exact.
                 #[expect(clippy::cast_precision_loss, reason = "a position is below 2^24")]
                 let (sine, cosine) = f64::from(position as f32 * frequency).sin_cos();

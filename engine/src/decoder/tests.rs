@@ -26,6 +26,7 @@ struct Sequence {
     pages: Vec<PageId>,
     tokens: usize,
     adapter: Option<u32>,
+    stretched: bool,
 }
 
 /// A decoder with pages to run sequences in.
@@ -48,15 +49,19 @@ impl<'a> Runner<'a> {
         PageId(self.next)
     }
 
+    /// For so many tokens in all.
     fn sequence(&mut self, tokens: usize) -> Sequence {
-        Sequence { pages: (0..tokens.div_ceil(PAGE_TOKENS)).map(|_| self.page()).collect(), tokens: 0, adapter: None }
+        let pages = (0..tokens.div_ceil(PAGE_TOKENS)).map(|_| self.page()).collect();
+        let stretched = self.decoder.architecture().stretches_after().is_some_and(|after| tokens > after);
+        Sequence { pages, tokens: 0, adapter: None, stretched }
     }
 
     /// Appends tokens to sequences in one batch; the hidden states of all of them.
     fn run(&mut self, work: &mut [(&mut Sequence, &[u32])]) -> Vec<f32> {
         let segments = work.iter().map(|(sequence, _)| [Segment { pages: &sequence.pages, tokens: sequence.tokens, first_position: 0 }]);
         let segments: Vec<_> = segments.collect();
-        let views: Vec<View<'_>> = segments.iter().map(|segments| View { segments }).collect();
+        let views = segments.iter().zip(&*work).map(|(segments, (sequence, _))| View { segments, stretched: sequence.stretched });
+        let views: Vec<View<'_>> = views.collect();
         let rows = work.iter().enumerate().flat_map(|(view, (sequence, tokens))| {
             let adapter = sequence.adapter;
             tokens.iter().map(move |token| Row { token: *token, view: view as u32, adapter, wanted: true })

@@ -1,4 +1,4 @@
-//! LLaMA and those that changed little of it: Mistral, Qwen 2 and 3, SmolLM 3.
+//! LLaMA and those that changed little of it: Mistral and Mixtral, Qwen 2 and 3, SmolLM 3.
 
 use super::config::{Config, Refusal, Sizes};
 use super::rotary::RotaryRule;
@@ -37,6 +37,20 @@ pub(super) fn mistral(config: &Config<'_>) -> Result<(Architecture, Biases), Ref
     let plain = plain(config)?;
     let window = config.optional_size("sliding_window", WINDOW_MAX)?;
     let architecture = plain.architecture(tied(config, false)?, |_, layer| layer.attention.sliding_window = window);
+    Ok((architecture, Biases::default()))
+}
+
+/// Every layer has experts, of the width that Mistral's feed-forward part has.
+pub(super) fn mixtral(config: &Config<'_>) -> Result<(Architecture, Biases), Refusal> {
+    let plain = plain(config)?;
+    let window = config.optional_size("sliding_window", WINDOW_MAX)?;
+    let expert = gated(config, &["intermediate_size"], "silu")?;
+    let mut experts = experts(config, Sizes::experts(config, "num_local_experts")?, expert)?;
+    experts.routing.normalised = true;
+    let architecture = plain.architecture(tied(config, false)?, |_, layer| {
+        layer.attention.sliding_window = window;
+        layer.feed_forward = FeedForward::Experts(experts.clone());
+    });
     Ok((architecture, Biases::default()))
 }
 

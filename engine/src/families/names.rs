@@ -151,6 +151,13 @@ pub(crate) const PLAIN: &[Entry] = &[
     (LatentUp, "layers.{l}.self_attn.kv_b_proj.weight", Part::Whole),
 ];
 
+pub(crate) const MIXTRAL: &[Entry] = &[
+    (Router, "layers.{l}.block_sparse_moe.gate.weight", Part::Whole),
+    (ExpertGate(0), "layers.{l}.block_sparse_moe.experts.{e}.w1.weight", Part::Whole),
+    (ExpertUp(0), "layers.{l}.block_sparse_moe.experts.{e}.w3.weight", Part::Whole),
+    (ExpertDown(0), "layers.{l}.block_sparse_moe.experts.{e}.w2.weight", Part::Whole),
+];
+
 /// Gemma 2 and 3 normalise outputs too.
 pub(crate) const SANDWICH: &[Entry] = &[
     (PostAttentionNorm, "layers.{l}.post_attention_layernorm.weight", Part::Whole),

@@ -11,7 +11,6 @@ pub(super) fn phi3(config: &Config<'_>) -> Result<(Architecture, Biases), Refusa
     let rule = RotaryRule { head_width: sizes.head_width, layout: RotaryLayout::Halves, base: 10_000.0, turned: 1.0, window: sizes.window };
     let scaled = rule.read(config, None)?;
     let mut plain = Plain::new(sizes, norm, scaled.position(), gated(config, &["intermediate_size"], "silu")?);
-    // Beyond it other frequencies are right, and keys that are kept cannot be turned again.
     plain.sizes.window = scaled.window.unwrap_or(sizes.window);
     plain.attention.sliding_window = config.optional_size("sliding_window", usize::MAX)?;
     let architecture = plain.architecture(config.flag("tie_word_embeddings", false)?, |_, _| {});

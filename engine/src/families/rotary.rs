@@ -4,7 +4,7 @@
 //! frequencies are the same to the bit wherever the platform's power function is.
 
 use super::config::{Config, Refusal, WIDTH_MAX};
-use crate::architecture::{Position, Rotary, RotaryLayout};
+use crate::architecture::{Position, Rotary, RotaryLayout, Stretched};
 
 /// What a model says of its rotary positions.
 pub(crate) struct RotaryRule {
@@ -21,7 +21,7 @@ pub(crate) struct RotaryRule {
 
 pub(crate) struct Scaled {
     pub(crate) rotary: Rotary,
-    /// Positions that these frequencies are right for, where fewer than the file says: LongRoPE has others beyond.
+    /// Positions that the frequencies are right for, where fewer than the file says: LongRoPE without its long factors.
     pub(crate) window: Option<usize>,
 }
 
@@ -63,29 +63,29 @@ impl RotaryRule {
             Some(parameters) => parameters.text("rope_type")?.or(parameters.text("type")?).unwrap_or("default"),
             None => "default",
         };
-        let (frequencies, magnitude, window) = match (kind, parameters) {
+        let (frequencies, magnitude) = match (kind, parameters) {
             // Frequencies grow past the window only, and past the window nothing is run.
-            ("default" | "dynamic", _) | (_, None) => (plain, 1.0, None),
-            ("linear", Some(parameters)) => (linear(&plain, parameters)?, 1.0, None),
-            ("llama3", Some(parameters)) => (llama3(&plain, parameters, self.original(config, parameters)?)?, 1.0, None),
+            ("default" | "dynamic", _) | (_, None) => (plain, 1.0),
+            ("linear", Some(parameters)) => (linear(&plain, parameters)?, 1.0),
+            ("llama3", Some(parameters)) => (llama3(&plain, parameters, self.original(config, parameters)?)?, 1.0),
             ("yarn", Some(parameters)) => {
                 let yarn = Yarn { base, dimensions, original: self.original(config, parameters)?, window: self.window };
-                let (frequencies, magnitude) = yarn.scale(&plain, parameters)?;
-                (frequencies, magnitude, None)
+                yarn.scale(&plain, parameters)?
             }
-            ("longrope" | "su", Some(parameters)) => {
-                let original = self.original(config, parameters)?;
-                let (frequencies, magnitude) = self.long(&plain, parameters, original)?;
-                (frequencies, magnitude, Some(original))
-            }
+            ("longrope" | "su", Some(parameters)) => return self.long(&plain, parameters, self.original(config, parameters)?),
             (other, _) => {
                 return Err(format!("rope_type is {other:?}: default, linear, dynamic, llama3, yarn and longrope are run"));
             }
         };
-        if frequencies.iter().any(|frequency| !frequency.is_finite()) || !magnitude.is_finite() {
+        Ok(Scaled { rotary: self.checked(frequencies, magnitude, None)?, window: None })
+    }
+
+    fn checked(&self, frequencies: Vec<f32>, magnitude: f32, stretched: Option<Stretched>) -> Result<Rotary, Refusal> {
+        let mut all = frequencies.iter().chain(stretched.iter().flat_map(|stretched| &stretched.frequencies));
+        if all.any(|frequency| !frequency.is_finite()) || !magnitude.is_finite() {
             return Err("the rotary parameters give frequencies that are no numbers".to_owned());
         }
-        Ok(Scaled { rotary: Rotary { frequencies, layout: self.layout, magnitude }, window: window.filter(|window| *window < self.window) })
+        Ok(Rotary { frequencies, layout: self.layout, magnitude, stretched })
     }
 
     fn original(&self, config: &Config<'_>, parameters: &Config<'_>) -> Result<usize, Refusal> {
@@ -97,12 +97,19 @@ impl RotaryRule {
         Ok(said.unwrap_or(self.window))
     }
 
-    /// LongRoPE (arXiv 2402.13753), within the window that the model was first trained on.
-    fn long(&self, plain: &[f32], parameters: &Config<'_>, original: usize) -> Result<(Vec<f32>, f32), Refusal> {
-        let factors = parameters.numbers("short_factor")?.ok_or("short_factor is missing")?;
-        if factors.len() != plain.len() || factors.iter().any(|factor| *factor <= 0.0) {
-            return Err(format!("short_factor has {} numbers: {} above 0 are needed", factors.len(), plain.len()));
-        }
+    /// LongRoPE (arXiv 2402.13753): other factors for sequences past the window that the model was first trained on.
+    fn long(&self, plain: &[f32], parameters: &Config<'_>, original: usize) -> Result<Scaled, Refusal> {
+        let scaled = |key: &str| {
+            let Some(factors) = parameters.numbers(key)? else { return Ok(None) };
+            if factors.len() != plain.len() || factors.iter().any(|factor| *factor <= 0.0) {
+                return Err(format!("{key} has {} numbers: {} above 0 are needed", factors.len(), plain.len()));
+            }
+            Ok(Some(plain.iter().zip(&factors).map(|(frequency, factor)| 1.0 / (factor * (1.0 / frequency))).collect()))
+        };
+        let short = scaled("short_factor")?.ok_or("short_factor is missing")?;
+        let long = scaled("long_factor")?.filter(|_| original < self.window);
+        let window = (long.is_none() && original < self.window).then_some(original);
+        let stretched = long.map(|frequencies| Stretched { after: original, frequencies });
         let magnitude = match parameters.positive("attention_factor")? {
             Some(magnitude) => magnitude,
             None => {
@@ -110,7 +117,7 @@ impl RotaryRule {
                 if factor <= 1.0 { 1.0 } else { (1.0 + factor.ln() / float(original).ln()).sqrt() }
             }
         };
-        Ok((plain.iter().zip(&factors).map(|(frequency, factor)| 1.0 / (factor * (1.0 / frequency))).collect(), magnitude))
+        Ok(Scaled { rotary: self.checked(short, magnitude, stretched)?, window })
     }
 }
 

@@ -66,7 +66,8 @@ impl AdapterFiles {
         let mapping = store::open(&weights_path)?;
         let tensors = Safetensors::parse(&mapping).map_err(EngineError::broken(&weights_path))?;
         let modules = modules::read(&tensors, &configuration, base).map_err(refused)?;
-        let files = [(CONFIG.to_owned(), config_path), (WEIGHTS.to_owned(), weights_path)];
+        let counted = |name: &str, path, mapped| digest::Counted { name: name.to_owned(), path, mapped };
+        let files = [counted(CONFIG, config_path, None), counted(WEIGHTS, weights_path, Some(&*mapping))];
         Ok(Self { sha256: digest::of_files(&files)?, base: configuration.base.map(str::to_owned), name, modules })
     }
 }

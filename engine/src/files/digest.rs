@@ -18,49 +18,61 @@ const FILES: &[&str] = &["config.json", "generation_config.json", "tokenizer.jso
 const SUMS: &str = "SHA256SUMS";
 const SUMS_BYTES_MAX: u64 = 1 << 20;
 
-/// Of a directory with these weight files. What a `SHA256SUMS` beside them says is checked.
+/// A file that counts.
+pub(super) struct Counted<'a> {
+    /// In the digest.
+    pub(super) name: String,
+    pub(super) path: PathBuf,
+    /// What is mapped of it: hashed as it will be computed with, whatever lies at the path by now.
+    pub(super) mapped: Option<&'a [u8]>,
+}
+
+/// Of a directory with these weight files, mapped. What a `SHA256SUMS` beside them says is checked.
 ///
 /// # Errors
 /// [`EngineError::CorruptModel`] where a file is another than `SHA256SUMS` says.
-pub(super) fn of_directory(directory: &Path, weights: &[PathBuf]) -> Result<String, EngineError> {
-    let beside = FILES.iter().map(|name| directory.join(name)).filter(|path| path.is_file());
-    let name = |path: PathBuf| (path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned()), path);
-    let mut files: Vec<(String, PathBuf)> = beside.chain(weights.iter().cloned()).map(name).collect();
-    files.sort();
-    files.dedup();
+pub(super) fn of_directory<'a>(directory: &Path, weights: impl Iterator<Item = (&'a Path, &'a [u8])>) -> Result<String, EngineError> {
+    let beside = FILES.iter().map(|name| directory.join(name)).filter(|path| path.is_file()).map(|path| (path, None));
+    let weights = weights.map(|(path, mapped)| (path.to_owned(), Some(mapped)));
+    let name = |path: &Path| path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    let mut files: Vec<Counted<'_>> = beside.chain(weights).map(|(path, mapped)| Counted { name: name(&path), path, mapped }).collect();
+    files.sort_by(|one, other| one.name.cmp(&other.name));
     let sums = expected(directory)?;
     let found = each(&files)?;
-    for ((name, path), found) in files.iter().zip(&found) {
-        if let Some(expected) = sums.get(name).filter(|expected| *expected != found) {
-            return Err(EngineError::CorruptModel { file: path.clone(), expected: expected.clone(), found: found.clone() });
+    for (file, found) in files.iter().zip(&found) {
+        if let Some(expected) = sums.get(&file.name).filter(|expected| *expected != found) {
+            return Err(EngineError::CorruptModel { file: file.path.clone(), expected: expected.clone(), found: found.clone() });
         }
     }
     Ok(together(&files, &found))
 }
 
-pub(super) fn of_files(files: &[(String, PathBuf)]) -> Result<String, EngineError> {
+pub(super) fn of_files(files: &[Counted<'_>]) -> Result<String, EngineError> {
     Ok(together(files, &each(files)?))
 }
 
 /// The sha256 of the lines that `sha256sum` would print, in the order of the files' names.
-fn together(files: &[(String, PathBuf)], digests: &[String]) -> String {
+fn together(files: &[Counted<'_>], digests: &[String]) -> String {
     let mut hasher = Sha256::new();
-    for ((name, _), digest) in files.iter().zip(digests) {
+    for (Counted { name, .. }, digest) in files.iter().zip(digests) {
         hasher.update(format!("{digest}  {name}\n"));
     }
     hex::encode(hasher.finalize())
 }
 
 /// Each file's own, on as many threads as there are processors.
-fn each(files: &[(String, PathBuf)]) -> Result<Vec<String>, EngineError> {
+fn each(files: &[Counted<'_>]) -> Result<Vec<String>, EngineError> {
     let threads = thread::available_parallelism().map_or(1, std::num::NonZero::get).min(files.len());
     let next = AtomicUsize::new(0);
     let done = Mutex::new(BTreeMap::new());
     thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                while let Some((at, (_, path))) = files.iter().enumerate().nth(next.fetch_add(1, Ordering::Relaxed)) {
-                    let digest = File::open(path).and_then(sha256_of).map_err(EngineError::io("read", path));
+                while let Some((at, file)) = files.iter().enumerate().nth(next.fetch_add(1, Ordering::Relaxed)) {
+                    let digest = match file.mapped {
+                        Some(bytes) => Ok(hex::encode(Sha256::digest(bytes))),
+                        None => File::open(&file.path).and_then(sha256_of).map_err(EngineError::io("read", &file.path)),
+                    };
                     done.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(at, digest);
                 }
             });

@@ -101,9 +101,14 @@ fn spoiled_gguf_files_are_answered() {
     let directory = tempfile::tempdir().expect("directory");
     let path = directory.path().join("a.gguf");
     check("gguf", |spoiler| {
-        let name =
-            ["gguf/llama-linear.gguf", "gguf/smollm3.gguf", "tokenizers/pieces.gguf", "tokenizers/bytes.gguf", "gguf/phi3-long.gguf"]
-                [spoiler.below(5)];
+        let name = [
+            "gguf/llama-linear.gguf",
+            "gguf/smollm3.gguf",
+            "tokenizers/pieces.gguf",
+            "tokenizers/cuts.gguf",
+            "gguf/phi3-longer.gguf",
+            "gguf/mixtral.gguf",
+        ][spoiler.below(6)];
         fs::copy(fixtures().join(name), &path).expect("copies");
         spoiler.spoil_file(&path);
         bounded(bytes_of(directory.path()), || ModelFiles::open(&path).map(drop));
@@ -111,8 +116,31 @@ fn spoiled_gguf_files_are_answered() {
 }
 
 #[test]
+fn spoiled_parts_are_answered() {
+    check("parts", |spoiler| {
+        let directory = copy(&fixtures().join("gguf/split"));
+        let part = |number: usize| directory.path().join(format!("llama-linear-{number:05}-of-00003.gguf"));
+        let (spoiled, named) = (part(1 + spoiler.below(3)), part(1 + spoiler.below(3)));
+        spoiler.spoil_file(&spoiled);
+        bounded(bytes_of(directory.path()), || ModelFiles::open(&named).map(drop));
+    });
+}
+
+#[test]
 fn spoiled_directories_are_answered() {
-    let families = ["llama-linear", "qwen3-moe", "gemma3", "deepseek-v3", "phi3-long", "falcon-40b", "bloom", "chatglm", "smollm3"];
+    let families = [
+        "llama-linear",
+        "mixtral",
+        "phi3-longer",
+        "qwen3-moe",
+        "gemma3",
+        "deepseek-v3",
+        "phi3-long",
+        "falcon-40b",
+        "bloom",
+        "chatglm",
+        "smollm3",
+    ];
     check("directory", |spoiler| {
         let directory = copy(&fixtures().join("decoders").join(families[spoiler.below(families.len())]));
         fs::remove_file(directory.path().join("expected.safetensors")).expect("removes");

@@ -5,10 +5,13 @@
 
 mod configuration;
 mod cursor;
+mod cuts;
 mod kinds;
 mod names;
 mod tokenizer;
 
+#[cfg(test)]
+mod published;
 #[cfg(test)]
 mod tests;
 
@@ -30,6 +33,8 @@ const PAIR_BYTES_MIN: usize = 8 + 4 + 1;
 
 /// What a file says, its texts still in the file.
 pub(crate) struct Gguf<'a> {
+    /// One, or the parts of a split one: [`Stored::file`] is the place of one in it.
+    files: Vec<&'a [u8]>,
     metadata: BTreeMap<&'a str, Metadata<'a>>,
     pub(super) tensors: Vec<(&'a str, Stored)>,
 }
@@ -105,7 +110,7 @@ impl<'a> Gguf<'a> {
                 return Err(format!("the key {key} is there twice"));
             }
         }
-        let mut gguf = Self { metadata, tensors: Vec::with_capacity(tensors) };
+        let mut gguf = Self { files: vec![file], metadata, tensors: Vec::with_capacity(tensors) };
         let alignment = gguf.alignment()?;
         for _ in 0..tensors {
             let name = cursor.text()?;
@@ -115,6 +120,46 @@ impl<'a> Gguf<'a> {
         let start = cursor.at.next_multiple_of(alignment);
         gguf.place(start, file.len())?;
         Ok(gguf)
+    }
+
+    /// Whether a file is what its name says: part `number`, from 0, of `count`.
+    ///
+    /// # Errors
+    /// A sentence, where it is not.
+    pub(crate) fn is_part(&self, number: usize, count: usize) -> Result<(), String> {
+        let said = |key: &str| Ok::<_, String>(self.whole(key)?.unwrap_or(0));
+        let (found_number, found_count) = (said("split.no")?, said("split.count")?);
+        // Where nothing was split, llama.cpp writes no count, or 0 or 1.
+        let is_it = if count == 1 { found_count <= 1 } else { (found_number, found_count) == (number as u64, count as u64) };
+        if is_it {
+            return Ok(());
+        }
+        let (found, named) = (found_number.saturating_add(1), number + 1);
+        Err(format!("it says that it is part {found} of {found_count}, and its name that it is part {named} of {count}"))
+    }
+
+    /// One file of all its parts, in their order; the first one has the metadata.
+    ///
+    /// # Errors
+    /// A sentence, where tensors are missing.
+    pub(crate) fn join(parts: Vec<Self>) -> Result<Self, String> {
+        let mut parts = parts.into_iter();
+        let mut whole = parts.next().ok_or("there are no parts")?;
+        for part in parts {
+            let file = whole.files.len();
+            whole.files.extend(part.files);
+            whole.tensors.extend(part.tensors.into_iter().map(|(name, stored)| (name, Stored { file, ..stored })));
+        }
+        let (found, said) = (whole.tensors.len() as u64, whole.whole("split.tensors.count")?);
+        match said.filter(|said| whole.files.len() > 1 && *said != found) {
+            None => Ok(whole),
+            Some(said) => Err(format!("its parts hold {found} tensors, not {said}")),
+        }
+    }
+
+    /// The bytes of a tensor.
+    fn bytes(&self, tensor: &Stored) -> &'a [u8] {
+        self.files.get(tensor.file).and_then(|file| file.get(tensor.bytes.clone())).unwrap_or_default()
     }
 
     fn alignment(&self) -> Result<usize, String> {

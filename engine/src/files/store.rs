@@ -76,10 +76,11 @@ impl Store {
         Ok(store)
     }
 
-    /// One `.gguf` file whose header has been read.
-    pub(crate) fn gguf(path: PathBuf, mapping: Mapping, tensors: Vec<(String, Stored)>) -> Result<Self, EngineError> {
-        let mut store = Self::new(vec![(path.clone(), mapping)]);
+    /// `.gguf` files whose headers have been read.
+    pub(crate) fn gguf(files: Vec<(PathBuf, Mapping)>, tensors: Vec<(String, Stored)>) -> Result<Self, EngineError> {
+        let mut store = Self::new(files);
         for (name, stored) in tensors {
+            let path = store.file_of(&stored).to_owned();
             store.insert(name, stored).map_err(EngineError::broken(&path))?;
         }
         Ok(store)
@@ -91,6 +92,10 @@ impl Store {
         }
         self.tensors.insert(name, stored);
         Ok(())
+    }
+
+    pub(crate) fn files(&self) -> impl Iterator<Item = (&Path, &[u8])> {
+        self.files.iter().map(|(path, mapping)| (path.as_path(), &**mapping))
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&Stored> {

@@ -2,12 +2,15 @@
 //!
 //! A template is code from a model's files, and a message is a stranger's text: neither sees the other. The template
 //! is given random marks in place of the texts, and what it renders is split at the marks; so no text is ever read as
-//! a template, or as the control tokens that a template writes. Templates run on a limited amount of fuel, write a
-//! limited amount of text, and reach no file, clock or random number.
+//! a template, or as the control tokens that a template writes. Templates run on a limited amount of fuel, keep and
+//! write a limited amount of text, and reach no file, clock or random number.
 
+mod bounds;
 mod environment;
 mod marks;
 
+#[cfg(test)]
+mod published;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +20,7 @@ use minijinja::{Environment, ErrorKind, Value, context};
 use serde_json::Map;
 
 use crate::{EngineError, Message, Part, Role};
+use bounds::Bounded;
 use environment::Raised;
 use marks::Marks;
 
@@ -69,9 +73,10 @@ impl ChatTemplate {
             return Err(format!("a chat template of {} bytes, {TEMPLATE_BYTES_MAX} allowed", source.len()));
         }
         let mut environment = environment::environment().map_err(|error| error.to_string())?;
-        environment.set_fuel(Some(FUEL));
-        let source = environment::without_generation_tags(source);
-        environment.add_template_owned(NAME, source).map_err(|error| format!("the chat template: {error}"))?;
+        bounds::add_to(&mut environment);
+        let bounded = Bounded::new(&environment::without_generation_tags(source)).map_err(|error| format!("the chat template: {error}"))?;
+        environment.set_fuel(Some(FUEL.min(bounded.fuel_max)));
+        environment.add_template_owned(NAME, bounded.source).map_err(|error| format!("the chat template: {error}"))?;
         Ok(Self { environment, bos: bos.to_owned(), eos: eos.to_owned() })
     }
 
@@ -100,8 +105,10 @@ impl ChatTemplate {
             .collect();
         let broken = |error: &dyn fmt::Display| Failure::Broken(error.to_string());
         let template = self.environment.get_template(NAME).map_err(|error| broken(&error))?;
-        let values = context! { messages => shown, add_generation_prompt, bos_token => self.bos.as_str(), eos_token => self.eos.as_str() };
+        let (bos_token, eos_token) = (self.bos.as_str(), self.eos.as_str());
+        let values = context! { messages => shown, add_generation_prompt, bos_token, eos_token };
         let mut rendered = Limited(Vec::new());
+        bounds::refill();
         template.render_captured_to(values, &mut rendered).map_err(|error| failure(&error))?;
         let rendered = String::from_utf8(rendered.0).map_err(|error| broken(&error))?;
         marks.split(&rendered).map_err(Failure::Refused)

@@ -234,13 +234,13 @@ fn shards_are_one_model() {
             assert_eq!(matrix(&whole), matrix(&sharded));
         }
     }
-    assert_ne!(whole.sha256, sharded.sha256);
+    assert_ne!(whole.sha256().expect("hashes"), sharded.sha256().expect("hashes"));
 }
 
 #[test]
 fn the_digest_is_over_what_counts() {
     let (one, other) = (llama(), llama());
-    let digest = |directory: &TempDir| ModelFiles::open(directory.path()).expect("opens").sha256;
+    let digest = |directory: &TempDir| ModelFiles::open(directory.path()).expect("opens").sha256().expect("hashes");
     fs::write(other.path().join("README.md"), "hello").expect("writes");
     assert_eq!(digest(&one), digest(&other));
     edit(&other, "generation_config.json", "temperature", json!(0.5));
@@ -249,7 +249,10 @@ fn the_digest_is_over_what_counts() {
     fs::write(one.path().join("SHA256SUMS"), format!("{known}  config.json\n{known} *README.md\n")).expect("writes");
     digest(&one);
     fs::write(one.path().join("SHA256SUMS"), format!("{known}  tokenizer.json\n")).expect("writes");
-    assert!(matches!(refused(&one), EngineError::CorruptModel { file, .. } if file.ends_with("tokenizer.json")));
+    let corrupt = ModelFiles::open(one.path()).expect("opens").sha256();
+    assert!(matches!(corrupt, Err(EngineError::CorruptModel { file, .. }) if file.ends_with("tokenizer.json")));
+    let generator = crate::LocalGenerator::open(one.path(), &crate::GeneratorOptions::default());
+    assert!(matches!(generator, Err(EngineError::CorruptModel { .. })));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! A model's weights by what they are for: found under the names of its family, cut out of fused tensors.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use super::inventory::{Shape, needs};
 use super::latent::Apart;
@@ -54,6 +55,11 @@ impl Weights {
         let weights = Self { store, scheme: scheme.clone(), prefix, heads };
         weights.check(architecture, name)?;
         Ok(weights)
+    }
+
+    /// The files that they are in, mapped.
+    pub(crate) fn files(&self) -> impl Iterator<Item = (&Path, &[u8])> {
+        self.store.files()
     }
 
     fn check(&self, architecture: &Architecture, name: &str) -> Result<(), EngineError> {

@@ -10,13 +10,15 @@ pub(crate) struct Key([u8; 32]);
 
 impl Key {
     /// What a run of tokens starts from: `seen` are the ends of the runs that it sees besides itself, in their order.
-    /// An adapter is named by its content, so that another one under the same name finds nothing of the first.
-    pub(crate) fn root(model: &str, adapter: Option<&str>, first_position: usize, seen: &[Self]) -> Self {
+    /// An adapter is named by its content, so that another one under the same name finds nothing of the first. A stretched
+    /// sequence's keys are rotated otherwise.
+    pub(crate) fn root(model: &str, adapter: Option<&str>, stretched: bool, first_position: usize, seen: &[Self]) -> Self {
         let mut hash = Sha256::new();
         for field in [model, adapter.unwrap_or_default()] {
             hash.update((field.len() as u64).to_le_bytes());
             hash.update(field);
         }
+        hash.update([u8::from(stretched)]);
         hash.update((first_position as u64).to_le_bytes());
         for key in seen {
             hash.update(key.0);

@@ -22,8 +22,6 @@ pub(crate) mod tests;
 
 /// Longer tokens (runs of spaces, mostly) are not used under a constraint; the library's tree is not deeper.
 const TOKEN_BYTES_MAX: usize = 512;
-/// White space between two parts of a JSON text: enough to indent, not enough for a small model to lose itself in.
-const WHITE_SPACE: &str = r"[\x20\x0A\x0D\x09]{1,32}";
 /// Of a schema or a regular expression.
 const CONSTRAINT_BYTES_MAX: usize = 1 << 18;
 /// Of a complaint that is passed on.
@@ -117,7 +115,8 @@ fn compile(factory: &ParserFactory, grammar: TopLevelGrammar) -> Result<Grammar,
 fn compile_schema(factory: &ParserFactory, schema: &Value) -> Result<Grammar, String> {
     let mut schema = schema.clone();
     if schema.is_object() {
-        let options = JsonCompileOptions { whitespace_pattern: Some(WHITE_SPACE.to_owned()), ..JsonCompileOptions::default() };
+        // No white space between two parts: a small model loses itself in it until its answer is cut.
+        let options = JsonCompileOptions { whitespace_flexible: false, ..JsonCompileOptions::default() };
         options.apply_to(&mut schema);
     }
     compile(factory, TopLevelGrammar::from_json_schema(schema))

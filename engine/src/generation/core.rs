@@ -103,7 +103,11 @@ impl<F: Forward> Core<F> {
             self.forward.copy(*copy);
         }
         let segments: Vec<Vec<Segment<'_>>> = step.parts.iter().map(|part| self.schedule.segments(part)).collect();
-        let views: Vec<View<'_>> = segments.iter().map(|segments| View { segments }).collect();
+        let views: Vec<View<'_>> = segments
+            .iter()
+            .zip(&step.parts)
+            .map(|(segments, part)| View { segments, stretched: self.schedule.is_stretched(part) })
+            .collect();
         let rows = self.schedule.rows(step);
         self.counters.steps.fetch_add(1, Ordering::Relaxed);
         self.counters.computed_tokens.fetch_add(rows.len() as u64, Ordering::Relaxed);

@@ -80,21 +80,29 @@ impl LocalGenerator {
     pub fn open(path: &Path, options: &GeneratorOptions) -> Result<Self, EngineError> {
         let files = ModelFiles::open(path)?;
         let decoder_options = DecoderOptions { precision: options.precision, isa: options.isa, threads: options.threads };
-        let decoder = Decoder::load(&files, &decoder_options)?;
+        // Hashing takes one processor as long as reading the files does; loading waits for more than that.
+        let (sha256, decoder) = std::thread::scope(|scope| {
+            let sha256 = scope.spawn(|| files.sha256());
+            let decoder = Decoder::load(&files, &decoder_options);
+            (sha256.join(), decoder)
+        });
+        let sha256 = sha256.map_err(|_| EngineError::library("hashing the model")("its thread has ended"))??;
+        let decoder = decoder?;
         let pages = pages(&files, decoder.page_bytes(), options.cache_bytes)?;
         let window_tokens = files.architecture.window;
         let info = GeneratorInfo {
             name: files.name.clone(),
             family: files.architecture.family.clone(),
-            sha256: Some(files.sha256.clone()),
+            sha256: Some(sha256.clone()),
             context_tokens: window_tokens.min(pages * PAGE_TOKENS),
             scores: true,
         };
-        let limits = ModelLimits { window_tokens, pages, subsets_max: options.subsets_max };
+        let stretches_after = files.architecture.stretches_after();
+        let limits = ModelLimits { window_tokens, pages, subsets_max: options.subsets_max, stretches_after };
         let machine = Machine { pages: decoder.pages(pages), decoder };
         let counters = Arc::<Counters>::default();
         let limits_of_steps = Limits { batch_tokens_max: options.batch_tokens_max, sequences_max: options.sequences_max };
-        let schedule = Schedule::new(files.sha256.clone(), pages, limits_of_steps);
+        let schedule = Schedule::new(sha256, pages, limits_of_steps);
         tracing::info!(model = info.name, info.family, info.sha256, pages, precision = ?options.precision, "model loaded");
         Ok(Self {
             info,

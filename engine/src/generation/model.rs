@@ -38,6 +38,8 @@ pub(crate) struct ModelLimits {
     /// Of the cache.
     pub(crate) pages: usize,
     pub(crate) subsets_max: usize,
+    /// Positions after which a sequence is rotated otherwise, where there are such.
+    pub(crate) stretches_after: Option<usize>,
 }
 
 type Events = mpsc::Receiver<GenerationEvent>;
@@ -91,14 +93,19 @@ impl Model {
 
     pub(crate) fn generation(&self, request: GenerationRequest) -> Result<(Plan, Request, Events), EngineError> {
         check_generation(&request)?;
-        let prompt = self.prompt(&request.messages)?;
+        self.answer_to(self.prompt(&request.messages)?, request)
+    }
+
+    /// To a prompt instead of the request's messages.
+    pub(super) fn answer_to(&self, prompt: Prompt, request: GenerationRequest) -> Result<(Plan, Request, Events), EngineError> {
         ensure(prompt.has_end(request.mode), || "the prompt has no token for the answer to follow".to_owned())?;
         let (position, window) = (prompt.answer_position(request.mode), self.limits.window_tokens);
         let left = window.checked_sub(position).filter(|left| *left > 0);
         let left = left.ok_or_else(|| EngineError::Prompt {
             reason: format!("the prompt reaches to token {position} of the window's {window}, and the answer needs one more"),
         })?;
-        let plan = prompt.plan(request.mode);
+        let mut plan = Plan { stretches_after: self.limits.stretches_after, ..prompt.plan(request.mode) };
+        plan.stretch();
         let room = plan.room(self.limits.pages).filter(|room| *room > 0);
         let room = room.ok_or_else(|| self.too_large(&plan))?;
         let tokens_max = request.tokens_max.min(left).min(room);
@@ -130,7 +137,7 @@ impl Model {
         check_score(request, prompt.sources, prompt.tokens(), self.limits.subsets_max)?;
         ensure(prompt.has_end(request.mode), || "nothing follows the sources for the answer to follow".to_owned())?;
         let answer = self.answer(&request.answer)?;
-        let ScorePlan { plan, leaves } = ScorePlan::new(&prompt, request.mode, &request.subsets, &answer);
+        let ScorePlan { plan, leaves } = ScorePlan::new(&prompt, request.mode, &request.subsets, &answer, self.limits.stretches_after);
         // The answer's last token is asked about only.
         let (end, window) = (plan.end() + 1, self.limits.window_tokens);
         ensure(end <= window, || format!("prompt and answer reach to token {end}, the window has {window}"))?;

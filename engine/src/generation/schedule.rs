@@ -5,7 +5,6 @@
 //! its answer's pages are taken as it grows. Where none is left, the youngest work is let go and computed again later
 //! (most of it is then found in the cache), so that the oldest request always goes on and nobody starves.
 
-use super::chain::Key;
 use super::pool::Pool;
 use super::span::Plan;
 use crate::decoder::{PageId, Row, Segment};
@@ -97,10 +96,7 @@ impl Schedule {
     pub(crate) fn submit(&mut self, plan: Plan, adapter: Option<&LoadedAdapter>) -> JobId {
         let id = JobId(self.next_id);
         self.next_id += 1;
-        let root = |first_position: usize, seen: &[Key]| {
-            Key::root(&self.model, adapter.map(|adapter| adapter.sha256.as_str()), first_position, seen)
-        };
-        self.jobs.push(Job::new(id, adapter.map(|adapter| adapter.index), plan, root));
+        self.jobs.push(Job::new(id, adapter.cloned(), plan, &self.model));
         id
     }
 
@@ -130,10 +126,18 @@ impl Schedule {
         self.job(id).map_or(0, |job| job.cached_tokens)
     }
 
-    /// Appends a chosen token to a growing request: it is computed in the next step.
+    /// Appends a chosen token to a growing request: it is computed in the next step. Where that makes it a stretched
+    /// sequence, all of it is computed again, since every key is rotated otherwise.
     pub(crate) fn grow(&mut self, id: JobId, token: u32) {
-        if let Some(span) = self.jobs.iter_mut().find(|job| job.id == id).and_then(|job| job.spans.last_mut()) {
-            span.push(token);
+        let Some(job) = self.jobs.iter_mut().find(|job| job.id == id) else { return };
+        let Some(span) = job.spans.last_mut() else { return };
+        span.push(token);
+        if job.outgrows() {
+            for span in job.spans.iter().rev() {
+                self.pool.release(&span.pages);
+            }
+            job.stretch(&self.model);
+            self.preemptions += 1;
         }
     }
 
@@ -162,7 +166,8 @@ impl Schedule {
         for (part, view) in step.parts.iter().zip(0..) {
             let Some((job, span)) = self.job(part.job).and_then(|job| Some((job, job.spans.get(part.span)?))) else { continue };
             let tokens = span.span.tokens.iter().enumerate().skip(part.start).take(part.count);
-            rows.extend(tokens.map(|(place, token)| Row { token: *token, view, adapter: job.adapter, wanted: place >= part.wanted_from }));
+            let adapter = job.adapter.as_ref().map(|adapter| adapter.index);
+            rows.extend(tokens.map(|(place, token)| Row { token: *token, view, adapter, wanted: place >= part.wanted_from }));
         }
         rows
     }
@@ -173,6 +178,11 @@ impl Schedule {
         let Some(own) = job.spans.get(part.span) else { return Vec::new() };
         let seen = own.span.sees.iter().filter_map(|index| job.spans.get(*index));
         seen.chain([own]).map(SpanState::segment).collect()
+    }
+
+    /// Whether the rows of a part belong to a stretched sequence.
+    pub(crate) fn is_stretched(&self, part: &StepPart) -> bool {
+        self.job(part.job).and_then(|job| job.spans.get(part.span)).is_some_and(|own| own.span.stretched)
     }
 
     fn job(&self, id: JobId) -> Option<&Job> {

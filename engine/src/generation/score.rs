@@ -21,8 +21,9 @@ pub(crate) struct ScorePlan {
 }
 
 impl ScorePlan {
-    /// `answer` is not empty, and neither is what follows the sources.
-    pub(crate) fn new(prompt: &Prompt, mode: ContextMode, subsets: &[Vec<bool>], answer: &[u32]) -> Self {
+    /// `answer` is not empty, and neither is what follows the sources. Sequences of more than `stretches_after` tokens share
+    /// nothing with shorter ones.
+    pub(crate) fn new(prompt: &Prompt, mode: ContextMode, subsets: &[Vec<bool>], answer: &[u32], stretches_after: Option<usize>) -> Self {
         let mut numbers: HashMap<&[bool], usize> = HashMap::new();
         let mut distinct: Vec<&[bool]> = Vec::new();
         let mut number_of = Vec::with_capacity(subsets.len());
@@ -33,7 +34,7 @@ impl ScorePlan {
             }
             number_of.push(number);
         }
-        let mut plan = Plan::default();
+        let mut plan = Plan { stretches_after, ..Plan::default() };
         let leaves = if mode == ContextMode::Blocks && prompt.sources > 0 {
             plan_blocks(&mut plan, prompt, &distinct, answer)
         } else {
@@ -58,13 +59,25 @@ fn plan_blocks(plan: &mut Plan, prompt: &Prompt, subsets: &[&[bool]], answer: &[
         plan.want_last(answer.len());
         Some(leaf)
     };
-    subsets.iter().filter_map(tail).collect()
+    let leaves = subsets.iter().filter_map(tail).collect();
+    plan.stretch();
+    leaves
 }
 
 fn plan_tree(plan: &mut Plan, prompt: &Prompt, subsets: &[&[bool]], answer: &[u32]) -> Vec<usize> {
     let prompts: Vec<Vec<u32>> = subsets.iter().map(|subset| prompt.full(subset)).collect();
+    let stretches_after = plan.stretches_after.unwrap_or(usize::MAX);
+    let is_stretched = |prompt: &usize| prompts.get(*prompt).is_some_and(|tokens| tokens.len() + computed(answer).len() > stretches_after);
+    let (stretched, others): (Vec<usize>, Vec<usize>) = (0..prompts.len()).partition(is_stretched);
     let mut tree = Tree { plan, prompts: &prompts, answer, leaves: vec![0; prompts.len()] };
-    tree.grow(None, 0, &(0..prompts.len()).collect::<Vec<_>>());
+    if !others.is_empty() {
+        tree.grow(None, 0, &others);
+    }
+    let first = tree.plan.spans.len();
+    if !stretched.is_empty() {
+        tree.grow(None, 0, &stretched);
+    }
+    tree.plan.spans.iter_mut().skip(first).for_each(|span| span.stretched = true);
     tree.leaves
 }
 

@@ -22,6 +22,8 @@ pub(crate) struct Span {
     pub(crate) first_position: usize,
     /// The first of `tokens` whose hidden state is asked for; `tokens.len()` where none is.
     pub(crate) wanted_from: usize,
+    /// It belongs to a sequence that is longer than what its model turns as it was first trained. So do those it needs.
+    pub(crate) stretched: bool,
 }
 
 impl Span {
@@ -52,6 +54,8 @@ pub(crate) struct Plan {
     pub(crate) spans: Vec<Span>,
     /// The last span gets further tokens as they are chosen.
     pub(crate) grows: bool,
+    /// Positions after which a sequence is a stretched one, where there are such.
+    pub(crate) stretches_after: Option<usize>,
 }
 
 impl Plan {
@@ -65,6 +69,12 @@ impl Plan {
         Some(self.spans.len() - 1)
     }
 
+    /// Makes its sequences stretched ones where the longest is. Those of a plan end at one position.
+    pub(crate) fn stretch(&mut self) {
+        let stretched = self.stretches_after.is_some_and(|after| self.end() > after);
+        self.spans.iter_mut().for_each(|span| span.stretched = stretched);
+    }
+
     /// Adds a span that goes on where `parent` ends.
     pub(crate) fn branch(&mut self, parent: Option<usize>, tokens: &[u32]) -> usize {
         let mut span = Span::default();
@@ -73,6 +83,7 @@ impl Plan {
             let carried = before.tokens.get(span.base - before.base..).unwrap_or_default();
             span = Span { continues: Some(index), copied: carried.len(), tokens: carried.to_vec(), sees: before.sees.clone(), ..span };
             span.first_position = before.first_position;
+            span.stretched = before.stretched;
         }
         span.tokens.extend_from_slice(tokens);
         span.wanted_from = span.tokens.len();

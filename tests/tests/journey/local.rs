@@ -118,8 +118,7 @@ fn chooses_as_told(asker: &Asker) -> anyhow::Result<()> {
     let schema =
         json!({ "type": "object", "properties": { "cold": { "type": "boolean" } }, "required": ["cold"], "additionalProperties": false });
     let form = json!({ "type": "json_schema", "json_schema": { "name": "x", "schema": schema } });
-    // without a penalty this model would fill its answer with white space, which JSON allows
-    let text = said(json!({ "response_format": form, "frequency_penalty": 2 }))?;
+    let text = said(json!({ "response_format": form }))?;
     let value: Value = serde_json::from_str(&text).with_context(|| format!("not JSON: {text:?}"))?;
     ensure!(value["cold"].is_boolean(), "{text:?}");
     let (status, reply) = asker.ask(&json!({ "max_tokens": 2 }))?;

@@ -90,7 +90,8 @@ fn unwanted_rows_cost_no_bits() {
             let rows =
                 tokens.iter().enumerate().map(|(at, token)| Row { token: *token, view: 0, adapter: None, wanted: wanted.contains(&at) });
             let rows: Vec<Row> = rows.collect();
-            let hidden = decoder.forward(&mut runner.pages, &Batch { rows: &rows, views: &[View { segments: &segments }] });
+            let hidden = decoder
+                .forward(&mut runner.pages, &Batch { rows: &rows, views: &[View { segments: &segments, stretched: sequence.stretched }] });
             let expected: Vec<f32> = wanted.iter().flat_map(|at| whole[at * width..][..width].to_vec()).collect();
             assert_eq!(hidden.rows, wanted.len());
             assert_same(&hidden.numbers, &expected, &format!("{what}, rows {wanted:?}"));
@@ -126,7 +127,7 @@ fn blocks_of_a_view_may_come_in_any_order() {
         let mut run = |segments: &[Segment<'_>], tokens: &[u32]| {
             let rows = tokens.iter().map(|token| Row { token: *token, view: 0, adapter: None, wanted: true });
             let rows: Vec<Row> = rows.collect();
-            decoder.forward(&mut runner.pages, &Batch { rows: &rows, views: &[View { segments }] }).numbers
+            decoder.forward(&mut runner.pages, &Batch { rows: &rows, views: &[View { segments, stretched: false }] }).numbers
         };
         run(&[segment(0, 0)], &texts[0]);
         run(&[segment(0, 37), segment(1, 0)], &texts[1]);

@@ -25,15 +25,19 @@ fn largest(logits: &[f32]) -> u32 {
 
 pub(super) fn greedy(decoder: &Decoder, prompt: &[u32], count: usize) -> Vec<u32> {
     let mut runner = Runner::new(decoder);
-    let mut sequence = runner.sequence(prompt.len() + count);
-    let (mut answer, mut next) = (Vec::new(), prompt.to_vec());
+    let after = decoder.architecture().stretches_after().unwrap_or(usize::MAX);
+    let mut sequence = Sequence { stretched: prompt.len() > after, ..runner.sequence(prompt.len() + count) };
+    let (mut all, mut next) = (prompt.to_vec(), prompt.to_vec());
     for _ in 0..count {
+        if all.len() > after && !sequence.stretched {
+            (sequence, next) = (runner.sequence(prompt.len() + count), all.clone());
+        }
         let hidden = runner.run(&mut [(&mut sequence, &next)]);
         let width = decoder.architecture().width;
         next = vec![largest(&decoder.logits(&hidden[hidden.len() - width..], 1))];
-        answer.extend(&next);
+        all.extend(&next);
     }
-    answer
+    all.split_off(prompt.len())
 }
 
 /// The first thing that differs.

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::names::{ROTARY_FACTORS, SHORT_FACTORS, scheme};
+use super::names::{LONG_FACTORS, ROTARY_FACTORS, SHORT_FACTORS, scheme};
 use super::{Gguf, Metadata};
 use crate::architecture::Position;
 use crate::families::{self, Blueprint};
@@ -38,7 +38,7 @@ struct Reader<'g, 'a> {
 
 /// # Errors
 /// A sentence that names the key or value that is not understood.
-pub(in crate::files) fn blueprint(gguf: &Gguf<'_>, file: &[u8]) -> Result<Blueprint, String> {
+pub(in crate::files) fn blueprint(gguf: &Gguf<'_>) -> Result<Blueprint, String> {
     let architecture = gguf.text("general.architecture")?.ok_or("general.architecture is missing")?;
     let known = ARCHITECTURES.iter().find(|(name, _)| *name == architecture);
     let (_, family) = known.ok_or_else(|| {
@@ -46,17 +46,14 @@ pub(in crate::files) fn blueprint(gguf: &Gguf<'_>, file: &[u8]) -> Result<Bluepr
         let other: String = architecture.chars().take(40).collect();
         format!("general.architecture is {other:?}; these are run: {}", known.join(", "))
     })?;
-    if gguf.whole("split.count")?.is_some_and(|files| files > 1) {
-        return Err("split.count is more than 1: a model in one file is read; join the parts with llama-gguf-split".to_owned());
-    }
     let mut reader = Reader { gguf, architecture, values: Map::new() };
     reader.set("model_type", *family);
     reader.common()?;
-    reader.rotary(file)?;
+    reader.rotary()?;
     reader.family()?;
     let mut blueprint = families::blueprint(&reader.values)?;
     blueprint.scheme = scheme(architecture);
-    if let Some(factors) = factors(gguf, file, ROTARY_FACTORS)? {
+    if let Some(factors) = factors(gguf, ROTARY_FACTORS)? {
         divide(&mut blueprint, &factors)?;
     }
     Ok(blueprint)
@@ -122,11 +119,11 @@ impl Reader<'_, '_> {
         Ok(())
     }
 
-    fn rotary(&mut self, file: &[u8]) -> Result<(), String> {
+    fn rotary(&mut self) -> Result<(), String> {
         let key = format!("{}.rope.scaling.type", self.architecture);
         let kind = self.gguf.text(&key)?.filter(|kind| *kind != "none");
         let mut parameters = Map::new();
-        let short = factors(self.gguf, file, SHORT_FACTORS)?;
+        let short = factors(self.gguf, SHORT_FACTORS)?;
         parameters.insert("rope_type".to_owned(), if short.is_some() { "longrope" } else { kind.unwrap_or("default") }.into());
         for (from, to) in
             [("rope.freq_base", "rope_theta"), ("rope.scaling.factor", "factor"), ("rope.scaling.attn_factor", "attention_factor")]
@@ -138,8 +135,10 @@ impl Reader<'_, '_> {
         if let Some(original) = self.whole("rope.scaling.original_context_length")? {
             parameters.insert("original_max_position_embeddings".to_owned(), original.into());
         }
-        if let Some(short) = short {
-            parameters.insert("short_factor".to_owned(), short.into());
+        for (factors, key) in [(short, "short_factor"), (factors(self.gguf, LONG_FACTORS)?, "long_factor")] {
+            if let Some(factors) = factors {
+                parameters.insert(key.to_owned(), factors.into());
+            }
         }
         // DeepSeek: both of its weights are this, in every file there is.
         if let Some(multiplier) = self.number("rope.scaling.yarn_log_multiplier")? {
@@ -162,7 +161,9 @@ impl Reader<'_, '_> {
     fn family(&mut self) -> Result<(), String> {
         match self.architecture {
             "llama" if self.whole("expert_count")?.is_some_and(|experts| experts > 0) => {
-                return Err("llama.expert_count is set: Mixtral's experts are not run".to_owned());
+                self.set("model_type", "mixtral");
+                self.copy("expert_count", "num_local_experts")?;
+                self.copy("expert_used_count", "num_experts_per_tok")?;
             }
             "qwen3moe" => {
                 self.experts()?;
@@ -309,11 +310,11 @@ impl Reader<'_, '_> {
 }
 
 /// A small tensor of f32 that belongs to the rotary positions.
-fn factors(gguf: &Gguf<'_>, file: &[u8], name: &str) -> Result<Option<Vec<f32>>, String> {
+fn factors(gguf: &Gguf<'_>, name: &str) -> Result<Option<Vec<f32>>, String> {
     let Some((_, tensor)) = gguf.tensors.iter().find(|(known, _)| *known == name) else {
         return Ok(None);
     };
-    let bytes = file.get(tensor.bytes.clone()).unwrap_or_default();
+    let bytes = gguf.bytes(tensor);
     match (&tensor.kind, tensor.shape.as_slice()) {
         (Ok(TensorKind::F32), [length @ 1..=FACTORS_MAX]) if bytes.len() == 4 * length => {
             let factors = dequantise::to_f32(TensorKind::F32, bytes);

@@ -31,6 +31,10 @@ const COMMON: &[Entry] = &[
     (ExpertGate(0), "blk.{l}.ffn_gate_exps.weight", Part::Stacked),
     (ExpertUp(0), "blk.{l}.ffn_up_exps.weight", Part::Stacked),
     (ExpertDown(0), "blk.{l}.ffn_down_exps.weight", Part::Stacked),
+    // Mixtral's first files keep experts apart.
+    (ExpertGate(0), "blk.{l}.ffn_gate.{e}.weight", Part::Whole),
+    (ExpertUp(0), "blk.{l}.ffn_up.{e}.weight", Part::Whole),
+    (ExpertDown(0), "blk.{l}.ffn_down.{e}.weight", Part::Whole),
     (SharedGate, "blk.{l}.ffn_gate_shexp.weight", Part::Whole),
     (SharedUp, "blk.{l}.ffn_up_shexp.weight", Part::Whole),
     (SharedDown, "blk.{l}.ffn_down_shexp.weight", Part::Whole),
@@ -78,7 +82,8 @@ const FALCON_NORMS: &[Entry] = &[
 /// Read when the architecture is.
 pub(super) const ROTARY_FACTORS: &str = "rope_freqs.weight";
 pub(super) const SHORT_FACTORS: &str = "rope_factors_short.weight";
-const IGNORED: &[&str] = &[ROTARY_FACTORS, SHORT_FACTORS, "rope_factors_long.weight"];
+pub(super) const LONG_FACTORS: &str = "rope_factors_long.weight";
+const IGNORED: &[&str] = &[ROTARY_FACTORS, SHORT_FACTORS, LONG_FACTORS];
 
 pub(super) fn scheme(architecture: &str) -> Scheme {
     let mut tables: Vec<&'static [Entry]> = match architecture {

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use tokenizers::models::bpe::{BPE, Vocab};
 use tokenizers::{AddedToken, Tokenizer};
 
+use super::cuts::{Cuts, UNNAMED};
 use super::{Array, Gguf};
 use crate::files::vocabulary::{Roles, Vocabulary};
 use crate::tokens::contained;
@@ -16,15 +17,19 @@ const TOKENS_MAX: usize = 1 << 22;
 const CONTROL: u8 = 3;
 const USER_DEFINED: u8 = 4;
 
-/// Letters of several scripts that DeepSeek's first tokenizer keeps together.
-const LETTERS: &str = r"\s?[A-Za-zµÀ-ÖØ-öø-ƺƼ-ƿǄ-ʓʕ-ʯͰ-ͳͶͷͻ-ͽͿΆΈ-ΊΌΎ-ΡΣ-ϵϷ-ҁҊ-ԯԱ-ՖႠ-ჅᎠ-Ᏽᏸ-ᏽᲐ-ᲺᲽ-Ჿᴀ-ᴫᵫ-ᵷᵹ-ᶚḀ-ἕἘ-Ἕἠ-ὅὈ-Ὅὐ-ὗὙὛὝὟ-ώᾀ-ᾴᾶ-ᾼιῂ-ῄῆ-ῌῐ-ΐῖ-Ίῠ-Ῥῲ-ῴῶ-ῼℂℇℊ-ℓℕℙ-ℝℤΩℨK-ℭℯ-ℴℹℼ-ℿⅅ-ⅉⅎↃↄⰀ-ⱻⱾ-ⳤⳫ-ⳮⳲⳳꙀ-ꙭꚀ-ꚛꜢ-ꝯꝱ-ꞇꞋ-ꞎꭰ-ꮿﬀ-ﬆﬓ-ﬗＡ-Ｚａ-ｚ𐐀-𐑏𐒰-𐓓𐓘-𐓻𐲀-𐲲𐳀-𐳲𑢠-𑣟𞤀-𞥃]+";
-const PUNCTUATION: &str = r"\s?[!-/:-~！-／：-～‘-‟　-。]+";
-const LLAMA_3: &str =
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-const QWEN_2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-const DEEPSEEK_3: &str = r##"[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"##;
-const TEKKEN: &str = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-const BLOOM: &str = r" ?[^(\s|[.,!?…。，、।۔،])]+";
+/// Tokens that end an answer wherever they are: few files name them all, and a model whose answer does not end talks on
+/// in the next speaker's place.
+const ENDINGS: &[&str] = &[
+    "<|eot_id|>",
+    "<|eom_id|>",
+    "<|im_end|>",
+    "<|end|>",
+    "<|endoftext|>",
+    "<|end_of_text|>",
+    "<end_of_turn>",
+    "<EOT>",
+    "<｜end▁of▁sentence｜>",
+];
 
 /// # Errors
 /// A sentence that names the key that is not understood.
@@ -51,7 +56,7 @@ pub(in crate::files) fn vocabulary(gguf: &Gguf<'_>, size: usize) -> Result<Vocab
     let roles = Roles {
         bos: None,
         bos_id: id("tokenizer.ggml.bos_token_id")?,
-        eos: Vec::new(),
+        eos: ENDINGS.iter().map(|token| (*token).to_owned()).collect(),
         eos_ids: ends,
         adds_bos: Some(gguf.flag("tokenizer.ggml.add_bos_token")?.unwrap_or(begins)),
     };
@@ -90,25 +95,24 @@ fn ids(tokens: &[&str]) -> Vocab {
 
 /// GPT-2's: a character for each byte, merged in the order of the file's list.
 fn byte_level(gguf: &Gguf<'_>, tokens: &[&str], kinds: &[u8]) -> Result<(Tokenizer, bool), String> {
-    let name = gguf.text("tokenizer.ggml.pre")?.unwrap_or("default");
-    let rule = pre_tokenizer(name)?;
+    let cuts = Cuts::find(gguf.text("tokenizer.ggml.pre")?.unwrap_or(UNNAMED))?;
     let merges = match gguf.array("tokenizer.ggml.merges")? {
         Some(array) => pairs(array)?,
         // Nothing to merge where every ordinary token is a single character.
         None if tokens.iter().zip(kinds).all(|(token, kind)| *kind != 1 || token.chars().nth(1).is_none()) => Vec::new(),
         None => return Err("tokenizer.ggml.merges is missing".to_owned()),
     };
-    let whole = rule.whole_tokens;
-    let model = contained(|| BPE::builder().vocab_and_merges(ids(tokens), merges).ignore_merges(whole).build())?;
+    let build = || BPE::builder().vocab_and_merges(ids(tokens), merges).ignore_merges(cuts.whole_tokens).build();
+    let model = contained(build)?;
     let mut tokenizer = Tokenizer::new(model);
-    if rule.composes {
+    if cuts.composes {
         contained(|| tokenizer.with_normalizer(Some(part::<tokenizers::NormalizerWrapper>(json!({ "type": "NFC" }))?)).map(drop))?;
     }
-    tokenizer.with_pre_tokenizer(Some(part::<tokenizers::PreTokenizerWrapper>(rule.splits)?));
+    tokenizer.with_pre_tokenizer(Some(part::<tokenizers::PreTokenizerWrapper>(cuts.described())?));
     let decoder = json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true });
     tokenizer.with_decoder(Some(part::<tokenizers::DecoderWrapper>(decoder)?));
     add(&mut tokenizer, tokens, kinds)?;
-    Ok((tokenizer, rule.begins))
+    Ok((tokenizer, cuts.begins))
 }
 
 /// Each a text of two parts. The alphabet of bytes writes no space, so the first one parts them.
@@ -116,49 +120,6 @@ fn pairs(merges: Array<'_>) -> Result<Vec<(String, String)>, String> {
     let merges = merges.texts().ok_or("tokenizer.ggml.merges holds no texts")?;
     let pair = |merge: &str| merge.split_once(' ').map(|(left, right)| (left.to_owned(), right.to_owned()));
     merges.map(|merge| pair(merge).ok_or_else(|| "tokenizer.ggml.merges has one that is no pair".to_owned())).collect()
-}
-
-struct PreTokenizer {
-    splits: Value,
-    /// A piece that is a token is taken whole, however its merges go.
-    whole_tokens: bool,
-    /// Text is normalised to NFC.
-    composes: bool,
-    /// A text begins with the beginning token, where the file does not say.
-    begins: bool,
-}
-
-/// What llama.cpp's name for a way to cut texts stands for.
-fn pre_tokenizer(name: &str) -> Result<PreTokenizer, String> {
-    let bytes = |regex: bool| json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": regex });
-    let split = |pattern: &str| json!({ "type": "Split", "pattern": { "Regex": pattern }, "behavior": "Isolated", "invert": false });
-    let digits = |each: bool| json!({ "type": "Digits", "individual_digits": each });
-    let sequence = |parts: &[Value]| json!({ "type": "Sequence", "pretokenizers": parts });
-    let plain = |splits| PreTokenizer { splits, whole_tokens: false, composes: false, begins: false };
-    Ok(match name {
-        "default" | "gpt-2" | "gpt2" | "phi-2" | "jina-es" | "jina-de" => plain(bytes(true)),
-        "llama-bpe" | "llama3" | "llama-v3" | "llama4-bpe-3" => {
-            PreTokenizer { whole_tokens: true, begins: true, ..plain(sequence(&[split(LLAMA_3), bytes(false)])) }
-        }
-        "falcon3" | "smaug-bpe" | "chatglm-bpe" | "glm4" => plain(sequence(&[split(LLAMA_3), bytes(false)])),
-        "qwen2" | "deepseek-r1-qwen" => PreTokenizer { composes: true, ..plain(sequence(&[split(QWEN_2), bytes(false)])) },
-        "smollm" => plain(sequence(&[digits(true), bytes(true)])),
-        "deepseek-llm" => {
-            let parts = ["[\r\n]", LETTERS, PUNCTUATION, r"\s+$", "[一-龥ࠀ-一가-퟿]+"].map(split);
-            plain(sequence(&[&parts[..], &[digits(true), bytes(false)]].concat()))
-        }
-        "deepseek-v3" => plain(sequence(&[split(r"\p{N}{1,3}"), split("[一-龥぀-ゟ゠-ヿ]+"), split(DEEPSEEK_3), bytes(false)])),
-        "tekken" => PreTokenizer { whole_tokens: true, begins: true, ..plain(sequence(&[split(TEKKEN), bytes(false)])) },
-        "falcon" => {
-            let punctuation = json!({ "type": "Punctuation", "behavior": "Contiguous" });
-            plain(sequence(&[punctuation, bytes(true), digits(false), split("[0-9][0-9][0-9]")]))
-        }
-        "bloom" => plain(sequence(&[split(BLOOM), bytes(false)])),
-        other => {
-            let other: String = other.chars().take(40).collect();
-            return Err(format!("tokenizer.ggml.pre is {other:?}, a way to cut texts that is not known"));
-        }
-    })
 }
 
 /// SentencePiece's: pieces with scores, the best merge first; bytes where there is no piece.

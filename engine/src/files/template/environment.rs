@@ -6,6 +6,8 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Kwargs, Value};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, State};
 
+use super::bounds;
+
 /// What a template said when it refused.
 #[derive(Debug)]
 pub(super) struct Raised(pub(super) String);
@@ -41,6 +43,17 @@ fn method(state: &mut State<'_, '_>, value: &Value, name: &str, arguments: &[Val
     match (name, text) {
         ("removeprefix", Some((text, end))) => Ok(Value::from(text.strip_prefix(end).unwrap_or(text))),
         ("removesuffix", Some((text, end))) => Ok(Value::from(text.strip_suffix(end).unwrap_or(text))),
+        ("replace", Some((text, from))) => {
+            let all = bounds::replace(text, from, arguments.get(1).and_then(Value::as_str).unwrap_or_default())?;
+            if arguments.len() == 2 { Ok(all) } else { minijinja_contrib::pycompat::unknown_method_callback(state, value, name, arguments) }
+        }
+        ("join", _) if value.as_str().is_some() && arguments.len() == 1 => {
+            bounds::join(arguments.first().unwrap_or(&Value::UNDEFINED), value.as_str().unwrap_or_default())
+        }
+        ("format", _) if value.as_str().is_some() => {
+            bounds::check_format(value.as_str().unwrap_or_default(), arguments)?;
+            minijinja_contrib::pycompat::unknown_method_callback(state, value, name, arguments)
+        }
         _ => minijinja_contrib::pycompat::unknown_method_callback(state, value, name, arguments),
     }
 }
@@ -95,6 +108,7 @@ fn to_json(value: &Value, indent: Option<Value>, arguments: Kwargs) -> Result<Va
         Some(indent) => Some(indent),
         None => arguments.get("indent")?,
     };
+    bounds::check_json(value, indent.as_ref())?;
     let escaped = minijinja::filters::tojson(value, indent, Kwargs::from_iter(std::iter::empty::<(&str, Value)>()))?;
     Ok(Value::from(without_html_escapes(escaped.as_str().unwrap_or_default())))
 }

@@ -75,7 +75,7 @@ impl Core<Toy> {
 
     fn score(&mut self, prompt: &Prompt, mode: ContextMode, subsets: &[Vec<bool>], answer: &[u32]) -> Scored {
         let (reply, scored) = oneshot::channel();
-        let ScorePlan { plan, leaves } = ScorePlan::new(prompt, mode, subsets, answer);
+        let ScorePlan { plan, leaves } = ScorePlan::new(prompt, mode, subsets, answer, None);
         let request = Request::Score(Scoring::new(answer.into(), leaves, reply));
         let place = Arc::<Counters>::default().queue(1).expect("a place");
         self.submit(Submission { plan, adapter: None, request, place });
@@ -249,7 +249,7 @@ fn scores_are_those_of_each_subset_alone() {
     let answer: Vec<u32> = (200..240).collect();
     for mode in [ContextMode::Full, ContextMode::Blocks] {
         let expected: Vec<Vec<u32>> = subsets.iter().map(|subset| oracle_score(&prompt, mode, subset, &answer)).collect();
-        let need = ScorePlan::new(&prompt, mode, &subsets, &answer).plan.pages_needed();
+        let need = ScorePlan::new(&prompt, mode, &subsets, &answer, None).plan.pages_needed();
         for (pages, budget) in [(need, 5), (need, 1000), (200, 48), (200, 10_000)] {
             let mut core = core(pages, budget, 4);
             let scored = core.score(&prompt, mode, &subsets, &answer);

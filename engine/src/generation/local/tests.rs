@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
 use super::*;
+use crate::generation::prompt::{Piece, PieceKind, Prompt};
 use crate::{Answer, Constraint, ContextMode, Finish, GenerationEnd, GenerationEvent, Part, Role};
 
 fn fixture(family: &str) -> PathBuf {
@@ -211,6 +212,42 @@ async fn a_constraint_is_kept() {
         assert_eq!(heard.end.finish, Finish::Stop, "{}", heard.text);
         let value: serde_json::Value = serde_json::from_str(&heard.text).expect("a JSON text");
         assert!(value["kept"].is_boolean() && (2..=8).contains(&value["degrees"].as_i64().expect("a number")), "{value}");
+    }
+}
+
+/// transformers' own choice, from tests/fixtures/make_decoders.py: past the first window it begins anew with other factors.
+#[tokio::test]
+async fn an_answer_that_outgrows_the_first_window_is_rotated_anew() {
+    let expected = |family: &str, name: &str| {
+        let file = std::fs::read(fixture(family).join("expected.safetensors")).expect("fixture");
+        let header = crate::safetensors::Header::parse(&file).expect("safetensors");
+        let (from, to) = header.tensors[name].data_offsets;
+        let ids = file[header.data_start + from..header.data_start + to].as_chunks().0.iter();
+        ids.map(|bytes| u32::from_le_bytes(*bytes)).collect::<Vec<_>>()
+    };
+    for (family, begun_anew) in [("phi3-growing", 1), ("phi3-longer", 0), ("llama", 0)] {
+        let generator = LocalGenerator::open(&fixture(family), &options()).expect("the fixture opens");
+        let (tokens, greedy) = (expected(family, "tokens"), expected(family, "greedy"));
+        let prompt = Prompt { pieces: vec![Piece { kind: PieceKind::Template, tokens }], sources: 0 };
+        for _ in 0..2 {
+            let (plan, request, events) = generator
+                .model
+                .answer_to(prompt.clone(), GenerationRequest { sampling: Sampling::default(), ..ask("", 12) })
+                .expect("fits");
+            let place = generator.queue().expect("a place");
+            generator.service.submit(Submission { plan, adapter: None, request, place }).expect("runs");
+            let mut stream = GenerationStream::new(events);
+            let mut found = Vec::new();
+            while let Some(event) = stream.next().await {
+                match event {
+                    GenerationEvent::Piece { tokens, .. } => found.extend(tokens.iter().map(|token| token.chosen.token)),
+                    GenerationEvent::End(_) => {}
+                    GenerationEvent::Failed(error) => panic!("{error}"),
+                }
+            }
+            assert_eq!(found, greedy, "{family}");
+        }
+        assert_eq!(generator.counters().preemptions, 2 * begun_anew, "{family}");
     }
 }
 

@@ -26,7 +26,7 @@ impl Pool {
 }
 
 fn key(tokens: &[u32]) -> Key {
-    Key::root("model", None, 0, &[]).then(tokens)
+    Key::root("model", None, false, 0, &[]).then(tokens)
 }
 
 #[test]
@@ -61,19 +61,20 @@ fn the_end_of_a_run_is_evicted_before_its_beginning() {
 
 #[test]
 fn keys_depend_on_everything_that_a_page_depends_on() {
-    let root = Key::root("model", None, 0, &[]);
+    let root = Key::root("model", None, false, 0, &[]);
     let others = [
-        Key::root("other", None, 0, &[]),
-        Key::root("model", Some("adapter"), 0, &[]),
-        Key::root("modeladapter", None, 0, &[]),
-        Key::root("model", None, 32, &[]),
-        Key::root("model", None, 0, &[root]),
+        Key::root("other", None, false, 0, &[]),
+        Key::root("model", Some("adapter"), false, 0, &[]),
+        Key::root("modeladapter", None, false, 0, &[]),
+        Key::root("model", None, false, 32, &[]),
+        Key::root("model", None, true, 0, &[]),
+        Key::root("model", None, false, 0, &[root]),
         root.then(&[0]),
         root.then(&[0, 0]),
         root.then(&[0]).then(&[0]),
     ];
     let distinct: HashSet<Key> = others.into_iter().chain([root]).collect();
-    assert_eq!(distinct.len(), 9);
+    assert_eq!(distinct.len(), 10);
 }
 
 proptest! {

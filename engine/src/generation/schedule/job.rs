@@ -1,6 +1,6 @@
 //! One request's spans while they are computed.
 
-use super::JobId;
+use super::{JobId, LoadedAdapter};
 use crate::decoder::{PAGE_TOKENS, PageId, Segment};
 use crate::generation::chain::Key;
 use crate::generation::pool::Pool;
@@ -8,9 +8,10 @@ use crate::generation::span::{Plan, Span};
 
 pub(super) struct Job {
     pub(super) id: JobId,
-    pub(super) adapter: Option<u32>,
+    pub(super) adapter: Option<LoadedAdapter>,
     pub(super) spans: Vec<SpanState>,
     pub(super) grows: bool,
+    stretches_after: Option<usize>,
     /// It has started, and counts among those that run.
     pub(super) admitted: bool,
     pub(super) cached_tokens: usize,
@@ -35,7 +36,9 @@ pub(super) struct SpanState {
 }
 
 impl Job {
-    pub(super) fn new(id: JobId, adapter: Option<u32>, plan: Plan, root: impl Fn(usize, &[Key]) -> Key) -> Self {
+    /// `model` names the weights by their content.
+    pub(super) fn new(id: JobId, adapter: Option<LoadedAdapter>, plan: Plan, model: &str) -> Self {
+        let adapter_sha256 = adapter.as_ref().map(|adapter| adapter.sha256.as_str());
         let mut needed = vec![false; plan.spans.len()];
         for index in plan.spans.iter().flat_map(Span::needs) {
             if let Some(needed) = needed.get_mut(index) {
@@ -43,15 +46,30 @@ impl Job {
             }
         }
         let mut spans: Vec<SpanState> = Vec::with_capacity(plan.spans.len());
-        for (span, is_needed) in plan.spans.into_iter().zip(needed) {
+        let Plan { spans: planned, grows, stretches_after } = plan;
+        for (span, is_needed) in planned.into_iter().zip(needed) {
             let before = span.continues.and_then(|index| spans.get(index)).map(|parent| parent.key_at(span.base));
             let seen: Vec<Key> = span.sees.iter().filter_map(|index| spans.get(*index)).map(SpanState::end).collect();
-            let before = before.unwrap_or_else(|| root(span.first_position, &seen));
+            let before = before.unwrap_or_else(|| Key::root(model, adapter_sha256, span.stretched, span.first_position, &seen));
             spans.push(SpanState::new(span, before, is_needed));
         }
-        let mut job = Self { id, adapter, spans, grows: plan.grows, admitted: false, cached_tokens: 0 };
+        let mut job = Self { id, adapter, spans, grows, stretches_after, admitted: false, cached_tokens: 0 };
         job.refresh(|_| ());
         job
+    }
+
+    /// Whether its last span has come to need another rotation.
+    pub(super) fn outgrows(&self) -> bool {
+        let last = self.spans.last().map(|state| &state.span).filter(|span| !span.stretched);
+        self.stretches_after.zip(last).is_some_and(|(after, span)| span.first_position + span.segment_tokens() > after)
+    }
+
+    /// Begins anew as a stretched sequence. Its pages have been let go.
+    pub(super) fn stretch(&mut self, model: &str) {
+        let spans = std::mem::take(&mut self.spans).into_iter().map(|state| Span { stretched: true, ..state.span });
+        let plan = Plan { spans: spans.collect(), grows: self.grows, stretches_after: self.stretches_after };
+        self.spans = Self::new(self.id, self.adapter.clone(), plan, model).spans;
+        self.spans.iter_mut().for_each(|state| state.counted = true);
     }
 
     /// Finds what is still required and hands the pages of the rest to `release`.

@@ -87,3 +87,28 @@ fn a_page_whose_beginning_alone_is_of_use_is_copied() {
     assert_ne!(copy.from, copy.to);
     assert_eq!(schedule.cached_tokens(second), 63);
 }
+
+#[test]
+fn a_request_that_outgrows_the_first_window_begins_anew() {
+    let mut schedule = schedule(8, 1000);
+    let id = schedule.submit(Plan { stretches_after: Some(40), ..answer(0..39) }, None);
+    assert_eq!(step(&mut schedule), [(0, 0, 39)]);
+    schedule.grow(id, 7);
+    assert_eq!(step(&mut schedule), [(0, 39, 1)], "40 tokens are in the first window");
+    schedule.grow(id, 8);
+    let next = schedule.next_step().expect("a step");
+    assert_eq!(next.parts.iter().map(|part| (part.start, part.count)).collect::<Vec<_>>(), [(0, 41)], "nothing cached is of use");
+    assert!(schedule.is_stretched(&next.parts[0]) && schedule.preemptions() == 1);
+    schedule.finish(&next);
+    schedule.grow(id, 9);
+    assert_eq!(step(&mut schedule), [(0, 41, 1)]);
+    // Another one of its first tokens finds what was cached, each kind its own.
+    schedule.remove(id);
+    let short = schedule.submit(Plan { stretches_after: Some(40), ..answer(0..36) }, None);
+    assert_eq!(step(&mut schedule), [(1, 32, 4)]);
+    schedule.remove(short);
+    let mut long = Plan { stretches_after: Some(40), ..answer(0..50) };
+    long.stretch();
+    schedule.submit(long, None);
+    assert_eq!(step(&mut schedule), [(2, 32, 18)]);
+}

@@ -7,6 +7,7 @@ use super::super::download::reason;
 use super::super::pull::PullOptions;
 use super::{RepositoryName, is_plain};
 use crate::EngineError;
+use crate::files::Split;
 
 const LISTING_MAX_BYTES: usize = 16 << 20;
 
@@ -94,8 +95,10 @@ pub(super) async fn ask(client: &Client, options: &PullOptions, name: &Repositor
 pub(super) fn choose(name: &RepositoryName, files: Vec<RemoteFile>, named: Option<&str>) -> Result<Vec<RemoteFile>, EngineError> {
     let unsupported = |reason: String| EngineError::UnsupportedModel { name: name.to_string(), reason };
     if let Some(named) = named {
-        let found = files.iter().find(|file| file.path == named && named.ends_with(".gguf")).cloned();
-        return Ok(vec![found.ok_or_else(|| unsupported(format!("its repository has no GGUF file {named:?}; it has {}", list(&files))))?]);
+        let parts: Vec<String> = Split::parse(named).map_or_else(|| vec![named.to_owned()], |split| split.names().collect());
+        let found = |part: &String| files.iter().find(|file| file.path == *part && part.ends_with(".gguf")).cloned();
+        let missing = |part: &String| unsupported(format!("its repository has no GGUF file {part:?}; it has {}", list(&files)));
+        return parts.iter().map(|part| found(part).ok_or_else(|| missing(part))).collect();
     }
     let is_model = |file: &&RemoteFile| file.path.ends_with(".safetensors") && !file.path.starts_with("consolidated");
     if files.iter().any(|file| is_model(&file)) {
@@ -105,8 +108,15 @@ pub(super) fn choose(name: &RepositoryName, files: Vec<RemoteFile>, named: Optio
     match ggufs.len() {
         0 => Err(unsupported("its repository has neither safetensors nor GGUF files".to_owned())),
         1 => Ok(ggufs),
+        _ if is_one_split(&ggufs) => Ok(ggufs),
         _ => Err(unsupported(format!("its repository has several GGUF files, name one of them with --file: {}", list(&ggufs)))),
     }
+}
+
+/// Whether they are all parts of one file, and no other.
+fn is_one_split(ggufs: &[RemoteFile]) -> bool {
+    let split = ggufs.first().and_then(|file| Split::parse(&file.path));
+    split.is_some_and(|split| split.names().count() == ggufs.len() && split.names().all(|name| ggufs.iter().any(|file| file.path == name)))
 }
 
 fn list(files: &[RemoteFile]) -> String {

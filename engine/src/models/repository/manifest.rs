@@ -34,7 +34,7 @@ struct ManifestFile {
 pub struct Installed {
     /// As the configuration names it: `owner/name` or `owner/name@revision`.
     pub name: String,
-    /// A folder, or the one GGUF file in it.
+    /// A folder, or the GGUF file in it, the first of its parts.
     pub path: PathBuf,
     pub commit: String,
     pub bytes: u64,
@@ -106,8 +106,9 @@ pub(super) fn installed(models_root: &Path) -> Result<Vec<Installed>, EngineErro
         for dir in folders(&owner)? {
             let Some(manifest) = read(&dir)? else { continue };
             let name = dir.strip_prefix(models_root).unwrap_or(&dir).display().to_string();
-            let path = match manifest.files.as_slice() {
-                [one] if one.path.ends_with(".gguf") => dir.join(&one.path),
+            // Of a split one, any part stands for all.
+            let path = match manifest.files.first() {
+                Some(one) if manifest.files.iter().all(|file| file.path.ends_with(".gguf")) => dir.join(&one.path),
                 _ => dir,
             };
             let bytes = manifest.files.iter().map(|file| file.bytes).sum();

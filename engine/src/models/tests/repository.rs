@@ -145,6 +145,24 @@ async fn of_several_gguf_files_one_is_named() {
 }
 
 #[tokio::test]
+async fn all_parts_of_a_split_file_are_fetched() {
+    let (one, two) = ("q4-00001-of-00002.gguf", "q4-00002-of-00002.gguf");
+    let split = listing(&[large(two, b"second"), large(one, b"first")]);
+    let among = listing(&[large(one, b"first"), large(two, b"second"), large("q8.gguf", b"q8")]);
+    let half = listing(&[large(one, b"first"), large("q8.gguf", b"q8")]);
+    let hub = Hub::start(vec![Reply::Whole; 3], &[&split, b"second", b"first"]);
+    let pulled = hub.pull(None).await.expect("pulled");
+    assert_eq!(pulled.bytes, 11);
+    assert!(hub.installed()[0].path.extension().is_some_and(|ending| ending == "gguf"));
+    let hub = Hub::start(vec![Reply::Whole; 4], &[&among, &among, b"first", b"second"]);
+    assert!(hub.pull(None).await.expect_err("which?").to_string().contains("several GGUF files"));
+    let pulled = hub.pull(Some(two)).await.expect("pulled");
+    assert_eq!(hub.installed()[0].path, pulled.dir.join(one));
+    let hub = Hub::start(vec![Reply::Whole], &[&half]);
+    assert!(hub.pull(Some(one)).await.expect_err("half").to_string().contains(two));
+}
+
+#[tokio::test]
 async fn a_hub_that_says_nonsense_is_a_typed_error() {
     let pickled = listing(&[large("pytorch_model.bin", b"x")]);
     let no_commit = json!({ "sha": "../../x", "siblings": [] }).to_string();

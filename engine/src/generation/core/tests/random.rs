@@ -60,7 +60,7 @@ proptest! {
                 plan.spans.last_mut().expect("a span").tokens.extend(vec![0; ask.tokens_max]);
                 plan.pages_needed()
             }
-            Event::Score { prompt, mode, bits, answer } => ScorePlan::new(prompt, *mode, &subsets(prompt, *bits), answer).plan.pages_needed(),
+            Event::Score { prompt, mode, bits, answer } => ScorePlan::new(prompt, *mode, &subsets(prompt, *bits), answer, None).plan.pages_needed(),
             _ => 0,
         });
         let mut core = core(needed.max().unwrap_or_default() + spare, budget, sequences);
