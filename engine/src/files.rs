@@ -137,7 +137,7 @@ impl ModelFiles {
         let weights = Weights::new(Store::safetensors(&shards)?, &blueprint, &name)?;
         let tokenizer_path = path.join("tokenizer.json");
         let json = directory::read(&tokenizer_path, directory::TOKENIZER_BYTES_MAX)?;
-        let json = json.ok_or_else(|| directory::missing(&name, tokenizer_path.clone()))?;
+        let json = json.ok_or_else(|| directory::without_tokenizer(path, &name, &tokenizer_path))?;
         let roles = roles(&config, &generation, &tokenizer_config).map_err(EngineError::broken(&config_path))?;
         let tokenizer =
             Vocabulary::from_json(&json, blueprint.architecture.vocabulary, &roles).map_err(EngineError::broken(&tokenizer_path))?;

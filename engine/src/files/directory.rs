@@ -41,6 +41,16 @@ pub(super) fn missing(name: &str, file: PathBuf) -> EngineError {
     EngineError::MissingModel { name: name.to_owned(), file }
 }
 
+/// SentencePiece's own format is not read: transformers converts it.
+pub(super) fn without_tokenizer(directory: &Path, name: &str, wanted: &Path) -> EngineError {
+    if !directory.join("tokenizer.model").is_file() {
+        return missing(name, wanted.to_owned());
+    }
+    let reason = "it has a tokenizer.model and no tokenizer.json, which transformers writes: \
+        AutoTokenizer.from_pretrained(folder).save_pretrained(folder); or take a GGUF file of it";
+    EngineError::UnsupportedModel { name: name.to_owned(), reason: reason.to_owned() }
+}
+
 /// The weight files that belong to the model, in order.
 pub(super) fn weight_files(directory: &Path, name: &str) -> Result<Vec<PathBuf>, EngineError> {
     let single = directory.join("model.safetensors");

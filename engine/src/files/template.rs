@@ -106,7 +106,8 @@ impl ChatTemplate {
         let broken = |error: &dyn fmt::Display| Failure::Broken(error.to_string());
         let template = self.environment.get_template(NAME).map_err(|error| broken(&error))?;
         let (bos_token, eos_token) = (self.bos.as_str(), self.eos.as_str());
-        let values = context! { messages => shown, add_generation_prompt, bos_token, eos_token };
+        // transformers says that there are none of both: some templates ask whether they are none, not whether they are defined.
+        let values = context! { messages => shown, add_generation_prompt, bos_token, eos_token, tools => (), documents => () };
         let mut rendered = Limited(Vec::new());
         bounds::refill();
         template.render_captured_to(values, &mut rendered).map_err(|error| failure(&error))?;

@@ -212,6 +212,10 @@ fn files_that_are_missing_cut_or_elsewhere_are_refused() {
         assert!(error.to_string().contains(known), "{shard}: {error}");
     }
     assert!(matches!(ModelFiles::open(Path::new("no/such/model")), Err(EngineError::MissingModel { .. })));
+    let directory = llama();
+    fs::rename(directory.path().join("tokenizer.json"), directory.path().join("tokenizer.model")).expect("renames");
+    let error = refused(&directory);
+    assert!(matches!(&error, EngineError::UnsupportedModel { reason, .. } if reason.contains("save_pretrained")), "{error}");
 }
 
 #[test]

@@ -64,6 +64,7 @@ fn what_templates_do_is_understood() {
         ("{%- generation -%} {{ messages[0].content }} {%- endgeneration -%}\n!", "a", "«a»!"),
         ("{% for m in messages %}{{ m.content }}{% break %}{% endfor %}", "a", "«a»"),
         ("{{ 'ab'.removeprefix('a') }}{{ messages[0].content }}", "a", "b«a»"),
+        ("{% if tools is not none and tools | length %}!{% endif %}{{ tools is iterable }}{{ messages[0].content }}", "a", "False«a»"),
         ("  {% if true %}\n{{ messages[0].content }}\n  {% endif %}\n", "a", "«a»\n"),
     ] {
         assert_eq!(render(template, &user(content)).expect(template), expected, "{template}");
