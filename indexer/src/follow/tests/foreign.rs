@@ -164,6 +164,39 @@ async fn a_crash_in_a_backfill_loses_and_doubles_nothing() {
     }
 }
 
+/// Stopped at every wait: of taking effect, of each piece and of its row.
+#[tokio::test]
+async fn a_stop_anywhere_in_a_backfill_loses_and_doubles_nothing() {
+    for polls in 1.. {
+        let mut rig = rig(14, 11).await;
+        rig.indexer.config.max_ranges_in_flight = 2;
+        add(&rig.store, "token", Some(TOKEN), 0, None).await;
+        let is_done = cut_short(polls, rig.settle_history()).await.is_some();
+        rig.restart();
+        rig.settle_history().await;
+        rig.check_foreign(Some(0), None).await;
+        if is_done {
+            return;
+        }
+    }
+}
+
+/// A node that serves another chain below the tables' last block than the one in them.
+#[tokio::test]
+async fn history_of_another_chain_is_refused() {
+    let mut rig = rig(30, 25).await;
+    add(&rig.store, "token", Some(TOKEN), 0, None).await;
+    rig.indexer.start_contracts().await.unwrap();
+    rig.chain.rewind(27);
+    for number in 0..30 {
+        rig.chain.mine(9, &[movement(TOKEN, number)]);
+    }
+    let before = stored_logs(&rig.store).await;
+    assert_eq!(rig.indexer.read_history().await.unwrap(), 0);
+    assert_eq!(rig.indexer.foreign.history_failures, 1);
+    assert_eq!(stored_logs(&rig.store).await, before);
+}
+
 #[tokio::test]
 async fn a_failing_history_does_not_hold_up_the_head() {
     let mut rig = rig(30, 25).await;
@@ -206,6 +239,23 @@ async fn children_are_followed_from_their_creation_on_and_vanish_with_it() {
     rig.check_foreign(None, Some(0)).await;
     mine(&rig, 1, &[birth(2), movement(child(2), 10)]);
     rig.chain.finalize(9);
+    rig.settle_history().await;
+    rig.check_foreign(None, Some(0)).await;
+}
+
+/// A factory's history comes in pieces, and the last of them tells of children.
+#[tokio::test]
+async fn children_wait_until_their_factory_is_read_in_full() {
+    let mut rig = rig(20, 15).await;
+    rig.indexer.config.max_ranges_in_flight = 1;
+    for number in 1..4 {
+        rig.chain.mine(0, &[birth(number), movement(child(number), 1)]);
+    }
+    rig.chain.finalize(23);
+    rig.settle().await;
+    rig.chain.mine(0, &[movement(child(3), 2)]);
+    add(&rig.store, "factory", Some(FACTORY), 0, None).await;
+    add(&rig.store, "pool", None, 0, Some("factory:Created:child")).await;
     rig.settle_history().await;
     rig.check_foreign(None, Some(0)).await;
 }
