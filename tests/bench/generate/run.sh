@@ -12,7 +12,7 @@ shift 2
 
 if ! cmp -s "$here/requirements.txt" "$root/installed.txt"; then
   echo "installing the peers into $root (several GB; llama.cpp takes minutes to compile)"
-  python3 -m venv "$root/venv"
+  python3 -m venv --clear "$root/venv"
   CMAKE_ARGS="-DGGML_NATIVE=ON" "$root/venv/bin/pip" install --quiet --no-binary llama-cpp-python --requirement "$here/requirements.txt"
   cp "$here/requirements.txt" "$root/installed.txt"
 fi
