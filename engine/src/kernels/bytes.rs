@@ -148,9 +148,7 @@ impl Panel<'_> {
             // SAFETY: the assertions above; each tile's rows end at `self.rows`.
             unsafe {
                 row += match S::BYTE_TILE_ROWS.min(self.rows - row) {
-                    12.. => self.tile::<12, S, O>(simd, row, first, sink),
                     8.. => self.tile::<8, S, O>(simd, row, first, sink),
-                    6.. => self.tile::<6, S, O>(simd, row, first, sink),
                     4.. => self.tile::<4, S, O>(simd, row, first, sink),
                     2.. => self.tile::<2, S, O>(simd, row, first, sink),
                     _ => self.tile::<1, S, O>(simd, row, first, sink),
