@@ -238,7 +238,8 @@ pub(crate) async fn extent_of(dataset: &Dataset, column: &str) -> Result<Option<
             extent = Some(extent.map_or((low, high), |(lowest, highest)| (lowest.min(low), highest.max(high))));
         }
     }
-    Ok(extent.and_then(|(low, high)| Some(u64::try_from(low).ok()?..=u64::try_from(high).ok()?)))
+    let unsigned = |value: i64| u64::try_from(value).map_err(|_| StoreError::Misuse(format!("column {column} holds a negative number")));
+    extent.map(|(low, high)| Ok(unsigned(low)?..=unsigned(high)?)).transpose()
 }
 
 /// Whether nothing was ever appended, or all of it is gone: then no query has to be planned.
