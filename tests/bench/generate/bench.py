@@ -115,14 +115,16 @@ def main():
         *sizes(options, busy),
     ]
     scored = [size for size in SCORED if size in options.sizes.split(",")]
-    if scored:
+    rows = [(size, tokens, compare(size, tokens, options, say)) for size in scored for tokens in SOURCE_TOKENS]
+    if rows:
+        key, unit = ("cpu", "processor-seconds") if busy() else ("wall", "seconds")
         lines.append(
-            f"\n**Scores of an answer of {ANSWERS} tokens under 64 subsets of 8 sources**, bf16, seconds. A subset is half of the "
+            f"\n**Scores of an answer of {ANSWERS} tokens under 64 subsets of 8 sources**, bf16, {unit}. A subset is half of the "
             "sources; 32 tokens stand before them and a question of 32 after. One by one: a prompt with its answer for each subset, "
             "nothing cached (8 of the 64 are timed, and multiplied). In brackets: how many times faster than our own prompts one by "
             "one, and than llama.cpp's.\n"
         )
-        lines += scores([(size, tokens, compare(size, tokens, options, say)) for size in scored for tokens in SOURCE_TOKENS])
+        lines += scores(rows, key)
     note = "Other work held the machine: compare processor time." if busy() else ""
     lines.append(f"\nHighest load average {max(loads):.1f}; {(time.monotonic() - STARTED) / 60:.0f} minutes. {note}".rstrip())
     text = "\n".join(lines)

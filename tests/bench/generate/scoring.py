@@ -11,7 +11,7 @@ SOURCE_TOKENS = [128, 256, 512]
 
 
 def compare(size, tokens, options, say):
-    """{way: {seconds, tokens}} for all subsets of sources of so many tokens."""
+    """{way: {wall, cpu, tokens}} for all subsets of sources of so many tokens."""
     ours, llama = scorers(size, options)
     times = SUBSETS // SAMPLED
     alone = ours.ask(f"alone {tokens} {SAMPLED}")
@@ -24,6 +24,7 @@ def compare(size, tokens, options, say):
     }
     ours.close()
     llama.close()
-    ways = {way: {"seconds": answer["wall_s"] * factor, "tokens": answer["tokens"] * factor} for way, (answer, factor) in answers.items()}
-    say(f"{size}, sources of {tokens} tokens: " + ", ".join(f"{way} {found['seconds']:.2f} s" for way, found in ways.items()))
+    keys = {"wall": "wall_s", "cpu": "processor_s", "tokens": "tokens"}
+    ways = {way: {key: answer[name] * factor for key, name in keys.items()} for way, (answer, factor) in answers.items()}
+    say(f"{size}, sources of {tokens} tokens: " + ", ".join(f"{way} {found['wall']:.2f} s" for way, found in ways.items()))
     return ways

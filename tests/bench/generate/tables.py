@@ -24,17 +24,17 @@ def is_ours(name):
     return name.startswith("headwater")
 
 
-def scores(rows):
-    """`rows`: (size, tokens of a source, {way: {seconds, tokens}})."""
+def scores(rows, key):
+    """`rows`: (size, tokens of a source, {way: {wall, cpu, tokens}}); `key` says which of the two is shown."""
     lines = [
         "| model | tokens of a source | one by one | llama.cpp, one by one | together, full attention | together, sources as blocks |",
         "|---|--:|--:|--:|--:|--:|",
     ]
     for size, tokens, ways in rows:
         alone, peer = ways["alone"], ways["llama.cpp"]
-        cells = [f"{way['seconds']:,.1f} ({way['tokens']:,} tokens)" for way in (alone, peer)]
+        cells = [f"{way[key]:,.1f} ({way['tokens']:,} tokens)" for way in (alone, peer)]
         for way in (ways["full"], ways["blocks"]):
-            times = f"**{alone['seconds'] / way['seconds']:.1f}**, **{peer['seconds'] / way['seconds']:.1f}**"
-            cells.append(f"{way['seconds']:,.2f} ({way['tokens']:,} tokens; {times})")
+            times = f"**{alone[key] / way[key]:.1f}**, **{peer[key] / way[key]:.1f}**"
+            cells.append(f"{way[key]:,.2f} ({way['tokens']:,} tokens; {times})")
         lines.append(f"| {size} | {tokens} | " + " | ".join(cells) + " |")
     return lines
