@@ -56,21 +56,21 @@ fn answer(model: &SentenceEmbedder, line: &str) -> Result<Value, Box<dyn Error>>
     }
 }
 
-/// Vectors, and the seconds that they took.
-type Timed = (Vec<Vec<f32>>, f64);
+/// What was made of each text, and the seconds that it took.
+type Timed<T> = (Vec<Vec<T>>, f64);
 
 fn read(file: &str) -> Result<Vec<String>, Box<dyn Error>> {
     Ok(serde_json::from_slice(&std::fs::read(file)?)?)
 }
 
-fn tokenize(model: &SentenceEmbedder, file: &str) -> Result<(Vec<Vec<u32>>, f64), Box<dyn Error>> {
+fn tokenize(model: &SentenceEmbedder, file: &str) -> Result<Timed<u32>, Box<dyn Error>> {
     let texts = read(file)?;
     let start = Instant::now();
     let ids = texts.iter().map(|text| engine::bench::token_ids(model, text)).collect::<Result<Vec<_>, _>>()?;
     Ok((ids, start.elapsed().as_secs_f64()))
 }
 
-fn embed(model: &SentenceEmbedder, file: &str) -> Result<Timed, Box<dyn Error>> {
+fn embed(model: &SentenceEmbedder, file: &str) -> Result<Timed<f32>, Box<dyn Error>> {
     let texts = read(file)?;
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     let start = Instant::now();
