@@ -3,6 +3,16 @@
 use super::*;
 use crate::devchain::{DevChain, DevChainConfig};
 
+/// Anvil answers the parts of a batch each by itself: a nonce may be used in one of them and its receipt not yet there in
+/// another. What is missing for a moment is nobody else's.
+fn patient() -> SenderConfig {
+    SenderConfig { missing_receipt_ms: SenderConfig::default().missing_receipt_ms, ..quick() }
+}
+
+fn patient_in(folder: &Path) -> SenderConfig {
+    SenderConfig { outbox_dir: Some(folder.to_owned()), ..patient() }
+}
+
 async fn start(config: DevChainConfig) -> (DevChain, Rpc) {
     let chain = DevChain::start(&DevChainConfig { block_time_ms: 0, slots_in_an_epoch: 2, ..config }).await.unwrap();
     chain.fund(key().address(), U256::from(10u64).pow(U256::from(18))).await.unwrap();
@@ -26,7 +36,7 @@ async fn send(sender: &Sender, wei: u64) -> Result<TxOutcome> {
 async fn anvil_loses_our_block_and_gets_it_again() {
     let (chain, rpc) = start(DevChainConfig::default()).await;
     let folder = tempfile::tempdir().unwrap();
-    let sender = Sender::connect(chain.rpc_url(), key(), stored_in(folder.path())).await.unwrap();
+    let sender = Sender::connect(chain.rpc_url(), key(), patient_in(folder.path())).await.unwrap();
     chain.mine(8).await.unwrap();
     for wei in [1, 2, 4] {
         send(&sender, wei).await.unwrap();
@@ -42,7 +52,7 @@ async fn anvil_loses_our_block_and_gets_it_again() {
     send(&sender, 8).await.unwrap();
     drop(sender);
     chain.reorg(1).await.unwrap();
-    let sender = Sender::connect(chain.rpc_url(), key(), stored_in(folder.path())).await.unwrap();
+    let sender = Sender::connect(chain.rpc_url(), key(), patient_in(folder.path())).await.unwrap();
     send(&sender, 16).await.unwrap();
     assert_eq!(balance(&rpc).await, U256::from(31u64));
     for _ in 0..40 {
@@ -57,7 +67,7 @@ async fn anvil_loses_our_block_and_gets_it_again() {
 async fn anvil_without_mining_takes_a_replacement() {
     let (chain, rpc) = start(DevChainConfig::default()).await;
     ask(&rpc, "evm_setAutomine", json!([false])).await;
-    let config = SenderConfig { replace_after_blocks: 0, replace_after_ms: 100, ..quick() };
+    let config = SenderConfig { replace_after_blocks: 0, replace_after_ms: 100, ..patient() };
     let sender = Sender::connect(chain.rpc_url(), key(), config).await.unwrap();
     let miner = async {
         while sender.status().replaced < 2 {
@@ -74,7 +84,7 @@ async fn anvil_without_mining_takes_a_replacement() {
 async fn a_rising_base_fee_on_anvil_is_followed() {
     let (chain, rpc) = start(DevChainConfig::default()).await;
     ask(&rpc, "evm_setAutomine", json!([false])).await;
-    let sender = Sender::connect(chain.rpc_url(), key(), SenderConfig { replace_after_blocks: 1, ..quick() }).await.unwrap();
+    let sender = Sender::connect(chain.rpc_url(), key(), SenderConfig { replace_after_blocks: 1, ..patient() }).await.unwrap();
     let miner = async {
         let pool = || ask(&rpc, "txpool_status", json!([]));
         while pool().await["pending"] == "0x0" {
@@ -97,7 +107,7 @@ async fn a_rising_base_fee_on_anvil_is_followed() {
 async fn an_outbox_outlives_anvil_and_knows_it_from_another() {
     let folder = tempfile::tempdir().unwrap();
     let state = |name: &str| DevChainConfig { state_path: Some(folder.path().join(name)), ..DevChainConfig::default() };
-    let outbox = stored_in(&folder.path().join("outbox"));
+    let outbox = patient_in(&folder.path().join("outbox"));
     for round in 1..4u64 {
         let (chain, rpc) = start(state("state.json")).await;
         let sender = Sender::connect(chain.rpc_url(), key(), outbox.clone()).await.unwrap();
