@@ -133,6 +133,8 @@ pub struct Sources {
     pub file: Option<PathBuf>,
     /// `section.key=value`
     pub set: Vec<String>,
+    /// The same, in place of the built-in defaults: everything else counts more.
+    pub defaults: &'static [&'static str],
 }
 
 impl Config {
@@ -143,6 +145,10 @@ impl Config {
 
     fn merge(sources: &Sources, environment: impl Iterator<Item = (String, String)>) -> anyhow::Result<Self> {
         let mut merged: toml::Table = DEFAULTS.parse().context("the built-in defaults")?;
+        for assignment in sources.defaults {
+            let (path, value) = assignment.split_once('=').with_context(|| format!("{assignment:?}: expected section.key=value"))?;
+            set(&mut merged, path, value).with_context(|| format!("the default {assignment}"))?;
+        }
         let in_data_dir = sources.data_dir.join("headwater.toml");
         let file = sources.file.clone().or_else(|| in_data_dir.exists().then_some(in_data_dir));
         if let Some(path) = &file {
@@ -268,7 +274,8 @@ mod tests {
         if let Some(text) = file {
             std::fs::write(folder.path().join("headwater.toml"), text)?;
         }
-        let sources = Sources { data_dir: folder.path().into(), file: None, set: set.iter().map(|text| (*text).to_owned()).collect() };
+        let sources =
+            Sources { data_dir: folder.path().into(), file: None, set: set.iter().map(|text| (*text).to_owned()).collect(), defaults: &[] };
         Config::merge(&sources, environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
     }
 

@@ -21,7 +21,8 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRequestParts};
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
+use schemas::events::MAX_ABI_BYTES;
 use tower_http::timeout::TimeoutLayer;
 use tower_http::trace::TraceLayer;
 
@@ -61,7 +62,8 @@ pub fn router(service: App) -> Router {
         .route("/v1/models/{*id}", get(models::show))
         .route("/v1/receipts/{id}", get(answers::receipt))
         .route("/v1/receipts/{id}/evidence", get(answers::evidence))
-        .route("/v1/index/contracts", get(contracts::list).post(contracts::add))
+        .route("/v1/index/contracts", get(contracts::list).post(contracts::add).layer(DefaultBodyLimit::max(2 * MAX_ABI_BYTES)))
+        .route("/v1/index/contracts/{name}", delete(contracts::remove))
         .route("/v1/sql", post(query::sql))
         .route("/v1/apps", post(payments::register))
         .route("/v1/settlements", post(payments::settle))

@@ -1,5 +1,7 @@
 //! Typed reading of our contracts' state with `eth_call`. Nothing here changes the chain.
 
+mod code;
+
 use schemas::alloy_primitives::{Bytes, U64};
 use schemas::alloy_sol_types::SolCall;
 use schemas::contracts::{DatanetRegistry, Deployment, ModelRegistry, OpenToken, PaymentVault, RewardDistributor};
@@ -11,6 +13,7 @@ use crate::revert::Revert;
 use crate::rpc::{Rpc, RpcConfig};
 use crate::source::{ChainSource, HeadTag, Header, RpcSource};
 use crate::{IndexerError, Result};
+pub use code::Standing;
 
 /// The block at which state is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Creating and finding Datanets.
 
 use schemas::alloy_primitives::keccak256;
-use schemas::ids::DatanetId;
+use schemas::ids::{DatanetId, typed_address};
 use schemas::tables::{DatanetRow, Millis};
 use schemas::{Address, B256, canonical, hashing};
 use serde::{Deserialize, Serialize};
@@ -26,6 +26,7 @@ pub struct NewDatanet {
     /// What belongs here, in words.
     pub topic: String,
     /// Who may accept, reject and publish; in any order.
+    #[serde(deserialize_with = "typed_address::list")]
     pub curators: Vec<Address>,
 }
 

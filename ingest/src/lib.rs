@@ -32,6 +32,7 @@ pub use anchors::{anchor_call, registration_call};
 pub use config::IngestConfig;
 pub use datanets::NewDatanet;
 pub use error::IngestError;
+pub use formats::{ReadFile, read_file};
 pub use queue::{ChunkDuplicate, QueueItem, QueueStatus, SubmissionFacts};
 pub use reviews::{REASON_CODES, SignedReview};
 pub use service::Ingest;

@@ -10,6 +10,7 @@ use alloy_sol_types::sol;
 use serde::{Deserialize, Serialize};
 
 use crate::SchemaError;
+use crate::ids::typed_address;
 
 sol! {
     #[derive(Debug, PartialEq, Eq)]
@@ -197,11 +198,16 @@ sol! {
 #[serde(deny_unknown_fields)]
 pub struct Deployment {
     pub chain_id: u64,
+    #[serde(deserialize_with = "typed_address::deserialize")]
     pub registry: Address,
     /// `ModelRegistry`.
+    #[serde(deserialize_with = "typed_address::deserialize")]
     pub models: Address,
+    #[serde(deserialize_with = "typed_address::deserialize")]
     pub vault: Address,
+    #[serde(deserialize_with = "typed_address::deserialize")]
     pub distributor: Address,
+    #[serde(deserialize_with = "typed_address::deserialize")]
     pub token: Address,
     /// First block that can hold an event of ours.
     pub start_block: u64,

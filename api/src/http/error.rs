@@ -13,7 +13,7 @@ use schemas::SchemaError;
 use serde_json::{Value, json};
 use store::StoreError;
 
-use crate::service::contracts::AddError;
+use crate::service::contracts::FollowError;
 
 /// An error as a client sees it.
 #[derive(Debug)]
@@ -197,12 +197,12 @@ impl From<SchemaError> for ApiError {
     }
 }
 
-impl From<AddError> for ApiError {
-    fn from(error: AddError) -> Self {
+impl From<FollowError> for ApiError {
+    fn from(error: FollowError) -> Self {
         match error {
-            AddError::Schema(error) => error.into(),
-            AddError::Store(error) => error.into(),
-            AddError::Conflict(_) => Self::new(StatusCode::CONFLICT, "conflict", error.to_string()),
+            FollowError::Schema(error) => error.into(),
+            FollowError::Store(error) => error.into(),
+            FollowError::NoCode { .. } | FollowError::Conflict(_) => Self::new(StatusCode::CONFLICT, "conflict", error.to_string()),
         }
     }
 }

@@ -4,6 +4,7 @@
 use anyhow::Context;
 use indexer::{At, TxOutcome};
 use schemas::contracts::{PaymentVault, RewardDistributor};
+use schemas::ids::typed_address;
 use schemas::{Address, B256};
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +21,7 @@ pub enum ChainAction {
         model_bps: u16,
         stakers_bps: u16,
         data_bps: u16,
+        #[serde(default, deserialize_with = "typed_address::optional")]
         stakers_pool: Option<Address>,
     },
     ActivateFees,
