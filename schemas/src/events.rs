@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use alloy_json_abi::{Event, JsonAbi};
 use alloy_primitives::{Address, B256};
+use serde::{Deserialize, Serialize};
 
 use crate::SchemaError;
 use crate::contracts::{Contract, Deployment};
@@ -21,7 +22,7 @@ use names::{column_name, snake_case};
 use types::AbiType;
 
 /// How one 32-byte word is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum WordType {
     Address,
     /// Left-aligned, this many bytes.
@@ -38,7 +39,7 @@ pub enum WordType {
 }
 
 /// Where one parameter stands in a log, and how it is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Place {
     /// `topic1` to `topic3`.
     Topic(u8, WordType),
@@ -49,7 +50,7 @@ pub enum Place {
 }
 
 /// One parameter of an event.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventColumn {
     /// snake_case.
     pub name: String,
@@ -57,7 +58,7 @@ pub struct EventColumn {
 }
 
 /// Who emits an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Emitter {
     Contract(Address),
     /// Every contract that a factory created.
@@ -65,7 +66,7 @@ pub enum Emitter {
 }
 
 /// The event by which a factory tells of a child.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Creation {
     pub factory: Address,
     pub topic0: B256,
@@ -89,18 +90,19 @@ impl Creation {
 }
 
 /// One event of one contract as a table.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventTable {
     /// snake_case.
     pub name: String,
     pub emitter: Emitter,
     pub topic0: B256,
     pub columns: Vec<EventColumn>,
+    #[serde(with = "shared")]
     pub body: Arc<EventBody>,
 }
 
 /// The types of the parameters that are not indexed.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct EventBody(Vec<AbiType>);
 
 impl EventBody {
@@ -113,6 +115,23 @@ impl EventBody {
 
     fn head_words_before(&self, index: usize) -> usize {
         self.0.iter().take(index).map(AbiType::head_words).sum()
+    }
+}
+
+/// A body between processes: what is shared in one is sent whole to the other.
+mod shared {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::EventBody;
+
+    pub(super) fn serialize<S: Serializer>(body: &Arc<EventBody>, serializer: S) -> Result<S::Ok, S::Error> {
+        body.as_ref().serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<EventBody>, D::Error> {
+        EventBody::deserialize(deserializer).map(Arc::new)
     }
 }
 

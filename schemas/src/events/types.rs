@@ -3,6 +3,7 @@
 
 use alloy_json_abi::Param;
 use alloy_primitives::{I256, U256, hex};
+use serde::{Deserialize, Serialize};
 
 use super::WordType;
 
@@ -18,7 +19,7 @@ const MAX_WORDS: usize = 4096;
 const MAX_COMPONENTS: usize = 64;
 
 /// The type of a parameter.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) enum AbiType {
     Word(WordType),
     String,
