@@ -37,7 +37,19 @@ pub struct Config {
 #[serde(deny_unknown_fields)]
 pub struct Http {
     pub bind: std::net::SocketAddr,
+    /// Names by which the service is called, beside loopback's and the bound address.
+    pub hosts: Vec<String>,
+    /// Origins whose pages may call; `*` for all.
+    pub cors_origins: Vec<String>,
     pub request_timeout_seconds: u64,
+    pub header_timeout_seconds: u64,
+    pub body_idle_timeout_seconds: u64,
+    pub body_timeout_seconds: u64,
+    pub write_timeout_seconds: u64,
+    pub max_header_bytes: usize,
+    pub max_connections: usize,
+    pub max_connections_per_address: usize,
+    pub max_uploads: usize,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -63,6 +75,8 @@ pub struct Models {
 pub struct Chain {
     /// Empty: a development chain is started. Several addresses have commas between them.
     pub rpc_url: String,
+    /// What strangers are told; empty: a development chain's node, or none.
+    pub public_rpc_url: String,
     /// Announces new blocks; empty: the node is only polled.
     pub ws_url: String,
     pub verify: indexer::Verify,
@@ -88,6 +102,8 @@ pub struct Ingest {
     pub max_file_bytes: u64,
     pub max_files_per_submission: usize,
     pub max_submission_bytes: u64,
+    pub max_files_per_contributor_per_day: u64,
+    pub max_bytes_per_contributor_per_day: u64,
     pub near_duplicate_ppm: u64,
 }
 
@@ -112,6 +128,7 @@ pub struct Sql {
     pub max_memory_bytes: usize,
     pub timeout_seconds: u64,
     pub max_concurrent: usize,
+    pub warm_workers: usize,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -176,6 +193,7 @@ impl Config {
 
     fn check(&self) -> anyhow::Result<()> {
         self.price_wei()?;
+        self.http.check()?;
         self.generator.check()?;
         wei("chain.max_fee_per_gas_wei", &self.chain.max_fee_per_gas_wei)?;
         wei("chain.max_fees_per_day_wei", &self.chain.max_fees_per_day_wei)?;
@@ -213,6 +231,35 @@ impl Config {
     }
 }
 
+impl Http {
+    fn check(&self) -> anyhow::Result<()> {
+        let least = [
+            ("header_timeout_seconds", self.header_timeout_seconds, 1),
+            ("body_idle_timeout_seconds", self.body_idle_timeout_seconds, 1),
+            ("body_timeout_seconds", self.body_timeout_seconds, 1),
+            ("write_timeout_seconds", self.write_timeout_seconds, 1),
+            // A key, a curator's signature and what clients send by themselves must fit.
+            ("max_header_bytes", self.max_header_bytes as u64, 4096),
+            ("max_connections", self.max_connections as u64, 1),
+            ("max_connections_per_address", self.max_connections_per_address as u64, 1),
+            ("max_uploads", self.max_uploads as u64, 1),
+        ];
+        for (key, value, least) in least {
+            if value < least {
+                bail!("configuration: http.{key} is {value}; it must be at least {least}");
+            }
+        }
+        for origin in &self.cors_origins {
+            // What a browser sends: scheme, host, port, and nothing after them.
+            let is_origin = origin.split_once("://").is_some_and(|(_, host)| !host.is_empty() && !host.contains('/'));
+            if origin != "*" && !is_origin {
+                bail!("configuration: http.cors_origins: {origin:?} is no origin; use scheme://host[:port], without a slash at the end");
+            }
+        }
+        Ok(())
+    }
+}
+
 /// An amount in the configuration.
 pub(crate) fn wei(key: &str, text: &str) -> anyhow::Result<u128> {
     text.parse().with_context(|| format!("configuration: {key} {text:?} is not a number of wei"))
@@ -244,7 +291,8 @@ fn overlay(base: &mut toml::Table, over: toml::Table) {
     }
 }
 
-/// Sets a dotted path. The text becomes what the key's default is: number, fraction, boolean or text; text under a table of names.
+/// Sets a dotted path. The text becomes what the key's default is: number, fraction, boolean, text, or texts with commas between
+/// them; text under a table of names.
 fn set(table: &mut toml::Table, path: &str, text: &str) -> anyhow::Result<()> {
     let (section, key) = path.split_once('.').with_context(|| format!("{path:?} is not section.key"))?;
     let entry = table.get_mut(section).and_then(toml::Value::as_table_mut).with_context(|| format!("there is no section [{section}]"))?;
@@ -259,6 +307,10 @@ fn set(table: &mut toml::Table, path: &str, text: &str) -> anyhow::Result<()> {
         Some(toml::Value::Float(_)) => toml::Value::Float(text.parse().with_context(|| format!("{text:?} is not a number"))?),
         Some(toml::Value::Boolean(_)) => toml::Value::Boolean(text.parse().with_context(|| format!("{text:?} is neither true nor false"))?),
         Some(toml::Value::String(_)) => toml::Value::String(text.to_owned()),
+        Some(toml::Value::Array(_)) => {
+            let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
+            toml::Value::Array(words.map(|word| toml::Value::String(word.to_owned())).collect())
+        }
         _ => bail!("section [{section}] has no single value {key:?}; `headwater config print` shows every key"),
     };
     entry.insert(key.to_owned(), value);
@@ -285,12 +337,16 @@ mod tests {
         let file = Some("[sql]\nmax_rows = 1\ntimeout_seconds = 2\n");
         let config = load(file, &[("HEADWATER__SQL__MAX_ROWS", "3"), ("PATH", "x")], &["sql.timeout_seconds=4"]).unwrap();
         assert_eq!((config.sql.max_rows, config.sql.timeout_seconds), (3, 4));
+        let config = load(Some("[http]\nhosts = [\"a\"]\n"), &[("HEADWATER__HTTP__CORS_ORIGINS", "http://b:1, *")], &[]).unwrap();
+        assert_eq!((config.http.hosts, config.http.cors_origins), (vec!["a".to_owned()], vec!["http://b:1".into(), "*".into()]));
     }
 
     #[test]
     fn mistakes_are_named() {
         for (file, environment, set, words) in [
             (Some("[sql]\nmax_row = 1\n"), None, None, "max_row"),
+            (None, None, Some("http.cors_origins=https://a.example/"), "without a slash"),
+            (None, None, Some("http.max_uploads=0"), "max_uploads"),
             (Some("[sqll]\n"), None, None, "sqll"),
             (Some("not toml"), None, None, "TOML"),
             (None, Some(("HEADWATER__SQL__MAX_ROWS", "many")), None, "HEADWATER__SQL__MAX_ROWS"),

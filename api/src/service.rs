@@ -20,11 +20,13 @@ use schemas::signed::SigningDomain;
 use schemas::tables::{EpochRow, Millis, ReceiptRow};
 use schemas::{Address, U256};
 use store::sql::QueryLimits;
+use store::workers::QueryWorkers;
 use store::{Finality, Store};
 use tokio::sync::{Semaphore, watch};
 
 use crate::auth::Keys;
 use crate::config::Config;
+use crate::http::Uploads;
 use crate::settlement::SettlementStatus;
 use contracts::Contracts;
 use generator::Writer;
@@ -41,6 +43,7 @@ pub struct Service {
     /// None where answers are quoted.
     pub writer: Option<Writer>,
     pub keys: Keys,
+    pub uploads: Uploads,
     pub contracts: Contracts,
     pub reader: ContractReader,
     pub sender: Sender,
@@ -48,10 +51,14 @@ pub struct Service {
     pub operator: Address,
     pub started: Millis,
     pub rpc_url: String,
+    /// The node that strangers are told of; empty for none.
+    pub public_rpc_url: String,
     /// The chain as the indexer reads it.
     pub source: Arc<dyn ChainSource>,
     pub price_wei: u128,
     pub query_limits: QueryLimits,
+    /// Processes that queries run in.
+    pub workers: QueryWorkers,
     pub queries: Semaphore,
     pub indexer: watch::Receiver<IndexerStatus>,
     pub settlement: watch::Sender<SettlementStatus>,

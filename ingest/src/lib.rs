@@ -36,7 +36,9 @@ pub use formats::{ReadFile, read_file};
 pub use queue::{ChunkDuplicate, QueueItem, QueueStatus, SubmissionFacts};
 pub use reviews::{REASON_CODES, SignedReview};
 pub use service::Ingest;
-pub use submissions::{DocumentReport, EarlierDocument, SignedSubmission, SubmissionReport, UploadedFile};
+pub use submissions::{
+    Announcement, DocumentReport, EarlierDocument, Room, SignedManifest, SignedSubmission, SubmissionReport, UploadedFile,
+};
 pub use versions::{Preview, SignedPublication};
 
 /// What every operation of this crate returns.

@@ -38,6 +38,12 @@ sol! {
         uint64 chunkCount;
     }
 
+    struct CuratorRequest {
+        address curator;
+        bytes32 datanetId;
+        uint64 expires;
+    }
+
     struct AnswerReceipt {
         bytes32 answerId;
         bytes32 bodyHash;
@@ -99,6 +105,11 @@ pub fn review(
         commentHash: keccak256(comment),
         decidedAt: decided_at,
     }
+}
+
+/// A curator's wish to read what a Datanet has not published. `expires` is Unix seconds.
+pub fn curator_request(curator: Address, datanet: DatanetId, expires: u64) -> CuratorRequest {
+    CuratorRequest { curator, datanetId: datanet.0, expires }
 }
 
 /// The service's word for one answer.

@@ -82,10 +82,10 @@ async fn cancel(context: &Context, args: &CancelArgs) -> anyhow::Result<Report> 
     let info = context.info().await?;
     let signer = context.signer(&args.signer)?;
     let payer = signer.address();
-    let sender = Sender::connect(&info.rpc_url, signer, context.sender_config()).await?;
+    let sender = Sender::connect(info.node()?, signer, context.sender_config()).await?;
     let call = PaymentVault::cancelLimitCall { nonce: args.nonce };
     sender.call(info.deployment.vault, &call).await.context("cancelling the limit")?;
-    let reader = ContractReader::connect(&info.rpc_url, RpcConfig::default(), info.deployment)?;
+    let reader = ContractReader::connect(info.node()?, RpcConfig::default(), info.deployment)?;
     let from = reader.limit_cancelled_from(payer, args.nonce, At::Latest).await?;
     let text = format!("the limits of nonce {} of {payer} allow no debit from Unix time {} on", args.nonce, from.unwrap_or_default());
     Ok(Report::new(text, &json!({ "payer": payer, "nonce": args.nonce.to_string(), "cancelled_from": from })))
@@ -95,8 +95,8 @@ async fn withdraw(context: &Context, args: &WithdrawArgs) -> anyhow::Result<Repo
     let info = context.info().await?;
     let signer = context.signer(&args.signer)?;
     let (payer, vault) = (signer.address(), info.deployment.vault);
-    let sender = Sender::connect(&info.rpc_url, signer, context.sender_config()).await?;
-    let reader = ContractReader::connect(&info.rpc_url, RpcConfig::default(), info.deployment)?;
+    let sender = Sender::connect(info.node()?, signer, context.sender_config()).await?;
+    let reader = ContractReader::connect(info.node()?, RpcConfig::default(), info.deployment)?;
     if let Some(amount) = &args.amount {
         let call = PaymentVault::requestWithdrawalCall { amount: keys::wei(amount)? };
         sender.call(vault, &call).await.context("asking for a withdrawal")?;
@@ -123,10 +123,10 @@ async fn register(context: &Context, args: &RegisterArgs) -> anyhow::Result<Repo
         expiry: Millis::now().unix_seconds() + args.days * 86_400,
         nonce: U256::from(rand::random::<u128>()),
     };
-    let reader = ContractReader::connect(&info.rpc_url, RpcConfig::default(), deployment)?;
+    let reader = ContractReader::connect(info.node()?, RpcConfig::default(), deployment)?;
     let missing = deposit.saturating_sub(reader.vault_balance(signer.address(), At::Latest).await?);
     if !missing.is_zero() {
-        let sender = Sender::connect(&info.rpc_url, signer.clone(), context.sender_config()).await?;
+        let sender = Sender::connect(info.node()?, signer.clone(), context.sender_config()).await?;
         sender
             .call(deployment.token, &OpenToken::approveCall { spender: deployment.vault, amount: missing })
             .await

@@ -9,7 +9,7 @@ use schemas::{Address, B256};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Context, SignAs};
+use super::{Context, SignAs, review};
 use crate::identity;
 use crate::output::{Report, table};
 
@@ -122,7 +122,7 @@ pub async fn publish(context: &Context, args: &PublishArgs) -> anyhow::Result<Re
     let info = context.info().await?;
     let signer = context.signer(&args.signer)?;
     let datanet = find(context, &args.datanet).await?;
-    let preview: Preview = client.get(&format!("/v1/datanets/{}/preview", datanet.name)).await?;
+    let preview: Preview = review::unpublished(context, &datanet, &args.signer, &format!("/v1/datanets/{}/preview", datanet.name)).await?;
     let message = Publication {
         publisher: signer.address(),
         datanetId: datanet.datanet_id.0,

@@ -147,8 +147,8 @@ async fn curate(context: &Context, journey: &Journey, stage: &Stage, round: u64)
         }
         let curator = datanet.curators.first().context("a Datanet without curator")?;
         stage.doing(&format!("{curator} reviews and publishes {}", datanet.name));
-        let list = ReviewCommand::List { datanet: datanet.name.clone(), pending: true };
-        stage.show(&format!("review list --datanet {} --pending", datanet.name), &review::review(context, &list).await?);
+        let list = ReviewCommand::List { datanet: datanet.name.clone(), pending: true, signer: signed_as(curator) };
+        stage.show(&format!("review list --datanet {} --pending --as {curator}", datanet.name), &review::review(context, &list).await?);
         for rejection in
             journey.rejections.iter().filter(|rejection| round == 1 && rejection.file.starts_with(&format!("{}/", datanet.name)))
         {

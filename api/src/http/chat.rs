@@ -15,6 +15,7 @@ use axum::extract::rejection::JsonRejection;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use engine::ChosenToken;
+use ingest::IngestError;
 use rag::{Answer, AskRequest, Progress, RagError};
 use schemas::ids::AnswerId;
 use schemas::tables::Wei;
@@ -23,7 +24,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::{ApiError, App, Authenticated, Reply};
-use crate::auth::{Caller, Role};
+use crate::auth::Caller;
 use crate::service::{Reservation, Service};
 use crate::settlement;
 pub(super) use reply::model;
@@ -33,14 +34,16 @@ use request::{Chat, Offered};
 
 pub(super) async fn chat(
     State(service): State<App>,
-    key: Authenticated,
+    Authenticated(caller): Authenticated,
     headers: HeaderMap,
     body: Result<Json<Map<String, Value>>, JsonRejection>,
 ) -> Reply<Response> {
-    let caller = key.require(&[Role::App])?;
     let offered = Offered { generator: service.rag.generator().map(|info| info.name.as_str()), adapters: &service.rag.adapters() };
     let chat = request::read(body?.0, offered)?;
-    let datanet = service.ingest.datanet(&chat.datanet).await?;
+    let datanet = service.ingest.datanet(&chat.datanet).await.map_err(|error| match error {
+        IngestError::NotFound(problem) => request::unknown_model(problem),
+        error => error.into(),
+    })?;
     let request_id = match headers.get("idempotency-key").map(|value| value.to_str()) {
         Some(Ok(id)) if !id.is_empty() && id.len() <= 255 => id.to_owned(),
         Some(_) => return Err(ApiError::bad_request("Idempotency-Key: use 1 to 255 visible ASCII characters")),

@@ -9,32 +9,25 @@ use schemas::tables::{DatanetRow, VersionRow};
 use serde_json::{Value, json};
 use store::Finality;
 
-use super::{App, Authenticated, Reply};
-use crate::auth::Role;
+use super::{App, Insider, Reply};
 
-pub(super) async fn list(State(service): State<App>, key: Authenticated) -> Reply<Json<Vec<DatanetRow>>> {
-    key.require(&[Role::App, Role::Analyst])?;
+pub(super) async fn list(State(service): State<App>) -> Reply<Json<Vec<DatanetRow>>> {
     Ok(Json(service.ingest.datanets().await?))
 }
 
-pub(super) async fn create(
-    State(service): State<App>,
-    key: Authenticated,
-    body: Result<Json<NewDatanet>, JsonRejection>,
-) -> Reply<Json<DatanetRow>> {
-    key.require(&[])?;
+pub(super) async fn create(State(service): State<App>, body: Result<Json<NewDatanet>, JsonRejection>) -> Reply<Json<DatanetRow>> {
     Ok(Json(service.ingest.create_datanet(body?.0).await?))
 }
 
-pub(super) async fn queue(State(service): State<App>, key: Authenticated, Path(name): Path<String>) -> Reply<Json<Vec<QueueItem>>> {
-    key.require(&[])?;
+pub(super) async fn queue(State(service): State<App>, insider: Insider, Path(name): Path<String>) -> Reply<Json<Vec<QueueItem>>> {
     let datanet = service.ingest.datanet(&name).await?;
+    insider.may_see(datanet.datanet_id)?;
     Ok(Json(service.ingest.queue(datanet.datanet_id).await?))
 }
 
-pub(super) async fn preview(State(service): State<App>, key: Authenticated, Path(name): Path<String>) -> Reply<Json<Preview>> {
-    key.require(&[])?;
+pub(super) async fn preview(State(service): State<App>, insider: Insider, Path(name): Path<String>) -> Reply<Json<Preview>> {
     let datanet = service.ingest.datanet(&name).await?;
+    insider.may_see(datanet.datanet_id)?;
     Ok(Json(service.ingest.preview(datanet.datanet_id).await?))
 }
 
@@ -53,8 +46,7 @@ pub(super) async fn publish(
 }
 
 /// Published versions, and how far each is anchored: `pending`, `included` or `final`.
-pub(super) async fn versions(State(service): State<App>, key: Authenticated, Path(name): Path<String>) -> Reply<Json<Vec<Value>>> {
-    key.require(&[Role::App, Role::Analyst])?;
+pub(super) async fn versions(State(service): State<App>, Path(name): Path<String>) -> Reply<Json<Vec<Value>>> {
     let datanet = service.ingest.datanet(&name).await?;
     let included = events::versions_committed(&service.store, &service.deployment, Finality::Any).await?;
     let finalized = events::versions_committed(&service.store, &service.deployment, Finality::Finalized).await?;

@@ -17,6 +17,7 @@ use schemas::signer::{KeySigner, Signer};
 use schemas::tables::Millis;
 use schemas::{Address, U256};
 use store::sql::QueryLimits;
+use store::workers::QueryWorkers;
 use store::{Durability, Store, StoreConfig};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
@@ -44,7 +45,8 @@ pub struct Running {
 
 /// Builds and starts everything. `progress` is told what is being done.
 pub async fn start(config: Config, data_dir: &Path, progress: &(dyn Fn(&str) + Sync)) -> anyhow::Result<Running> {
-    std::fs::create_dir_all(data_dir).with_context(|| format!("cannot create the data folder {}", data_dir.display()))?;
+    let private = || std::fs::create_dir_all(data_dir).and_then(|()| store::private::keep(data_dir));
+    private().with_context(|| format!("cannot create the data folder {}, or keep others out of it", data_dir.display()))?;
     let listener = TcpListener::bind(config.http.bind).await.with_context(|| {
         format!("cannot listen on {}: is another service running? `--set http.bind=127.0.0.1:0` takes a free port", config.http.bind)
     })?;
@@ -57,6 +59,11 @@ pub async fn start(config: Config, data_dir: &Path, progress: &(dyn Fn(&str) + S
     progress("connecting to the chain");
     let operator = operator_signer(&config.chain, data_dir).await?;
     let (dev_chain, rpc_url) = chain(&config, data_dir).await?;
+    // A configured node's address is the operator's: keys stand in it.
+    let public_rpc_url = match &dev_chain {
+        Some(_) if config.chain.public_rpc_url.is_empty() => rpc_url.clone(),
+        _ => config.chain.public_rpc_url.clone(),
+    };
     let deployment = deployment(&config, data_dir, &operator, dev_chain.as_ref(), progress).await?;
     let reader = ContractReader::connect(&rpc_url, RpcConfig::default(), deployment)?;
     check_deployment(&reader, dev_chain.is_some(), data_dir).await?;
@@ -77,6 +84,7 @@ pub async fn start(config: Config, data_dir: &Path, progress: &(dyn Fn(&str) + S
         None => rag,
     };
     let keys = Keys::open(store.clone()).await?;
+    let uploads = http::Uploads::open(data_dir, config.http.max_uploads)?;
     let source = indexer::source::connect(&rpc_url, &RpcConfig::default())?;
     let indexer_config =
         IndexerConfig { poll_interval_ms: config.chain.poll_interval_ms, verify: config.chain.verify, ..IndexerConfig::default() };
@@ -89,6 +97,7 @@ pub async fn start(config: Config, data_dir: &Path, progress: &(dyn Fn(&str) + S
     let service = Arc::new(Service {
         price_wei: config.price_wei()?,
         query_limits: query_limits(&config),
+        workers: query_workers(&config)?,
         queries: Semaphore::new(config.sql.max_concurrent.max(1)),
         indexer: indexer.status(),
         settlement: watch::Sender::default(),
@@ -103,14 +112,17 @@ pub async fn start(config: Config, data_dir: &Path, progress: &(dyn Fn(&str) + S
         rag,
         writer,
         keys,
+        uploads,
         contracts,
         reader,
         sender,
         deployment,
+        public_rpc_url,
         rpc_url,
         source,
     });
     operator_key(&service).await?;
+    service.workers.fill();
 
     let url = format!("http://{}", listener.local_addr().context("the listener's address")?);
     let service_file = data_dir.join("service.json");
@@ -126,13 +138,7 @@ pub async fn start(config: Config, data_dir: &Path, progress: &(dyn Fn(&str) + S
         Ok(())
     });
     tasks.spawn(reconcile::run(service.clone(), stop.clone()));
-    let (router, stopped) = (http::router(service.clone()), stop.clone());
-    tasks.spawn(async move {
-        axum::serve(listener, router)
-            .with_graceful_shutdown(async move { stopped.cancelled().await })
-            .await
-            .context("the HTTP server ended")
-    });
+    tasks.spawn(http::serve(listener, http::router(service.clone()), service.config.http.clone(), stop.clone()));
     Ok(Running { service, url, stop, tasks, dev_chain, service_file })
 }
 
@@ -257,6 +263,8 @@ fn ingest_config(config: &Config, domain: schemas::signed::SigningDomain, owner:
         max_file_bytes: config.ingest.max_file_bytes,
         max_files_per_submission: config.ingest.max_files_per_submission,
         max_submission_bytes: config.ingest.max_submission_bytes,
+        max_files_per_contributor_per_day: config.ingest.max_files_per_contributor_per_day,
+        max_bytes_per_contributor_per_day: config.ingest.max_bytes_per_contributor_per_day,
         near_duplicate_ppm: config.ingest.near_duplicate_ppm,
         ..IngestConfig::new(domain, owner)
     }
@@ -281,6 +289,14 @@ fn query_limits(config: &Config) -> QueryLimits {
         timeout: Duration::from_secs(config.sql.timeout_seconds),
         ..QueryLimits::default()
     }
+}
+
+/// This program again, as a process for one query.
+fn query_workers(config: &Config) -> anyhow::Result<QueryWorkers> {
+    // Also when the file was replaced meanwhile, as an upgrade does.
+    let running = PathBuf::from("/proc/self/exe");
+    let program = if running.exists() { running } else { std::env::current_exe().context("this program's own file")? };
+    Ok(QueryWorkers::new(program, vec![crate::cli::SQL_WORKER.into()], config.sql.warm_workers))
 }
 
 /// The operator's API key stands in the data folder, for commands on this machine.

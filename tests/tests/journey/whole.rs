@@ -6,7 +6,7 @@ use anyhow::{Context, ensure};
 use api::demo::{Journey, Question};
 use serde_json::Value;
 
-use crate::harness::{Place, wait_for};
+use crate::harness::{Place, objects, wait_for};
 
 #[test]
 fn the_journey_holds() -> anyhow::Result<()> {
@@ -97,7 +97,7 @@ fn check_queries(queries: &[Value]) -> anyhow::Result<()> {
     ensure!(queries.len() == 4, "{} queries", queries.len());
     let mut versions = 0;
     for query in queries {
-        let rows = list(query, "rows")?;
+        let rows = objects(query)?;
         ensure!(!rows.is_empty(), "no rows: {query}");
         for row in rows.iter().filter(|row| row.get("same_root").is_some()) {
             ensure!(row["same_root"] == true && row["finalized"] == true, "{row}");
