@@ -16,6 +16,7 @@ mod datanets;
 mod duplicates;
 mod error;
 mod formats;
+mod language;
 mod queue;
 mod reading;
 mod reads;
