@@ -148,18 +148,28 @@ pub struct Context {
     pub voice: Voice,
     pub url: Option<String>,
     pub api_key: Option<String>,
+    pub patience: Patience,
+}
+
+/// How long a command waits for a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// A node that takes longer has a problem.
+    Usual,
+    /// The machine may be slow; whoever waits is told what for, and can stop.
+    Endless,
 }
 
 impl Context {
     fn new(global: &Global) -> Self {
         let data_dir = global.data_dir.clone().unwrap_or_else(config::default_data_dir);
-        let sources = Sources { data_dir: data_dir.clone(), file: global.config.clone(), set: global.set.clone() };
+        let sources = Sources { data_dir: data_dir.clone(), file: global.config.clone(), set: global.set.clone(), defaults: &[] };
         let voice = match (global.json, global.quiet) {
             (true, _) => Voice::Json,
             (false, true) => Voice::Quiet,
             (false, false) => Voice::Person,
         };
-        Self { data_dir, sources, voice, url: global.url.clone(), api_key: global.api_key.clone() }
+        Self { data_dir, sources, voice, url: global.url.clone(), api_key: global.api_key.clone(), patience: Patience::Usual }
     }
 
     pub fn config(&self) -> anyhow::Result<Config> {
@@ -192,7 +202,11 @@ impl Context {
 
     /// What these commands send is remembered in the data folder, as what the service sends is.
     pub fn sender_config(&self) -> SenderConfig {
-        SenderConfig::with_outbox(self.data_dir.join("outbox"))
+        let usual = SenderConfig::with_outbox(self.data_dir.join("outbox"));
+        match self.patience {
+            Patience::Usual => usual,
+            Patience::Endless => SenderConfig { receipt_timeout_ms: u64::MAX / 2, ..usual },
+        }
     }
 
     /// What the service says of itself; where it names no node, the one in the configuration of this machine.

@@ -3,6 +3,7 @@
 mod access;
 mod analysts;
 mod answers;
+mod apps;
 mod chain;
 mod chat;
 mod contracts;
@@ -27,7 +28,8 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, delete, get, post};
+use schemas::events::MAX_ABI_BYTES;
 use tower_http::timeout::TimeoutLayer;
 use tower_http::trace::TraceLayer;
 
@@ -37,10 +39,10 @@ use access::Who::{self, Curators, Keys, Public, Signed};
 use access::{Authenticated, Insider, Optional};
 pub use access::{CURATOR_HEADER, curator_header};
 pub use analysts::AnalystRequest;
+pub use apps::AppRequest;
 pub use chain::{ChainView, Fees};
 pub use chat::{AskReply, AttributionObject};
 pub use error::ApiError;
-pub use payments::AppRequest;
 pub use query::{RowForm, SqlReply, SqlRequest};
 pub use serve::serve;
 pub use submissions::{ListedFile, SubmissionFields};
@@ -65,6 +67,9 @@ fn doors() -> Vec<Door> {
         Door("GET", "/v1/datanets", Public, get(datanets::list)),
         Door("POST", "/v1/datanets", Keys(&[]), post(datanets::create)),
         Door("GET", "/v1/datanets/{name}/queue", Curators, get(datanets::queue)),
+        Door("GET", "/v1/datanets/{name}/curators", Keys(&[AppRole, Analyst]), get(datanets::curators)),
+        Door("POST", "/v1/datanets/{name}/curators", Signed, post(datanets::change_curator)),
+        Door("POST", "/v1/datanets/{name}/accept-fork", Keys(&[]), post(datanets::accept_fork)),
         Door("GET", "/v1/datanets/{name}/preview", Curators, get(datanets::preview)),
         Door("GET", "/v1/datanets/{name}/versions", Keys(&[AppRole, Analyst]), get(datanets::versions)),
         Door("POST", "/v1/datanets/{name}/versions", Signed, post(datanets::publish)),
@@ -78,10 +83,16 @@ fn doors() -> Vec<Door> {
         Door("GET", "/v1/receipts/{id}", Public, get(answers::receipt)),
         Door("GET", "/v1/receipts/{id}/evidence", Keys(&[AppRole, Analyst]), get(answers::evidence)),
         Door("GET", "/v1/index/contracts", Keys(&[Analyst]), get(contracts::list)),
-        Door("POST", "/v1/index/contracts", Keys(&[]), post(contracts::add)),
+        Door("POST", "/v1/index/contracts", Keys(&[]), post(contracts::add).layer(DefaultBodyLimit::max(2 * MAX_ABI_BYTES))),
+        Door("DELETE", "/v1/index/contracts/{name}", Keys(&[]), delete(contracts::remove)),
         Door("POST", "/v1/sql", Keys(&[AppRole, Analyst]), post(query::sql)),
         Door("POST", "/v1/analysts", Keys(&[]), post(analysts::issue)),
-        Door("POST", "/v1/apps", Signed, post(payments::register)),
+        Door("GET", "/v1/apps", Keys(&[AppRole]), get(apps::list)),
+        Door("POST", "/v1/apps", Signed, post(apps::register)),
+        Door("POST", "/v1/apps/list", Signed, post(apps::list_signed)),
+        Door("POST", "/v1/apps/revoke", Signed, post(apps::revoke_signed)),
+        Door("POST", "/v1/apps/{key_id}/revoke", Keys(&[]), post(apps::revoke)),
+        Door("POST", "/v1/limits", Signed, post(apps::limit)),
         Door("POST", "/v1/settlements", Keys(&[]), post(payments::settle)),
         Door("GET", "/v1/settlements/latest", Keys(&[AppRole, Analyst]), get(payments::latest)),
         Door("GET", "/v1/chain", Keys(&[]), get(chain::show)),

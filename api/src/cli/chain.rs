@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use indexer::{At, ContractReader, RpcConfig, Sender};
 use schemas::alloy_primitives::keccak256;
 use schemas::contracts::{OpenToken, RewardDistributor};
+use schemas::ids::parse_address;
 use schemas::signer::Signer;
 use schemas::{Address, U256};
 use serde_json::{Value, json};
@@ -49,7 +50,7 @@ pub struct FeesArgs {
     #[arg(long)]
     pub data: u16,
     /// Receives the stakers' part.
-    #[arg(long)]
+    #[arg(long, value_parser = parse_address)]
     pub stakers_pool: Option<Address>,
 }
 

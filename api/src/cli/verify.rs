@@ -21,7 +21,7 @@ pub struct VerifyArgs {
     #[arg(long, value_name = "URL")]
     pub rpc: Option<String>,
     /// The registry that holds the roots [default: the one that the service works with].
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = schemas::ids::parse_address)]
     pub registry: Option<schemas::Address>,
     /// Evidence in a file (question, answer, source texts), to re-execute the attribution.
     #[arg(long, value_name = "FILE")]

@@ -13,7 +13,8 @@ use schemas::SchemaError;
 use serde_json::{Value, json};
 use store::StoreError;
 
-use crate::service::contracts::AddError;
+use crate::auth::KeyError;
+use crate::service::contracts::FollowError;
 
 /// An error as a client sees it.
 #[derive(Debug)]
@@ -215,12 +216,22 @@ impl From<SchemaError> for ApiError {
     }
 }
 
-impl From<AddError> for ApiError {
-    fn from(error: AddError) -> Self {
+impl From<KeyError> for ApiError {
+    fn from(error: KeyError) -> Self {
         match error {
-            AddError::Schema(error) => error.into(),
-            AddError::Store(error) => error.into(),
-            AddError::Conflict(_) => Self::new(StatusCode::CONFLICT, "conflict", error.to_string()),
+            KeyError::Store(error) => error.into(),
+            KeyError::Taken | KeyError::Revoked => Self::new(StatusCode::CONFLICT, "conflict", error.to_string()),
+            KeyError::Unknown(_) => Self::new(StatusCode::NOT_FOUND, "not_found", error.to_string()),
+        }
+    }
+}
+
+impl From<FollowError> for ApiError {
+    fn from(error: FollowError) -> Self {
+        match error {
+            FollowError::Schema(error) => error.into(),
+            FollowError::Store(error) => error.into(),
+            FollowError::NoCode { .. } | FollowError::Conflict(_) => Self::new(StatusCode::CONFLICT, "conflict", error.to_string()),
         }
     }
 }
