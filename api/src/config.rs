@@ -117,12 +117,30 @@ pub struct Sql {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settlement {
+    /// 0: only when asked.
+    pub interval_seconds: u64,
+    /// Decimal strings, in wei.
+    pub reserve_wei: String,
+    pub limit_least_wei: String,
+    pub limits_per_payer_max: usize,
+    pub batch_gas_max: u64,
+    pub batch_bytes_max: usize,
     pub data_bps: u16,
     pub model_bps: u16,
     pub dispute_window_seconds: u64,
     pub dispute_bond_wei: u64,
     pub withdrawal_delay_seconds: u64,
     pub fee_notice_margin_seconds: u64,
+}
+
+impl Settlement {
+    pub fn reserve_wei(&self) -> anyhow::Result<u128> {
+        wei("settlement.reserve_wei", &self.reserve_wei)
+    }
+
+    pub fn limit_least_wei(&self) -> anyhow::Result<u128> {
+        wei("settlement.limit_least_wei", &self.limit_least_wei)
+    }
 }
 
 /// Where a configuration comes from.
@@ -173,6 +191,11 @@ impl Config {
         self.generator.check()?;
         wei("chain.max_fee_per_gas_wei", &self.chain.max_fee_per_gas_wei)?;
         wei("chain.max_fees_per_day_wei", &self.chain.max_fees_per_day_wei)?;
+        self.settlement.reserve_wei()?;
+        self.settlement.limit_least_wei()?;
+        if self.settlement.limits_per_payer_max == 0 {
+            bail!("configuration: settlement.limits_per_payer_max is 0; a payer needs at least one limit");
+        }
         let (data_bps, model_bps) = (self.settlement.data_bps, self.settlement.model_bps);
         if u32::from(data_bps) + u32::from(model_bps) > 10_000 {
             bail!("configuration: settlement.data_bps and settlement.model_bps are {data_bps} and {model_bps}; together at most 10000");
@@ -291,6 +314,9 @@ mod tests {
             (None, None, Some("sql"), "section.key"),
             (None, None, Some("settlement.data_bps=10001"), "data_bps"),
             (None, None, Some("rag.price_wei=1.5"), "price_wei"),
+            (None, None, Some("settlement.reserve_wei=some"), "reserve_wei"),
+            (None, None, Some("settlement.limit_least_wei=-1"), "limit_least_wei"),
+            (None, None, Some("settlement.limits_per_payer_max=0"), "limits_per_payer_max"),
             (None, None, Some("chain.max_fees_per_day_wei=lots"), "max_fees_per_day_wei"),
             (None, None, Some("chain.rpc_url=http://localhost:1"), "deployment"),
             (None, None, Some("generator.temperature=warm"), "not a number"),

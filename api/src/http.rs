@@ -1,6 +1,7 @@
 //! HTTP doors. Every route says who may call it: `public`, signed by its author, or a role.
 
 mod answers;
+mod apps;
 mod chain;
 mod chat;
 mod contracts;
@@ -27,10 +28,10 @@ use tower_http::trace::TraceLayer;
 
 use crate::auth::{Caller, Role};
 use crate::service::Service;
+pub use apps::AppRequest;
 pub use chain::{ChainView, Fees};
 pub use chat::{AskReply, AttributionObject};
 pub use error::ApiError;
-pub use payments::AppRequest;
 pub use query::{SqlReply, SqlRequest};
 pub use submissions::SubmissionFields;
 pub use system::Info;
@@ -51,6 +52,8 @@ pub fn router(service: App) -> Router {
         .route("/v1/status", get(system::status))
         .route("/v1/datanets", get(datanets::list).post(datanets::create))
         .route("/v1/datanets/{name}/queue", get(datanets::queue))
+        .route("/v1/datanets/{name}/curators", get(datanets::curators).post(datanets::change_curator))
+        .route("/v1/datanets/{name}/accept-fork", post(datanets::accept_fork))
         .route("/v1/datanets/{name}/preview", get(datanets::preview))
         .route("/v1/datanets/{name}/versions", get(datanets::versions).post(datanets::publish))
         .route("/v1/submissions", post(submissions::submit).layer(DefaultBodyLimit::max(upload_limit)))
@@ -63,7 +66,11 @@ pub fn router(service: App) -> Router {
         .route("/v1/receipts/{id}/evidence", get(answers::evidence))
         .route("/v1/index/contracts", get(contracts::list).post(contracts::add))
         .route("/v1/sql", post(query::sql))
-        .route("/v1/apps", post(payments::register))
+        .route("/v1/apps", get(apps::list).post(apps::register))
+        .route("/v1/apps/list", post(apps::list_signed))
+        .route("/v1/apps/revoke", post(apps::revoke_signed))
+        .route("/v1/apps/{key_id}/revoke", post(apps::revoke))
+        .route("/v1/limits", post(apps::limit))
         .route("/v1/settlements", post(payments::settle))
         .route("/v1/settlements/latest", get(payments::latest))
         .route("/v1/chain", get(chain::show).post(chain::act))

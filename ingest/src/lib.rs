@@ -12,6 +12,7 @@ mod anchors;
 mod characters;
 mod chunking;
 mod config;
+mod curators;
 mod datanets;
 mod duplicates;
 mod error;
@@ -28,8 +29,9 @@ mod versions;
 #[cfg(test)]
 mod test_support;
 
-pub use anchors::{anchor_call, registration_call};
+pub use anchors::{AnchoredVersion, Anchoring, anchor_call, registration_call};
 pub use config::IngestConfig;
+pub use curators::SignedCuratorChange;
 pub use datanets::NewDatanet;
 pub use error::IngestError;
 pub use queue::{ChunkDuplicate, QueueItem, QueueStatus, SubmissionFacts};

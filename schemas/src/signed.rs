@@ -10,6 +10,8 @@ use alloy_sol_types::{Eip712Domain, SolStruct, eip712_domain, sol};
 use crate::SchemaError;
 use crate::ids::{AnswerId, DatanetId, DocumentId};
 
+pub mod apps;
+
 sol! {
     struct Submission {
         address contributor;
@@ -36,6 +38,13 @@ sol! {
         bytes32 parentRoot;
         bytes32 root;
         uint64 chunkCount;
+    }
+
+    struct CuratorChange {
+        bytes32 datanetId;
+        uint64 sequence;
+        address curator;
+        bool allowed;
     }
 
     struct AnswerReceipt {
@@ -132,7 +141,7 @@ pub fn check_signature(digest: B256, signature: &str, signer: Address) -> Result
     Ok(())
 }
 
-/// A limit as a decimal string in JSON.
+/// A limit as its payer signed it.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct SignedSpendingLimit {
     pub payer: Address,
@@ -146,6 +155,11 @@ pub struct SignedSpendingLimit {
 }
 
 impl SignedSpendingLimit {
+    /// The digest that was signed, by which the vault counts what was spent.
+    pub fn digest(&self, chain_id: u64, vault: Address) -> B256 {
+        spending_limit_digest(chain_id, vault, &self.limit())
+    }
+
     pub fn limit(&self) -> SpendingLimit {
         SpendingLimit { payer: self.payer, spender: self.spender, maxAmount: self.max_amount, expiry: self.expiry, nonce: self.nonce }
     }

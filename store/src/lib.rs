@@ -24,8 +24,9 @@ use schemas::arrow::array::RecordBatch;
 use schemas::arrow::datatypes::SchemaRef;
 use schemas::events::EventTable;
 use schemas::tables::{
-    AnswerRow, ApiKeyRow, AttributionRow, BlockRow, ChunkRow, CoverageRow, DatanetRow, DocumentRow, EpochRow, FollowedContractRow, LogRow,
-    ReceiptRow, ReviewRow, RewardRow, Row, SubmissionRow, TableSpec, VersionRow,
+    AnswerRow, ApiKeyRow, AttributionRow, BlockRow, ChunkRow, ClosingRow, CoverageRow, CuratorRow, DatanetRow, DebtRow, DocumentRow,
+    EpochRow, FollowedContractRow, ForeignVersionRow, LogRow, ReceiptRow, ReviewRow, RewardRow, Row, SpendingLimitRow, SubmissionRow,
+    TableSpec, VersionRow,
 };
 use tokio::sync::OnceCell;
 
@@ -88,15 +89,20 @@ fn table_specs() -> Vec<(TableSpec, SchemaRef)> {
         of::<AttributionRow>(),
         of::<BlockRow>(),
         of::<ChunkRow>(),
+        of::<ClosingRow>(),
         of::<CoverageRow>(),
+        of::<CuratorRow>(),
         of::<DatanetRow>(),
+        of::<DebtRow>(),
         of::<DocumentRow>(),
         of::<EpochRow>(),
         of::<FollowedContractRow>(),
+        of::<ForeignVersionRow>(),
         of::<LogRow>(),
         of::<ReceiptRow>(),
         of::<ReviewRow>(),
         of::<RewardRow>(),
+        of::<SpendingLimitRow>(),
         of::<SubmissionRow>(),
         of::<VersionRow>(),
     ]

@@ -58,10 +58,11 @@ pub async fn settle(context: &Context) -> anyhow::Result<Report> {
         tokio::time::sleep(Duration::from_millis(200)).await;
     };
     let text = format!(
-        "epoch {}: {} receipts, fees {} OPEN, of which {} to contributors\n  reward root {} accepted",
+        "epoch {}: {} receipts, fees {} OPEN; collected {} OPEN, of which {} to contributors\n  reward root {} accepted",
         done.epoch,
         done.receipt_count,
         tokens(U256::from(done.total_wei.0)),
+        tokens(U256::from(done.collected_wei.0)),
         tokens(U256::from(done.pool_wei.0)),
         done.reward_root
     );

@@ -212,8 +212,14 @@ async fn ask(context: &Context, journey: &Journey, stage: &mut Stage, started: I
     stage.say("\n4. An app deposits, signs a spending limit, and asks.");
     let fund = DevCommand::Fund { account: "app".into(), eth: "1".into(), open: "100".into() };
     stage.show("dev fund app --eth 1 --open 100", &keys::dev(context, &fund).await?);
-    let register =
-        RegisterArgs { name: "demo-app".into(), signer: signed_as("app"), deposit: "10".into(), limit: "5".into(), days: 30, out: None };
+    let register = RegisterArgs {
+        name: "demo-app".into(),
+        signer: signed_as("app"),
+        deposit: "10".into(),
+        limit: Some("5".into()),
+        days: 30,
+        out: None,
+    };
     let report = apps::apps(context, &AppsCommand::Register(register)).await?;
     stage.show("apps register --name demo-app --as app --deposit 10 --limit 5", &report);
     let app_key = apps::key_path(context, "demo-app");
@@ -239,10 +245,10 @@ async fn ask(context: &Context, journey: &Journey, stage: &mut Stage, started: I
     Ok(())
 }
 
-/// The deposit counts once the indexer has seen it.
+/// The deposit counts once the indexer holds it as final.
 async fn wait_for_deposit(context: &Context) -> anyhow::Result<()> {
     let deadline = Instant::now() + FINALITY_PATIENCE;
-    let args = SqlArgs { query: "SELECT payer FROM deposited".into(), format: Format::Json, snapshot: None };
+    let args = SqlArgs { query: "SELECT payer FROM deposited WHERE finalized".into(), format: Format::Json, snapshot: None };
     while answers::sql(context, &args).await?.json["rows"].as_array().is_none_or(Vec::is_empty) {
         if Instant::now() > deadline {
             bail!("the deposit was not indexed after {} s", FINALITY_PATIENCE.as_secs());
@@ -253,7 +259,7 @@ async fn wait_for_deposit(context: &Context) -> anyhow::Result<()> {
 }
 
 async fn settle(context: &Context, stage: &mut Stage) -> anyhow::Result<()> {
-    stage.say("\n5. The epoch is closed; its rewards are debited, proposed, accepted, and two contributors claim.");
+    stage.say("\n5. The epoch is closed, its payers are debited, rewards are proposed and accepted, and two contributors claim.");
     stage.doing("waiting for the dispute window to pass");
     let quietly = Context { voice: Voice::Quiet, ..context.clone() };
     stage.show("settle", &rewards::settle(&quietly).await?);

@@ -13,6 +13,7 @@ use schemas::SchemaError;
 use serde_json::{Value, json};
 use store::StoreError;
 
+use crate::auth::KeyError;
 use crate::service::contracts::AddError;
 
 /// An error as a client sees it.
@@ -193,6 +194,16 @@ impl From<SchemaError> for ApiError {
             }
             SchemaError::BadSignature(_) => Self::new(StatusCode::UNAUTHORIZED, "bad_signature", error.to_string()),
             error => Self::internal(&error),
+        }
+    }
+}
+
+impl From<KeyError> for ApiError {
+    fn from(error: KeyError) -> Self {
+        match error {
+            KeyError::Store(error) => error.into(),
+            KeyError::Taken | KeyError::Revoked => Self::new(StatusCode::CONFLICT, "conflict", error.to_string()),
+            KeyError::Unknown(_) => Self::new(StatusCode::NOT_FOUND, "not_found", error.to_string()),
         }
     }
 }

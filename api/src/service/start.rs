@@ -1,6 +1,5 @@
 //! Building the parts in order, and taking them down again.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -28,6 +27,7 @@ use super::contracts::Contracts;
 use super::{Service, embedder, generator, reconcile};
 use crate::auth::{Keys, Role};
 use crate::config::Config;
+use crate::limits::Limits;
 use crate::{http, identity};
 
 /// A started service.
@@ -63,8 +63,8 @@ pub async fn start(config: Config, data_dir: &Path, progress: &(dyn Fn(&str) + S
     if let Some(dev_chain) = &dev_chain {
         fill_faucet(dev_chain, &reader, &operator, data_dir).await?;
     }
-    let limits = operator_policy(&config.chain, &deployment, dev_chain.as_ref())?;
-    let sender = Sender::connect(&rpc_url, operator.clone(), sender_config(data_dir, limits)).await?;
+    let policy = operator_policy(&config.chain, &deployment, dev_chain.as_ref())?;
+    let sender = Sender::connect(&rpc_url, operator.clone(), sender_config(data_dir, policy)).await?;
     let contracts = Contracts::open(store.clone(), deployment).await?;
 
     progress("opening the parts");
@@ -77,6 +77,7 @@ pub async fn start(config: Config, data_dir: &Path, progress: &(dyn Fn(&str) + S
         None => rag,
     };
     let keys = Keys::open(store.clone()).await?;
+    let limits = Limits::open(store.clone()).await?;
     let source = indexer::source::connect(&rpc_url, &RpcConfig::default())?;
     let indexer_config =
         IndexerConfig { poll_interval_ms: config.chain.poll_interval_ms, verify: config.chain.verify, ..IndexerConfig::default() };
@@ -93,7 +94,7 @@ pub async fn start(config: Config, data_dir: &Path, progress: &(dyn Fn(&str) + S
         indexer: indexer.status(),
         settlement: watch::Sender::default(),
         troubles: Mutex::default(),
-        reserved: Mutex::new(HashMap::new()),
+        reservations: Arc::default(),
         operator: operator.address(),
         started: Millis::now(),
         data_dir: data_dir.to_owned(),
@@ -103,6 +104,7 @@ pub async fn start(config: Config, data_dir: &Path, progress: &(dyn Fn(&str) + S
         rag,
         writer,
         keys,
+        limits,
         contracts,
         reader,
         sender,
@@ -111,6 +113,7 @@ pub async fn start(config: Config, data_dir: &Path, progress: &(dyn Fn(&str) + S
         source,
     });
     operator_key(&service).await?;
+    warn_of_short_delay(&service).await?;
 
     let url = format!("http://{}", listener.local_addr().context("the listener's address")?);
     let service_file = data_dir.join("service.json");
@@ -242,7 +245,7 @@ fn deploy_params(settlement: &crate::config::Settlement, account: Address) -> De
 
 /// A development chain that lost its state would make every table look wrong later.
 async fn check_deployment(reader: &ContractReader, development: bool, data_dir: &Path) -> anyhow::Result<()> {
-    let checked = reader.batch_count(At::Latest).await;
+    let checked = reader.last_batch(At::Latest).await;
     if development && matches!(checked, Err(indexer::IndexerError::NoContract { .. })) {
         bail!(
             "the development chain in {} no longer holds the contracts that this data folder works with; start with another --data-dir",
@@ -283,12 +286,27 @@ fn query_limits(config: &Config) -> QueryLimits {
     }
 }
 
+/// Payers who leave sooner than they are debited cost the contributors of what they asked.
+async fn warn_of_short_delay(service: &Service) -> anyhow::Result<()> {
+    let call = PaymentVault::withdrawalDelayCall {};
+    let delay_seconds = service.reader.call(service.deployment.vault, &call, At::Latest).await.context("reading the vault")?;
+    let needed_seconds = service.debited_within_seconds();
+    if delay_seconds < needed_seconds {
+        tracing::warn!(
+            delay_seconds,
+            needed_seconds,
+            "the vault's withdrawal delay is shorter than settlement.interval_seconds and an hour: payers can withdraw before they are debited"
+        );
+    }
+    Ok(())
+}
+
 /// The operator's API key stands in the data folder, for commands on this machine.
 async fn operator_key(service: &Service) -> anyhow::Result<()> {
     let path = service.data_dir.join("operator.apikey");
     let valid = std::fs::read_to_string(&path).is_ok_and(|key| service.keys.caller(key.trim()).is_some());
     if !valid {
-        let key = service.keys.issue("operator", &[Role::Operator], None).await?;
+        let key = service.keys.issue("operator", &[Role::Operator]).await?;
         identity::write_secret(&path, &format!("{key}\n"))?;
     }
     Ok(())

@@ -9,8 +9,8 @@ use datafusion::logical_expr::JoinType;
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext, col};
 use lance::Dataset;
 use schemas::tables::{
-    AnswerRow, AttributionRow, ChunkRow, CoverageRow, DatanetRow, DocumentRow, EpochRow, FollowedContractRow, ReceiptRow, ReviewRow,
-    RewardRow, Row, SubmissionRow, VersionRow,
+    AnswerRow, AttributionRow, ChunkRow, ClosingRow, CoverageRow, CuratorRow, DatanetRow, DebtRow, DocumentRow, EpochRow,
+    FollowedContractRow, ForeignVersionRow, ReceiptRow, ReviewRow, RewardRow, Row, SubmissionRow, VersionRow,
 };
 
 use super::chunks::{self, Published};
@@ -47,9 +47,13 @@ pub(super) async fn open(store: &Store, snapshot: &Snapshot, limits: &QueryLimit
     for name in [
         AnswerRow::TABLE.name,
         AttributionRow::TABLE.name,
+        ClosingRow::TABLE.name,
+        CuratorRow::TABLE.name,
         DatanetRow::TABLE.name,
+        DebtRow::TABLE.name,
         EpochRow::TABLE.name,
         FollowedContractRow::TABLE.name,
+        ForeignVersionRow::TABLE.name,
         ReceiptRow::TABLE.name,
         ReviewRow::TABLE.name,
         RewardRow::TABLE.name,

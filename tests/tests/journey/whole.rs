@@ -145,13 +145,15 @@ fn check_snapshots(place: &Place) -> anyhow::Result<()> {
 
 /// An answer is refused when either the deposit or the spending limit does not cover it.
 fn check_payment(place: &Place) -> anyhow::Result<()> {
-    for (name, deposit, limit, words) in [("poor", "0.005", "1", "does not cover"), ("shy", "1", "0.005", "no spending limit")] {
+    for (name, deposit, limit, words) in [("poor", "0.005", Some("1"), "does not cover"), ("shy", "1", None, "no spending limit")] {
         place.json(&["keys", "new", name])?;
         place.json(&["dev", "fund", name, "--eth", "1", "--open", "2"])?;
-        place.json(&["apps", "register", "--name", name, "--as", name, "--deposit", deposit, "--limit", limit])?;
+        let register = ["apps", "register", "--name", name, "--as", name, "--deposit", deposit];
+        place.run(&[&register[..], &["--limit", "0.005"]].concat())?.failed_with(&["let it be of 100000000000000000 wei or more"])?;
+        place.json(&[&register[..], &limit.map_or(vec![], |limit| vec!["--limit", limit])].concat())?;
         let payer = place.json(&["keys", "address", name])?;
-        let seen = format!("SELECT payer FROM deposited WHERE payer = '{}'", text(&payer, "address")?.to_lowercase());
-        wait_for("the deposit to be indexed", || Ok(Some(()).filter(|()| place.rows(&seen).is_ok_and(|rows| !rows.is_empty()))))?;
+        let seen = format!("SELECT payer FROM deposited WHERE finalized AND payer = '{}'", text(&payer, "address")?.to_lowercase());
+        wait_for("the deposit to be final", || Ok(Some(()).filter(|()| place.rows(&seen).is_ok_and(|rows| !rows.is_empty()))))?;
         let key = place.data_dir().join(format!("{name}.apikey"));
         let key = key.to_str().context("the path is not text")?;
         let asked = place.run(&["ask", "--datanet", "cold-chain", "--app-key", key, "At what temperature are most vaccines stored?"])?;
