@@ -34,6 +34,7 @@ const DOORS: &[(&str, &str, u16, u16, u16)] = &[
     ("GET", "/v1/receipts/0x1/evidence", 401, 403, 400),
     ("GET", "/v1/index/contracts", 401, 403, 200),
     ("POST", "/v1/index/contracts", 401, 403, 415),
+    ("DELETE", "/v1/index/contracts/nobody", 401, 403, 404),
     ("POST", "/v1/sql", 401, 403, 415),
     ("POST", "/v1/apps", 415, 415, 415),
     ("POST", "/v1/settlements", 401, 403, 409),
