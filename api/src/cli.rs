@@ -1,6 +1,7 @@
 //! The command line. Each command is a function that returns a [`Report`]; `demo` calls the same
 //! functions that a user does.
 
+pub mod analysts;
 pub mod answers;
 pub mod apps;
 pub mod chain;
@@ -102,6 +103,9 @@ enum Command {
     /// Apps that ask and pay.
     #[command(subcommand)]
     Apps(apps::AppsCommand),
+    /// People who query what is published.
+    #[command(subcommand)]
+    Analysts(analysts::AnalystsCommand),
     /// Ask a Datanet a question.
     Ask(answers::AskArgs),
     /// Query all tables in SQL.
@@ -128,7 +132,13 @@ enum Command {
     /// Show and check the configuration.
     #[command(subcommand)]
     Config(doctor::ConfigCommand),
+    /// One query of the service, in a process of its own.
+    #[command(name = SQL_WORKER, hide = true)]
+    SqlWorker,
 }
+
+/// The command that the service starts for a query.
+pub(crate) const SQL_WORKER: &str = "sql-worker";
 
 /// What every command is given.
 #[derive(Debug, Clone)]
@@ -199,13 +209,24 @@ impl Context {
         }
     }
 
+    /// What the service says of itself; where it names no node, the one in the configuration of this machine.
     pub async fn info(&self) -> anyhow::Result<Info> {
-        self.client()?.get("/v1/info").await
+        let mut info: Info = self.client()?.get("/v1/info").await?;
+        if info.rpc_url.is_empty()
+            && let Ok(config) = self.config()
+        {
+            info.rpc_url = config.chain.rpc_url.split(',').next().unwrap_or_default().trim().to_owned();
+        }
+        Ok(info)
     }
 }
 
 /// Runs a parsed command line. Exit code 0: done; 1: failed (usage errors are clap's 2).
 pub fn main(cli: Cli) -> ExitCode {
+    if matches!(cli.command, Command::SqlWorker) {
+        // It brings its own threads, and nobody reads what it would print.
+        return if store::workers::serve().is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
     let context = Context::new(&cli.global);
     start_logging(&cli.command);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -272,6 +293,7 @@ async fn run(command: Command, context: Context) -> anyhow::Result<Option<Report
         Command::Review(command) => review::review(&context, &command).await?,
         Command::Publish(args) => datanets::publish(&context, &args).await?,
         Command::Apps(command) => apps::apps(&context, &command).await?,
+        Command::Analysts(command) => analysts::analysts(&context, &command).await?,
         Command::Ask(args) => answers::ask_here(&context, &args).await?,
         Command::Sql(args) => answers::sql(&context, &args).await?,
         Command::Receipt(args) => answers::receipt(&context, &args).await?,
@@ -283,6 +305,7 @@ async fn run(command: Command, context: Context) -> anyhow::Result<Option<Report
         Command::Doctor => doctor::doctor(&context).await?,
         Command::Index(command) => return index::index(&context, command).await,
         Command::Config(command) => doctor::config(&context, &command)?,
+        Command::SqlWorker => anyhow::bail!("a query is not run by hand: use `headwater sql`"),
     };
     Ok(Some(report))
 }

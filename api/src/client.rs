@@ -76,6 +76,16 @@ impl Client {
         self.send(self.http.get(format!("{}{path}", self.base))).await
     }
 
+    /// What only curators and operators see: with [`crate::http::CURATOR_HEADER`] where somebody signed.
+    pub async fn get_as_curator<T: DeserializeOwned>(&self, path: &str, signed: Option<&str>) -> anyhow::Result<T> {
+        let request = self.http.get(format!("{}{path}", self.base));
+        self.send(match signed {
+            Some(signed) => request.header(crate::http::CURATOR_HEADER, signed),
+            None => request,
+        })
+        .await
+    }
+
     pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> anyhow::Result<T> {
         self.send(self.http.post(format!("{}{path}", self.base)).json(body)).await
     }

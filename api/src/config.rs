@@ -11,9 +11,11 @@ use serde::{Deserialize, Serialize};
 
 mod embedder;
 mod generator;
+mod http;
 
 pub use embedder::EmbedderPrecision;
 pub use generator::{Answers, Generator, local_model};
+pub use http::Http;
 
 /// Every key with its default and meaning.
 pub const DEFAULTS: &str = include_str!("default.toml");
@@ -31,13 +33,6 @@ pub struct Config {
     pub generator: Generator,
     pub sql: Sql,
     pub settlement: Settlement,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Http {
-    pub bind: std::net::SocketAddr,
-    pub request_timeout_seconds: u64,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -63,6 +58,8 @@ pub struct Models {
 pub struct Chain {
     /// Empty: a development chain is started. Several addresses have commas between them.
     pub rpc_url: String,
+    /// What strangers are told; empty: a development chain's node, or none.
+    pub public_rpc_url: String,
     /// Announces new blocks; empty: the node is only polled.
     pub ws_url: String,
     pub verify: indexer::Verify,
@@ -88,6 +85,8 @@ pub struct Ingest {
     pub max_file_bytes: u64,
     pub max_files_per_submission: usize,
     pub max_submission_bytes: u64,
+    pub max_files_per_contributor_per_day: u64,
+    pub max_bytes_per_contributor_per_day: u64,
     pub near_duplicate_ppm: u64,
 }
 
@@ -112,17 +111,36 @@ pub struct Sql {
     pub max_memory_bytes: usize,
     pub timeout_seconds: u64,
     pub max_concurrent: usize,
+    pub warm_workers: usize,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settlement {
+    /// 0: only when asked.
+    pub interval_seconds: u64,
+    /// Decimal strings, in wei.
+    pub reserve_wei: String,
+    pub limit_least_wei: String,
+    pub limits_per_payer_max: usize,
+    pub batch_gas_max: u64,
+    pub batch_bytes_max: usize,
     pub data_bps: u16,
     pub model_bps: u16,
     pub dispute_window_seconds: u64,
     pub dispute_bond_wei: u64,
     pub withdrawal_delay_seconds: u64,
     pub fee_notice_margin_seconds: u64,
+}
+
+impl Settlement {
+    pub fn reserve_wei(&self) -> anyhow::Result<u128> {
+        wei("settlement.reserve_wei", &self.reserve_wei)
+    }
+
+    pub fn limit_least_wei(&self) -> anyhow::Result<u128> {
+        wei("settlement.limit_least_wei", &self.limit_least_wei)
+    }
 }
 
 /// Where a configuration comes from.
@@ -176,9 +194,15 @@ impl Config {
 
     fn check(&self) -> anyhow::Result<()> {
         self.price_wei()?;
+        self.http.check()?;
         self.generator.check()?;
         wei("chain.max_fee_per_gas_wei", &self.chain.max_fee_per_gas_wei)?;
         wei("chain.max_fees_per_day_wei", &self.chain.max_fees_per_day_wei)?;
+        self.settlement.reserve_wei()?;
+        self.settlement.limit_least_wei()?;
+        if self.settlement.limits_per_payer_max == 0 {
+            bail!("configuration: settlement.limits_per_payer_max is 0; a payer needs at least one limit");
+        }
         let (data_bps, model_bps) = (self.settlement.data_bps, self.settlement.model_bps);
         if u32::from(data_bps) + u32::from(model_bps) > 10_000 {
             bail!("configuration: settlement.data_bps and settlement.model_bps are {data_bps} and {model_bps}; together at most 10000");
@@ -244,7 +268,8 @@ fn overlay(base: &mut toml::Table, over: toml::Table) {
     }
 }
 
-/// Sets a dotted path. The text becomes what the key's default is: number, fraction, boolean or text; text under a table of names.
+/// Sets a dotted path. The text becomes what the key's default is: number, fraction, boolean, text, or texts with commas between
+/// them; text under a table of names.
 fn set(table: &mut toml::Table, path: &str, text: &str) -> anyhow::Result<()> {
     let (section, key) = path.split_once('.').with_context(|| format!("{path:?} is not section.key"))?;
     let entry = table.get_mut(section).and_then(toml::Value::as_table_mut).with_context(|| format!("there is no section [{section}]"))?;
@@ -259,6 +284,10 @@ fn set(table: &mut toml::Table, path: &str, text: &str) -> anyhow::Result<()> {
         Some(toml::Value::Float(_)) => toml::Value::Float(text.parse().with_context(|| format!("{text:?} is not a number"))?),
         Some(toml::Value::Boolean(_)) => toml::Value::Boolean(text.parse().with_context(|| format!("{text:?} is neither true nor false"))?),
         Some(toml::Value::String(_)) => toml::Value::String(text.to_owned()),
+        Some(toml::Value::Array(_)) => {
+            let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
+            toml::Value::Array(words.map(|word| toml::Value::String(word.to_owned())).collect())
+        }
         _ => bail!("section [{section}] has no single value {key:?}; `headwater config print` shows every key"),
     };
     entry.insert(key.to_owned(), value);
@@ -285,12 +314,16 @@ mod tests {
         let file = Some("[sql]\nmax_rows = 1\ntimeout_seconds = 2\n");
         let config = load(file, &[("HEADWATER__SQL__MAX_ROWS", "3"), ("PATH", "x")], &["sql.timeout_seconds=4"]).unwrap();
         assert_eq!((config.sql.max_rows, config.sql.timeout_seconds), (3, 4));
+        let config = load(Some("[http]\nhosts = [\"a\"]\n"), &[("HEADWATER__HTTP__CORS_ORIGINS", "http://b:1, *")], &[]).unwrap();
+        assert_eq!((config.http.hosts, config.http.cors_origins), (vec!["a".to_owned()], vec!["http://b:1".into(), "*".into()]));
     }
 
     #[test]
     fn mistakes_are_named() {
         for (file, environment, set, words) in [
             (Some("[sql]\nmax_row = 1\n"), None, None, "max_row"),
+            (None, None, Some("http.cors_origins=https://a.example/"), "without a slash"),
+            (None, None, Some("http.max_uploads=0"), "max_uploads"),
             (Some("[sqll]\n"), None, None, "sqll"),
             (Some("not toml"), None, None, "TOML"),
             (None, Some(("HEADWATER__SQL__MAX_ROWS", "many")), None, "HEADWATER__SQL__MAX_ROWS"),
@@ -298,6 +331,9 @@ mod tests {
             (None, None, Some("sql"), "section.key"),
             (None, None, Some("settlement.data_bps=10001"), "data_bps"),
             (None, None, Some("rag.price_wei=1.5"), "price_wei"),
+            (None, None, Some("settlement.reserve_wei=some"), "reserve_wei"),
+            (None, None, Some("settlement.limit_least_wei=-1"), "limit_least_wei"),
+            (None, None, Some("settlement.limits_per_payer_max=0"), "limits_per_payer_max"),
             (None, None, Some("chain.max_fees_per_day_wei=lots"), "max_fees_per_day_wei"),
             (None, None, Some("chain.rpc_url=http://localhost:1"), "deployment"),
             (None, None, Some("generator.temperature=warm"), "not a number"),

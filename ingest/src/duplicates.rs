@@ -13,7 +13,7 @@ pub(crate) use fingerprint::{Fingerprint, words};
 pub(crate) use index::{Index, NewChunk, NewDocument};
 
 /// The version of the comparison: part of a Datanet's policy hash.
-pub(crate) const COMPARISON: &str = "headwater-duplicates/1";
+pub(crate) const COMPARISON: &str = "headwater-duplicates/2";
 
 #[cfg(test)]
 mod tests;

@@ -14,6 +14,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use alloy_primitives::{Address, B256};
+use serde::{Deserialize, Serialize};
 
 use crate::SchemaError;
 use crate::contracts::{Contract, Deployment};
@@ -23,7 +24,7 @@ use names::{column_name, snake_case, table_names};
 use types::AbiType;
 
 /// How one 32-byte word is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum WordType {
     Address,
     /// Left-aligned, this many bytes.
@@ -36,7 +37,7 @@ pub enum WordType {
 }
 
 /// Where one parameter stands in a log, and how it is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Place {
     /// `topic1` to `topic3`.
     Topic(u8, WordType),
@@ -47,7 +48,7 @@ pub enum Place {
 }
 
 /// What a column holds. Every value of a parameter's type fits its column, [`ColumnKind::Decimal`] of 256 bits left out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ColumnKind {
     Boolean,
     /// Integers of less than 64 bits, and `int64`.
@@ -61,7 +62,7 @@ pub enum ColumnKind {
 }
 
 /// One parameter of an event.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct EventColumn {
     /// snake_case, and usable without quotes wherever a column is.
     pub name: String,
@@ -70,7 +71,7 @@ pub struct EventColumn {
 }
 
 /// Who emits an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Emitter {
     Contract(Address),
     /// Every contract that a factory created.
@@ -78,7 +79,7 @@ pub enum Emitter {
 }
 
 /// The event by which a factory tells of a child.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Creation {
     pub factory: Address,
     pub topic0: B256,
@@ -102,7 +103,7 @@ impl Creation {
 }
 
 /// One event of one contract as a table.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct EventTable {
     /// snake_case, and usable without quotes.
     pub name: String,
@@ -115,6 +116,7 @@ pub struct EventTable {
     pub has_other_forms: bool,
     /// One for each parameter, in their order; then a decimal for each integer of 256 bits that is shown in digits.
     pub columns: Vec<EventColumn>,
+    #[serde(with = "shared")]
     pub body: Arc<EventBody>,
 }
 
@@ -134,7 +136,7 @@ impl EventTable {
 }
 
 /// The types of the parameters that are not indexed.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct EventBody(Vec<AbiType>);
 
 impl EventBody {
@@ -147,6 +149,23 @@ impl EventBody {
 
     fn head_words_before(&self, index: usize) -> usize {
         self.0.iter().take(index).map(AbiType::head_words).sum()
+    }
+}
+
+/// A body between processes: what is shared in one is sent whole to the other.
+mod shared {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::EventBody;
+
+    pub(super) fn serialize<S: Serializer>(body: &Arc<EventBody>, serializer: S) -> Result<S::Ok, S::Error> {
+        body.as_ref().serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<EventBody>, D::Error> {
+        EventBody::deserialize(deserializer).map(Arc::new)
     }
 }
 

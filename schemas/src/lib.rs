@@ -18,6 +18,7 @@ pub mod receipt;
 pub mod signed;
 pub mod signer;
 pub mod tables;
+pub mod words;
 
 pub use alloy_primitives;
 pub use alloy_primitives::{Address, B256, U256};

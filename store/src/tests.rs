@@ -16,7 +16,7 @@ use schemas::{Address, B256};
 use crate::sql::QueryLimits;
 use crate::{Durability, Finality, Hot, StorageFaults, Store, StoreConfig, StoreError};
 
-fn datanet(name: &str) -> DatanetRow {
+pub(crate) fn datanet(name: &str) -> DatanetRow {
     let owner = Address::repeat_byte(1);
     DatanetRow {
         datanet_id: datanet_id(owner, name),
@@ -32,7 +32,7 @@ fn datanet(name: &str) -> DatanetRow {
     }
 }
 
-fn chunk(datanet: DatanetId, submission: u8, text: &str, angle: f32) -> ChunkRow {
+pub(crate) fn chunk(datanet: DatanetId, submission: u8, text: &str, angle: f32) -> ChunkRow {
     let mut embedding = vec![0.0; Embedding::DIMENSIONS];
     embedding[0] = angle.cos();
     embedding[1] = angle.sin();
@@ -59,7 +59,7 @@ fn chunk(datanet: DatanetId, submission: u8, text: &str, angle: f32) -> ChunkRow
     }
 }
 
-fn submission(n: u8, datanet: DatanetId) -> SubmissionRow {
+pub(crate) fn submission(n: u8, datanet: DatanetId) -> SubmissionRow {
     SubmissionRow {
         submission_id: SubmissionId(B256::repeat_byte(n)),
         datanet_id: datanet,
@@ -76,7 +76,7 @@ fn submission(n: u8, datanet: DatanetId) -> SubmissionRow {
     }
 }
 
-fn version(datanet: DatanetId, version: u64, lance_version: u64) -> VersionRow {
+pub(crate) fn version(datanet: DatanetId, version: u64, lance_version: u64) -> VersionRow {
     VersionRow {
         datanet_id: datanet,
         version,

@@ -142,11 +142,11 @@ async fn dispute(context: &Context, args: &DisputeArgs) -> anyhow::Result<Report
     let evidence_hash = keccak256(evidence);
     let info = context.info().await?;
     let distributor = info.deployment.distributor;
-    let reader = ContractReader::connect(&info.rpc_url, RpcConfig::default(), info.deployment)?;
+    let reader = ContractReader::connect(info.node()?, RpcConfig::default(), info.deployment)?;
     let pending = reader.call(distributor, &RewardDistributor::pendingCall {}, At::Latest).await?;
     let bond = reader.call(distributor, &RewardDistributor::disputeBondCall {}, At::Latest).await?;
     let by = signer.address();
-    let sender = Sender::connect(&info.rpc_url, signer, context.sender_config()).await?;
+    let sender = Sender::connect(info.node()?, signer, context.sender_config()).await?;
     if bond > U256::ZERO {
         let approve = OpenToken::approveCall { spender: distributor, amount: bond };
         sender.call(info.deployment.token, &approve).await.context("approving the bond")?;

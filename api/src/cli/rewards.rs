@@ -60,10 +60,11 @@ pub async fn settle(context: &Context) -> anyhow::Result<Report> {
         tokio::time::sleep(Duration::from_millis(200)).await;
     };
     let text = format!(
-        "epoch {}: {} receipts, fees {} OPEN, of which {} to contributors\n  reward root {} accepted",
+        "epoch {}: {} receipts, fees {} OPEN; collected {} OPEN, of which {} to contributors\n  reward root {} accepted",
         done.epoch,
         done.receipt_count,
         tokens(U256::from(done.total_wei.0)),
+        tokens(U256::from(done.collected_wei.0)),
         tokens(U256::from(done.pool_wei.0)),
         done.reward_root
     );
@@ -88,7 +89,7 @@ pub async fn claim(context: &Context, args: &ClaimArgs) -> anyhow::Result<Report
     let info = context.info().await?;
     let deployment = info.deployment;
     let proof: RewardProof = context.client()?.get(&format!("/v1/rewards/{account}")).await?;
-    let reader = ContractReader::connect(&info.rpc_url, RpcConfig::default(), deployment)?;
+    let reader = ContractReader::connect(info.node()?, RpcConfig::default(), deployment)?;
     let root = reader.reward_root(At::Latest).await?;
     if root != proof.root {
         bail!("epoch {} is not accepted on chain yet; run `headwater settle`, or wait for the dispute window to pass", proof.epoch);
@@ -99,7 +100,7 @@ pub async fn claim(context: &Context, args: &ClaimArgs) -> anyhow::Result<Report
         bail!("{account} has claimed all of its {} OPEN already", tokens(cumulative));
     }
     let call = RewardDistributor::claimCall { account, cumulative, expectedRoot: proof.root, proof: proof.proof };
-    let sender = Sender::connect(&info.rpc_url, signer, context.sender_config()).await?;
+    let sender = Sender::connect(info.node()?, signer, context.sender_config()).await?;
     let outcome = sender.call(deployment.distributor, &call).await.context("claiming")?;
     let balance = reader.token_balance(account, At::Latest).await?;
     let paid = cumulative - claimed;

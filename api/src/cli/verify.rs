@@ -91,7 +91,11 @@ async fn reader(context: &Context, args: &VerifyArgs, receipt: &Receipt) -> anyh
         (Some(url), Some(registry)) => (url.clone(), registry),
         (url, registry) => {
             let info = context.info().await?;
-            (url.clone().unwrap_or(info.rpc_url), registry.unwrap_or(info.deployment.registry))
+            let url = match url {
+                Some(url) => url.clone(),
+                None => info.node()?.to_owned(),
+            };
+            (url, registry.unwrap_or(info.deployment.registry))
         }
     };
     // Only the registry is read.

@@ -147,8 +147,8 @@ async fn curate(context: &Context, journey: &Journey, stage: &Stage, round: u64)
         }
         let curator = datanet.curators.first().context("a Datanet without curator")?;
         stage.doing(&format!("{curator} reviews and publishes {}", datanet.name));
-        let list = ReviewCommand::List { datanet: datanet.name.clone(), pending: true };
-        stage.show(&format!("review list --datanet {} --pending", datanet.name), &review::review(context, &list).await?);
+        let list = ReviewCommand::List { datanet: datanet.name.clone(), pending: true, signer: signed_as(curator) };
+        stage.show(&format!("review list --datanet {} --pending --as {curator}", datanet.name), &review::review(context, &list).await?);
         for rejection in
             journey.rejections.iter().filter(|rejection| round == 1 && rejection.file.starts_with(&format!("{}/", datanet.name)))
         {
@@ -202,13 +202,19 @@ async fn ask(context: &Context, journey: &Journey, stage: &mut Stage, started: I
     stage.say("\n4. An app deposits, signs a spending limit, and asks.");
     let fund = DevCommand::Fund { account: "app".into(), eth: "1".into(), open: "100".into() };
     stage.show("dev fund app --eth 1 --open 100", &keys::dev(context, &fund).await?);
-    let register =
-        RegisterArgs { name: "demo-app".into(), signer: signed_as("app"), deposit: "10".into(), limit: "5".into(), days: 30, out: None };
+    let register = RegisterArgs {
+        name: "demo-app".into(),
+        signer: signed_as("app"),
+        deposit: "10".into(),
+        limit: Some("5".into()),
+        days: 30,
+        out: None,
+    };
     let report = apps::apps(context, &AppsCommand::Register(register)).await?;
     stage.show("apps register --name demo-app --as app --deposit 10 --limit 5", &report);
     let app_key = apps::key_path(context, "demo-app");
-    // It counts once the indexer has seen it.
-    wait_for_rows(context, stage, "waiting for the deposit to be indexed", "SELECT payer FROM deposited", 1).await?;
+    // It counts once the indexer holds it as final.
+    wait_for_rows(context, stage, "waiting for the deposit to be final", "SELECT payer FROM deposited WHERE finalized", 1).await?;
     for question in &journey.questions {
         let args = AskArgs {
             datanet: question.datanet.clone(),
@@ -240,7 +246,7 @@ async fn wait_for_rows(context: &Context, stage: &Stage, what: &str, query: &str
 }
 
 async fn settle(context: &Context, stage: &mut Stage) -> anyhow::Result<()> {
-    stage.say("\n5. The epoch is closed; its rewards are debited, proposed, accepted, and two contributors claim.");
+    stage.say("\n5. The epoch is closed, its payers are debited, rewards are proposed and accepted, and two contributors claim.");
     stage.doing("waiting for the dispute window to pass");
     let quietly = Context { voice: Voice::Quiet, ..context.clone() };
     stage.show("settle", &rewards::settle(&quietly).await?);

@@ -8,7 +8,7 @@ use schemas::ids::typed_address;
 use schemas::{Address, B256};
 use serde::{Deserialize, Serialize};
 
-use super::{newest, propose};
+use super::roots;
 use crate::service::Service;
 
 /// One decision.
@@ -34,7 +34,7 @@ pub enum ChainAction {
     Revoke {
         epoch: u64,
     },
-    /// Proposes the newest epoch's root again after it was removed.
+    /// Proposes the root that is next again after it was removed.
     ProposeRoot,
 }
 
@@ -66,8 +66,7 @@ pub async fn act(service: &Service, action: ChainAction) -> anyhow::Result<Optio
             outcome
         }
         ChainAction::ProposeRoot => {
-            let epoch = newest(service).await?.context("no epoch was closed yet")?;
-            propose(service, &epoch).await?;
+            roots::propose(service, &roots::next(service).await?).await?;
             return Ok(None);
         }
     };

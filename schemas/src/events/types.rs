@@ -2,6 +2,7 @@
 //! have chosen, so its result is bounded in bytes: what does not fit, or is malformed, is no value.
 
 use alloy_primitives::{I256, U256, hex};
+use serde::{Deserialize, Serialize};
 
 use super::WordType;
 use super::abi::RawParameter;
@@ -20,7 +21,7 @@ const MAX_COMPONENTS: usize = 64;
 const MAX_NAME_CHARS: usize = 64;
 
 /// The type of a parameter.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) enum AbiType {
     Word(WordType),
     String,

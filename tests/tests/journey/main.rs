@@ -9,6 +9,7 @@ mod followed;
 mod generated;
 mod harness;
 mod local;
+mod money;
 mod openai;
 mod proxy;
 mod whole;
