@@ -106,7 +106,8 @@ impl Keys {
     /// Registers an app as its payer signed it; the caller has checked the signature. The same again is the same app.
     pub async fn register(&self, app: &AppAuthorisation) -> Result<ListedKey, KeyError> {
         let _single = self.changing.lock().await;
-        if let Some(known) = self.find(|row| row.key_sha256 == app.key_hash) {
+        let known = self.by_hash.read().unwrap_or_else(PoisonError::into_inner).get(&app.key_hash).cloned();
+        if let Some(known) = known {
             return match known {
                 known if known.payer != Some(app.payer) || known.name != app.name => Err(KeyError::Taken),
                 known if known.revoked => Err(KeyError::Revoked),
@@ -119,7 +120,7 @@ impl Keys {
     /// Ends a key at once. `payer`: only if it is one of this payer's. Again, it changes nothing.
     pub async fn revoke(&self, key_id: &str, payer: Option<Address>) -> Result<ListedKey, KeyError> {
         let _single = self.changing.lock().await;
-        let known = self.find(|row| row.key_id == key_id && (payer.is_none() || row.payer == payer));
+        let known = self.find(key_id).filter(|row| payer.is_none() || row.payer == payer);
         match known.ok_or_else(|| KeyError::Unknown(key_id.chars().take(80).collect()))? {
             known if known.revoked => Ok(listed(&known)),
             known => Ok(self.keep(ApiKeyRow { revoked: true, created_at: Millis::now(), ..known }).await?),
@@ -141,8 +142,8 @@ impl Keys {
         Some(Caller { key_id: row.key_id.clone(), roles: roles(row), payer: row.payer })
     }
 
-    fn find(&self, which: impl Fn(&ApiKeyRow) -> bool) -> Option<ApiKeyRow> {
-        self.by_hash.read().unwrap_or_else(PoisonError::into_inner).values().find(|row| which(row)).cloned()
+    fn find(&self, key_id: &str) -> Option<ApiKeyRow> {
+        self.by_hash.read().unwrap_or_else(PoisonError::into_inner).values().find(|row| row.key_id == key_id).cloned()
     }
 
     async fn keep(&self, row: ApiKeyRow) -> Result<ListedKey, StoreError> {

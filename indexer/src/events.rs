@@ -126,3 +126,6 @@ pub async fn fees_at(store: &Store, deployment: &Deployment, block: u64) -> Resu
     let activated = all::<PaymentVault::FeesActivated>(store, deployment.vault, Finality::Any).await?;
     Ok(activated.into_iter().rfind(|fees| fees.place.block_number <= block).map(|fees| fees.event))
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,7 @@ use indexer::events::debits::{EpochDebits, last_batch};
 use indexer::events::payers::PayerBook;
 use indexer::events::roots::funded_at;
 use rag::{Asked, Collected, Collection};
-use schemas::alloy_sol_types::SolCall;
+use schemas::alloy_sol_types::{SolCall, SolValue};
 use schemas::contracts::PaymentVault;
 use schemas::tables::{ClosingRow, DebtRow, EpochRow, Millis};
 use schemas::{Address, B256};
@@ -61,21 +61,19 @@ async fn post(service: &Service, closing: &ClosingRow, last: &EpochDebits) -> an
     let prev_root = prev_root(service, closing, last).await?;
     let mut asked = service.rag.asked(closing.clone()).await?;
     asked.retain(|asked| !last.asked.contains(&asked.payer));
-    let mut plans = plans(service, &asked).await?;
-    if plans.is_empty() && last.parts == 0 {
-        // Whoever could pay when the epoch was closed cannot any more. A first part is never empty.
-        for asked in &mut asked {
-            asked.is_new = true;
-        }
-        plans = self::plans(service, asked.get(..1).unwrap_or_default()).await?;
-    }
+    let plans = plans(service, &asked).await?;
     let part = last.parts + 1;
     let call = |count: usize| PaymentVault::debitBatchCall {
-        batch: PaymentVault::Batch { epoch: closing.epoch, part, isLast: count == plans.len(), receiptsRoot: closing.receipts_root },
+        batch: PaymentVault::Batch {
+            epoch: closing.epoch,
+            part,
+            isLast: plans.is_all && count == plans.debits.len(),
+            receiptsRoot: closing.receipts_root,
+        },
         prevRoot: prev_root,
-        debits: plans.iter().take(count).flatten().cloned().collect(),
+        debits: plans.debits.iter().take(count).flatten().cloned().collect(),
     };
-    let call = call(fitting(service, plans.len(), call).await?);
+    let call = call(fitting(service, plans.debits.len(), call).await?);
     let outcome = service.sender.call(service.deployment.vault, &call).await?;
     tracing::info!(epoch = closing.epoch, part, debits = call.debits.len(), is_last = call.batch.isLast, transaction = %outcome.hash, "debited");
     service.saw(outcome.block_number).await;
@@ -98,17 +96,30 @@ async fn prev_root(service: &Service, closing: &ClosingRow, last: &EpochDebits) 
     Ok(batch.receiptsRoot)
 }
 
-/// Each payer's debits; payers with none are left out.
-async fn plans(service: &Service, asked: &[Asked]) -> anyhow::Result<Vec<Vec<PaymentVault::Debit>>> {
+/// Debits for the next part, payer by payer.
+struct Plans {
+    debits: Vec<Vec<PaymentVault::Debit>>,
+    /// Whether nobody is left after them.
+    is_all: bool,
+}
+
+/// As many payers' debits as one batch can hold at most; payers of whom nothing is asked now are left out.
+async fn plans(service: &Service, asked: &[Asked]) -> anyhow::Result<Plans> {
     let now = Millis::now().unix_seconds();
-    let mut plans = Vec::with_capacity(asked.len());
+    let (mut debits, mut bytes) = (Vec::new(), 0);
     for asked in asked {
+        if bytes > service.config.settlement.batch_bytes_max {
+            return Ok(Plans { debits, is_all: false });
+        }
         let book = PayerBook::read(&service.store, &service.deployment, asked.payer).await?;
         let limits = service.limits.standing(asked.payer, service.operator, &book);
-        plans.push(plan::debits(asked, limits, book.balance_wei, now, service.operator)?);
+        let of_payer = plan::debits(asked, limits, book.balance_wei, now, service.operator)?;
+        bytes += of_payer.iter().map(SolValue::abi_encoded_size).sum::<usize>();
+        if !of_payer.is_empty() {
+            debits.push(of_payer);
+        }
     }
-    plans.retain(|debits| !debits.is_empty());
-    Ok(plans)
+    Ok(Plans { debits, is_all: true })
 }
 
 /// How many payers fit into one batch, by its size and by the node's estimate of its gas.

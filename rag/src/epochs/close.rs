@@ -186,6 +186,7 @@ fn epoch_row(closing: &ClosingRow, collection: &Collection, computed: &EpochComp
         data_wei: computed.data_wei,
         reserve_used_wei: computed.reserve_used_wei,
         unpaid_wei: computed.unpaid_wei,
+        withheld_wei: computed.withheld_wei,
         pool_wei: computed.pool_wei,
         total_cumulative_wei: computed.total_cumulative_wei,
         reward_root: computed.reward_root,

@@ -123,7 +123,7 @@ impl Account {
     }
 
     /// Covers receipts in order with what was collected. They pay what they attribute, and never more than the payer has put
-    /// into the pool: less only where the fee schedule was lowered between asking and debiting.
+    /// into the pool: what that lacks is told.
     pub(super) fn settle(self, epoch: u64, collected: &Collected) -> Result<Outcome> {
         let asked_wei = self.owed()?;
         let mut money = add(self.credit, collected.amount_wei)?;
@@ -161,6 +161,7 @@ impl Account {
             credit_wei: money,
             rewarded_to,
             pool_credit_wei: pool,
+            withheld_wei: Wei(needed.0 - total.0),
         };
         Ok(Outcome { row, paid, open })
     }

@@ -34,6 +34,7 @@ pub struct EpochComputation {
     pub data_wei: Wei,
     pub reserve_used_wei: Wei,
     pub unpaid_wei: Wei,
+    pub withheld_wei: Wei,
     /// What contributors earn.
     pub pool_wei: Wei,
     pub total_cumulative_wei: Wei,
@@ -99,6 +100,7 @@ pub fn recompute_epoch(inputs: &EpochInputs<'_>) -> Result<EpochComputation> {
         data_wei: sum(collection.collected.iter().map(|payer| payer.data_wei))?,
         reserve_used_wei,
         unpaid_wei: sum(debts.iter().map(|row| row.unpaid_wei))?,
+        withheld_wei: sum(debts.iter().map(|row| row.withheld_wei))?,
         pool_wei: sum(earned.values().copied())?,
         total_cumulative_wei: sum(rewards.iter().map(|row| row.cumulative_wei))?,
         artifact_hash: artifact_hash(inputs, &own, reserve_used_wei, &debts, reward_root)?,

@@ -121,7 +121,7 @@ contract PaymentVault is EIP712, FeeSchedules, PayerBalances {
     error WrongPrevRoot(bytes32 expected, bytes32 given);
     /// @notice A batch's receipts root cannot be zero.
     error ZeroRoot();
-    /// @notice A batch needs at least one debit, except the last of several parts.
+    /// @notice A batch needs at least one debit, except the last of an epoch: there may be nobody left to ask.
     error EmptyBatch();
     /// @notice The limit names another spender than the caller.
     error WrongSpender(bytes32 limitHash, address spender);
@@ -176,7 +176,7 @@ contract PaymentVault is EIP712, FeeSchedules, PayerBalances {
         whenNotPaused
     {
         if (msg.sender != operator) revert NotOperator(msg.sender);
-        if (debits.length == 0 && !(batch.isLast && batch.part > 1)) revert EmptyBatch();
+        if (debits.length == 0 && !batch.isLast) revert EmptyBatch();
         _advance(batch, prevRoot);
         FeeSchedule memory schedule = fees();
         Sums memory sums = Sums(address(0), 0, 0, 0, 0, 0, 0, 0, 0);

@@ -24,4 +24,7 @@ table! {
     rewarded_to: u64,
     /// Of what the payer paid into the reward pool, what no reward has taken yet.
     pool_credit_wei: Wei,
+    /// What receipts that are paid for attribute, and the pool was not given: because the fee schedule was lowered after the
+    /// payer was asked, or because the operator withheld it.
+    withheld_wei: Wei,
 }

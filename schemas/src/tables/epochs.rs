@@ -26,6 +26,8 @@ table! {
     reserve_used_wei: Wei,
     /// What payers still owe.
     unpaid_wei: Wei,
+    /// What receipts that are paid for attribute, and the pool was not given: see `debts`.
+    withheld_wei: Wei,
     /// What contributors earn: the sum of the epoch's rewards.
     pool_wei: Wei,
     /// Sum of all cumulative amounts under the reward root.

@@ -242,7 +242,9 @@ fn a_payer_that_hangs_up_pays(place: &Place, service: &Service, model: &OpenAi) 
     place.json(&["dev", "fund", "app", "--eth", "1", "--open", "1"])?;
     place.json(&["apps", "register", "--name", "app", "--as", "app", "--deposit", "1", "--limit", "1"])?;
     let asker = Asker::with_key(place, service, "app.apikey")?;
-    wait_for("the deposit in the tables", || Ok(Some(place.rows("SELECT * FROM deposited")?).filter(|rows| !rows.is_empty())))?;
+    wait_for("the deposit in the tables", || {
+        Ok(Some(place.rows("SELECT * FROM deposited WHERE finalized")?).filter(|rows| !rows.is_empty()))
+    })?;
     model.feels(Mood::Ponders(SAID.to_vec()));
     hang_up(&asker, "paid")?;
     model.feels(Mood::Refuses("500 Internal Server Error"));

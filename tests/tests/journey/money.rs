@@ -5,7 +5,11 @@ use std::fs;
 
 use anyhow::{Context, ensure};
 use schemas::alloy_sol_types::SolCall;
+use schemas::contracts::Deployment;
 use schemas::contracts::PaymentVault::debitBatchCall;
+use schemas::hashing::sha256;
+use schemas::signed::SigningDomain;
+use schemas::signed::apps::AppAuthorisation;
 use serde_json::{Value, json};
 
 use crate::harness::{Place, Service, post, wait_for};
@@ -38,6 +42,10 @@ fn nobody_spends_what_is_not_theirs_and_epochs_settle_by_themselves() -> anyhow:
     a_revoked_key_is_no_good(&place, &service, &crowd)?;
     ensure!(service.lives()?, "the service ended by itself");
     Ok(())
+}
+
+fn unix_seconds() -> anyhow::Result<u64> {
+    Ok(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs())
 }
 
 fn publish(place: &Place) -> anyhow::Result<()> {
@@ -119,14 +127,24 @@ fn a_limit_out_of_calldata_gives_nothing(place: &Place, service: &Service) -> an
     ensure!(status == 422 || status == 400, "{status} {reply}");
     // With a key of the thief's, in the victim's name, or signed by the thief.
     for (payer, expected) in [(json!(debit.limit.payer), 401), (place.json(&["keys", "address", "thief"])?["address"].clone(), 401)] {
-        let deadline = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs() + 60;
         let authorisation = json!({
-            "payer": payer, "key_hash": format!("0x{}", "11".repeat(32)), "name": "thief", "deadline": deadline,
+            "payer": payer, "key_hash": format!("0x{}", "11".repeat(32)), "name": "thief", "deadline": unix_seconds()? + 60,
             "signature": debit.signature.to_string(),
         });
         let (status, reply) = tried("/v1/apps", &json!({ "authorisation": authorisation, "limit": limit }))?;
         ensure!(status == expected, "{status} {reply}");
     }
+    // An app of the thief's own, with the victim's limit.
+    let thief = api::identity::load(&place.data_dir(), "thief")?;
+    let deployment: Deployment = serde_json::from_value(service.deployment.clone())?;
+    let domain = SigningDomain { chain_id: deployment.chain_id, registry: deployment.registry };
+    let authorisation = AppAuthorisation::sign(&thief, &domain, sha256(b"hw_thief"), "thief", unix_seconds()? + 60)?;
+    let (status, reply) = tried("/v1/apps", &json!({ "authorisation": authorisation, "limit": limit }))?;
+    ensure!(status == 400, "{status} {reply}");
+    let (status, _) = tried("/v1/apps", &json!({ "authorisation": authorisation }))?;
+    ensure!(status == 200, "an app of its own it may have");
+    let (status, reply) = ask(service, "hw_thief")?;
+    ensure!(status == 402 && reply.to_string().contains("does not cover"), "{status} {reply}");
     let (status, reply) = tried("/v1/limits", &limit)?;
     ensure!(status == 200 && reply.get("api_key").is_none(), "{status} {reply}");
     Ok(limit)

@@ -134,6 +134,15 @@ fn what_came_short_stays_owed_and_is_covered_in_order() {
     assert!(error.to_string().contains("owes 50 wei"), "{error}");
 }
 
+/// An operator that asks for less than the receipts attribute takes it from contributors, and everybody can see it.
+#[test]
+fn what_an_operator_withholds_is_told() {
+    let receipts = [receipt(1, 1000, Some(9), &[(1, 500_000), (2, 500_000)])];
+    let first = epoch(None, &receipts, 1, 0, &collection(&[(9, 1000, 501)], 501));
+    assert_eq!(amounts(&first), [(1, 251, 251), (2, 250, 250)]);
+    assert_eq!((first.withheld_wei, first.debts[0].withheld_wei), (Wei(199), Wei(199)));
+}
+
 #[test]
 fn the_operators_reserve_pays_in_order_and_is_given_back() {
     let mut receipts = three();

@@ -98,7 +98,7 @@ proptest! {
             let paid: BTreeMap<u8, u128> =
                 epoch.rewards.iter().filter(|row| row.cumulative_wei.0 > 0).map(|row| (row.account[0], row.cumulative_wei.0)).collect();
             prop_assert_eq!(&paid, &oracle(&receipts, &taken, data_bps));
-            prop_assert!(epoch.total_cumulative_wei.0 <= funded);
+            prop_assert!(epoch.total_cumulative_wei.0 <= funded && epoch.withheld_wei == Wei(0));
             let credits: u128 = epoch.debts.iter().map(|row| row.pool_credit_wei.0).sum();
             prop_assert_eq!(epoch.total_cumulative_wei.0 + credits, funded);
             let honest = epoch.debts.iter().find(|row| row.payer == payer(HONEST));
