@@ -163,6 +163,9 @@ async fn receive_listed(
     };
     let limit = format!("the file {sent:?} has more than the {} bytes that it is listed with", file.size_bytes);
     let size = upload.receive(part, file.size_bytes, &limit).await?;
+    if size < file.size_bytes {
+        return Err(malformed(&format!("the file {sent:?} has {size} bytes and is listed with {}", file.size_bytes)));
+    }
     names.push(file.file_name.clone());
     Ok(size)
 }
