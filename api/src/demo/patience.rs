@@ -11,6 +11,8 @@ use crate::cli::Context;
 /// How long the chain may stand still, and the same thing may be wrong: nothing gets slower by this.
 const STANDSTILL: Duration = Duration::from_secs(1800);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// Where a look takes long, what is waited for needs the time more: it gets so many times as much.
+const TIME_FOR_OTHERS: u32 = 4;
 
 /// Where things stand, as far as it tells whether anything moves.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -45,7 +47,11 @@ pub(super) async fn until(
 ) -> anyhow::Result<()> {
     stage.doing(what);
     let (mut position, mut moved, mut well) = (Position::default(), Instant::now(), Instant::now());
-    while !is_done().await? {
+    loop {
+        let began = Instant::now();
+        if is_done().await? {
+            return Ok(());
+        }
         let now = Position::of(&context.client()?.get("/v1/status").await?);
         if now.blocks != position.blocks {
             moved = Instant::now();
@@ -63,9 +69,8 @@ pub(super) async fn until(
         if well.elapsed() > STANDSTILL {
             bail!("{what}: for {} s the service has said {}", STANDSTILL.as_secs(), position.troubles);
         }
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(LOOK_EVERY.max(TIME_FOR_OTHERS * began.elapsed())).await;
     }
-    Ok(())
 }
 
 #[cfg(test)]
