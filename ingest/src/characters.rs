@@ -1,22 +1,26 @@
 //! Characters that a reader does not see.
 
 /// Whether `c` leaves no mark of its own on a screen, or changes the order in which others are shown:
-/// zero-width and bidirectional controls (Unicode TR36, TR39), tags, soft hyphen, byte order mark.
+/// zero-width and bidirectional controls (Unicode TR36, TR39), tags, soft hyphen, byte order mark, joiners and
+/// fillers of syllables.
 pub(crate) fn is_hidden(c: char) -> bool {
     matches!(c,
-        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+        '\u{ad}' | '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{3164}' | '\u{ffa0}' | '\u{1d173}'..='\u{1d17a}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
         | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// Whether a text holds hidden characters that it has no honest need of. The joiners U+200C and U+200D
 /// are part of ordinary spelling in several scripts and of emoji, so they count between ASCII letters
-/// only; direction marks and soft hyphens are left out for the same reason.
+/// only, and so do variation selectors, which choose among forms of Han characters and emoji; direction marks and
+/// soft hyphens are left out for the same reason.
 pub(crate) fn hides_something(text: &str) -> bool {
     let mut before = ' ';
     let mut joiner = false;
     for c in text.chars() {
         match c {
             '\u{200c}' | '\u{200d}' => joiner = before.is_ascii_alphabetic(),
+            '\u{fe00}'..='\u{fe0f}' | '\u{e0100}'..='\u{e01ef}' if !before.is_ascii_alphabetic() => {}
+            '\u{fe00}'..='\u{fe0f}' | '\u{e0100}'..='\u{e01ef}' => return true,
             '\u{ad}' | '\u{61c}' | '\u{200e}' | '\u{200f}' => {}
             _ if is_hidden(c) || (joiner && c.is_ascii_alphabetic()) => return true,
             _ => {
@@ -34,10 +38,30 @@ mod tests {
 
     #[test]
     fn hidden_characters_are_told_from_spelling() {
-        for honest in ["", "plain", "👩\u{200d}🔬 works", "می\u{200c}خواهم", "co\u{ad}operate", "שלום\u{200f}!"] {
+        for honest in [
+            "",
+            "plain",
+            "👩\u{200d}🔬 works",
+            "می\u{200c}خواهم",
+            "co\u{ad}operate",
+            "שלום\u{200f}!",
+            "葛\u{e0100}城",
+            "☀\u{fe0f}",
+            "1\u{fe0f}\u{20e3}",
+        ] {
             assert!(!hides_something(honest), "{honest:?}");
         }
-        for hidden in ["ig\u{200d}nore", "a\u{200b}b", "abc\u{202e}txt", "x\u{e0041}", "\u{feff}", "a\u{2066}b"] {
+        for hidden in [
+            "ig\u{200d}nore",
+            "a\u{200b}b",
+            "abc\u{202e}txt",
+            "x\u{e0041}",
+            "\u{feff}",
+            "a\u{2066}b",
+            "a\u{e0101}",
+            "fi\u{34f}t",
+            "\u{3164}",
+        ] {
             assert!(hides_something(hidden), "{hidden:?}");
         }
     }

@@ -126,3 +126,55 @@ fn similarity_ppm(topic: &[f32], chunks: &[Chunk]) -> u64 {
     let cosine = mean.iter().zip(topic).map(|(a, b)| a * f64::from(*b)).sum::<f64>() / norm;
     (cosine * 1e6).round().clamp(0.0, 1e6) as u64
 }
+
+#[cfg(test)]
+mod tests {
+    use engine::{EmbedderInfo, HashingEmbedder};
+
+    use super::*;
+
+    /// An embedder that says it was made for English.
+    #[derive(Debug)]
+    struct English {
+        info: EmbedderInfo,
+        inner: HashingEmbedder,
+    }
+
+    impl Embedder for English {
+        fn info(&self) -> &EmbedderInfo {
+            &self.info
+        }
+
+        fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, EngineError> {
+            self.inner.embed(texts)
+        }
+
+        fn count_tokens(&self, text: &str) -> Result<usize, EngineError> {
+            self.inner.count_tokens(text)
+        }
+
+        fn token_offsets(&self, text: &str) -> Result<Vec<(usize, usize)>, EngineError> {
+            self.inner.token_offsets(text)
+        }
+    }
+
+    /// The flags of all chunks of a file, each once.
+    fn flags(name: &str, text: &str) -> Vec<String> {
+        let inner = HashingEmbedder::new();
+        let embedder = English { info: EmbedderInfo { languages: &["eng"], ..inner.info().clone() }, inner };
+        let limits = ChunkLimits { target_tokens: 180, max_chunks: 100 };
+        let rules = ReadingRules { limits, embedding_batch_texts: 8, topic: "cold storage".to_owned() };
+        let Reading::Read(document) = read(name, text.as_bytes(), hashing::sha256(text.as_bytes()), &embedder, &rules).unwrap() else {
+            panic!("{name} is refused");
+        };
+        document.chunks.into_iter().flat_map(|chunk| chunk.flags).collect::<std::collections::BTreeSet<_>>().into_iter().collect()
+    }
+
+    #[test]
+    fn chunks_say_what_a_curator_should_know() {
+        assert_eq!(flags("a.txt", "The cold room keeps vaccines between 2 and 8 degrees."), Vec::<String>::new());
+        assert_eq!(flags("a.txt", "橡树冷库把疫苗保存在二至八摄氏度之间。"), ["language_not_served"]);
+        assert_eq!(flags("a.txt", "The cold rооm keeps vaccines cold."), ["mixed_scripts"]);
+        assert_eq!(flags("a.html", "<p>At most 30<sup>1</sup> minutes, not <s>20</s>."), ["raised_number", "struck_text"]);
+    }
+}

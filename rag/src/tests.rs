@@ -6,5 +6,6 @@ mod copies;
 mod durability;
 mod generated;
 mod scripted;
+mod scripts;
 mod settlement;
 pub(crate) mod world;

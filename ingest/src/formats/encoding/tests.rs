@@ -112,10 +112,8 @@ proptest! {
     #[test]
     fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..100), at in 0_usize..6) {
         let labels = ["utf-8", "iso-2022-jp", "gb18030", "shift_jis", "windows-1252", "utf-16le"];
-        if let Ok(decoded) = decode(&bytes, labels.get(at).copied()) {
-            if let Some(map) = &decoded.map {
-                prop_assert!(map.source(0..decoded.text.len()).end <= bytes.len());
-            }
+        if let Ok(Decoded { text, map: Some(map) }) = decode(&bytes, labels.get(at).copied()) {
+            prop_assert!(map.source(0..text.len()).end <= bytes.len());
         }
         let _ = declared_label(&bytes);
     }

@@ -1,14 +1,16 @@
 //! What each HTML element means for the text around it.
 
-use super::style::Style;
+use super::style::{Display, Style};
 use super::tree::Element;
 
 /// How an element stands in the flow of text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Its content is not shown, or is furniture of the page.
+    /// Its content is not shown.
     Skipped,
-    /// Shows something that has no text here: a page in the page, a player.
+    /// Furniture of the page, in a place of its own or in the line.
+    Furniture(Display),
+    /// Shows something that has no text here: a page in the page, a player, a canvas.
     Lost,
     /// Starts and ends a paragraph.
     Block,
@@ -37,6 +39,8 @@ pub(super) enum Kind {
     Select,
     /// Shown from right to left, whatever it is.
     Reordered,
+    /// In the line, apart from its neighbours.
+    Apart,
     Inline,
 }
 
@@ -47,18 +51,21 @@ pub(super) fn kind(element: &Element, style: &Style) -> Kind {
         Kind::Inline if style.raised => Kind::Raised,
         Kind::Inline if style.lowered => Kind::Lowered,
         Kind::Inline if style.reordered => Kind::Reordered,
+        Kind::Inline if style.display == Display::Block => Kind::Block,
+        Kind::Inline if style.display == Display::Apart => Kind::Apart,
         kind => kind,
     }
 }
 
 fn by_name(element: &Element) -> Kind {
     match element.html_name() {
-        "script" | "style" | "head" | "nav" | "noscript" | "noembed" | "noframes" | "canvas" | "audio" | "video" | "object" | "button"
-        | "datalist" | "rp" | "area" | "base" | "col" | "colgroup" | "embed" | "link" | "meta" | "param" | "source" | "track" | "wbr"
-        | "frame" | "frameset" | "title" | "bgsound" | "basefont" => Kind::Skipped,
+        "nav" => Kind::Furniture(Display::Block),
+        "button" => Kind::Furniture(Display::Apart),
+        "script" | "style" | "head" | "noscript" | "noembed" | "noframes" | "datalist" | "rp" | "area" | "base" | "col" | "colgroup"
+        | "link" | "meta" | "param" | "source" | "track" | "wbr" | "frame" | "frameset" | "title" | "bgsound" | "basefont" => Kind::Skipped,
         "template" if element.attribute("shadowrootmode").is_none() => Kind::Skipped,
         "iframe" if element.attribute("srcdoc").is_none() => Kind::Skipped,
-        "template" | "iframe" => Kind::Lost,
+        "template" | "iframe" | "canvas" | "audio" | "video" | "object" | "embed" => Kind::Lost,
         "hr" => Kind::Rule,
         "br" => Kind::LineBreak,
         "pre" | "listing" | "xmp" | "plaintext" | "textarea" => Kind::Preformatted,
@@ -84,6 +91,12 @@ fn by_name(element: &Element) -> Kind {
         | "thead" => Kind::Block,
         _ => Kind::Inline,
     }
+}
+
+/// Whether an element holds a formula as MathML and once more as glyphs or a picture (KaTeX, MathJax, wikis), of
+/// which any can be hidden.
+pub(super) fn typesets(element: &Element) -> bool {
+    element.html_name() == "mjx-container" || ["katex", "MathJax", "mwe-math-element"].iter().any(|class| element.has_class(class))
 }
 
 /// Whether the element's own attributes keep it and all in it off the page. Style sheets are not read: text

@@ -138,7 +138,7 @@ impl Formula<'_, '_> {
         }
         let stacked = element.attribute("linethickness").is_some_and(|line| line.trim().starts_with('0'));
         if stacked {
-            return self.list_of("(", " over ", ")", &[over, under], depth);
+            return self.list("(", " over ", ")", &[over, under], depth);
         }
         self.operand(over, depth);
         self.writer.closing_sign("/");
@@ -174,26 +174,22 @@ impl Formula<'_, '_> {
             self.last = Last::Start;
             self.element(id, depth + 1);
         } else {
-            self.list_of("(", "", ")", &[id], depth);
+            self.list("(", "", ")", &[id], depth);
         }
     }
 
     fn root(&mut self, index: Option<NodeId>, parts: &[NodeId], depth: usize) {
         self.writer.sign("√");
         if let Some(index) = index {
-            self.list_of("[", "", "]", &[index], depth);
+            self.list("[", "", "]", &[index], depth);
         }
-        self.list_of("(", "", ")", parts, depth);
+        self.list("(", "", ")", parts, depth);
     }
 
     fn fenced(&mut self, element: &Element, parts: &[NodeId], depth: usize) {
         let own = |name: &str, usual: &str| element.attribute(name).unwrap_or(usual).trim().to_owned();
         let separator = own("separators", ",").chars().next().map(|c| format!("{c} ")).unwrap_or_default();
         self.list(&own("open", "("), &separator, &own("close", ")"), parts, depth);
-    }
-
-    fn list_of(&mut self, open: &str, separator: &str, close: &str, parts: &[NodeId], depth: usize) {
-        self.list(open, separator, close, parts, depth);
     }
 
     fn list(&mut self, open: &str, separator: &str, close: &str, parts: &[NodeId], depth: usize) {

@@ -6,7 +6,7 @@
 use super::elements::{self, Kind};
 use super::lists::List;
 use super::strings::{self, Piece};
-use super::style::Style;
+use super::style::{Display, Style};
 use super::tables::{self, Grid};
 use super::tree::{Data, Element, NodeId, Tree, is_drawing, is_math};
 use super::writer::Writer;
@@ -23,6 +23,8 @@ pub(super) struct Context {
     pub labelled: bool,
     /// The list whose items these are.
     pub list: Option<usize>,
+    /// Its items have bullets or numbers.
+    marked: bool,
     quotes: usize,
     /// In a heading or a summary, where a button's words are the heading's.
     heading: bool,
@@ -68,7 +70,16 @@ impl<'a> Reader<'a> {
 
     /// Reads all of the page.
     pub(super) fn read(&mut self) {
-        let context = Context { visible: true, sized: true, preformatted: false, labelled: true, list: None, quotes: 0, heading: false };
+        let context = Context {
+            visible: true,
+            sized: true,
+            preformatted: false,
+            labelled: true,
+            list: None,
+            marked: true,
+            quotes: 0,
+            heading: false,
+        };
         self.steps.push(Step::Visit(Tree::DOCUMENT, context));
         while let Some(step) = self.steps.pop() {
             self.step(step);
@@ -123,8 +134,7 @@ impl<'a> Reader<'a> {
 
     fn element(&mut self, id: NodeId, element: &'a Element, mut context: Context) {
         let style = Style::of(element.attribute("style"));
-        if element.has_class("mwe-math-element") {
-            // A wiki shows the picture and hides the formula that it shows.
+        if elements::typesets(element) {
             return self.formula_inside(id);
         }
         if elements::is_hidden(element, &style) {
@@ -134,13 +144,19 @@ impl<'a> Reader<'a> {
         context.sized = style.sized.unwrap_or(context.sized);
         context.preformatted = style.preformatted.unwrap_or(context.preformatted);
         if is_math(&element.name.ns) {
-            return if context.visible && context.sized { math::write(self.tree, id, &mut self.writer) } else { () };
+            if context.visible && context.sized {
+                math::write(self.tree, id, &mut self.writer);
+            }
+            return;
         }
         if is_drawing(&element.name.ns) {
             return self.drawing(id, element, context);
         }
         let name = element.html_name();
         context.labelled = true;
+        if matches!(name, "ol" | "ul" | "menu" | "dir") {
+            context.marked = !style.unmarked;
+        }
         context.heading |= matches!(name, "h1" | "h2" | "h3" | "h4" | "h5" | "h6" | "summary" | "dt" | "legend" | "caption");
         if name == "button" && context.heading {
             return self.visit_children(id, context);
@@ -152,8 +168,21 @@ impl<'a> Reader<'a> {
     fn open(&mut self, id: NodeId, element: &'a Element, kind: Kind, mut context: Context) {
         match kind {
             Kind::Skipped => return,
-            Kind::Lost => return self.writer.mark(self.writer.text.len(), LEFT_OUT),
-            Kind::Struck => return self.writer.mark(self.writer.text.len(), STRUCK_TEXT),
+            Kind::Furniture(Display::Block) => return self.writer.paragraph(),
+            Kind::Furniture(_) => return self.writer.gap(),
+            Kind::Lost => {
+                self.writer.gap();
+                return self.writer.mark(self.writer.text.len(), LEFT_OUT);
+            }
+            Kind::Struck => {
+                // What stood around it is no one number.
+                self.writer.close_digits();
+                return self.writer.mark(self.writer.text.len(), STRUCK_TEXT);
+            }
+            Kind::Apart => {
+                self.writer.gap();
+                self.steps.push(Step::Close(kind));
+            }
             Kind::LineBreak => return self.writer.line_break(),
             Kind::Rule => return self.writer.paragraph(),
             Kind::Image => {
@@ -198,8 +227,9 @@ impl<'a> Reader<'a> {
             }
             Kind::Item => {
                 self.writer.paragraph();
+                let marked = context.marked;
                 let number = context.list.and_then(|list| self.lists.get_mut(list)).map(|list| list.number(element));
-                self.writer.set_marker(Some(number.unwrap_or_else(|| "• ".to_owned())));
+                self.writer.set_marker(marked.then(|| number.unwrap_or_else(|| "• ".to_owned())));
                 self.steps.push(Step::Close(kind));
             }
             Kind::Heading | Kind::Block | Kind::Row | Kind::Cell => {
@@ -216,6 +246,7 @@ impl<'a> Reader<'a> {
 
     fn close(&mut self, kind: Kind) {
         match kind {
+            Kind::Apart => self.writer.gap(),
             Kind::Reading => {
                 self.writer.join();
                 self.writer.closing_sign(")");
@@ -289,7 +320,7 @@ impl<'a> Reader<'a> {
         self.visit_children(id, context);
     }
 
-    /// The first formula in an element.
+    /// The formula in an element that typesets one: what else it holds is the same in glyphs and pictures.
     fn formula_inside(&mut self, id: NodeId) {
         let mut open = vec![id];
         while let Some(at) = open.pop() {

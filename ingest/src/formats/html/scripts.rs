@@ -9,6 +9,9 @@ use crate::formats::RAISED_NUMBER;
 /// So much of a raised text is looked at.
 const LOOKED_AT_BYTES: usize = 64;
 
+/// A longer text is no exponent, index or note's mark.
+const LONGEST: usize = 24;
+
 /// What was opened, to be closed after its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shifted {
@@ -46,6 +49,11 @@ pub(super) fn open(tree: &Tree, id: NodeId, kind: Kind, writer: &mut Writer) -> 
     if text.is_empty() {
         return Shifted::Plain;
     }
+    if text.chars().count() > LONGEST {
+        // A remark, or a label moved by a hair.
+        writer.gap();
+        return Shifted::Plain;
+    }
     let number = text.trim_start_matches(['-', '−', '+', '–']);
     let is_number = !number.is_empty() && number.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | ',' | '/'));
     match kind {
@@ -59,7 +67,7 @@ pub(super) fn open(tree: &Tree, id: NodeId, kind: Kind, writer: &mut Writer) -> 
             if is_ambiguous(number, number.len() < text.len(), writer) {
                 writer.mark(writer.text.len(), RAISED_NUMBER);
             }
-            writer.sign("^");
+            writer.raise();
             if text.contains(['/', ',']) { group(writer) } else { Shifted::Word }
         }
         _ if is_ordinal(text, writer) => Shifted::Plain,
@@ -68,7 +76,7 @@ pub(super) fn open(tree: &Tree, id: NodeId, kind: Kind, writer: &mut Writer) -> 
             Shifted::Plain
         }
         _ if writer.last().is_some_and(|base| base.is_alphanumeric() || matches!(base, ')' | ']')) => {
-            writer.sign("^");
+            writer.raise();
             if text.chars().all(char::is_alphanumeric) { Shifted::Word } else { group(writer) }
         }
         _ => Shifted::Plain,
@@ -92,6 +100,9 @@ fn note(text: &str, writer: &mut Writer) -> Shifted {
 
 fn lowered(text: &str, writer: &mut Writer) -> Shifted {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    if digits && writer.begins_fraction() {
+        return Shifted::Index;
+    }
     match writer.last() {
         // Atoms and groups of atoms: H2O, C6H12O6, Ca(OH)2.
         Some(base) if digits && (base == ')' || is_formula(writer.joined_word())) => Shifted::Index,

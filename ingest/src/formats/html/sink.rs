@@ -3,7 +3,7 @@
 //! hands on is found again in what it was handed.
 
 use std::borrow::Cow;
-use std::cell::{Cell, Ref, RefCell};
+use std::cell::{Ref, RefCell};
 use std::collections::VecDeque;
 
 use html5ever::interface::{ElementFlags, NodeOrText, QuirksMode, TreeSink};
@@ -11,7 +11,7 @@ use html5ever::tendril::StrTendril;
 use html5ever::{Attribute, LocalName, QualName};
 
 use super::strings::Piece;
-use super::tree::{Data, NodeId, Tree};
+use super::tree::{Data, NodeId, Spans, Tree};
 
 #[derive(Debug)]
 pub(super) struct Sink {
@@ -19,18 +19,12 @@ pub(super) struct Sink {
     /// Text that the builder was handed, and how much of it is done with.
     handed: RefCell<VecDeque<(Piece, usize)>>,
     /// Name and attribute positions of the tag that the builder works on.
-    tag: RefCell<(LocalName, Vec<(LocalName, std::ops::Range<usize>)>)>,
-    pub quirks: Cell<QuirksMode>,
+    tag: RefCell<(LocalName, Spans)>,
 }
 
 impl Sink {
     pub(super) fn new() -> Self {
-        Self {
-            tree: RefCell::new(Tree::new()),
-            handed: RefCell::default(),
-            tag: RefCell::new((LocalName::from(""), Vec::new())),
-            quirks: Cell::new(QuirksMode::NoQuirks),
-        }
+        Self { tree: RefCell::new(Tree::new()), handed: RefCell::default(), tag: RefCell::new((LocalName::from(""), Vec::new())) }
     }
 
     /// Text that the builder is about to be handed.
@@ -43,7 +37,7 @@ impl Sink {
         self.handed.borrow_mut().clear();
     }
 
-    pub(super) fn set_tag(&self, name: LocalName, spans: Vec<(LocalName, std::ops::Range<usize>)>) {
+    pub(super) fn set_tag(&self, name: LocalName, spans: Spans) {
         *self.tag.borrow_mut() = (name, spans);
     }
 
@@ -139,9 +133,7 @@ impl TreeSink for Sink {
         x == y
     }
 
-    fn set_quirks_mode(&self, mode: QuirksMode) {
-        self.quirks.set(mode);
-    }
+    fn set_quirks_mode(&self, _mode: QuirksMode) {}
 
     fn append_before_sibling(&self, sibling: &NodeId, new_node: NodeOrText<NodeId>) {
         match new_node {

@@ -14,6 +14,20 @@ pub(super) struct Style {
     pub raised: bool,
     pub lowered: bool,
     pub reordered: bool,
+    /// Its items have no bullets or numbers.
+    pub unmarked: bool,
+    pub display: Display,
+}
+
+/// How an element that is inline by its name stands in the line.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Display {
+    #[default]
+    AsNamed,
+    /// In a paragraph of its own.
+    Block,
+    /// In the line, apart from its neighbours.
+    Apart,
 }
 
 impl Style {
@@ -21,23 +35,38 @@ impl Style {
         let mut style = Self::default();
         let Some(text) = attribute else { return style };
         let (mut overridden, mut rtl) = (false, false);
+        let (mut relative, mut shift) = (false, 0.0);
         let (mut hidden, mut transparent, mut shut) = (false, false, false);
         // Of two declarations the later one counts.
         for (name, value) in declarations(text) {
             match name.as_str() {
-                "display" => hidden = value == "none",
+                "display" => {
+                    hidden = value == "none";
+                    style.display = display(&value);
+                }
+                "float" if value != "none" => style.display = Display::Apart,
+                "position" if matches!(value.as_str(), "absolute" | "fixed") => style.display = Display::Apart,
+                "position" => relative = value == "relative",
+                "top" => shift -= number(&value).unwrap_or_default(),
+                "bottom" => shift += number(&value).unwrap_or_default(),
+                "list-style" | "list-style-type" => style.unmarked = value.split_whitespace().any(|part| part == "none"),
                 "visibility" => style.visible = Some(!matches!(value.as_str(), "hidden" | "collapse")),
                 "opacity" => transparent = is_zero(&value),
                 "content-visibility" => shut = value == "hidden",
                 "font-size" => style.sized = Some(!is_zero(&value)),
                 "white-space" => style.preformatted = Some(matches!(value.as_str(), "pre" | "pre-wrap" | "break-spaces")),
                 "text-decoration" | "text-decoration-line" => style.struck = value.contains("line-through"),
-                "vertical-align" => (style.raised, style.lowered) = (value == "super", value == "sub"),
+                "vertical-align" => {
+                    let length = number(&value).unwrap_or_default();
+                    (style.raised, style.lowered) = (value == "super" || length > 0.0, value == "sub" || length < 0.0);
+                }
                 "unicode-bidi" => overridden = value.contains("override"),
                 "direction" => rtl = value == "rtl",
                 _ => {}
             }
         }
+        style.raised |= relative && shift > 0.0;
+        style.lowered |= relative && shift < 0.0;
         style.gone = hidden || transparent || shut;
         style.reordered = overridden && rtl;
         style
@@ -63,10 +92,23 @@ fn declarations(text: &str) -> Vec<(String, String)> {
         .collect()
 }
 
+fn display(value: &str) -> Display {
+    match value {
+        "block" | "flex" | "grid" | "table" | "list-item" | "table-row" | "flow-root" => Display::Block,
+        "inline-block" | "inline-flex" | "inline-grid" | "inline-table" | "table-cell" => Display::Apart,
+        _ => Display::AsNamed,
+    }
+}
+
 /// Whether a number with or without a unit is zero.
 fn is_zero(value: &str) -> bool {
-    let number: String = value.chars().take_while(|c| c.is_ascii_digit() || matches!(c, '.' | '-' | '+')).collect();
-    number.parse::<f64>().is_ok_and(|number| number == 0.0)
+    number(value) == Some(0.0)
+}
+
+/// The number that a value starts with.
+fn number(value: &str) -> Option<f64> {
+    let digits: String = value.chars().take_while(|c| c.is_ascii_digit() || matches!(c, '.' | '-' | '+')).collect();
+    digits.parse().ok()
 }
 
 #[cfg(test)]
@@ -97,6 +139,15 @@ mod tests {
             (Some(false), Some(true), Some(true))
         );
         assert!(of("text-decoration: red line-through").struck && of("vertical-align:super").raised && of("vertical-align:sub").lowered);
+        assert!(
+            of("vertical-align:0.4em").raised && of("position:relative;top:-.5em").raised && of("position:relative;bottom:-3px").lowered
+        );
+        assert!(!of("top:-1em").raised && !of("vertical-align:top").raised && !of("vertical-align:0").raised);
+        assert_eq!(
+            (of("display:block").display, of("float:left").display, of("display:inline").display),
+            (Display::Block, Display::Apart, Display::AsNamed)
+        );
+        assert!(of("list-style: none inside").unmarked);
         assert!(of("unicode-bidi:bidi-override;direction:rtl").reordered && !of("direction:rtl").reordered);
     }
 }

@@ -1,5 +1,7 @@
 //! The tree of a page: an arena of nodes whose texts know the bytes they were read from.
 
+use std::ops::Range;
+
 use html5ever::{Attribute, LocalName, Namespace, QualName, local_name, ns};
 
 use super::strings::Piece;
@@ -13,6 +15,8 @@ const MOST_NODES_OF_A_SMALL_PAGE: usize = 10_000;
 
 /// A node's place in the arena.
 pub(super) type NodeId = usize;
+/// Where the values of attributes stand, by their names.
+pub(super) type Spans = Vec<(LocalName, Range<usize>)>;
 
 #[derive(Debug)]
 pub(super) struct Node {
@@ -36,8 +40,7 @@ pub(super) enum Data {
 pub(super) struct Element {
     pub name: QualName,
     pub attributes: Vec<Attribute>,
-    /// Where the values of its attributes stand, of those whose text is shown.
-    pub spans: Vec<(LocalName, std::ops::Range<usize>)>,
+    pub spans: Spans,
     /// What a `<template>` holds.
     pub contents: Option<NodeId>,
 }

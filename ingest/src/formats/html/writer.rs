@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::strings::Piece;
-use crate::formats::{Mark, SourceMap};
+use crate::formats::{Mark, RAISED_NUMBER, SourceMap};
 
 /// What comes before the next character. The later in this list, the stronger.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -38,6 +38,8 @@ pub(super) struct Writer {
     closed: Closed,
     /// A list's bullet or number, until its item says something.
     marker: Option<String>,
+    /// Where the last sign of an exponent stands.
+    raised: Option<usize>,
     /// Where the cell starts that is being written: in it lines and paragraphs are parted by a stroke.
     cell: Option<usize>,
 }
@@ -94,6 +96,25 @@ impl Writer {
         if matches!(self.pending, Pending::Space(..) | Pending::Gap) {
             self.pending = Pending::Nothing;
         }
+    }
+
+    /// Writes the sign of an exponent.
+    pub(super) fn raise(&mut self) {
+        self.sign("^");
+        self.raised = Some(self.text.len() - 1);
+    }
+
+    /// Whether what is written ends in a raised number over a bar (`^1/`), to which a lowered one is the
+    /// denominator. If so its sign is a space: 1½ is `1 1/2`.
+    pub(super) fn begins_fraction(&mut self) -> bool {
+        let Some(at) = self.raised.filter(|_| self.pending == Pending::Nothing) else { return false };
+        let numerator = self.text.get(at + 1..).and_then(|text| text.strip_suffix(['/', '⁄', '∕']));
+        if !numerator.is_some_and(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())) {
+            return false;
+        }
+        self.text.replace_range(at..=at, " ");
+        self.marks.pop_if(|mark| mark.range.start == at && mark.flag == RAISED_NUMBER);
+        true
     }
 
     /// Writes a sign that stands for the page's markup and for none of its bytes.
