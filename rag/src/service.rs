@@ -1,7 +1,8 @@
 //! [`Rag`]: everything this crate does, wired to one store.
 
 mod ask;
-mod draft;
+pub(crate) mod draft;
+mod reexecute;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -11,13 +12,14 @@ use schemas::Address;
 use schemas::ids::{AnswerId, DatanetId};
 use schemas::receipt::Receipt;
 use schemas::signer::Signer;
-use schemas::tables::{Embedding, VersionRow};
+use schemas::tables::{DatanetRow, Embedding, VersionRow};
 use store::Store;
 use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
-use crate::answer::{Answer, Answerer, AskRequest, Evidence};
+use crate::answer::{Answer, AnswerRecord, Answerer, AskRequest, Evidence};
 use crate::epochs::{self, ClosedEpoch, EpochCut, RewardProof};
 use crate::generate::{Counters, GenerationStats, Listener, Progress};
+use crate::inclusion::{self, Inclusion};
 use crate::receipts::Ledger;
 use crate::snapshot::{Snapshot, SnapshotCache};
 use crate::{RagConfig, RagError, Result, blocking, index};
@@ -182,11 +184,26 @@ impl Rag {
         let snapshot = self.snapshot(body.datanet_id, Some(body.version)).await?;
         let source_texts = (body.sources.iter())
             .map(|source| {
-                let chunk = snapshot.chunk(source.chunk_id).ok_or_else(|| RagError::not_found("chunk", source.chunk_id))?;
-                Ok(chunk.text.clone())
+                let chunk = snapshot.position(source.chunk_id).and_then(|position| snapshot.chunk(position));
+                Ok(chunk.ok_or_else(|| RagError::not_found("chunk", source.chunk_id))?.text.clone())
             })
             .collect::<Result<Vec<String>>>()?;
-        Ok(Evidence { receipt: record.receipt, question: record.question, answer: record.answer, source_texts })
+        let AnswerRecord { receipt, question, question_salt, answer, .. } = record;
+        Ok(Evidence { receipt, question, question_salt, answer, source_texts })
+    }
+
+    /// Where the answer's receipt stands in its epoch; none while that is not closed.
+    ///
+    /// # Errors
+    /// [`RagError::NotFound`]; [`RagError::EpochConflict`] when the tables contradict the epoch's root.
+    pub async fn inclusion(&self, id: AnswerId) -> Result<Option<Inclusion>> {
+        let receipt = self.receipt(id).await?;
+        inclusion::find(&self.store, id, receipt.body.sequence).await
+    }
+
+    async fn datanet(&self, id: DatanetId) -> Result<DatanetRow> {
+        let rows = self.store.scan::<DatanetRow>(Some(&format!("datanet_id = '{id}'"))).await?;
+        rows.into_iter().next().ok_or_else(|| RagError::not_found("Datanet", id))
     }
 
     /// Makes the text index of a published version ready; does nothing where it is.

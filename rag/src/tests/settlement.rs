@@ -13,7 +13,7 @@ const QUESTIONS: [&str; 3] = [
     "Who won the 1998 football World Cup?",
 ];
 
-fn cut(to_block: u64) -> EpochCut {
+pub(super) fn cut(to_block: u64) -> EpochCut {
     EpochCut { chain_id: CHAIN_ID, distributor: account(0xdd), to_block, to_block_hash: B256::with_last_byte(1), data_bps: 7000 }
 }
 
