@@ -1,5 +1,6 @@
-//! API keys: random, shown once, stored as their sha256. Deny by default: a route names the roles
-//! that may call it, and nothing else can.
+//! API keys: of each its sha256 is kept, never the key. An app's key is made by who holds it, and its hash is what the
+//! payer signs; the others are made here and shown once. Deny by default: a route names the roles that may call it, and
+//! nothing else can.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -7,7 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use schemas::Address;
 use schemas::hashing::sha256;
 use schemas::ids::Sha256;
-use schemas::signed::SignedSpendingLimit;
+use schemas::signed::apps::{AppAuthorisation, app_key_id};
 use schemas::tables::{ApiKeyRow, Millis};
 use serde::{Deserialize, Serialize};
 use store::{Store, StoreError};
@@ -44,7 +45,6 @@ pub struct Caller {
     pub key_id: String,
     pub roles: Vec<Role>,
     pub payer: Option<Address>,
-    pub spending_limit: Option<SignedSpendingLimit>,
 }
 
 impl Caller {
@@ -53,84 +53,178 @@ impl Caller {
     }
 }
 
-/// All keys that are not revoked.
+/// A key as its payer and the operator see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListedKey {
+    pub key_id: String,
+    pub name: String,
+    pub roles: Vec<Role>,
+    pub payer: Option<Address>,
+    pub revoked: bool,
+    pub created_at: Millis,
+}
+
+/// Why a key was not registered or revoked.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    #[error("this key is registered for another app: make a new one and sign for that")]
+    Taken,
+    #[error("this key was revoked, which cannot be undone: make a new one and sign for that")]
+    Revoked,
+    #[error("there is no key {0:?} of yours; list your keys to see their ids")]
+    Unknown(String),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// All keys, also those that are revoked: a signature that was shown once must not bring one back.
 #[derive(Debug, Clone)]
 pub struct Keys {
     store: Store,
-    by_hash: Arc<RwLock<BTreeMap<Sha256, Caller>>>,
+    by_hash: Arc<RwLock<BTreeMap<Sha256, ApiKeyRow>>>,
+    /// One registration or revocation at a time.
+    changing: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Keys {
     pub async fn open(store: Store) -> Result<Self, StoreError> {
-        let rows: Vec<ApiKeyRow> = store.scan(None).await?;
-        let revoked: Vec<&str> = rows.iter().filter(|row| row.revoked).map(|row| row.key_id.as_str()).collect();
-        let callers = rows.iter().filter(|row| !revoked.contains(&row.key_id.as_str())).map(|row| (row.key_sha256, caller(row)));
-        let by_hash = Arc::new(RwLock::new(callers.collect()));
-        Ok(Self { store, by_hash })
+        let mut rows: Vec<ApiKeyRow> = store.scan(None).await?;
+        // A revocation counts whatever else is said of its key.
+        rows.sort_by_key(|row| row.revoked);
+        let by_hash = rows.into_iter().map(|row| (row.key_sha256, row)).collect();
+        Ok(Self { store, by_hash: Arc::new(RwLock::new(by_hash)), changing: Arc::default() })
     }
 
-    /// Makes a key; the returned text is the only copy.
-    pub async fn issue(&self, name: &str, roles: &[Role], limit: Option<SignedSpendingLimit>) -> Result<String, StoreError> {
-        let secret = schemas::B256::from(rand::random::<[u8; 32]>());
-        let key_id = format!("{:016x}", rand::random::<u64>());
-        let key = format!("hw_{key_id}_{secret:x}");
-        let row = ApiKeyRow {
-            key_id,
-            name: name.to_owned(),
-            key_sha256: sha256(key.as_bytes()),
-            roles: roles.iter().map(|role| role.name().to_owned()).collect(),
-            payer: limit.as_ref().map(|limit| limit.payer),
-            spending_limit: limit.as_ref().and_then(|limit| serde_json::to_string(limit).ok()),
-            revoked: false,
-            created_at: Millis::now(),
-        };
-        self.store.insert_new(std::slice::from_ref(&row)).await?;
-        self.by_hash.write().unwrap_or_else(PoisonError::into_inner).insert(row.key_sha256, caller(&row));
+    /// Makes a key that no payer pays for; the returned text is the only copy.
+    pub async fn issue(&self, name: &str, roles: &[Role]) -> Result<String, StoreError> {
+        let key = new_key();
+        let _single = self.changing.lock().await;
+        self.keep(row(name, roles, sha256(key.as_bytes()), None)).await?;
         Ok(key)
+    }
+
+    /// Registers an app as its payer signed it; the caller has checked the signature. The same again is the same app.
+    pub async fn register(&self, app: &AppAuthorisation) -> Result<ListedKey, KeyError> {
+        let _single = self.changing.lock().await;
+        if let Some(known) = self.find(|row| row.key_sha256 == app.key_hash) {
+            return match known {
+                known if known.payer != Some(app.payer) || known.name != app.name => Err(KeyError::Taken),
+                known if known.revoked => Err(KeyError::Revoked),
+                known => Ok(listed(&known)),
+            };
+        }
+        Ok(self.keep(row(&app.name, &[Role::App], app.key_hash, Some(app))).await?)
+    }
+
+    /// Ends a key at once. `payer`: only if it is one of this payer's. Again, it changes nothing.
+    pub async fn revoke(&self, key_id: &str, payer: Option<Address>) -> Result<ListedKey, KeyError> {
+        let _single = self.changing.lock().await;
+        let known = self.find(|row| row.key_id == key_id && (payer.is_none() || row.payer == payer));
+        match known.ok_or_else(|| KeyError::Unknown(key_id.chars().take(80).collect()))? {
+            known if known.revoked => Ok(listed(&known)),
+            known => Ok(self.keep(ApiKeyRow { revoked: true, created_at: Millis::now(), ..known }).await?),
+        }
+    }
+
+    /// The keys of one payer, or all; oldest first.
+    pub fn list(&self, payer: Option<Address>) -> Vec<ListedKey> {
+        let rows = self.by_hash.read().unwrap_or_else(PoisonError::into_inner);
+        let mut keys: Vec<ListedKey> = rows.values().filter(|row| payer.is_none() || row.payer == payer).map(listed).collect();
+        keys.sort_by(|a, b| (a.created_at, &a.key_id).cmp(&(b.created_at, &b.key_id)));
+        keys
     }
 
     /// Who holds this key. Looking up a hash tells nothing about other keys, however long it takes.
     pub fn caller(&self, key: &str) -> Option<Caller> {
-        self.by_hash.read().unwrap_or_else(PoisonError::into_inner).get(&sha256(key.as_bytes())).cloned()
+        let rows = self.by_hash.read().unwrap_or_else(PoisonError::into_inner);
+        let row = rows.get(&sha256(key.as_bytes())).filter(|row| !row.revoked)?;
+        Some(Caller { key_id: row.key_id.clone(), roles: roles(row), payer: row.payer })
     }
 
-    /// Every limit that this payer has signed, newest last.
-    pub fn limits_of(&self, payer: Address) -> Vec<SignedSpendingLimit> {
-        let callers = self.by_hash.read().unwrap_or_else(PoisonError::into_inner);
-        let mut limits: Vec<SignedSpendingLimit> =
-            callers.values().filter_map(|caller| caller.spending_limit.clone()).filter(|limit| limit.payer == payer).collect();
-        limits.sort_by_key(|limit| (limit.expiry, limit.nonce));
-        limits
+    fn find(&self, which: impl Fn(&ApiKeyRow) -> bool) -> Option<ApiKeyRow> {
+        self.by_hash.read().unwrap_or_else(PoisonError::into_inner).values().find(|row| which(row)).cloned()
+    }
+
+    async fn keep(&self, row: ApiKeyRow) -> Result<ListedKey, StoreError> {
+        self.store.insert_new(std::slice::from_ref(&row)).await?;
+        let key = listed(&row);
+        self.by_hash.write().unwrap_or_else(PoisonError::into_inner).insert(row.key_sha256, row);
+        Ok(key)
     }
 }
 
-fn caller(row: &ApiKeyRow) -> Caller {
-    Caller {
-        key_id: row.key_id.clone(),
-        roles: row.roles.iter().filter_map(|role| Role::parse(role)).collect(),
-        payer: row.payer,
-        spending_limit: row.spending_limit.as_deref().and_then(|text| serde_json::from_str(text).ok()),
+/// The text of a key: 256 random bits.
+pub fn new_key() -> String {
+    format!("hw_{:x}", schemas::B256::from(rand::random::<[u8; 32]>()))
+}
+
+fn row(name: &str, roles: &[Role], key_sha256: Sha256, app: Option<&AppAuthorisation>) -> ApiKeyRow {
+    ApiKeyRow {
+        key_id: app_key_id(key_sha256),
+        name: name.to_owned(),
+        key_sha256,
+        roles: roles.iter().map(|role| role.name().to_owned()).collect(),
+        payer: app.map(|app| app.payer),
+        signature: app.map(|app| app.signature.clone()),
+        revoked: false,
+        created_at: Millis::now(),
     }
+}
+
+fn roles(row: &ApiKeyRow) -> Vec<Role> {
+    row.roles.iter().filter_map(|role| Role::parse(role)).collect()
+}
+
+fn listed(row: &ApiKeyRow) -> ListedKey {
+    let ApiKeyRow { key_id, name, payer, revoked, created_at, .. } = row.clone();
+    ListedKey { key_id, name, roles: roles(row), payer, revoked, created_at }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn app(payer: u8, key: &str, name: &str) -> AppAuthorisation {
+        let key_hash = sha256(key.as_bytes());
+        AppAuthorisation { payer: Address::repeat_byte(payer), key_hash, name: name.into(), deadline: 0, signature: "0x".into() }
+    }
+
     #[tokio::test]
     async fn a_key_is_known_until_it_is_revoked() {
         let store = Store::in_memory().await.unwrap();
         let keys = Keys::open(store.clone()).await.unwrap();
-        let key = keys.issue("test", &[Role::App], None).await.unwrap();
-        for keys in [keys, Keys::open(store.clone()).await.unwrap()] {
+        let key = keys.issue("test", &[Role::Analyst]).await.unwrap();
+        for keys in [&keys, &Keys::open(store.clone()).await.unwrap()] {
             let caller = keys.caller(&key).unwrap();
-            assert!(caller.may(&[Role::App]) && !caller.may(&[Role::Analyst]) && !caller.may(&[]));
+            assert!(caller.may(&[Role::Analyst]) && !caller.may(&[Role::App]) && !caller.may(&[]));
             assert!(keys.caller("hw_0_0").is_none() && keys.caller("").is_none());
         }
-        let mut row = store.scan::<ApiKeyRow>(None).await.unwrap().remove(0);
+        let row = store.scan::<ApiKeyRow>(None).await.unwrap().remove(0);
         assert!(!format!("{row:?}").contains(&key));
-        row.revoked = true;
-        store.insert_new(&[row]).await.unwrap();
-        assert!(Keys::open(store).await.unwrap().caller(&key).is_none());
+        keys.revoke(&row.key_id, None).await.unwrap();
+        assert!(keys.caller(&key).is_none(), "at once");
+        assert!(Keys::open(store).await.unwrap().caller(&key).is_none(), "and after a restart");
+    }
+
+    #[tokio::test]
+    async fn an_authorisation_makes_one_app_and_no_other() {
+        let store = Store::in_memory().await.unwrap();
+        let keys = Keys::open(store.clone()).await.unwrap();
+        let (key, authorisation) = ("hw_mine", app(1, "hw_mine", "app"));
+        let first = keys.register(&authorisation).await.unwrap();
+        assert_eq!(keys.register(&authorisation).await.unwrap(), first, "the same app");
+        assert_eq!(store.count::<ApiKeyRow>(None).await.unwrap(), 1);
+        assert_eq!(keys.caller(key).unwrap().payer, Some(Address::repeat_byte(1)));
+        // Somebody else cannot take the key over, nor can its payer rename it.
+        for other in [app(2, "hw_mine", "app"), app(1, "hw_mine", "other")] {
+            assert!(matches!(keys.register(&other).await, Err(KeyError::Taken)));
+        }
+        assert!(matches!(keys.revoke(&first.key_id, Some(Address::repeat_byte(2))).await, Err(KeyError::Unknown(_))));
+        assert!(keys.revoke(&first.key_id, Some(Address::repeat_byte(1))).await.unwrap().revoked);
+        assert!(keys.caller(key).is_none());
+        for keys in [&keys, &Keys::open(store).await.unwrap()] {
+            assert!(matches!(keys.register(&authorisation).await, Err(KeyError::Revoked)), "a replay brings nothing back");
+            assert!(keys.list(Some(Address::repeat_byte(1)))[0].revoked && keys.list(Some(Address::repeat_byte(2))).is_empty());
+        }
     }
 }

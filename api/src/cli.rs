@@ -1,6 +1,7 @@
 //! The command line. Each command is a function that returns a [`Report`]; `demo` calls the same
 //! functions that a user does.
 
+pub mod analysts;
 pub mod answers;
 pub mod apps;
 pub mod chain;
@@ -102,6 +103,9 @@ enum Command {
     /// Apps that ask and pay.
     #[command(subcommand)]
     Apps(apps::AppsCommand),
+    /// People who query what is published.
+    #[command(subcommand)]
+    Analysts(analysts::AnalystsCommand),
     /// Ask a Datanet a question.
     Ask(answers::AskArgs),
     /// Query all tables in SQL.
@@ -128,7 +132,13 @@ enum Command {
     /// Show and check the configuration.
     #[command(subcommand)]
     Config(doctor::ConfigCommand),
+    /// One query of the service, in a process of its own.
+    #[command(name = SQL_WORKER, hide = true)]
+    SqlWorker,
 }
+
+/// The command that the service starts for a query.
+pub(crate) const SQL_WORKER: &str = "sql-worker";
 
 /// What every command is given.
 #[derive(Debug, Clone)]
@@ -138,18 +148,28 @@ pub struct Context {
     pub voice: Voice,
     pub url: Option<String>,
     pub api_key: Option<String>,
+    pub patience: Patience,
+}
+
+/// How long a command waits for a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// A node that takes longer has a problem.
+    Usual,
+    /// The machine may be slow; whoever waits is told what for, and can stop.
+    Endless,
 }
 
 impl Context {
     fn new(global: &Global) -> Self {
         let data_dir = global.data_dir.clone().unwrap_or_else(config::default_data_dir);
-        let sources = Sources { data_dir: data_dir.clone(), file: global.config.clone(), set: global.set.clone() };
+        let sources = Sources { data_dir: data_dir.clone(), file: global.config.clone(), set: global.set.clone(), defaults: &[] };
         let voice = match (global.json, global.quiet) {
             (true, _) => Voice::Json,
             (false, true) => Voice::Quiet,
             (false, false) => Voice::Person,
         };
-        Self { data_dir, sources, voice, url: global.url.clone(), api_key: global.api_key.clone() }
+        Self { data_dir, sources, voice, url: global.url.clone(), api_key: global.api_key.clone(), patience: Patience::Usual }
     }
 
     pub fn config(&self) -> anyhow::Result<Config> {
@@ -182,16 +202,31 @@ impl Context {
 
     /// What these commands send is remembered in the data folder, as what the service sends is.
     pub fn sender_config(&self) -> SenderConfig {
-        SenderConfig::with_outbox(self.data_dir.join("outbox"))
+        let usual = SenderConfig::with_outbox(self.data_dir.join("outbox"));
+        match self.patience {
+            Patience::Usual => usual,
+            Patience::Endless => SenderConfig { receipt_timeout_ms: u64::MAX / 2, ..usual },
+        }
     }
 
+    /// What the service says of itself; where it names no node, the one in the configuration of this machine.
     pub async fn info(&self) -> anyhow::Result<Info> {
-        self.client()?.get("/v1/info").await
+        let mut info: Info = self.client()?.get("/v1/info").await?;
+        if info.rpc_url.is_empty()
+            && let Ok(config) = self.config()
+        {
+            info.rpc_url = config.chain.rpc_url.split(',').next().unwrap_or_default().trim().to_owned();
+        }
+        Ok(info)
     }
 }
 
 /// Runs a parsed command line. Exit code 0: done; 1: failed (usage errors are clap's 2).
 pub fn main(cli: Cli) -> ExitCode {
+    if matches!(cli.command, Command::SqlWorker) {
+        // It brings its own threads, and nobody reads what it would print.
+        return if store::workers::serve().is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
     let context = Context::new(&cli.global);
     start_logging(&cli.command);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -258,6 +293,7 @@ async fn run(command: Command, context: Context) -> anyhow::Result<Option<Report
         Command::Review(command) => review::review(&context, &command).await?,
         Command::Publish(args) => datanets::publish(&context, &args).await?,
         Command::Apps(command) => apps::apps(&context, &command).await?,
+        Command::Analysts(command) => analysts::analysts(&context, &command).await?,
         Command::Ask(args) => answers::ask_here(&context, &args).await?,
         Command::Sql(args) => answers::sql(&context, &args).await?,
         Command::Receipt(args) => answers::receipt(&context, &args).await?,
@@ -269,6 +305,7 @@ async fn run(command: Command, context: Context) -> anyhow::Result<Option<Report
         Command::Doctor => doctor::doctor(&context).await?,
         Command::Index(command) => return index::index(&context, command).await,
         Command::Config(command) => doctor::config(&context, &command)?,
+        Command::SqlWorker => anyhow::bail!("a query is not run by hand: use `headwater sql`"),
     };
     Ok(Some(report))
 }

@@ -10,6 +10,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+/// A connection is made at once, or there is nobody.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+/// A reply may take as long as it takes; every so often the service is asked whether it is still there.
+const ALIVE_EVERY: Duration = Duration::from_secs(15);
+/// So many times in a row it may be too busy to say so.
+const SILENCES: u64 = 40;
+
 /// An error that the service answered with.
 #[derive(Debug)]
 pub struct ServiceError {
@@ -34,7 +41,7 @@ fn http() -> anyhow::Result<reqwest::Client> {
     }
     // The only rustls provider that is compiled in; a second installation changes nothing.
     drop(rustls::crypto::ring::default_provider().install_default());
-    let http = reqwest::Client::builder().timeout(Duration::from_secs(300)).build().context("preparing HTTP")?;
+    let http = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).build().context("preparing HTTP")?;
     Ok(HTTP.get_or_init(|| http).clone())
 }
 
@@ -69,8 +76,22 @@ impl Client {
         self.send(self.http.get(format!("{}{path}", self.base))).await
     }
 
+    /// What only curators and operators see: with [`crate::http::CURATOR_HEADER`] where somebody signed.
+    pub async fn get_as_curator<T: DeserializeOwned>(&self, path: &str, signed: Option<&str>) -> anyhow::Result<T> {
+        let request = self.http.get(format!("{}{path}", self.base));
+        self.send(match signed {
+            Some(signed) => request.header(crate::http::CURATOR_HEADER, signed),
+            None => request,
+        })
+        .await
+    }
+
     pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> anyhow::Result<T> {
         self.send(self.http.post(format!("{}{path}", self.base)).json(body)).await
+    }
+
+    pub async fn delete<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
+        self.send(self.http.delete(format!("{}{path}", self.base))).await
     }
 
     /// A POST that the service does once per `request_id`, however often it is sent.
@@ -131,7 +152,11 @@ impl Client {
         if let Some(key) = &self.key {
             request = request.bearer_auth(key);
         }
-        let reply = match request.send().await {
+        let reply = tokio::select! {
+            reply = request.send() => reply,
+            error = self.gone() => return Err(error),
+        };
+        let reply = match reply {
             Ok(reply) => reply,
             Err(error) if error.is_connect() => bail!("nothing answers at {}; is the service running (`headwater up`)?", self.base),
             Err(error) => return Err(error).context(format!("the service at {}", self.base)),
@@ -142,6 +167,24 @@ impl Client {
         }
         let text = reply.text().await.with_context(|| format!("the reply of the service at {}", self.base))?;
         Err(service_error(status, &serde_json::from_str(&text).unwrap_or_default()).into())
+    }
+}
+
+impl Client {
+    /// Waits until nobody listens at the service's address, or it has said nothing for long.
+    async fn gone(&self) -> anyhow::Error {
+        let mut silent = 0;
+        while silent < SILENCES {
+            tokio::time::sleep(ALIVE_EVERY).await;
+            match self.http.get(format!("{}/livez", self.base)).timeout(ALIVE_EVERY).send().await {
+                Ok(_) => silent = 0,
+                Err(error) if error.is_connect() && !error.is_timeout() => {
+                    return anyhow::anyhow!("the service at {} has stopped", self.base);
+                }
+                Err(_) => silent += 1,
+            }
+        }
+        anyhow::anyhow!("the service at {} has not answered for {} s", self.base, 2 * SILENCES * ALIVE_EVERY.as_secs())
     }
 }
 

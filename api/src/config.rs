@@ -37,7 +37,19 @@ pub struct Config {
 #[serde(deny_unknown_fields)]
 pub struct Http {
     pub bind: std::net::SocketAddr,
+    /// Names by which the service is called, beside loopback's and the bound address.
+    pub hosts: Vec<String>,
+    /// Origins whose pages may call; `*` for all.
+    pub cors_origins: Vec<String>,
     pub request_timeout_seconds: u64,
+    pub header_timeout_seconds: u64,
+    pub body_idle_timeout_seconds: u64,
+    pub body_timeout_seconds: u64,
+    pub write_timeout_seconds: u64,
+    pub max_header_bytes: usize,
+    pub max_connections: usize,
+    pub max_connections_per_address: usize,
+    pub max_uploads: usize,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -63,6 +75,8 @@ pub struct Models {
 pub struct Chain {
     /// Empty: a development chain is started. Several addresses have commas between them.
     pub rpc_url: String,
+    /// What strangers are told; empty: a development chain's node, or none.
+    pub public_rpc_url: String,
     /// Announces new blocks; empty: the node is only polled.
     pub ws_url: String,
     pub verify: indexer::Verify,
@@ -88,6 +102,8 @@ pub struct Ingest {
     pub max_file_bytes: u64,
     pub max_files_per_submission: usize,
     pub max_submission_bytes: u64,
+    pub max_files_per_contributor_per_day: u64,
+    pub max_bytes_per_contributor_per_day: u64,
     pub near_duplicate_ppm: u64,
 }
 
@@ -112,17 +128,36 @@ pub struct Sql {
     pub max_memory_bytes: usize,
     pub timeout_seconds: u64,
     pub max_concurrent: usize,
+    pub warm_workers: usize,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settlement {
+    /// 0: only when asked.
+    pub interval_seconds: u64,
+    /// Decimal strings, in wei.
+    pub reserve_wei: String,
+    pub limit_least_wei: String,
+    pub limits_per_payer_max: usize,
+    pub batch_gas_max: u64,
+    pub batch_bytes_max: usize,
     pub data_bps: u16,
     pub model_bps: u16,
     pub dispute_window_seconds: u64,
     pub dispute_bond_wei: u64,
     pub withdrawal_delay_seconds: u64,
     pub fee_notice_margin_seconds: u64,
+}
+
+impl Settlement {
+    pub fn reserve_wei(&self) -> anyhow::Result<u128> {
+        wei("settlement.reserve_wei", &self.reserve_wei)
+    }
+
+    pub fn limit_least_wei(&self) -> anyhow::Result<u128> {
+        wei("settlement.limit_least_wei", &self.limit_least_wei)
+    }
 }
 
 /// Where a configuration comes from.
@@ -133,6 +168,8 @@ pub struct Sources {
     pub file: Option<PathBuf>,
     /// `section.key=value`
     pub set: Vec<String>,
+    /// The same, in place of the built-in defaults: everything else counts more.
+    pub defaults: &'static [&'static str],
 }
 
 impl Config {
@@ -143,6 +180,10 @@ impl Config {
 
     fn merge(sources: &Sources, environment: impl Iterator<Item = (String, String)>) -> anyhow::Result<Self> {
         let mut merged: toml::Table = DEFAULTS.parse().context("the built-in defaults")?;
+        for assignment in sources.defaults {
+            let (path, value) = assignment.split_once('=').with_context(|| format!("{assignment:?}: expected section.key=value"))?;
+            set(&mut merged, path, value).with_context(|| format!("the default {assignment}"))?;
+        }
         let in_data_dir = sources.data_dir.join("headwater.toml");
         let file = sources.file.clone().or_else(|| in_data_dir.exists().then_some(in_data_dir));
         if let Some(path) = &file {
@@ -170,9 +211,15 @@ impl Config {
 
     fn check(&self) -> anyhow::Result<()> {
         self.price_wei()?;
+        self.http.check()?;
         self.generator.check()?;
         wei("chain.max_fee_per_gas_wei", &self.chain.max_fee_per_gas_wei)?;
         wei("chain.max_fees_per_day_wei", &self.chain.max_fees_per_day_wei)?;
+        self.settlement.reserve_wei()?;
+        self.settlement.limit_least_wei()?;
+        if self.settlement.limits_per_payer_max == 0 {
+            bail!("configuration: settlement.limits_per_payer_max is 0; a payer needs at least one limit");
+        }
         let (data_bps, model_bps) = (self.settlement.data_bps, self.settlement.model_bps);
         if u32::from(data_bps) + u32::from(model_bps) > 10_000 {
             bail!("configuration: settlement.data_bps and settlement.model_bps are {data_bps} and {model_bps}; together at most 10000");
@@ -207,6 +254,35 @@ impl Config {
     }
 }
 
+impl Http {
+    fn check(&self) -> anyhow::Result<()> {
+        let least = [
+            ("header_timeout_seconds", self.header_timeout_seconds, 1),
+            ("body_idle_timeout_seconds", self.body_idle_timeout_seconds, 1),
+            ("body_timeout_seconds", self.body_timeout_seconds, 1),
+            ("write_timeout_seconds", self.write_timeout_seconds, 1),
+            // A key, a curator's signature and what clients send by themselves must fit.
+            ("max_header_bytes", self.max_header_bytes as u64, 4096),
+            ("max_connections", self.max_connections as u64, 1),
+            ("max_connections_per_address", self.max_connections_per_address as u64, 1),
+            ("max_uploads", self.max_uploads as u64, 1),
+        ];
+        for (key, value, least) in least {
+            if value < least {
+                bail!("configuration: http.{key} is {value}; it must be at least {least}");
+            }
+        }
+        for origin in &self.cors_origins {
+            // What a browser sends: scheme, host, port, and nothing after them.
+            let is_origin = origin.split_once("://").is_some_and(|(_, host)| !host.is_empty() && !host.contains('/'));
+            if origin != "*" && !is_origin {
+                bail!("configuration: http.cors_origins: {origin:?} is no origin; use scheme://host[:port], without a slash at the end");
+            }
+        }
+        Ok(())
+    }
+}
+
 /// An amount in the configuration.
 pub(crate) fn wei(key: &str, text: &str) -> anyhow::Result<u128> {
     text.parse().with_context(|| format!("configuration: {key} {text:?} is not a number of wei"))
@@ -238,7 +314,8 @@ fn overlay(base: &mut toml::Table, over: toml::Table) {
     }
 }
 
-/// Sets a dotted path. The text becomes what the key's default is: number, fraction, boolean or text; text under a table of names.
+/// Sets a dotted path. The text becomes what the key's default is: number, fraction, boolean, text, or texts with commas between
+/// them; text under a table of names.
 fn set(table: &mut toml::Table, path: &str, text: &str) -> anyhow::Result<()> {
     let (section, key) = path.split_once('.').with_context(|| format!("{path:?} is not section.key"))?;
     let entry = table.get_mut(section).and_then(toml::Value::as_table_mut).with_context(|| format!("there is no section [{section}]"))?;
@@ -253,6 +330,10 @@ fn set(table: &mut toml::Table, path: &str, text: &str) -> anyhow::Result<()> {
         Some(toml::Value::Float(_)) => toml::Value::Float(text.parse().with_context(|| format!("{text:?} is not a number"))?),
         Some(toml::Value::Boolean(_)) => toml::Value::Boolean(text.parse().with_context(|| format!("{text:?} is neither true nor false"))?),
         Some(toml::Value::String(_)) => toml::Value::String(text.to_owned()),
+        Some(toml::Value::Array(_)) => {
+            let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
+            toml::Value::Array(words.map(|word| toml::Value::String(word.to_owned())).collect())
+        }
         _ => bail!("section [{section}] has no single value {key:?}; `headwater config print` shows every key"),
     };
     entry.insert(key.to_owned(), value);
@@ -268,7 +349,8 @@ mod tests {
         if let Some(text) = file {
             std::fs::write(folder.path().join("headwater.toml"), text)?;
         }
-        let sources = Sources { data_dir: folder.path().into(), file: None, set: set.iter().map(|text| (*text).to_owned()).collect() };
+        let sources =
+            Sources { data_dir: folder.path().into(), file: None, set: set.iter().map(|text| (*text).to_owned()).collect(), defaults: &[] };
         Config::merge(&sources, environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
     }
 
@@ -278,12 +360,16 @@ mod tests {
         let file = Some("[sql]\nmax_rows = 1\ntimeout_seconds = 2\n");
         let config = load(file, &[("HEADWATER__SQL__MAX_ROWS", "3"), ("PATH", "x")], &["sql.timeout_seconds=4"]).unwrap();
         assert_eq!((config.sql.max_rows, config.sql.timeout_seconds), (3, 4));
+        let config = load(Some("[http]\nhosts = [\"a\"]\n"), &[("HEADWATER__HTTP__CORS_ORIGINS", "http://b:1, *")], &[]).unwrap();
+        assert_eq!((config.http.hosts, config.http.cors_origins), (vec!["a".to_owned()], vec!["http://b:1".into(), "*".into()]));
     }
 
     #[test]
     fn mistakes_are_named() {
         for (file, environment, set, words) in [
             (Some("[sql]\nmax_row = 1\n"), None, None, "max_row"),
+            (None, None, Some("http.cors_origins=https://a.example/"), "without a slash"),
+            (None, None, Some("http.max_uploads=0"), "max_uploads"),
             (Some("[sqll]\n"), None, None, "sqll"),
             (Some("not toml"), None, None, "TOML"),
             (None, Some(("HEADWATER__SQL__MAX_ROWS", "many")), None, "HEADWATER__SQL__MAX_ROWS"),
@@ -291,6 +377,9 @@ mod tests {
             (None, None, Some("sql"), "section.key"),
             (None, None, Some("settlement.data_bps=10001"), "data_bps"),
             (None, None, Some("rag.price_wei=1.5"), "price_wei"),
+            (None, None, Some("settlement.reserve_wei=some"), "reserve_wei"),
+            (None, None, Some("settlement.limit_least_wei=-1"), "limit_least_wei"),
+            (None, None, Some("settlement.limits_per_payer_max=0"), "limits_per_payer_max"),
             (None, None, Some("chain.max_fees_per_day_wei=lots"), "max_fees_per_day_wei"),
             (None, None, Some("chain.rpc_url=http://localhost:1"), "deployment"),
             (None, None, Some("generator.temperature=warm"), "not a number"),

@@ -1,6 +1,7 @@
 //! `headwater demo`: the whole journey on real parts. It only calls what a user calls, with the
 //! texts in `api/demo/`.
 
+mod patience;
 mod script;
 mod steps;
 
@@ -11,7 +12,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::cli::{Context, up};
+use crate::cli::{Context, Patience, up};
 use crate::identity;
 use crate::output::{self, Progress, Report, Voice};
 use crate::service;
@@ -26,6 +27,8 @@ pub struct DemoArgs {
 
 /// The folder used when none is named, in the working folder.
 const FOLDER: &str = ".headwater/demo";
+/// On a busy machine everything takes longer, and nothing is wrong: what is slow is waited for.
+const DEFAULTS: &[&str] = &["sql.timeout_seconds=86400", "http.request_timeout_seconds=86400"];
 /// Marks a folder that a demo may empty.
 const MARKER: &str = "demo-folder";
 
@@ -134,6 +137,8 @@ fn demo_context(context: &Context) -> anyhow::Result<Context> {
     }
     demo.url = None;
     demo.api_key = None;
+    demo.sources.defaults = DEFAULTS;
+    demo.patience = Patience::Endless;
     empty_folder(&demo.data_dir)?;
     Ok(demo)
 }

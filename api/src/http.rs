@@ -1,108 +1,131 @@
-//! HTTP doors. Every route says who may call it: `public`, signed by its author, or a role.
+//! HTTP doors. One table ([`doors`]) says of every route who may call it; what is not in it does not exist.
 
+mod access;
+mod analysts;
 mod answers;
+mod apps;
 mod chain;
 mod chat;
 mod contracts;
 mod datanets;
 mod error;
+mod front;
 mod metrics;
 mod models;
 mod page;
 mod payments;
 mod query;
+mod rows;
+mod serve;
 mod submissions;
 mod system;
+mod uploads;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, FromRequestParts};
-use axum::http::header::AUTHORIZATION;
-use axum::http::request::Parts;
-use axum::routing::{get, post};
+use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::{MethodRouter, delete, get, post};
+use schemas::events::MAX_ABI_BYTES;
 use tower_http::timeout::TimeoutLayer;
 use tower_http::trace::TraceLayer;
 
-use crate::auth::{Caller, Role};
+use crate::auth::Role::{Analyst, App as AppRole};
 use crate::service::Service;
+use access::Who::{self, Curators, Keys, Public, Signed};
+use access::{Authenticated, Insider, Optional};
+pub use access::{CURATOR_HEADER, curator_header};
+pub use analysts::AnalystRequest;
+pub use apps::AppRequest;
 pub use chain::{ChainView, Fees};
 pub use chat::{AskReply, AttributionObject};
 pub use error::ApiError;
-pub use payments::AppRequest;
-pub use query::{SqlReply, SqlRequest};
-pub use submissions::SubmissionFields;
+pub use query::{RowForm, SqlReply, SqlRequest};
+pub use serve::serve;
+pub use submissions::{ListedFile, SubmissionFields};
 pub use system::Info;
+pub use uploads::Uploads;
 
 type App = Arc<Service>;
 type Reply<T> = Result<T, ApiError>;
 
-/// All routes.
+/// One route: its method, its path, who may call it, and what answers.
+struct Door(&'static str, &'static str, Who, MethodRouter<App>);
+
+/// Every route there is.
+fn doors() -> Vec<Door> {
+    vec![
+        Door("GET", "/", Public, get(page::show)),
+        Door("GET", "/livez", Public, get(system::livez)),
+        Door("GET", "/readyz", Public, get(system::readyz)),
+        Door("GET", "/metrics", Public, get(metrics::show)),
+        Door("GET", "/v1/info", Public, get(system::info)),
+        Door("GET", "/v1/status", Keys(&[AppRole, Analyst]), get(system::status)),
+        Door("GET", "/v1/datanets", Public, get(datanets::list)),
+        Door("POST", "/v1/datanets", Keys(&[]), post(datanets::create)),
+        Door("GET", "/v1/datanets/{name}/queue", Curators, get(datanets::queue)),
+        Door("GET", "/v1/datanets/{name}/curators", Keys(&[AppRole, Analyst]), get(datanets::curators)),
+        Door("POST", "/v1/datanets/{name}/curators", Signed, post(datanets::change_curator)),
+        Door("POST", "/v1/datanets/{name}/accept-fork", Keys(&[]), post(datanets::accept_fork)),
+        Door("GET", "/v1/datanets/{name}/preview", Curators, get(datanets::preview)),
+        Door("GET", "/v1/datanets/{name}/versions", Keys(&[AppRole, Analyst]), get(datanets::versions)),
+        Door("POST", "/v1/datanets/{name}/versions", Signed, post(datanets::publish)),
+        Door("GET", "/v1/documents/{id}", Curators, get(submissions::document)),
+        Door("POST", submissions::PATH, Signed, post(submissions::submit)),
+        Door("GET", "/v1/submissions/{id}", Curators, get(submissions::show)),
+        Door("POST", "/v1/reviews", Signed, post(submissions::review)),
+        Door("POST", "/v1/chat/completions", Keys(&[AppRole]), post(chat::chat)),
+        Door("GET", "/v1/models", Keys(&[AppRole, Analyst]), get(models::list)),
+        Door("GET", "/v1/models/{*id}", Keys(&[AppRole, Analyst]), get(models::show)),
+        Door("GET", "/v1/receipts/{id}", Public, get(answers::receipt)),
+        Door("GET", "/v1/receipts/{id}/evidence", Keys(&[AppRole, Analyst]), get(answers::evidence)),
+        Door("GET", "/v1/index/contracts", Keys(&[Analyst]), get(contracts::list)),
+        Door("POST", "/v1/index/contracts", Keys(&[]), post(contracts::add).layer(DefaultBodyLimit::max(2 * MAX_ABI_BYTES))),
+        Door("DELETE", "/v1/index/contracts/{name}", Keys(&[]), delete(contracts::remove)),
+        Door("POST", "/v1/sql", Keys(&[AppRole, Analyst]), post(query::sql)),
+        Door("POST", "/v1/analysts", Keys(&[]), post(analysts::issue)),
+        Door("GET", "/v1/apps", Keys(&[AppRole]), get(apps::list)),
+        Door("POST", "/v1/apps", Signed, post(apps::register)),
+        Door("POST", "/v1/apps/list", Signed, post(apps::list_signed)),
+        Door("POST", "/v1/apps/revoke", Signed, post(apps::revoke_signed)),
+        Door("POST", "/v1/apps/{key_id}/revoke", Keys(&[]), post(apps::revoke)),
+        Door("POST", "/v1/limits", Signed, post(apps::limit)),
+        Door("POST", "/v1/settlements", Keys(&[]), post(payments::settle)),
+        Door("GET", "/v1/settlements/latest", Keys(&[AppRole, Analyst]), get(payments::latest)),
+        Door("GET", "/v1/chain", Keys(&[]), get(chain::show)),
+        Door("POST", "/v1/chain", Keys(&[]), post(chain::act)),
+        Door("GET", "/v1/rewards/{address}", Public, get(payments::reward)),
+    ]
+}
+
+/// Method and path of every route.
+pub fn routes() -> impl Iterator<Item = (&'static str, &'static str)> {
+    doors().into_iter().map(|Door(method, path, ..)| (method, path))
+}
+
+/// All routes, each behind its guard, all behind what every request passes.
 pub fn router(service: App) -> Router {
     let timeout = Duration::from_secs(service.config.http.request_timeout_seconds);
+    let front = Arc::new(front::Front::new(&service.config.http));
+    let mut router = Router::new();
     let upload_limit = usize::try_from(service.config.ingest.max_submission_bytes).unwrap_or(usize::MAX).saturating_add(1 << 20);
-    Router::new()
-        .route("/", get(page::show))
-        .route("/livez", get(system::livez))
-        .route("/readyz", get(system::readyz))
-        .route("/metrics", get(metrics::show))
-        .route("/v1/info", get(system::info))
-        .route("/v1/status", get(system::status))
-        .route("/v1/datanets", get(datanets::list).post(datanets::create))
-        .route("/v1/datanets/{name}/queue", get(datanets::queue))
-        .route("/v1/datanets/{name}/preview", get(datanets::preview))
-        .route("/v1/datanets/{name}/versions", get(datanets::versions).post(datanets::publish))
-        .route("/v1/submissions", post(submissions::submit).layer(DefaultBodyLimit::max(upload_limit)))
-        .route("/v1/submissions/{id}", get(submissions::show))
-        .route("/v1/reviews", post(submissions::review))
-        .route("/v1/chat/completions", post(chat::chat))
-        .route("/v1/models", get(models::list))
-        .route("/v1/models/{*id}", get(models::show))
-        .route("/v1/receipts/{id}", get(answers::receipt))
-        .route("/v1/receipts/{id}/evidence", get(answers::evidence))
-        .route("/v1/index/contracts", get(contracts::list).post(contracts::add))
-        .route("/v1/sql", post(query::sql))
-        .route("/v1/apps", post(payments::register))
-        .route("/v1/settlements", post(payments::settle))
-        .route("/v1/settlements/latest", get(payments::latest))
-        .route("/v1/chain", get(chain::show).post(chain::act))
-        .route("/v1/rewards/{address}", get(payments::reward))
+    for Door(_, path, who, handler) in doors() {
+        let handler = if path == submissions::PATH { handler.layer(DefaultBodyLimit::max(upload_limit)) } else { handler };
+        let guard = access::Guard { service: service.clone(), who };
+        router = router.route(path, handler.route_layer(from_fn_with_state(guard, access::admit)));
+    }
+    router
         .fallback(nowhere)
-        .layer(TimeoutLayer::with_status_code(axum::http::StatusCode::GATEWAY_TIMEOUT, timeout))
+        .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, timeout))
+        .layer(from_fn(front::in_envelope))
+        .layer(from_fn_with_state(front, front::pass))
         .layer(TraceLayer::new_for_http())
         .with_state(service)
 }
 
 async fn nowhere(uri: axum::http::Uri) -> ApiError {
-    ApiError::new(axum::http::StatusCode::NOT_FOUND, "not_found", format!("there is nothing at {}", uri.path()))
-}
-
-/// A caller with a valid API key. What it may do is asked with [`Authenticated::require`].
-struct Authenticated(Caller);
-
-impl Authenticated {
-    /// # Errors
-    /// 403 unless the key has one of `roles`, or is an operator's.
-    fn require(self, roles: &[Role]) -> Reply<Caller> {
-        if self.0.may(roles) {
-            Ok(self.0)
-        } else {
-            Err(ApiError::forbidden("this API key may not do that; ask the operator for one with the right role"))
-        }
-    }
-}
-
-impl FromRequestParts<App> for Authenticated {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, service: &App) -> Reply<Self> {
-        let header = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let key = header.and_then(|value| value.strip_prefix("Bearer ")).map(str::trim);
-        let caller = key.and_then(|key| service.keys.caller(key));
-        caller.map(Authenticated).ok_or_else(|| match key {
-            Some(_) => ApiError::unauthorised("the API key is not known or was revoked"),
-            None => ApiError::unauthorised("this needs an API key: send `Authorization: Bearer hw_…`"),
-        })
-    }
+    ApiError::new(StatusCode::NOT_FOUND, "not_found", format!("there is nothing at {}", uri.path()))
 }

@@ -1,11 +1,13 @@
 //! What a command says: to a person, or as JSON; and progress while it works.
 
-use std::io::{IsTerminal, Write};
-use std::time::Duration;
+mod progress;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use std::io::Write;
+
 use serde::Serialize;
 use serde_json::Value;
+
+pub use progress::Progress;
 
 /// A command's result in both forms.
 #[derive(Debug, Clone)]
@@ -57,77 +59,6 @@ pub fn printable(text: &str) -> String {
 /// Prints a line to standard error.
 pub fn notice(text: &str) {
     drop(writeln!(std::io::stderr(), "{text}"));
-}
-
-/// A spinner, or a bar once a total is known, on a terminal's standard error; nothing elsewhere.
-#[derive(Debug)]
-pub struct Progress(Option<ProgressBar>);
-
-impl Progress {
-    pub fn start(voice: Voice, what: &str) -> Self {
-        if voice != Voice::Person || !std::io::stderr().is_terminal() {
-            return Self(None);
-        }
-        let bar = ProgressBar::new_spinner().with_message(what.to_owned());
-        bar.enable_steady_tick(Duration::from_millis(100));
-        Self(Some(bar))
-    }
-
-    pub fn say(&self, what: &str) {
-        if let Some(bar) = &self.0 {
-            bar.set_message(what.to_owned());
-        }
-    }
-
-    /// Prints a line to standard output without disturbing what is shown.
-    pub fn line(&self, text: &str) {
-        match &self.0 {
-            Some(bar) => bar.suspend(|| line(text)),
-            None => line(text),
-        }
-    }
-
-    /// Blocks read of a total, with rate and time left.
-    pub fn blocks(&self, done: u64, total: u64) {
-        let Some(bar) = &self.0 else { return };
-        if bar.length() != Some(total) {
-            bar.set_length(total);
-            if let Ok(style) = ProgressStyle::with_template("{bar:30} {human_pos}/{human_len} blocks  {per_sec}  {eta} left") {
-                bar.set_style(style);
-            }
-        }
-        bar.set_position(done);
-    }
-
-    /// Shows bytes done, of a total where it is known.
-    pub fn bytes(&self, what: &str, done: u64, total: Option<u64>) {
-        let Some(bar) = &self.0 else { return };
-        bar.set_message(what.to_owned());
-        if let Some(total) = total {
-            if bar.length() != Some(total) {
-                bar.set_length(total);
-                if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}") {
-                    bar.set_style(style);
-                }
-            }
-            bar.set_position(done);
-        }
-    }
-}
-
-impl Progress {
-    /// Takes it off the screen.
-    pub fn finish(&self) {
-        if let Some(bar) = &self.0 {
-            bar.finish_and_clear();
-        }
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        self.finish();
-    }
 }
 
 /// Wei as tokens of 18 decimals, without trailing zeros.

@@ -4,7 +4,7 @@ mod account;
 pub mod contracts;
 pub(crate) mod embedder;
 pub(crate) mod generator;
-mod reconcile;
+pub(crate) mod reconcile;
 mod start;
 
 use std::collections::HashMap;
@@ -12,20 +12,25 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use indexer::{ChainSource, ContractReader, IndexerStatus, Sender, events};
+use anyhow::Context as _;
+use indexer::{ChainSource, ContractReader, IndexerStatus, Sender};
 use ingest::Ingest;
 use rag::Rag;
-use schemas::contracts::{Deployment, PaymentVault};
+use schemas::Address;
+use schemas::contracts::Deployment;
 use schemas::signed::SigningDomain;
-use schemas::tables::{EpochRow, Millis, ReceiptRow};
-use schemas::{Address, U256};
+use schemas::tables::Millis;
+use store::Store;
 use store::sql::QueryLimits;
-use store::{Finality, Store};
+use store::workers::QueryWorkers;
 use tokio::sync::{Semaphore, watch};
 
 use crate::auth::Keys;
 use crate::config::Config;
-use crate::settlement::SettlementStatus;
+use crate::credit::Reservations;
+use crate::http::Uploads;
+use crate::limits::Limits;
+use crate::settlement::{LIMIT_MARGIN_SECONDS, SettlementStatus};
 use contracts::Contracts;
 use generator::Writer;
 pub use start::{Running, start};
@@ -41,6 +46,8 @@ pub struct Service {
     /// None where answers are quoted.
     pub writer: Option<Writer>,
     pub keys: Keys,
+    pub uploads: Uploads,
+    pub limits: Limits,
     pub contracts: Contracts,
     pub reader: ContractReader,
     pub sender: Sender,
@@ -48,17 +55,21 @@ pub struct Service {
     pub operator: Address,
     pub started: Millis,
     pub rpc_url: String,
+    /// The node that strangers are told of; empty for none.
+    pub public_rpc_url: String,
     /// The chain as the indexer reads it.
     pub source: Arc<dyn ChainSource>,
     pub price_wei: u128,
     pub query_limits: QueryLimits,
+    /// Processes that queries run in.
+    pub workers: QueryWorkers,
     pub queries: Semaphore,
     pub indexer: watch::Receiver<IndexerStatus>,
     pub settlement: watch::Sender<SettlementStatus>,
     /// What each reconciler last failed with; absent when it succeeded.
     pub troubles: Mutex<HashMap<&'static str, String>>,
-    /// Fees of answers being computed, by payer.
-    reserved: Mutex<HashMap<Address, u128>>,
+    /// Fees of answers being made.
+    pub reservations: Arc<Reservations>,
 }
 
 impl Service {
@@ -66,45 +77,28 @@ impl Service {
         SigningDomain { chain_id: self.deployment.chain_id, registry: self.deployment.registry }
     }
 
-    /// What a payer holds in the vault: deposits less debits and withdrawals, those asked for included.
-    /// Read from the tables, so that it needs no node.
-    pub async fn deposit_wei(&self, payer: Address) -> anyhow::Result<U256> {
-        use PaymentVault::{Debited, Deposited, WithdrawalRequested, Withdrawn};
-        let vault = self.deployment.vault;
-        let deposited = events::all::<Deposited>(&self.store, vault, Finality::Any).await?;
-        let debited = events::all::<Debited>(&self.store, vault, Finality::Any).await?;
-        let requested = events::all::<WithdrawalRequested>(&self.store, vault, Finality::Any).await?;
-        let withdrawn = events::all::<Withdrawn>(&self.store, vault, Finality::Any).await?;
-        let income: U256 = deposited.iter().filter(|log| log.event.payer == payer).map(|log| log.event.amount).sum();
-        let mut spent: U256 = debited.iter().filter(|log| log.event.payer == payer).map(|log| log.event.amount).sum();
-        let last_withdrawn = withdrawn.iter().filter(|log| log.event.payer == payer).map(|log| log.event.seq).max().unwrap_or(0);
-        spent += withdrawn.iter().filter(|log| log.event.payer == payer).map(|log| log.event.amount).sum::<U256>();
-        let open = requested.iter().filter(|log| log.event.payer == payer && log.event.seq > last_withdrawn);
-        spent += open.max_by_key(|log| log.event.seq).map_or(U256::ZERO, |log| log.event.amount);
-        Ok(income.saturating_sub(spent))
+    /// Seconds within which an answer given now is debited: the interval of settlements, and time to debit.
+    pub fn debited_within_seconds(&self) -> u64 {
+        self.config.settlement.interval_seconds.saturating_add(LIMIT_MARGIN_SECONDS)
     }
 
-    /// What a payer owes: answers that no debit has paid for yet, and answers being computed.
-    pub async fn owed_wei(&self, payer: Address) -> anyhow::Result<U256> {
-        self.rag.drain().await?;
-        let debited = events::batches_debited(&self.store, &self.deployment, Finality::Any).await?;
-        let debited = debited.iter().map(|log| log.event.batchId).max().unwrap_or(0);
-        // Batch n pays for epoch n; a closed epoch is owed until its batch is seen.
-        let epochs: Vec<EpochRow> = self.store.scan(Some(&format!("epoch <= {debited}"))).await?;
-        let paid = epochs.iter().map(|epoch| epoch.last_sequence).max().unwrap_or(0);
-        let receipts: Vec<ReceiptRow> = self.store.scan(Some(&format!("sequence > {paid} AND payer = '{payer:#x}'"))).await?;
-        let unpaid: U256 = receipts.iter().map(|receipt| U256::from(receipt.fee_wei.0)).sum();
-        Ok(unpaid + U256::from(self.reserved().get(&payer).copied().unwrap_or(0)))
+    /// Waits until the indexer has found its place, which it has yet to do just after a start.
+    pub async fn indexer_placed(&self) -> anyhow::Result<()> {
+        let mut indexer = self.indexer.clone();
+        let placed = tokio::time::timeout(INDEXER_PATIENCE, indexer.wait_for(|status| status.indexed_finalized.is_some())).await;
+        placed.ok().and_then(Result::ok).map(drop).context("the indexer holds no finalized block yet; try again shortly")
     }
 
-    fn reserved(&self) -> std::sync::MutexGuard<'_, HashMap<Address, u128>> {
-        self.reserved.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Waits a while until the indexer holds a block, so that what was sent is not sent again.
+    pub async fn saw(&self, block: u64) {
+        let mut indexer = self.indexer.clone();
+        let held = indexer.wait_for(|status| status.indexed_hot.is_some_and(|held| held.number >= block));
+        drop(tokio::time::timeout(INDEXER_PATIENCE, held).await);
     }
 
-    /// Holds `wei` of a payer's credit until the guard is dropped.
-    pub fn reserve(self: &Arc<Self>, payer: Address, wei: u128) -> Reservation {
-        *self.reserved().entry(payer).or_default() += wei;
-        Reservation { service: self.clone(), payer, wei }
+    /// Whether the tables hold nearly all that the chain has: what is to be sent is decided by them.
+    pub fn follows_closely(&self) -> bool {
+        self.indexer.borrow().lag_blocks.is_some_and(|lag| lag <= MAX_LAG_BLOCKS)
     }
 
     /// What a reconciler last failed with.
@@ -131,22 +125,9 @@ impl Service {
     }
 }
 
-/// Credit held for an answer being computed.
-#[derive(Debug)]
-pub struct Reservation {
-    service: Arc<Service>,
-    payer: Address,
-    wei: u128,
-}
-
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        let mut reserved = self.service.reserved();
-        if let Some(held) = reserved.get_mut(&self.payer) {
-            *held = held.saturating_sub(self.wei);
-        }
-    }
-}
-
+/// Longest wait for the indexer to hold a block.
+const INDEXER_PATIENCE: Duration = Duration::from_secs(15);
+/// Blocks that the indexer may be behind when something is sent.
+const MAX_LAG_BLOCKS: u64 = 10;
 /// Pause between two rounds of the reconcilers.
 const ROUND: Duration = Duration::from_millis(300);

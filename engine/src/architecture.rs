@@ -123,6 +123,8 @@ pub(crate) struct Rotary {
     /// beyond them in a head is left as it is.
     pub(crate) frequencies: Vec<f32>,
     pub(crate) layout: RotaryLayout,
+    /// What the scaling that the frequencies have is called: `default` for none.
+    pub(crate) scaling: &'static str,
     /// Cosine and sine are multiplied by it (YaRN, LongRoPE).
     pub(crate) magnitude: f32,
     /// How a sequence turns that is longer than those the model was first trained on (LongRoPE).

@@ -13,6 +13,10 @@ pub enum EngineError {
     #[error("there is no model named {name:?}; known models: {known}")]
     UnknownModel { name: String, known: String },
 
+    /// Do what `remedy` says: a file of a model that somebody put there is not there.
+    #[error("{} is missing: {remedy}", file.display())]
+    MissingFile { file: PathBuf, remedy: String },
+
     /// Pull the model.
     #[error("model {name} is not installed: {} is missing; run `headwater models pull`", file.display())]
     MissingModel { name: String, file: PathBuf },

@@ -138,7 +138,8 @@ pub(crate) fn scheme(name: &str) -> Option<Scheme> {
 /// A sentence that names the key or value that is not understood.
 pub(crate) fn blueprint(values: &Map<String, Value>) -> Result<Blueprint, Refusal> {
     let config = Config::new(values);
-    if config.value("quantization_config").is_some() {
+    let inner = config.section("text_config").ok().flatten();
+    if [Some(config), inner].iter().flatten().any(|config| config.value("quantization_config").is_some()) {
         return Err("quantization_config is set: weights of F32, F16 and BF16 are read, or a GGUF file".to_owned());
     }
     let name = config.text("model_type")?.ok_or("model_type is missing")?;
@@ -230,8 +231,8 @@ fn norm(config: &Config<'_>, kind: NormKind, keys: &[&str], default: f32) -> Res
     Ok(Norm { kind, epsilon: default })
 }
 
-fn rms_norm(config: &Config<'_>) -> Result<Norm, Refusal> {
-    norm(config, NormKind::Rms, &["rms_norm_eps"], 1e-6)
+fn rms_norm(config: &Config<'_>, default: f32) -> Result<Norm, Refusal> {
+    norm(config, NormKind::Rms, &["rms_norm_eps"], default)
 }
 
 fn gated(config: &Config<'_>, inner_keys: &[&str], default_activation: &str) -> Result<Dense, Refusal> {

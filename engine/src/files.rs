@@ -14,6 +14,7 @@ mod inventory;
 mod kind;
 mod latent;
 mod matrix;
+mod remedy;
 mod role;
 mod split;
 mod store;
@@ -68,7 +69,7 @@ impl ModelFiles {
     /// A directory as transformers saves it, or a `.gguf` file, of several parts any one.
     ///
     /// # Errors
-    /// [`EngineError::MissingModel`] where a file is not there; [`EngineError::BrokenModel`] where one is not what it should be;
+    /// [`EngineError::MissingFile`] where a file is not there; [`EngineError::BrokenModel`] where one is not what it should be;
     /// [`EngineError::UnsupportedModel`] where it says what is not understood.
     pub(crate) fn open(path: &Path) -> Result<Self, EngineError> {
         if path.is_dir() {
@@ -128,13 +129,18 @@ impl ModelFiles {
     fn open_directory(path: &Path, name: String) -> Result<Self, EngineError> {
         let object = |file: &str| directory::read_object(&path.join(file));
         let config_path = path.join("config.json");
-        let config = object("config.json")?.ok_or_else(|| directory::missing(&name, config_path.clone()))?;
+        let config = object("config.json")?.ok_or_else(|| remedy::without_configuration(path))?;
         let unsupported = |reason| EngineError::UnsupportedModel { name: name.clone(), reason: format!("config.json: {reason}") };
-        let blueprint = blueprint(&config).map_err(unsupported)?;
+        let mut blueprint = blueprint(&config).map_err(unsupported)?;
         let generation = object("generation_config.json")?.unwrap_or_default();
         let tokenizer_config = object("tokenizer_config.json")?.unwrap_or_default();
-        let shards = directory::weight_files(path, &name)?;
-        let weights = Weights::new(Store::safetensors(&shards)?, &blueprint, &name)?;
+        let shards = directory::weight_files(path)?;
+        let store = Store::safetensors(&shards)?;
+        if blueprint.architecture.head.tied && weights::has_other_head(&store, &blueprint.scheme) {
+            // As transformers: what the file holds counts, whatever the configuration says of it.
+            blueprint.architecture.head.tied = false;
+        }
+        let weights = Weights::new(store, &blueprint, &name)?;
         let tokenizer_path = path.join("tokenizer.json");
         let json = directory::read(&tokenizer_path, directory::TOKENIZER_BYTES_MAX)?;
         let json = json.ok_or_else(|| directory::without_tokenizer(path, &name, &tokenizer_path))?;

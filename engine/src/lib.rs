@@ -41,5 +41,5 @@ pub use kernels::Isa;
 pub use minilm::MiniLm;
 pub use precision::{EmbedderPrecision, Precision};
 pub use remote::{RemoteGenerator, RemoteOptions};
-pub use report::{ModelReport, describe_model};
+pub use report::{ConfigurationReport, ModelReport, describe_configuration, describe_model};
 pub use sentence::{EmbedderOptions, SentenceEmbedder};

@@ -1,9 +1,10 @@
 //! What a generator's files say of it, without loading it: for a person who decides whether to run it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use crate::architecture::Architecture;
+use crate::architecture::{Architecture, Position};
+use crate::families::blueprint;
 use crate::files::{ModelFiles, Shape, TensorKind, needs};
 use crate::{EngineError, Precision};
 
@@ -24,6 +25,8 @@ pub struct ModelReport {
     pub heads: (usize, usize),
     pub vocabulary: usize,
     pub window_tokens: usize,
+    /// How places in a text are told, and by what they are scaled.
+    pub positions: String,
     /// Whether the files say how a conversation is written for it.
     pub has_template: bool,
     /// Of the weights once loaded; quantised ones stay as they are.
@@ -76,6 +79,7 @@ pub fn describe_model(path: &Path, precision: Precision) -> Result<ModelReport, 
         heads: attention.map_or((0, 0), |attention| (attention.heads, attention.kv_heads)),
         vocabulary: architecture.vocabulary,
         window_tokens: architecture.window,
+        positions: positions(architecture),
         has_template: files.template.is_some(),
         weight_bytes,
         cache_bytes_per_token: cached_numbers(architecture) * plain_bytes,
@@ -83,6 +87,46 @@ pub fn describe_model(path: &Path, precision: Precision) -> Result<ModelReport, 
         name: files.name,
         sha256,
     })
+}
+
+/// What a `config.json` alone says of a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigurationReport {
+    pub family: String,
+    pub width: usize,
+    pub layers: usize,
+    pub window_tokens: usize,
+    /// As in [`ModelReport`].
+    pub positions: String,
+}
+
+/// Reads a `config.json`.
+///
+/// # Errors
+/// [`EngineError::UnsupportedModel`] that names the key which is not understood.
+pub fn describe_configuration(json: &str) -> Result<ConfigurationReport, EngineError> {
+    let unsupported = |reason: String| EngineError::UnsupportedModel { name: "config.json".to_owned(), reason };
+    let values = serde_json::from_str(json).map_err(|error| unsupported(error.to_string()))?;
+    let architecture = blueprint(&values).map_err(unsupported)?.architecture;
+    Ok(ConfigurationReport {
+        positions: positions(&architecture),
+        width: architecture.width,
+        layers: architecture.layers.len(),
+        window_tokens: architecture.window,
+        family: architecture.family,
+    })
+}
+
+/// Of all layers, each kind once.
+fn positions(architecture: &Architecture) -> String {
+    let of_layers = architecture.layers.iter().map(|layer| match &layer.attention.position {
+        Position::None => "none".to_owned(),
+        Position::Alibi { .. } => "ALiBi".to_owned(),
+        Position::Rotary(rotary) if rotary.scaling == "default" => "rotary".to_owned(),
+        Position::Rotary(rotary) => format!("rotary, scaled by {}", rotary.scaling),
+    });
+    let kinds: BTreeSet<String> = of_layers.collect();
+    kinds.into_iter().collect::<Vec<_>>().join("; ")
 }
 
 fn plain_bytes(precision: Precision) -> u64 {

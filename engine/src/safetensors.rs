@@ -40,10 +40,16 @@ impl Header {
         if length > HEADER_BYTES_MAX {
             return Err(format!("a header of {length} bytes, {HEADER_BYTES_MAX} allowed"));
         }
-        let (header, data) = rest.split_at_checked(length).ok_or_else(|| format!("a header of {length} bytes in {} bytes", file.len()))?;
+        let (header, data) = rest
+            .split_at_checked(length)
+            .ok_or_else(|| format!("it ends early: a header of {length} bytes in {} bytes; download it again", file.len()))?;
         let mut header: BTreeMap<String, serde_json::Value> =
             serde_json::from_slice(header).map_err(|error| format!("the header: {error}"))?;
         header.remove("__metadata__");
+        let ends = header.values().filter_map(|tensor| tensor.get("data_offsets")?.get(1)?.as_u64());
+        if let Some(end) = ends.max().filter(|end| *end > data.len() as u64) {
+            return Err(format!("it ends early: {} bytes of tensors are there of {end}; download it again", data.len()));
+        }
         let mut tensors = BTreeMap::new();
         for (name, tensor) in header {
             let tensor: Tensor = serde_json::from_value(tensor).map_err(|error| format!("the header of {name}: {error}"))?;

@@ -1,11 +1,15 @@
 //! Our contracts' events, typed, out of the `logs` table and the window above it. A pure reading:
-//! nothing is kept here.
+//! nothing is kept here. What decides money is read of these, never of one node's word on the state of a contract.
+
+pub mod debits;
+pub mod payers;
+pub mod roots;
 
 use schemas::alloy_sol_types::SolEvent;
-use schemas::contracts::{DatanetRegistry, Deployment, PaymentVault, RewardDistributor};
+use schemas::contracts::{DatanetRegistry, Deployment, PaymentVault};
 use schemas::ids::DatanetId;
 use schemas::tables::LogRow;
-use schemas::{Address, B256, U256};
+use schemas::{Address, B256};
 use store::{Finality, Store};
 
 use crate::{IndexerError, Result};
@@ -48,7 +52,20 @@ pub fn decode<E: SolEvent>(row: &LogRow) -> Result<E> {
 /// # Errors
 /// [`IndexerError::EventUndecodable`], and errors of the store.
 pub async fn all<E: SolEvent>(store: &Store, address: Address, finality: Finality) -> Result<Vec<Placed<E>>> {
-    let rows = store.all_logs(address, E::SIGNATURE_HASH, finality).await?;
+    about(store, address, [None; 3], finality).await
+}
+
+/// The events of a type whose indexed parameters have these values, in chain order.
+///
+/// # Errors
+/// [`IndexerError::EventUndecodable`], and errors of the store.
+pub async fn about<E: SolEvent>(
+    store: &Store,
+    address: Address,
+    parameters: [Option<B256>; 3],
+    finality: Finality,
+) -> Result<Vec<Placed<E>>> {
+    let rows = store.logs_about(address, E::SIGNATURE_HASH, parameters, finality).await?;
     rows.iter().map(|row| Ok(Placed { event: decode(row)?, place: place(row) })).collect()
 }
 
@@ -104,69 +121,8 @@ pub async fn datanets_created(
     all(store, deployment.registry, finality).await
 }
 
-/// What a payer deposited, in chain order. Amounts are token wei.
-pub async fn deposits_by_payer(
-    store: &Store,
-    deployment: &Deployment,
-    payer: Address,
-    finality: Finality,
-) -> Result<Vec<Placed<PaymentVault::Deposited>>> {
-    let mut deposits = all::<PaymentVault::Deposited>(store, deployment.vault, finality).await?;
-    deposits.retain(|deposit| deposit.event.payer == payer);
-    Ok(deposits)
-}
-
-/// What a payer was debited, in chain order. Amounts are token wei.
-pub async fn debits_by_payer(
-    store: &Store,
-    deployment: &Deployment,
-    payer: Address,
-    finality: Finality,
-) -> Result<Vec<Placed<PaymentVault::Debited>>> {
-    let mut debits = all::<PaymentVault::Debited>(store, deployment.vault, finality).await?;
-    debits.retain(|debit| debit.event.payer == payer);
-    Ok(debits)
-}
-
-/// Debit batches, in chain order.
-pub async fn batches_debited(
-    store: &Store,
-    deployment: &Deployment,
-    finality: Finality,
-) -> Result<Vec<Placed<PaymentVault::BatchDebited>>> {
-    all(store, deployment.vault, finality).await
-}
-
 /// The fee schedule in force at the end of a block that is in the tables; `None` before the vault was deployed.
 pub async fn fees_at(store: &Store, deployment: &Deployment, block: u64) -> Result<Option<PaymentVault::FeesActivated>> {
     let activated = all::<PaymentVault::FeesActivated>(store, deployment.vault, Finality::Any).await?;
     Ok(activated.into_iter().rfind(|fees| fees.place.block_number <= block).map(|fees| fees.event))
-}
-
-/// Reward roots that were proposed, in chain order.
-pub async fn roots_proposed(
-    store: &Store,
-    deployment: &Deployment,
-    finality: Finality,
-) -> Result<Vec<Placed<RewardDistributor::RootProposed>>> {
-    all(store, deployment.distributor, finality).await
-}
-
-/// Reward roots that came into force, in chain order.
-pub async fn roots_accepted(
-    store: &Store,
-    deployment: &Deployment,
-    finality: Finality,
-) -> Result<Vec<Placed<RewardDistributor::RootAccepted>>> {
-    all(store, deployment.distributor, finality).await
-}
-
-/// Rewards that were paid out, in chain order. Amounts are token wei.
-pub async fn claims(store: &Store, deployment: &Deployment, finality: Finality) -> Result<Vec<Placed<RewardDistributor::Claimed>>> {
-    all(store, deployment.distributor, finality).await
-}
-
-/// The sum of amounts in token wei; `None` beyond 256 bits.
-pub fn sum_wei(amounts: impl IntoIterator<Item = U256>) -> Option<U256> {
-    amounts.into_iter().try_fold(U256::ZERO, |sum, amount| sum.checked_add(amount))
 }

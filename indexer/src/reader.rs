@@ -1,4 +1,7 @@
-//! Typed reading of our contracts' state with `eth_call`. Nothing here changes the chain.
+//! Typed reading of our contracts' state with `eth_call`. Nothing here changes the chain. One node answers, and may lie: what
+//! the service decides about money rests on [`crate::events`].
+
+mod code;
 
 use schemas::alloy_primitives::{Bytes, U64};
 use schemas::alloy_sol_types::SolCall;
@@ -11,6 +14,7 @@ use crate::revert::Revert;
 use crate::rpc::{Rpc, RpcConfig};
 use crate::source::{ChainSource, HeadTag, Header, RpcSource};
 use crate::{IndexerError, Result};
+pub use code::Standing;
 
 /// The block at which state is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,10 +105,6 @@ impl ContractReader {
         Ok((owner != Address::ZERO).then_some(owner))
     }
 
-    pub async fn is_curator(&self, datanet: DatanetId, account: Address, at: At) -> Result<bool> {
-        self.call(self.deployment.registry, &DatanetRegistry::isCuratorCall { datanetId: datanet.0, account }, at).await
-    }
-
     /// The content hash of a model's version; `None` when it was never committed. Files that hash to
     /// anything else are not that version.
     pub async fn model_hash(&self, model_id: B256, version: u64, at: At) -> Result<Option<B256>> {
@@ -129,19 +129,9 @@ impl ContractReader {
         self.call(self.deployment.vault, &PaymentVault::balanceOfCall { payer }, at).await
     }
 
-    /// What was debited under a spending limit, in token wei.
-    pub async fn limit_spent(&self, limit_hash: B256, at: At) -> Result<U256> {
-        self.call(self.deployment.vault, &PaymentVault::spentCall { limitHash: limit_hash }, at).await
-    }
-
-    /// Debit batches so far.
-    pub async fn batch_count(&self, at: At) -> Result<u64> {
-        self.call(self.deployment.vault, &PaymentVault::batchCountCall {}, at).await
-    }
-
-    /// The receipts root of the last debit batch; zero before the first.
-    pub async fn last_batch_root(&self, at: At) -> Result<B256> {
-        self.call(self.deployment.vault, &PaymentVault::lastBatchRootCall {}, at).await
+    /// The last debit batch; all zero before the first.
+    pub async fn last_batch(&self, at: At) -> Result<PaymentVault::lastBatchReturn> {
+        self.call(self.deployment.vault, &PaymentVault::lastBatchCall {}, at).await
     }
 
     /// The reward root in force; zero before the first.
@@ -149,19 +139,9 @@ impl ContractReader {
         self.call(self.deployment.distributor, &RewardDistributor::rootCall {}, at).await
     }
 
-    /// The epoch of the reward root in force; 0 before the first.
-    pub async fn accepted_epoch(&self, at: At) -> Result<u64> {
-        self.call(self.deployment.distributor, &RewardDistributor::acceptedEpochCall {}, at).await
-    }
-
     /// What an account has been paid so far, in token wei.
     pub async fn claimed(&self, account: Address, at: At) -> Result<U256> {
         self.call(self.deployment.distributor, &RewardDistributor::claimedCall { account }, at).await
-    }
-
-    /// What the reward pool has received so far, in token wei.
-    pub async fn total_funded(&self, at: At) -> Result<U256> {
-        self.call(self.deployment.distributor, &RewardDistributor::totalFundedCall {}, at).await
     }
 
     /// An account's token balance, in token wei.

@@ -5,7 +5,7 @@ use schemas::alloy_sol_types::{Panic, Revert as RevertString, SolError};
 use schemas::contracts::Contract;
 use serde_json::Value;
 
-/// A decoded revert. Its text is `WrongVersion(datanetId=0x…, expected=2, given=3)`, the contract's
+/// A decoded revert. Its text is `WrongVersion(datanetId=0x…, head=2, given=3)`, the contract's
 /// own words for `require` strings, or the raw data where no ABI of ours knows the error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Revert {
@@ -100,7 +100,7 @@ mod tests {
             data.extend(U256::from(word).to_be_bytes::<32>());
         }
         let text = Revert::decode(&data.into()).to_string();
-        assert!(text.starts_with("WrongVersion(datanetId=0x") && text.ends_with("expected=2, given=3)"), "{text}");
+        assert!(text.starts_with("WrongVersion(datanetId=0x") && text.ends_with("head=2, given=3)"), "{text}");
 
         let required = RevertString::from("not today").abi_encode();
         assert_eq!(Revert::decode(&required.into()).to_string(), "Error(reason=not today)");

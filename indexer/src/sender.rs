@@ -185,6 +185,14 @@ impl Sender {
         self.submit(C::SIGNATURE.to_owned(), content).await
     }
 
+    /// Units of gas that a call would be sent with now: the node's estimate with the margin.
+    ///
+    /// # Errors
+    /// [`IndexerError::Reverted`], [`IndexerError::Transaction`] when the node will not say.
+    pub async fn estimate<C: SolCall>(&self, to: Address, call: &C) -> Result<u64> {
+        self.gas_limit(&Content { to: Some(to), calldata: call.abi_encode().into(), value: U256::ZERO }).await
+    }
+
     /// Sends a transaction and waits for its receipt. Without `to` it deploys the code in `calldata`.
     /// `value` is in wei. Waits for transactions that others send through this sender. If the same
     /// transaction is on its way already, that one is waited for.

@@ -14,6 +14,9 @@ pub struct IngestConfig {
     pub max_files_per_submission: usize,
     /// All files of one submission together.
     pub max_submission_bytes: u64,
+    /// What one contributor may send within 24 hours.
+    pub max_files_per_contributor_per_day: u64,
+    pub max_bytes_per_contributor_per_day: u64,
     /// A file that would give more is refused.
     pub max_chunks_per_document: usize,
     /// What a chunk is filled up to where the text allows it; the embedder's window is the hard limit.
@@ -36,6 +39,8 @@ impl IngestConfig {
             max_file_bytes: 16 << 20,
             max_files_per_submission: 64,
             max_submission_bytes: 64 << 20,
+            max_files_per_contributor_per_day: 2000,
+            max_bytes_per_contributor_per_day: 512 << 20,
             max_chunks_per_document: 20_000,
             target_chunk_tokens: 180,
             near_duplicate_ppm: 800_000,

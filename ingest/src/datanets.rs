@@ -1,7 +1,7 @@
 //! Creating and finding Datanets.
 
 use schemas::alloy_primitives::keccak256;
-use schemas::ids::DatanetId;
+use schemas::ids::{DatanetId, typed_address};
 use schemas::tables::{DatanetRow, Millis};
 use schemas::{Address, B256, canonical, hashing};
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ use crate::{Ingest, IngestConfig, IngestError, Result, duplicates, screening};
 const MAX_TITLE_CHARS: usize = 200;
 const MAX_DESCRIPTION_CHARS: usize = 10_000;
 const MAX_TOPIC_CHARS: usize = 2_000;
-const MAX_CURATORS: usize = 100;
+pub(crate) const MAX_CURATORS: usize = 100;
 
 /// A Datanet to be created.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +26,7 @@ pub struct NewDatanet {
     /// What belongs here, in words.
     pub topic: String,
     /// Who may accept, reject and publish; in any order.
+    #[serde(deserialize_with = "typed_address::list")]
     pub curators: Vec<Address>,
 }
 
@@ -42,7 +43,7 @@ impl Ingest {
             self.store().insert_new(&[row.clone()]).await?;
             tracing::info!(datanet = %row.datanet_id, name = row.name, curators = row.curators.len(), "datanet created");
         }
-        let existing = self.datanet(&row.datanet_id.to_string()).await?;
+        let existing = self.find_datanet(row.datanet_id).await?.unwrap_or_else(|| row.clone());
         // The policy may be a later one than the Datanet was created under.
         if existing.metadata_hash != row.metadata_hash || existing.curators != row.curators {
             return Err(IngestError::Conflict(format!(
@@ -50,20 +51,21 @@ impl Ingest {
                 row.name
             )));
         }
-        Ok(existing)
+        self.with_curators(existing).await
     }
 
-    /// The Datanet of this name, or of this id.
+    /// The Datanet of this name, or of this id, with those who are its curators now.
     ///
     /// # Errors
     /// [`IngestError::NotFound`].
     pub async fn datanet(&self, name_or_id: &str) -> Result<DatanetRow> {
         // A name cannot be taken for an id: it is too short.
         let id = name_or_id.parse().unwrap_or_else(|_| hashing::datanet_id(self.config().owner, name_or_id));
-        self.find_datanet(id).await?.ok_or_else(|| {
+        let found = self.find_datanet(id).await?.ok_or_else(|| {
             let shown: String = name_or_id.chars().take(80).collect();
             IngestError::NotFound(format!("there is no Datanet {shown:?}; list the Datanets to see their names"))
-        })
+        })?;
+        self.with_curators(found).await
     }
 
     /// All Datanets, oldest first.
@@ -73,9 +75,14 @@ impl Ingest {
     pub async fn datanets(&self) -> Result<Vec<DatanetRow>> {
         let mut rows = self.store().scan::<DatanetRow>(None).await?;
         rows.sort_by_key(|row| (row.created_at, row.datanet_id));
-        Ok(rows)
+        let mut datanets = Vec::with_capacity(rows.len());
+        for row in rows {
+            datanets.push(self.with_curators(row).await?);
+        }
+        Ok(datanets)
     }
 
+    /// As it was created.
     async fn find_datanet(&self, id: DatanetId) -> Result<Option<DatanetRow>> {
         Ok(self.store().scan::<DatanetRow>(Some(&format!("datanet_id = '{id}'"))).await?.into_iter().next())
     }

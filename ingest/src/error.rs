@@ -23,6 +23,9 @@ pub enum IngestError {
     /// Send less at once.
     #[error("{0}")]
     TooLarge(String),
+    /// Send the rest another day.
+    #[error("{0}")]
+    OverQuota(String),
     /// Sign again, with a later deadline.
     #[error("{0}")]
     Expired(String),

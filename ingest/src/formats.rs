@@ -66,6 +66,25 @@ pub(crate) struct Refusal {
     pub parser: &'static str,
 }
 
+/// A file as anybody sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadFile {
+    pub title: Option<String>,
+    /// What its chunks are cut from.
+    pub text: String,
+}
+
+/// Reads a file as an upload of it would be read.
+///
+/// # Errors
+/// Why it would be refused: the reason's code, and a sentence.
+pub fn read_file(file_name: &str, bytes: &[u8]) -> Result<ReadFile, String> {
+    match parse(file_name, bytes) {
+        Ok(Parsed { title, text, .. }) => Ok(ReadFile { title, text }),
+        Err(Refusal { code, reason, .. }) => Err(format!("{code}: {reason}")),
+    }
+}
+
 /// Reads a file.
 ///
 /// # Errors

@@ -12,6 +12,7 @@ mod anchors;
 mod characters;
 mod chunking;
 mod config;
+mod curators;
 mod datanets;
 mod duplicates;
 mod error;
@@ -28,14 +29,18 @@ mod versions;
 #[cfg(test)]
 mod test_support;
 
-pub use anchors::{anchor_call, registration_call};
+pub use anchors::{AnchoredVersion, Anchoring, anchor_call, registration_call};
 pub use config::IngestConfig;
+pub use curators::SignedCuratorChange;
 pub use datanets::NewDatanet;
 pub use error::IngestError;
+pub use formats::{ReadFile, read_file};
 pub use queue::{ChunkDuplicate, QueueItem, QueueStatus, SubmissionFacts};
 pub use reviews::{REASON_CODES, SignedReview};
 pub use service::Ingest;
-pub use submissions::{DocumentReport, EarlierDocument, SignedSubmission, SubmissionReport, UploadedFile};
+pub use submissions::{
+    Announcement, DocumentReport, EarlierDocument, Room, SignedManifest, SignedSubmission, SubmissionReport, UploadedFile,
+};
 pub use versions::{Preview, SignedPublication};
 
 /// What every operation of this crate returns.

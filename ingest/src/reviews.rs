@@ -41,7 +41,6 @@ impl Ingest {
     /// somebody who is no curator of the Datanet or sent the document in, [`IngestError::NotFound`], and
     /// [`IngestError::Conflict`] for a decision older than the same curator's last.
     pub async fn review(&self, review: SignedReview) -> Result<ReviewRow> {
-        let datanet = self.datanet(&review.datanet.to_string()).await?;
         let message = signed::review(
             review.curator,
             review.datanet,
@@ -56,9 +55,10 @@ impl Ingest {
             .map_err(|error| IngestError::Unauthorised(format!("the review's signature does not hold: {error}")))?;
         let document = self.reviewed_document(&review).await?;
         check_form(&review)?;
-        check_rights(&review, &datanet, &document)?;
 
         let _held = self.inner.decisions.lock().await;
+        // Whoever was removed a moment ago decides nothing.
+        check_rights(&review, &self.datanet(&review.datanet.to_string()).await?, &document)?;
         let of_document = format!("document_id = '{}'", review.document_id);
         let earlier = self.store().scan::<ReviewRow>(Some(&of_document)).await?;
         if let Some(same) = earlier.iter().find(|row| row.review_id == ReviewId(digest)) {

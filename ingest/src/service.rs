@@ -5,12 +5,14 @@ use std::fmt;
 use std::sync::Arc;
 
 use engine::Embedder;
+use schemas::Address;
 use schemas::ids::DatanetId;
 use store::Store;
 use tokio::sync::{Mutex, Semaphore};
 use tokio::task::JoinError;
 
 use crate::duplicates::Index;
+use crate::submissions::Sent;
 use crate::{IngestConfig, IngestError, Result};
 
 /// Takes uploads in, has them reviewed, and publishes what was accepted. Clones share everything.
@@ -31,6 +33,8 @@ pub(crate) struct Inner {
     /// Held while a Datanet is created, a decision recorded, or a version published: members cannot
     /// change between their root's computation and its commit.
     pub decisions: Mutex<()>,
+    /// What contributors' uploads under way hold of their quota.
+    pub uploading: Arc<std::sync::Mutex<HashMap<Address, Sent>>>,
     files: Arc<Semaphore>,
     #[cfg(test)]
     pub crash_at: std::sync::Mutex<Option<Step>>,
@@ -57,6 +61,7 @@ impl Ingest {
             config,
             registrations: Mutex::default(),
             decisions: Mutex::default(),
+            uploading: Arc::default(),
             files,
             #[cfg(test)]
             crash_at: std::sync::Mutex::default(),

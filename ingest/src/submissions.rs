@@ -4,6 +4,7 @@
 //! A retry after a crash at any point finds what is there by its content-derived id and adds the rest.
 
 mod check;
+mod manifest;
 mod report;
 mod rows;
 
@@ -19,6 +20,8 @@ use crate::reading::{self, Reading, ReadingRules};
 use crate::service::Step;
 use crate::{Ingest, IngestError, Result};
 use check::Checked;
+pub(crate) use manifest::Sent;
+pub use manifest::{Announcement, Room, SignedManifest};
 pub use report::{DocumentReport, EarlierDocument, SubmissionReport};
 
 /// An upload as its contributor signed it (see [`schemas::signed::submission`]).
@@ -68,16 +71,12 @@ impl Ingest {
             let config = self.config().clone();
             self.compute("checking an upload", move || check::check(submission, &config)).await??
         };
-        if let Some(known) = self.known(&checked).await? {
+        if let Some(known) = self.known(checked.submission_id, &checked.licence).await? {
             return Ok(known);
         }
         let now = Millis::now();
         if checked.deadline < now.unix_seconds() {
-            return Err(IngestError::Expired(format!(
-                "the submission's deadline {} has passed (it is {} now); sign it again with a later one",
-                checked.deadline,
-                now.unix_seconds()
-            )));
+            return Err(expired(checked.deadline, now));
         }
         for file in &checked.files {
             self.store().put_blob(file.bytes.clone()).await?;
@@ -104,9 +103,9 @@ impl Ingest {
     }
 
     /// The report on a submission that was acknowledged before.
-    async fn known(&self, checked: &Checked) -> Result<Option<SubmissionReport>> {
-        let Some(row) = self.submission_row(checked.submission_id).await? else { return Ok(None) };
-        if row.licence != checked.licence {
+    async fn known(&self, id: SubmissionId, licence: &str) -> Result<Option<SubmissionReport>> {
+        let Some(row) = self.submission_row(id).await? else { return Ok(None) };
+        if row.licence != licence {
             return Err(IngestError::Conflict(format!(
                 "these files were submitted before under the licence {:?} (submission {}); a licence that was given stands",
                 row.licence, row.submission_id
@@ -151,7 +150,7 @@ impl Ingest {
         let mut indexes = self.inner.registrations.lock().await;
         if self.submission_row(checked.submission_id).await?.is_some() {
             drop(indexes);
-            let known = self.known(&checked).await?;
+            let known = self.known(checked.submission_id, &checked.licence).await?;
             return known.ok_or(IngestError::Interrupted("looking a submission up"));
         }
         let mut index = self.take_index(&mut indexes, checked.datanet).await?;
@@ -205,6 +204,13 @@ impl Ingest {
             row.submission_id
         )))
     }
+}
+
+fn expired(deadline: u64, now: Millis) -> IngestError {
+    IngestError::Expired(format!(
+        "the submission's deadline {deadline} has passed (it is {} now); sign it again with a later one",
+        now.unix_seconds()
+    ))
 }
 
 fn same_file(file_name: &str) -> Refusal {

@@ -78,11 +78,13 @@ impl Ingest {
         };
         signed::check_signature(self.config().domain.digest(&message), &publication.signature, publisher)
             .map_err(|error| IngestError::Unauthorised(format!("the publication's signature does not hold: {error}")))?;
+
+        let _held = self.inner.decisions.lock().await;
+        // Whoever was removed a moment ago publishes nothing.
+        let datanet = self.datanet(&publication.datanet.to_string()).await?;
         if publisher != datanet.owner && !datanet.curators.contains(&publisher) {
             return Err(IngestError::Forbidden(format!("{publisher} is neither curator nor owner of Datanet {:?}", datanet.name)));
         }
-
-        let _held = self.inner.decisions.lock().await;
         let versions = self.versions(datanet.datanet_id).await?;
         if let Some(existing) = versions.into_iter().find(|row| row.version == version) {
             return same_version(existing, &publication);
@@ -119,8 +121,12 @@ impl Ingest {
         }
         members.sort_by_key(|chunk| (chunk.chunk_id, chunk.submission_id));
         let root = root(&members)?;
-        let current = self.versions(id).await?.pop();
-        if current.as_ref().is_some_and(|current| current.root == root) {
+        let versions = self.versions(id).await?;
+        let current = versions.last().cloned();
+        // What stands on chain instead of ours, where the operator accepted it and nothing was built on it yet.
+        let foreign = self.foreign_head(id).await?;
+        let foreign = foreign.filter(|foreign| !versions.iter().any(|row| row.parent_root == foreign.root));
+        if foreign.is_none() && current.as_ref().is_some_and(|current| current.root == root) {
             return Err(IngestError::NothingToPublish(format!(
                 "nothing has changed in Datanet {:?} since its current version; accept or reject something first",
                 datanet.name
@@ -132,8 +138,8 @@ impl Ingest {
         };
         let kept = members.iter().filter(|chunk| before.contains(&key(chunk))).count();
         let preview = Preview {
-            version: current.as_ref().map_or(1, |current| current.version + 1),
-            parent_root: current.map_or(B256::ZERO, |current| current.root),
+            version: current.iter().map(|row| row.version).chain(foreign.iter().map(|row| row.version)).max().unwrap_or(0) + 1,
+            parent_root: foreign.map(|row| row.root).or(current.map(|row| row.root)).unwrap_or_default(),
             root,
             chunk_count: members.len() as u64,
             document_count: members.iter().map(|chunk| chunk.document_id).collect::<HashSet<_>>().len() as u64,

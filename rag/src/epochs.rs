@@ -1,56 +1,77 @@
-//! Epochs: receipts turned into what each account may claim.
+//! Epochs: receipts turned into debts of payers, and what was collected into what each account may claim.
 //!
-//! An epoch is a gapless run of receipts, cut at a finalized block. Its rewards are a pure
-//! function of those receipts, the rewards before it and the cut ([`recompute_epoch`]), so anyone
-//! with the tables gets the same root. The `rewards` rows are written first; the `epochs` row is
-//! the commit.
+//! An epoch is a gapless run of receipts. Closing it (`closings`) fixes them and what every payer is asked for, earlier
+//! debts included. Once the payers were debited, rewards and debts follow by a pure function of the receipts, the debts and
+//! rewards before, and what the chain says was collected ([`recompute_epoch`]), so anyone with the tables and the vault's
+//! events gets the same root. The `rewards` and `debts` rows are written first; the `epochs` row is the commit.
+//!
+//! Nobody is paid with money that is not there: a receipt that is not paid for pays nobody, unless the operator's reserve
+//! does, and stays owed.
 
+mod amounts;
 mod close;
-mod compute;
-mod plan;
+mod debts;
+pub mod first;
+mod rewards;
 
-use schemas::ids::AnswerId;
-use schemas::tables::{EpochRow, RewardRow, Wei};
+use schemas::tables::Wei;
 use schemas::{Address, B256};
 use serde::{Deserialize, Serialize};
 
-pub(crate) use close::{close, closed, proof};
-pub use compute::{EpochComputation, recompute_epoch};
+pub(crate) use close::{asked, close, closing, proof, settle};
+pub use rewards::{EpochComputation, EpochInputs, recompute_epoch};
 
 /// The rules of [`recompute_epoch`], bound by every artifact hash.
-pub(crate) const RULES: &str = "rewards/1";
+pub(crate) const RULES: &str = "rewards/2";
 
-/// Where an epoch ends, and what its rewards are for.
+/// What a closing fixes beside its receipts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClosingTerms {
+    /// A finalized block.
+    pub block_number: u64,
+    pub block_hash: B256,
+    /// The part of every fee that goes to contributors, in basis points.
+    pub data_bps: u16,
+    /// What the operator adds at most for contributors of receipts that are not paid for.
+    pub reserve_wei: Wei,
+}
+
+/// What one payer is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Asked {
+    pub payer: Address,
+    /// Never zero.
+    pub amount_wei: Wei,
+    /// What of it is attributed to contributors and not in the reward pool yet.
+    pub data_wei: Wei,
+    /// Whether some of it is of this epoch; else all of it was asked for before.
+    pub is_new: bool,
+}
+
+/// What one payer was debited for an epoch, in all its debits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct EpochCut {
+pub struct Collected {
+    pub payer: Address,
+    pub amount_wei: Wei,
+    /// What of it went into the reward pool.
+    pub data_wei: Wei,
+}
+
+/// What the chain says of an epoch whose last debit is final.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Collection {
     pub chain_id: u64,
     /// The `RewardDistributor` that pays.
     pub distributor: Address,
-    /// A finalized block.
+    /// The block that holds the last debit.
     pub to_block: u64,
     pub to_block_hash: B256,
-    /// The part of every fee that goes to contributors, in basis points.
-    pub data_bps: u16,
-}
-
-/// An epoch that is committed.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ClosedEpoch {
-    pub row: EpochRow,
-    /// By account.
-    pub rewards: Vec<RewardRow>,
-    /// By payer: what `PaymentVault` is to debit for this epoch.
-    pub debits: Vec<Debit>,
-}
-
-/// What one payer owes for an epoch.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Debit {
-    pub payer: Address,
-    pub amount_wei: Wei,
-    /// The paid answers, in order of issue.
-    pub receipts: Vec<AnswerId>,
+    /// By payer.
+    pub collected: Vec<Collected>,
+    /// All that the distributor was ever given up to that block.
+    pub funded_wei: Wei,
 }
 
 /// What an account needs to claim.

@@ -5,7 +5,7 @@ use schemas::alloy_primitives::keccak256;
 use schemas::ids::AnswerId;
 use schemas::merkle::{self, StandardMerkleTree};
 use schemas::receipt::Receipt;
-use schemas::tables::{EpochRow, ReceiptRow};
+use schemas::tables::{ClosingRow, ReceiptRow};
 use serde::{Deserialize, Serialize};
 use store::Store;
 
@@ -46,8 +46,8 @@ pub fn verify_inclusion(receipt: &Receipt, inclusion: &Inclusion) -> Result<()> 
 /// Where the receipt of `id` stands; none while its epoch is not closed.
 pub(crate) async fn find(store: &Store, id: AnswerId, sequence: u64) -> Result<Option<Inclusion>> {
     let holds = format!("first_sequence <= {sequence} AND last_sequence >= {sequence}");
-    let Some(epoch) = store.scan::<EpochRow>(Some(&holds)).await?.into_iter().next() else { return Ok(None) };
-    let EpochRow { epoch, first_sequence, last_sequence, receipts_root, .. } = epoch;
+    let Some(closing) = store.scan::<ClosingRow>(Some(&holds)).await?.into_iter().next() else { return Ok(None) };
+    let ClosingRow { epoch, first_sequence, last_sequence, receipts_root, .. } = closing;
     let in_epoch = format!("sequence >= {first_sequence} AND sequence <= {last_sequence}");
     let mut rows = store.scan::<ReceiptRow>(Some(&in_epoch)).await?;
     rows.sort_by_key(|row| row.sequence);

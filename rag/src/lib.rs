@@ -27,7 +27,8 @@ mod verify;
 
 pub use answer::{Answer, Answerer, AskRequest, Citation, CopyOf, Evidence, ShareLine};
 pub use config::{GenerationConfig, QuoteConfig, RagConfig};
-pub use epochs::{ClosedEpoch, Debit, EpochComputation, EpochCut, RewardProof, recompute_epoch};
+pub use epochs::first as rewards_1;
+pub use epochs::{Asked, ClosingTerms, Collected, Collection, EpochComputation, EpochInputs, RewardProof, recompute_epoch};
 pub use error::{RagError, Result};
 pub use generate::{GenerationSettings, GenerationStats, Listener, Progress};
 pub use inclusion::{Inclusion, verify_inclusion};

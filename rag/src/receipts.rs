@@ -22,7 +22,6 @@ use store::Store;
 use crate::answer::{AnswerRecord, CopyRecord};
 use crate::{RagError, Result, blocking};
 use log::Log;
-pub(crate) use log::sync_dir;
 
 pub(crate) use rows::receipt_of;
 

@@ -4,7 +4,7 @@ mod ask;
 pub(crate) mod draft;
 mod reexecute;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use engine::{Embedder, Generator, GeneratorInfo};
@@ -12,12 +12,12 @@ use schemas::Address;
 use schemas::ids::{AnswerId, DatanetId};
 use schemas::receipt::Receipt;
 use schemas::signer::Signer;
-use schemas::tables::{DatanetRow, Embedding, VersionRow};
+use schemas::tables::{ClosingRow, DatanetRow, Embedding, EpochRow, VersionRow};
 use store::Store;
 use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
 use crate::answer::{Answer, AnswerRecord, Answerer, AskRequest, Evidence};
-use crate::epochs::{self, ClosedEpoch, EpochCut, RewardProof};
+use crate::epochs::{self, Asked, ClosingTerms, Collection, RewardProof};
 use crate::generate::{Counters, GenerationStats, Listener, Progress};
 use crate::inclusion::{self, Inclusion};
 use crate::receipts::Ledger;
@@ -245,29 +245,46 @@ impl Rag {
         self.ledger.drain().await
     }
 
-    /// Drains, and closes the next epoch with every receipt so far; or finishes the one that a crash
-    /// left half closed, with the cut that one had.
+    /// Drains, and closes the next epoch with every receipt so far; or returns the one that is closed and not settled.
+    /// `payable` are payers with an earlier debt from whom something can be collected now.
     ///
     /// # Errors
     /// [`RagError::NothingToSettle`]; [`RagError::EpochConflict`] when the tables contradict the receipts.
-    pub async fn close_epoch(&self, cut: EpochCut) -> Result<ClosedEpoch> {
+    pub async fn close_epoch(&self, terms: ClosingTerms, payable: &BTreeSet<Address>) -> Result<ClosingRow> {
         let _single = self.closing.lock().await;
         self.drain().await?;
-        epochs::close(&self.store, &self.config.wal_dir, cut).await
+        epochs::close(&self.store, terms, payable).await
     }
 
-    /// A closed epoch with its rewards and debits, for whoever still has to propose or to debit.
+    /// The epoch that is closed and not settled, if there is one.
     ///
     /// # Errors
-    /// [`RagError::NotFound`].
-    pub async fn closed_epoch(&self, epoch: u64) -> Result<ClosedEpoch> {
-        epochs::closed(&self.store, epoch).await
+    /// Those of the store.
+    pub async fn closing(&self) -> Result<Option<ClosingRow>> {
+        epochs::closing(&self.store).await
     }
 
-    /// What `account` may have claimed in all under the newest closed epoch, with its proof.
+    /// What every payer is asked for in an epoch that is closed, by payer.
     ///
     /// # Errors
-    /// [`RagError::NotFound`] when no epoch is closed, or the account never earned anything.
+    /// [`RagError::Unproven`] when the tables contradict the closing.
+    pub async fn asked(&self, closing: ClosingRow) -> Result<Vec<Asked>> {
+        epochs::asked(&self.store, closing).await
+    }
+
+    /// Turns what was collected for a closed epoch into rewards and debts, and commits it.
+    ///
+    /// # Errors
+    /// [`RagError::EpochConflict`] and [`RagError::Unproven`] when tables, receipts and collection contradict each other.
+    pub async fn settle_epoch(&self, closing: ClosingRow, collection: Collection) -> Result<EpochRow> {
+        let _single = self.closing.lock().await;
+        epochs::settle(&self.store, closing, collection).await
+    }
+
+    /// What `account` may have claimed in all under the newest settled epoch, with its proof.
+    ///
+    /// # Errors
+    /// [`RagError::NotFound`] when no epoch is settled, or the account never earned anything.
     pub async fn reward_proof(&self, account: Address) -> Result<RewardProof> {
         epochs::proof(&self.store, account).await
     }

@@ -10,25 +10,23 @@ use alloy_sol_types::sol;
 use serde::{Deserialize, Serialize};
 
 use crate::SchemaError;
+use crate::ids::typed_address;
 
 sol! {
     #[derive(Debug, PartialEq, Eq)]
     interface DatanetRegistry {
         event DatanetCreated(bytes32 indexed datanetId, address indexed owner, bytes32 nameHash, bytes32 metadataHash, bytes32 policyHash, uint64 seq);
-        event CuratorSet(bytes32 indexed datanetId, address indexed curator, bool allowed, uint64 seq);
         event VersionCommitted(bytes32 indexed datanetId, uint64 indexed version, bytes32 indexed root, bytes32 parentRoot, uint64 chunkCount, bytes32 manifestHash, address committer, uint64 seq);
         event DatanetFrozen(bytes32 indexed datanetId, uint64 seq);
         event DatanetTransferStarted(bytes32 indexed datanetId, address indexed owner, address indexed pendingOwner, uint64 seq);
         event DatanetTransferred(bytes32 indexed datanetId, address indexed previousOwner, address indexed newOwner, uint64 seq);
 
-        function createDatanet(bytes32 nameHash, bytes32 metadataHash, bytes32 policyHash, address[] calldata curators) external returns (bytes32 datanetId);
-        function setCurator(bytes32 datanetId, address curator, bool allowed) external;
+        function createDatanet(bytes32 nameHash, bytes32 metadataHash, bytes32 policyHash) external returns (bytes32 datanetId);
         function commitVersion(bytes32 datanetId, uint64 version, bytes32 parentRoot, bytes32 root, uint64 chunkCount, bytes32 manifestHash) external;
         function freeze(bytes32 datanetId) external;
         function head(bytes32 datanetId) external view returns (uint64 version, bytes32 root);
         function versionRoot(bytes32 datanetId, uint64 version) external view returns (bytes32);
         function ownerOf(bytes32 datanetId) external view returns (address);
-        function isCurator(bytes32 datanetId, address account) external view returns (bool);
         function seq() external view returns (uint64);
     }
 
@@ -96,6 +94,14 @@ sol! {
             SpendingLimit limit;
             bytes signature;
             uint256 amount;
+            uint256 dataPart;
+            uint256 modelPart;
+        }
+        struct Batch {
+            uint64 epoch;
+            uint64 part;
+            bool isLast;
+            bytes32 receiptsRoot;
         }
         struct FeeSchedule {
             uint16 platformBps;
@@ -109,9 +115,9 @@ sol! {
         event Deposited(address indexed payer, address indexed from, uint256 amount, uint64 seq);
         event WithdrawalRequested(address indexed payer, uint256 amount, uint64 availableAt, uint64 seq);
         event Withdrawn(address indexed payer, uint256 amount, uint64 seq);
-        event Debited(address indexed payer, uint64 indexed batchId, uint256 amount, uint64 seq);
-        event DebitShort(address indexed payer, uint64 indexed batchId, uint256 owed, uint256 taken, ShortReason reason, uint64 seq);
-        event BatchDebited(uint64 indexed batchId, bytes32 indexed receiptsRoot, bytes32 prevRoot, uint256 owed, uint256 total, uint256 dataPool, uint256 modelPool, uint256 stakersAmount, uint256 platformAmount, uint64 seq);
+        event Debited(address indexed payer, uint64 indexed epoch, bytes32 indexed limitHash, uint64 part, uint256 amount, uint256 dataAmount, uint256 modelAmount, uint64 seq);
+        event DebitShort(address indexed payer, uint64 indexed epoch, bytes32 indexed limitHash, uint64 part, uint256 owed, uint256 taken, ShortReason reason, uint64 seq);
+        event BatchDebited(uint64 indexed epoch, uint64 indexed part, bytes32 indexed receiptsRoot, bool isLast, bytes32 prevRoot, uint256 owed, uint256 total, uint256 dataPool, uint256 modelPool, uint256 stakersAmount, uint256 platformAmount, uint64 seq);
         event LimitCancelled(address indexed payer, uint256 nonce, uint64 cancelledFrom, uint64 seq);
         event OperatorSet(address indexed operator, uint64 seq);
         event FeesProposed(uint16 platformBps, uint16 modelBps, uint16 stakersBps, uint16 dataBps, address indexed stakersPool, uint64 activatableAt, uint64 seq);
@@ -125,17 +131,17 @@ sol! {
         function setOperator(address operator) external;
         function proposeFees(FeeSchedule calldata proposed) external;
         function activateFees() external;
-        function debitBatch(uint64 batchId, bytes32 receiptsRoot, bytes32 prevRoot, Debit[] calldata debits, uint256 dataPool, uint256 modelPool) external;
+        function debitBatch(Batch calldata batch, bytes32 prevRoot, Debit[] calldata debits) external;
         function fees() external view returns (FeeSchedule memory);
         function proposedFees() external view returns (FeeSchedule memory proposed, uint64 activatableAt);
+        function withdrawalDelay() external view returns (uint64);
         function withdrawalOf(address payer) external view returns (uint256 amount, uint64 availableAt);
         function cancelledFrom(address payer, uint256 nonce) external view returns (uint64);
         function operator() external view returns (address);
         function owner() external view returns (address);
         function balanceOf(address payer) external view returns (uint256);
         function spent(bytes32 limitHash) external view returns (uint256);
-        function lastBatchRoot() external view returns (bytes32);
-        function batchCount() external view returns (uint64);
+        function lastBatch() external view returns (uint64 epoch, uint64 part, bool isLast, bytes32 receiptsRoot);
         function seq() external view returns (uint64);
     }
 
@@ -197,11 +203,16 @@ sol! {
 #[serde(deny_unknown_fields)]
 pub struct Deployment {
     pub chain_id: u64,
+    #[serde(deserialize_with = "typed_address::deserialize")]
     pub registry: Address,
     /// `ModelRegistry`.
+    #[serde(deserialize_with = "typed_address::deserialize")]
     pub models: Address,
+    #[serde(deserialize_with = "typed_address::deserialize")]
     pub vault: Address,
+    #[serde(deserialize_with = "typed_address::deserialize")]
     pub distributor: Address,
+    #[serde(deserialize_with = "typed_address::deserialize")]
     pub token: Address,
     /// First block that can hold an event of ours.
     pub start_block: u64,

@@ -4,41 +4,40 @@
 
 mod abi;
 mod names;
+mod reserved;
+mod table;
 #[cfg(test)]
 mod tests;
 mod types;
 
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use alloy_json_abi::{Event, JsonAbi};
 use alloy_primitives::{Address, B256};
+use serde::{Deserialize, Serialize};
 
 use crate::SchemaError;
 use crate::contracts::{Contract, Deployment};
 use crate::tables::LogRef;
-pub use abi::{Abi, MAX_ABI_BYTES};
-use names::{column_name, snake_case};
+pub use abi::{Abi, AbiEvent, MAX_ABI_BYTES};
+use names::{column_name, snake_case, table_names};
 use types::AbiType;
 
 /// How one 32-byte word is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum WordType {
     Address,
     /// Left-aligned, this many bytes.
     FixedBytes(u8),
     Bool,
-    /// Unsigned, at most 64 bits: an Int64 column, NULL from 2^63 on.
-    Uint64,
-    /// Unsigned, any width: a Decimal256(76, 0) column, NULL beyond 76 digits.
-    Uint256,
-    /// Signed, at most 64 bits.
-    Int64,
-    /// Signed, any width: as `Uint256`.
-    Int256,
+    /// Unsigned, of this many bits.
+    Uint(u16),
+    /// Signed, of this many bits.
+    Int(u16),
 }
 
 /// Where one parameter stands in a log, and how it is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Place {
     /// `topic1` to `topic3`.
     Topic(u8, WordType),
@@ -48,16 +47,31 @@ pub enum Place {
     Body(usize),
 }
 
+/// What a column holds. Every value of a parameter's type fits its column, [`ColumnKind::Decimal`] of 256 bits left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum ColumnKind {
+    Boolean,
+    /// Integers of less than 64 bits, and `int64`.
+    Int64,
+    /// `uint64`.
+    Uint64,
+    /// Integers of 72 to 248 bits: 76 digits, which hold them all. Of 256 bits those that fit; others are NULL.
+    Decimal,
+    /// Everything else, integers of 256 bits in decimal digits.
+    Text,
+}
+
 /// One parameter of an event.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct EventColumn {
-    /// snake_case.
+    /// snake_case, and usable without quotes wherever a column is.
     pub name: String,
     pub place: Place,
+    pub kind: ColumnKind,
 }
 
 /// Who emits an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Emitter {
     Contract(Address),
     /// Every contract that a factory created.
@@ -65,7 +79,7 @@ pub enum Emitter {
 }
 
 /// The event by which a factory tells of a child.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Creation {
     pub factory: Address,
     pub topic0: B256,
@@ -81,7 +95,7 @@ impl Creation {
         }
         let word = match self.child {
             Place::Topic(index, _) => log.topics.get(usize::from(index))?.as_slice(),
-            Place::Data(index, _) => log.data.get(32 * index..32 * index + 32)?,
+            Place::Data(index, _) => log.data.get(32 * index..)?.get(..32)?,
             Place::Body(_) => return None,
         };
         word.get(12..).map(Address::from_slice)
@@ -89,18 +103,40 @@ impl Creation {
 }
 
 /// One event of one contract as a table.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct EventTable {
-    /// snake_case.
+    /// snake_case, and usable without quotes.
     pub name: String,
     pub emitter: Emitter,
     pub topic0: B256,
+    /// Topics of its logs besides the first.
+    pub indexed: u8,
+    /// Whether another table of the contract has the same first topic: then a log is a row of the one whose number of
+    /// topics it has. Otherwise every log of that topic is a row.
+    pub has_other_forms: bool,
+    /// One for each parameter, in their order; then a decimal for each integer of 256 bits that is shown in digits.
     pub columns: Vec<EventColumn>,
+    #[serde(with = "shared")]
     pub body: Arc<EventBody>,
 }
 
+impl EventTable {
+    /// Whether a log, its first topic left out, is what the ABI says: as many topics, and a value in every parameter.
+    pub fn decodes(&self, topics: &[&[u8]], data: &[u8]) -> bool {
+        let holds = |word: Option<&[u8; 32]>, kind: WordType| word.is_some_and(|word| kind.holds(word));
+        topics.len() == usize::from(self.indexed)
+            && self.columns.iter().all(|column| match column.place {
+                Place::Topic(index, kind) => {
+                    holds(usize::from(index).checked_sub(1).and_then(|index| topics.get(index)?.first_chunk()), kind)
+                }
+                Place::Data(index, kind) => holds(index.checked_mul(32).and_then(|at| data.get(at..)?.first_chunk()), kind),
+                Place::Body(index) => self.body.text(data, index).is_some(),
+            })
+    }
+}
+
 /// The types of the parameters that are not indexed.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct EventBody(Vec<AbiType>);
 
 impl EventBody {
@@ -113,6 +149,23 @@ impl EventBody {
 
     fn head_words_before(&self, index: usize) -> usize {
         self.0.iter().take(index).map(AbiType::head_words).sum()
+    }
+}
+
+/// A body between processes: what is shared in one is sent whole to the other.
+mod shared {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::EventBody;
+
+    pub(super) fn serialize<S: Serializer>(body: &Arc<EventBody>, serializer: S) -> Result<S::Ok, S::Error> {
+        body.as_ref().serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<EventBody>, D::Error> {
+        EventBody::deserialize(deserializer).map(Arc::new)
     }
 }
 
@@ -132,7 +185,10 @@ pub fn event_tables(deployment: &Deployment) -> Result<Vec<EventTable>, SchemaEr
         for event in abi.events() {
             let ours = event.inputs.iter().any(|input| input.name == "seq");
             if ours || event.name == "Transfer" {
-                tables.push(event_table(event, snake_case(&event.name), Emitter::Contract(address))?);
+                let problem = |problem: String| SchemaError::BadAbi { item: format!("event {}", event.name), problem };
+                let read = serde_json::to_value(event).map_err(|error| error.to_string()).and_then(|event| AbiEvent::read(&event));
+                let read = read.map_err(problem)?;
+                tables.push(table::of_event(&read, snake_case(&read.name), Emitter::Contract(address), table::Wide::Amounts));
             }
         }
     }
@@ -140,70 +196,16 @@ pub fn event_tables(deployment: &Deployment) -> Result<Vec<EventTable>, SchemaEr
     Ok(tables)
 }
 
-/// The first topic of every event in an ABI that has one, ascending.
-///
-/// # Errors
-/// [`SchemaError::BadAbi`] for what is no ABI, and for one without such an event.
-pub fn topics_of_abi(json: &str) -> Result<Vec<B256>, SchemaError> {
-    let abi = serde_json::from_str::<JsonAbi>(json)
-        .map_err(|error| SchemaError::BadAbi { item: "the ABI".into(), problem: error.to_string() })?;
-    let mut topics: Vec<B256> = abi.events().filter(|event| !event.anonymous).map(Event::selector).collect();
-    topics.sort_unstable();
-    topics.dedup();
-    if topics.is_empty() { Err(SchemaError::BadAbi { item: "the ABI".into(), problem: "it has no event".into() }) } else { Ok(topics) }
-}
-
-/// A table `<contract>_<event>` for each event of an ABI. Events that share a name get the first four
-/// bytes of their topic as a suffix.
-///
-/// # Errors
-/// [`SchemaError::BadAbi`] for events whose names or signatures, or parameters whose names, are the same.
-pub fn contract_tables(contract: &str, abi: &Abi, emitter: Emitter) -> Result<Vec<EventTable>, SchemaError> {
-    let mut tables: Vec<EventTable> = Vec::with_capacity(abi.events().len());
-    for event in abi.events() {
-        let mut name = format!("{contract}_{}", snake_case(&event.name));
-        if abi.events().iter().filter(|other| other.name == event.name).count() > 1 {
-            name.push_str(&format!("_{}", hex::encode(event.selector().get(..4).unwrap_or_default())));
-        }
-        if tables.iter().any(|table| table.name == name) {
-            return Err(SchemaError::BadAbi { item: format!("event {}", event.signature()), problem: format!("a second table {name}") });
-        }
-        tables.push(event_table(event, name, emitter)?);
+/// A table `<contract>_<event>` for each event of an ABI; `names.rs` says what follows where two would have one name, or
+/// one is `taken` by ours.
+pub fn contract_tables(contract: &str, abi: &Abi, emitter: Emitter, taken: &BTreeSet<String>) -> Vec<EventTable> {
+    let named = abi.events().iter().zip(table_names(contract, abi.events(), taken));
+    let mut tables: Vec<EventTable> = named.map(|(event, name)| table::of_event(event, name, emitter, table::Wide::Digits)).collect();
+    let mut forms = HashMap::<B256, usize>::new();
+    tables.iter().for_each(|table| *forms.entry(table.topic0).or_default() += 1);
+    for table in &mut tables {
+        table.has_other_forms = forms.get(&table.topic0).is_some_and(|count| *count > 1);
     }
     tables.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(tables)
-}
-
-/// The table of one event.
-fn event_table(event: &Event, name: String, emitter: Emitter) -> Result<EventTable, SchemaError> {
-    let bad = |problem: String| SchemaError::BadAbi { item: format!("event {}", event.signature()), problem };
-    let (mut topics, mut body) = (0u8, EventBody(Vec::new()));
-    let mut columns: Vec<EventColumn> = Vec::with_capacity(event.inputs.len());
-    for (index, input) in event.inputs.iter().enumerate() {
-        let parsed = AbiType::parse(&input.ty, &input.components).map_err(&bad)?;
-        let mut name = column_name(&input.name, index);
-        let place = if input.indexed {
-            topics += 1;
-            match parsed {
-                AbiType::Word(word) => Place::Topic(topics, word),
-                // Only the hash of such a value is in the log.
-                _ => {
-                    name.push_str("_hash");
-                    Place::Topic(topics, WordType::FixedBytes(32))
-                }
-            }
-        } else {
-            let position = body.0.len();
-            body.0.push(parsed);
-            match body.0.last() {
-                Some(AbiType::Word(word)) => Place::Data(body.head_words_before(position), *word),
-                _ => Place::Body(position),
-            }
-        };
-        if columns.iter().any(|column| column.name == name) {
-            return Err(bad(format!("two parameters would be column {name}")));
-        }
-        columns.push(EventColumn { name, place });
-    }
-    Ok(EventTable { name, emitter, topic0: event.selector(), columns, body: Arc::new(body) })
+    tables
 }

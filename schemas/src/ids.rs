@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use alloy_primitives::B256;
+use alloy_primitives::{Address, B256};
 use serde::{Deserialize, Serialize};
 
 use crate::SchemaError;
@@ -103,13 +103,43 @@ pub fn parse_b256(kind: &'static str, text: &str) -> Result<B256, SchemaError> {
     digits.parse().map_err(|_| bad())
 }
 
-/// Parses an address: 40 hexadecimal digits with or without `0x`, in any case.
-pub fn parse_address(text: &str) -> Result<alloy_primitives::Address, SchemaError> {
-    text.parse().map_err(|_| SchemaError::BadId {
-        kind: "address",
-        value: text.chars().take(80).collect(),
-        expected: "0x and 40 hexadecimal digits",
-    })
+/// Parses an address that somebody typed: 40 hexadecimal digits with or without `0x`. In upper and lower case it carries a
+/// checksum (EIP-55), which must be right.
+pub fn parse_address(text: &str) -> Result<Address, SchemaError> {
+    let bad = |expected| SchemaError::BadId { kind: "address", value: text.chars().take(80).collect(), expected };
+    let digits = text.strip_prefix("0x").or(text.strip_prefix("0X")).unwrap_or(text);
+    let address: Address = match digits.len() {
+        40 => digits.parse().map_err(|_| bad("0x and 40 hexadecimal digits"))?,
+        _ => return Err(bad("0x and 40 hexadecimal digits")),
+    };
+    let has = |is: fn(&u8) -> bool| digits.as_bytes().iter().any(is);
+    let is_mixed = has(u8::is_ascii_lowercase) && has(u8::is_ascii_uppercase);
+    if is_mixed && address.to_checksum(None).strip_prefix("0x") != Some(digits) {
+        return Err(bad("another one: its letters' case is a checksum (EIP-55), which is wrong; look for a mistyped digit"));
+    }
+    Ok(address)
+}
+
+/// Reading addresses that people wrote into JSON or a configuration, as [`parse_address`] does.
+pub mod typed_address {
+    use super::{Address, parse_address};
+    use serde::{Deserialize, Deserializer, de::Error};
+
+    /// For `deserialize_with`.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Address, D::Error> {
+        parse_address(&String::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+
+    /// The same for several.
+    pub fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Address>, D::Error> {
+        Vec::<String>::deserialize(deserializer)?.iter().map(|text| parse_address(text).map_err(D::Error::custom)).collect()
+    }
+
+    /// The same where there may be none.
+    pub fn optional<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Address>, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?;
+        text.map(|text| parse_address(&text).map_err(D::Error::custom)).transpose()
+    }
 }
 
 #[cfg(test)]
@@ -126,5 +156,35 @@ mod tests {
             assert!(bad.parse::<ChunkId>().is_err(), "{bad}");
         }
         assert!(parse_address("0x12").is_err());
+    }
+
+    /// Addresses of EIP-55 itself; one digit's case, or one digit, changed is a typing error.
+    #[test]
+    fn a_wrong_checksum_is_a_typing_error() {
+        for right in [
+            "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed",
+            "0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359",
+            "0xdbF03B407c01E7cD3CBea99509d93f8DDDC8C6FB",
+            "0xD1220A0cf47c7B9Be7A2E6BA89F429762e7b9aDb",
+            "0x52908400098527886E0F7030069857D2E4169EE7",
+            "0xde709f2102306220921060314715629080e2fb77",
+        ] {
+            let address = parse_address(right).unwrap();
+            assert_eq!(address.to_checksum(None).to_lowercase(), right.to_lowercase());
+            for other in
+                [right.to_lowercase(), right[2..].to_owned(), right[2..].to_uppercase(), format!("0x{}", right[2..].to_uppercase())]
+            {
+                assert_eq!(parse_address(&other).unwrap(), address, "{other}");
+            }
+        }
+        for wrong in [
+            "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAeD",
+            "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAee",
+            "0x4842ae6205fB6BDA74a8B390a69c7a7b3E945307",
+            "0xfb6916095ca1df60bB79Ce92cE3Ea74c37c5d359",
+        ] {
+            let error = parse_address(wrong).unwrap_err().to_string();
+            assert!(error.contains("checksum"), "{wrong}: {error}");
+        }
     }
 }

@@ -10,6 +10,8 @@ use alloy_sol_types::{Eip712Domain, SolStruct, eip712_domain, sol};
 use crate::SchemaError;
 use crate::ids::{AnswerId, DatanetId, DocumentId};
 
+pub mod apps;
+
 sol! {
     struct Submission {
         address contributor;
@@ -36,6 +38,19 @@ sol! {
         bytes32 parentRoot;
         bytes32 root;
         uint64 chunkCount;
+    }
+
+    struct CuratorRequest {
+        address curator;
+        bytes32 datanetId;
+        uint64 expires;
+    }
+
+    struct CuratorChange {
+        bytes32 datanetId;
+        uint64 sequence;
+        address curator;
+        bool allowed;
     }
 
     struct AnswerReceipt {
@@ -101,6 +116,11 @@ pub fn review(
     }
 }
 
+/// A curator's wish to read what a Datanet has not published. `expires` is Unix seconds.
+pub fn curator_request(curator: Address, datanet: DatanetId, expires: u64) -> CuratorRequest {
+    CuratorRequest { curator, datanetId: datanet.0, expires }
+}
+
 /// The service's word for one answer.
 pub fn answer_receipt(answer: AnswerId, body_hash: B256) -> AnswerReceipt {
     AnswerReceipt { answerId: answer.0, bodyHash: body_hash }
@@ -132,7 +152,7 @@ pub fn check_signature(digest: B256, signature: &str, signer: Address) -> Result
     Ok(())
 }
 
-/// A limit as a decimal string in JSON.
+/// A limit as its payer signed it.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct SignedSpendingLimit {
     pub payer: Address,
@@ -146,6 +166,11 @@ pub struct SignedSpendingLimit {
 }
 
 impl SignedSpendingLimit {
+    /// The digest that was signed, by which the vault counts what was spent.
+    pub fn digest(&self, chain_id: u64, vault: Address) -> B256 {
+        spending_limit_digest(chain_id, vault, &self.limit())
+    }
+
     pub fn limit(&self) -> SpendingLimit {
         SpendingLimit { payer: self.payer, spender: self.spender, maxAmount: self.max_amount, expiry: self.expiry, nonce: self.nonce }
     }

@@ -11,14 +11,19 @@ pub mod attributions;
 pub mod blocks;
 mod cell;
 pub mod chunks;
+pub mod closings;
 pub mod contracts;
+pub mod curators;
 pub mod datanets;
+pub mod debts;
 pub mod documents;
 pub mod epochs;
+pub mod foreign_versions;
 pub mod logs;
 pub mod receipts;
 pub mod reviews;
 pub mod rewards;
+pub mod spending_limits;
 pub mod submissions;
 pub mod versions;
 
@@ -32,14 +37,19 @@ pub use attributions::AttributionRow;
 pub use blocks::{BlockRow, Verified};
 pub use cell::{Embedding, Millis, Raw, Wei};
 pub use chunks::ChunkRow;
+pub use closings::ClosingRow;
 pub use contracts::{CoverageRow, FollowedContractRow};
+pub use curators::CuratorRow;
 pub use datanets::DatanetRow;
+pub use debts::DebtRow;
 pub use documents::DocumentRow;
 pub use epochs::EpochRow;
+pub use foreign_versions::ForeignVersionRow;
 pub use logs::{LogRef, LogRow, Logs};
 pub use receipts::ReceiptRow;
 pub use reviews::ReviewRow;
 pub use rewards::RewardRow;
+pub use spending_limits::SpendingLimitRow;
 pub use submissions::SubmissionRow;
 pub use versions::VersionRow;
 
@@ -194,15 +204,20 @@ mod tests {
             (AttributionRow::TABLE, AttributionRow::schema()),
             (BlockRow::TABLE, BlockRow::schema()),
             (ChunkRow::TABLE, ChunkRow::schema()),
+            (ClosingRow::TABLE, ClosingRow::schema()),
             (CoverageRow::TABLE, CoverageRow::schema()),
+            (CuratorRow::TABLE, CuratorRow::schema()),
             (DatanetRow::TABLE, DatanetRow::schema()),
+            (DebtRow::TABLE, DebtRow::schema()),
             (DocumentRow::TABLE, DocumentRow::schema()),
             (EpochRow::TABLE, EpochRow::schema()),
             (FollowedContractRow::TABLE, FollowedContractRow::schema()),
+            (ForeignVersionRow::TABLE, ForeignVersionRow::schema()),
             (LogRow::TABLE, LogRow::schema()),
             (ReceiptRow::TABLE, ReceiptRow::schema()),
             (ReviewRow::TABLE, ReviewRow::schema()),
             (RewardRow::TABLE, RewardRow::schema()),
+            (SpendingLimitRow::TABLE, SpendingLimitRow::schema()),
             (SubmissionRow::TABLE, SubmissionRow::schema()),
             (VersionRow::TABLE, VersionRow::schema()),
         ] {

@@ -58,13 +58,34 @@ impl Store {
 
     /// Logs of one contract and event, ordered by (block, log index).
     pub async fn all_logs(&self, address: Address, topic0: B256, finality: Finality) -> Result<Vec<LogRow>, StoreError> {
+        self.logs_about(address, topic0, [None; 3], finality).await
+    }
+
+    /// Those of them whose other topics are the given ones.
+    pub async fn logs_about(
+        &self,
+        address: Address,
+        topic0: B256,
+        topics: [Option<B256>; 3],
+        finality: Finality,
+    ) -> Result<Vec<LogRow>, StoreError> {
         // The hot window is taken first: a block that is finalized meanwhile is then seen twice,
         // which the deduplication below undoes, and never missed.
         let hot = self.hot();
-        let wanted = col("address").eq(bytes(address.as_slice())).and(col("topic0").eq(bytes(topic0.as_slice())));
+        let mut wanted = col("address").eq(bytes(address.as_slice())).and(col("topic0").eq(bytes(topic0.as_slice())));
+        for (name, topic) in ["topic1", "topic2", "topic3"].into_iter().zip(topics) {
+            if let Some(topic) = topic {
+                wanted = wanted.and(col(name).eq(bytes(topic.as_slice())));
+            }
+        }
+        let fits = |log: &&LogRow| {
+            let found = [log.topic1, log.topic2, log.topic3];
+            let same = topics.iter().zip(found).all(|(topic, found)| topic.is_none_or(|topic| found == Some(Raw(topic))));
+            log.address == Raw(address) && log.topic0 == Some(Raw(topic0)) && same
+        };
         let mut logs: Vec<LogRow> = table::rows_where(&self.table::<LogRow>()?.dataset(), wanted).await?;
         if finality == Finality::Any {
-            logs.extend(hot.logs().filter(|log| log.address == Raw(address) && log.topic0 == Some(Raw(topic0))).cloned());
+            logs.extend(hot.logs().filter(fits).cloned());
         }
         logs.sort_by_key(|log| (log.block_number, log.log_index, log.block_hash));
         logs.dedup_by_key(|log| (log.block_hash, log.log_index));

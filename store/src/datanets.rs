@@ -40,7 +40,7 @@ impl Store {
         if let Some(table) = open.get(&datanet) {
             return Ok(table.clone());
         }
-        let name = format!("chunks/{datanet}");
+        let name = table_name(datanet);
         let table = Arc::new(Table::open_or_create(&self.inner.location, &name, WriteMode::Append, &ChunkRow::schema()).await?);
         open.insert(datanet, table.clone());
         Ok(table)
@@ -48,6 +48,10 @@ impl Store {
 
     /// A Datanet's dataset as of a Lance version, pinned.
     pub(crate) async fn datanet_at(&self, datanet: DatanetId, lance_version: u64) -> Result<Arc<Dataset>, StoreError> {
+        if self.inner.is_pinned {
+            let name = table_name(datanet);
+            return Ok(Table::open_version(&self.inner.location, &name, lance_version).await?.dataset());
+        }
         self.datanet_table(datanet).await?.at(lance_version).await
     }
 
@@ -106,6 +110,10 @@ impl Store {
         });
         Ok(found)
     }
+}
+
+fn table_name(datanet: DatanetId) -> String {
+    format!("chunks/{datanet}")
 }
 
 /// What to delete and insert so that `present` becomes `wanted`.

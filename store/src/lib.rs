@@ -10,10 +10,12 @@ mod datanets;
 mod error;
 mod faults;
 mod location;
+pub mod private;
 pub mod sql;
 mod table;
 #[cfg(test)]
 mod tests;
+pub mod workers;
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -24,8 +26,9 @@ use schemas::arrow::array::RecordBatch;
 use schemas::arrow::datatypes::SchemaRef;
 use schemas::events::EventTable;
 use schemas::tables::{
-    AnswerRow, ApiKeyRow, AttributionRow, BlockRow, ChunkRow, CoverageRow, DatanetRow, DocumentRow, EpochRow, FollowedContractRow, LogRow,
-    ReceiptRow, ReviewRow, RewardRow, Row, SubmissionRow, TableSpec, VersionRow,
+    AnswerRow, ApiKeyRow, AttributionRow, BlockRow, ChunkRow, ClosingRow, CoverageRow, CuratorRow, DatanetRow, DebtRow, DocumentRow,
+    EpochRow, FollowedContractRow, ForeignVersionRow, LogRow, ReceiptRow, ReviewRow, RewardRow, Row, SpendingLimitRow, SubmissionRow,
+    TableSpec, VersionRow,
 };
 use tokio::sync::OnceCell;
 
@@ -75,6 +78,8 @@ struct Inner {
     datanets: datanets::Cache,
     hot: RwLock<Arc<Hot>>,
     event_tables: RwLock<Arc<Vec<EventTable>>>,
+    /// Nothing is created, and every version is opened by its number.
+    is_pinned: bool,
 }
 
 /// Every table, with its schema: what is created at start and what SQL shows.
@@ -88,15 +93,20 @@ fn table_specs() -> Vec<(TableSpec, SchemaRef)> {
         of::<AttributionRow>(),
         of::<BlockRow>(),
         of::<ChunkRow>(),
+        of::<ClosingRow>(),
         of::<CoverageRow>(),
+        of::<CuratorRow>(),
         of::<DatanetRow>(),
+        of::<DebtRow>(),
         of::<DocumentRow>(),
         of::<EpochRow>(),
         of::<FollowedContractRow>(),
+        of::<ForeignVersionRow>(),
         of::<LogRow>(),
         of::<ReceiptRow>(),
         of::<ReviewRow>(),
         of::<RewardRow>(),
+        of::<SpendingLimitRow>(),
         of::<SubmissionRow>(),
         of::<VersionRow>(),
     ]
@@ -125,7 +135,22 @@ impl Store {
             async move { Ok::<_, StoreError>((spec.name, Table::open_to_read(location, spec.name, &schema).await?)) }
         });
         let tables = futures::future::try_join_all(opened).await?.into_iter().collect();
-        Ok(Self::over(location, tables))
+        Ok(Self::over(location, tables, false))
+    }
+
+    /// Opens exactly these versions of all tables, for reading.
+    pub(crate) async fn open_pinned(url: &str, versions: &BTreeMap<String, u64>) -> Result<Self, StoreError> {
+        let location = Location::open_to_read(url)?;
+        let opened = table_specs().into_iter().map(|(spec, _)| {
+            let location = &location;
+            async move {
+                let missing = || StoreError::NotFound(format!("a version of table {}", spec.name));
+                let version = versions.get(spec.name).copied().ok_or_else(missing)?;
+                Ok::<_, StoreError>((spec.name, Table::open_version(location, spec.name, version).await?))
+            }
+        });
+        let tables = futures::future::try_join_all(opened).await?.into_iter().collect();
+        Ok(Self::over(location, tables, true))
     }
 
     /// An empty store in memory: the same code over object_store's `InMemory`.
@@ -154,12 +179,12 @@ impl Store {
             async move { Ok::<_, StoreError>((spec.name, Table::open_or_create(location, spec.name, spec.mode, &schema).await?)) }
         });
         let tables = futures::future::try_join_all(opened).await?.into_iter().collect();
-        Ok(Self::over(location, tables))
+        Ok(Self::over(location, tables, false))
     }
 
-    fn over(location: Location, tables: BTreeMap<&'static str, Table>) -> Self {
-        let inner =
-            Inner { location, tables, datanets: datanets::Cache::default(), hot: RwLock::default(), event_tables: RwLock::default() };
+    fn over(location: Location, tables: BTreeMap<&'static str, Table>, is_pinned: bool) -> Self {
+        let (hot, event_tables) = (RwLock::default(), RwLock::default());
+        let inner = Inner { location, tables, datanets: datanets::Cache::default(), hot, event_tables, is_pinned };
         Self { inner: Arc::new(inner) }
     }
 
@@ -260,6 +285,11 @@ impl Store {
     /// was heard; whether there was one. To be called before a decision rests on the table's rows after such a write.
     pub async fn reload<R: Row>(&self) -> Result<bool, StoreError> {
         self.table::<R>()?.reload().await
+    }
+
+    /// The current version of every table.
+    pub(crate) fn versions(&self) -> BTreeMap<String, u64> {
+        self.inner.tables.iter().map(|(name, table)| ((*name).to_owned(), table.version())).collect()
     }
 
     /// The table's current version.

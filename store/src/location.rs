@@ -124,6 +124,11 @@ impl Location {
         &self.url
     }
 
+    /// Whether a text tells where the files are.
+    pub(crate) fn is_named_in(&self, text: &str) -> bool {
+        self.url.starts_with("file:") && text.contains(self.prefix.as_ref())
+    }
+
     /// The Lance URI of a dataset.
     pub(crate) fn dataset_uri(&self, name: &str) -> String {
         format!("{}/tables/{name}.lance", self.lance_root)

@@ -74,6 +74,14 @@ impl Table {
         Ok(table)
     }
 
+    /// A table as of one version, which is only read.
+    pub(crate) async fn open_version(location: &Location, name: &str, version: u64) -> Result<Self, StoreError> {
+        let builder = DatasetBuilder::from_uri(location.dataset_uri(name)).with_store_params(location.lance_params());
+        let newest = RwLock::new(Arc::new(builder.with_version(version).load().await?));
+        let (mode, is_unsure, params) = (WriteMode::Keyed(&[]), AtomicBool::new(false), write_params(location));
+        Ok(Self { name: name.into(), mode, writer: Mutex::default(), newest, is_unsure, params })
+    }
+
     fn check_schema(&self, expected: &SchemaRef) -> Result<(), StoreError> {
         let found = Schema::from(self.dataset().schema());
         for field in expected.fields() {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::Context;
 use crate::client::Client;
-use crate::http::{AskReply, AttributionObject, SqlReply, SqlRequest};
+use crate::http::{AskReply, AttributionObject, RowForm, SqlReply, SqlRequest};
 use crate::identity;
 use crate::output::{self, Progress, Report, Voice, share_bar, table, tokens};
 
@@ -174,7 +174,8 @@ pub async fn sql(context: &Context, args: &SqlArgs) -> anyhow::Result<Report> {
         }
         None => None,
     };
-    let reply: SqlReply = context.client()?.post("/v1/sql", &SqlRequest { query: args.query.clone(), snapshot }).await?;
+    let reply: SqlReply =
+        context.client()?.post("/v1/sql", &SqlRequest { query: args.query.clone(), snapshot, rows: RowForm::Arrays }).await?;
     let names: Vec<&str> = reply.columns.iter().map(|column| column.name.as_str()).collect();
     let cells = |missing: &str| -> Vec<Vec<String>> {
         let cell = |value: &Value| match value {
@@ -182,7 +183,8 @@ pub async fn sql(context: &Context, args: &SqlArgs) -> anyhow::Result<Report> {
             Value::String(text) => text.clone(),
             other => other.to_string(),
         };
-        reply.rows.iter().map(|row| names.iter().map(|name| cell(&row[*name])).collect()).collect()
+        let cells = |row: &Value| row.as_array().into_iter().flatten().map(cell).collect();
+        reply.rows.iter().map(cells).collect()
     };
     let text = match args.format {
         Format::Json => serde_json::to_string_pretty(&reply)?,

@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use indexer::{At, ContractReader, RpcConfig, Sender};
 use schemas::alloy_primitives::keccak256;
 use schemas::contracts::{OpenToken, RewardDistributor};
+use schemas::ids::parse_address;
 use schemas::signer::Signer;
 use schemas::{Address, U256};
 use serde_json::{Value, json};
@@ -49,7 +50,7 @@ pub struct FeesArgs {
     #[arg(long)]
     pub data: u16,
     /// Receives the stakers' part.
-    #[arg(long)]
+    #[arg(long, value_parser = parse_address)]
     pub stakers_pool: Option<Address>,
 }
 
@@ -141,11 +142,11 @@ async fn dispute(context: &Context, args: &DisputeArgs) -> anyhow::Result<Report
     let evidence_hash = keccak256(evidence);
     let info = context.info().await?;
     let distributor = info.deployment.distributor;
-    let reader = ContractReader::connect(&info.rpc_url, RpcConfig::default(), info.deployment)?;
+    let reader = ContractReader::connect(info.node()?, RpcConfig::default(), info.deployment)?;
     let pending = reader.call(distributor, &RewardDistributor::pendingCall {}, At::Latest).await?;
     let bond = reader.call(distributor, &RewardDistributor::disputeBondCall {}, At::Latest).await?;
     let by = signer.address();
-    let sender = Sender::connect(&info.rpc_url, signer, context.sender_config()).await?;
+    let sender = Sender::connect(info.node()?, signer, context.sender_config()).await?;
     if bond > U256::ZERO {
         let approve = OpenToken::approveCall { spender: distributor, amount: bond };
         sender.call(info.deployment.token, &approve).await.context("approving the bond")?;

@@ -1,7 +1,7 @@
 //! `headwater datanets` and `headwater publish`.
 
 use clap::{Args, Subcommand};
-use ingest::{NewDatanet, SignedPublication};
+use ingest::{NewDatanet, SignedCuratorChange, SignedPublication};
 use schemas::ids::DatanetId;
 use schemas::signed::{Publication, SigningDomain};
 use schemas::signer::Signer;
@@ -9,7 +9,7 @@ use schemas::{Address, B256};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Context, SignAs};
+use super::{Context, SignAs, review};
 use crate::identity;
 use crate::output::{Report, table};
 
@@ -21,6 +21,25 @@ pub enum DatanetsCommand {
     List,
     /// List a Datanet's versions, and how far each is anchored on chain.
     Versions { datanet: String },
+    /// Let somebody decide in a Datanet, or decide no more; signed by its owner.
+    Curator(CuratorArgs),
+    /// Let a Datanet's next version build on what stands on chain, although it was not published here.
+    AcceptFork { datanet: String },
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct CuratorArgs {
+    #[arg(long)]
+    pub datanet: String,
+    /// The owner: `--as operator` where the service's own key registered the Datanet.
+    #[command(flatten)]
+    pub signer: SignAs,
+    /// Key name or address of who may decide from now on.
+    #[arg(long, required_unless_present = "remove", conflicts_with = "remove")]
+    pub add: Option<String>,
+    /// Key name or address of who may decide no more.
+    #[arg(long)]
+    pub remove: Option<String>,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -103,7 +122,40 @@ pub async fn datanets(context: &Context, command: DatanetsCommand) -> anyhow::Re
                 .collect();
             Ok(Report::new(table(&["version", "chunks", "contributors", "root", "anchor"], &rows), &listed))
         }
+        DatanetsCommand::Curator(args) => change_curator(context, &args).await,
+        DatanetsCommand::AcceptFork { datanet } => {
+            let accepted: Vec<Value> = client.post(&format!("/v1/datanets/{datanet}/accept-fork"), &json!({})).await?;
+            let text = format!("{} versions that stand on chain are accepted; publish the next one on them", accepted.len());
+            Ok(Report::new(text, &accepted))
+        }
     }
+}
+
+async fn change_curator(context: &Context, args: &CuratorArgs) -> anyhow::Result<Report> {
+    let client = context.client()?;
+    let info = context.info().await?;
+    let signer = context.signer(&args.signer)?;
+    let datanet = find(context, &args.datanet).await?;
+    let path = format!("/v1/datanets/{}/curators", datanet.name);
+    let now: Value = client.get(&path).await?;
+    let changes = now["changes"].as_array().map_or(0, Vec::len);
+    let (allowed, who) = match (&args.add, &args.remove) {
+        (Some(who), _) => (true, who),
+        (None, Some(who)) => (false, who),
+        (None, None) => anyhow::bail!("who? Use --add or --remove"),
+    };
+    let unsigned = SignedCuratorChange {
+        datanet: datanet.datanet_id,
+        sequence: u64::try_from(changes)? + 1,
+        curator: identity::address(&context.data_dir, who)?,
+        allowed,
+        signature: String::new(),
+    };
+    let domain = SigningDomain { chain_id: info.deployment.chain_id, registry: info.deployment.registry };
+    let signature = signer.sign_digest(domain.digest(&unsigned.message()))?;
+    let changed: Value = client.post(&path, &SignedCuratorChange { signature, ..unsigned }).await?;
+    let verb = if allowed { "may decide" } else { "may not decide any more" };
+    Ok(Report::new(format!("{who} {verb} in Datanet {}", datanet.name), &changed))
 }
 
 #[derive(Debug, Deserialize)]
@@ -122,7 +174,7 @@ pub async fn publish(context: &Context, args: &PublishArgs) -> anyhow::Result<Re
     let info = context.info().await?;
     let signer = context.signer(&args.signer)?;
     let datanet = find(context, &args.datanet).await?;
-    let preview: Preview = client.get(&format!("/v1/datanets/{}/preview", datanet.name)).await?;
+    let preview: Preview = review::unpublished(context, &datanet, &args.signer, &format!("/v1/datanets/{}/preview", datanet.name)).await?;
     let message = Publication {
         publisher: signer.address(),
         datanetId: datanet.datanet_id.0,

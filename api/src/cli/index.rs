@@ -11,6 +11,7 @@ use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use indexer::{ChainSource, Followed, HeadTag, Indexer, IndexerConfig, RpcConfig, Verify};
 use schemas::contracts::Deployment;
+use schemas::events::{Abi, AbiEvent};
 use schemas::tables::{BlockRow, LogRow, Row};
 use schemas::{Address, B256};
 use serde::Serialize;
@@ -26,6 +27,11 @@ pub enum IndexCommand {
     Status,
     /// Follow another contract and give it decoded tables.
     Add(add::AddArgs),
+    /// Follow a contract no more: its tables leave SQL, its logs stay in `logs`.
+    Remove {
+        /// As it was added.
+        name: String,
+    },
     /// List the other contracts that are followed.
     Contracts,
     /// Follow contracts into a store of their own up to the finalized block, and end.
@@ -156,6 +162,7 @@ pub async fn index(context: &Context, command: IndexCommand) -> anyhow::Result<O
     match command {
         IndexCommand::Status => status(context).await.map(Some),
         IndexCommand::Add(args) => add::add(context, &args).await.map(Some),
+        IndexCommand::Remove { name } => add::remove(context, &name).await.map(Some),
         IndexCommand::Contracts => add::contracts(context).await.map(Some),
         IndexCommand::Sync(args) => sync(context, &args).await.map(Some),
         IndexCommand::Verify(args) => verify(context, &args).await.map(Some),
@@ -230,8 +237,8 @@ fn events_of(contracts: &[Contract]) -> anyhow::Result<Vec<B256>> {
     for contract in contracts {
         let Some(path) = &contract.abi else { return Ok(Vec::new()) };
         let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let found = schemas::events::topics_of_abi(&text).with_context(|| format!("{} of {}", path.display(), contract.name))?;
-        events.extend(found);
+        let abi = Abi::parse(&text).with_context(|| format!("{} of {}", path.display(), contract.name))?;
+        events.extend(abi.events().iter().map(AbiEvent::topic0));
     }
     Ok(events)
 }

@@ -96,7 +96,7 @@ pub async fn dev(context: &Context, command: &DevCommand) -> anyhow::Result<Repo
     let account = identity::address(&context.data_dir, account)?;
     let (gas, tokens) = (wei(eth)?, wei(open)?);
     let faucet = identity::load(&context.data_dir, identity::FAUCET).context("the faucet's key gives the tokens away")?;
-    let sender = Sender::connect(&info.rpc_url, faucet, context.sender_config()).await?;
+    let sender = Sender::connect(info.node()?, faucet, context.sender_config()).await?;
     if !gas.is_zero() {
         sender.send(Some(account), Default::default(), gas).await.context("sending gas")?;
     }

@@ -7,10 +7,14 @@ use schemas::ids::DocumentId;
 use schemas::signed::{self, SigningDomain};
 use schemas::signer::Signer;
 use schemas::tables::Millis;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::datanets::ListedDatanet;
 use super::{Context, SignAs, datanets};
-use crate::output::{Report, table};
+use crate::http::curator_header;
+use crate::identity;
+use crate::output::{self, Report, table};
 
 #[derive(Debug, Clone, Subcommand)]
 pub enum ReviewCommand {
@@ -21,6 +25,17 @@ pub enum ReviewCommand {
         /// Only those that wait for a decision.
         #[arg(long)]
         pending: bool,
+        #[command(flatten)]
+        signer: SignAs,
+    },
+    /// Show a document's text, and what screening found in it.
+    Show {
+        #[arg(long)]
+        datanet: String,
+        #[command(flatten)]
+        signer: SignAs,
+        /// Document id or file name.
+        document: String,
     },
     /// Accept documents.
     Accept(AcceptArgs),
@@ -69,9 +84,10 @@ struct Decision<'a> {
 
 pub async fn review(context: &Context, command: &ReviewCommand) -> anyhow::Result<Report> {
     match command {
-        ReviewCommand::List { datanet, pending } => list(context, datanet, *pending).await,
+        ReviewCommand::List { datanet, pending, signer } => list(context, datanet, *pending, signer).await,
+        ReviewCommand::Show { datanet, signer, document } => show(context, datanet, signer, document).await,
         ReviewCommand::Accept(args) => {
-            let documents = if args.all_pending { pending(context, &args.datanet).await? } else { args.documents.clone() };
+            let documents = if args.all_pending { pending(context, &args.datanet, &args.signer).await? } else { args.documents.clone() };
             let decision = Decision {
                 datanet: &args.datanet,
                 signer: &args.signer,
@@ -94,19 +110,56 @@ pub async fn review(context: &Context, command: &ReviewCommand) -> anyhow::Resul
     }
 }
 
-async fn queue(context: &Context, datanet: &str) -> anyhow::Result<Vec<Value>> {
-    context.client()?.get(&format!("/v1/datanets/{datanet}/queue")).await
+/// What is not published yet: read with a curator's signature where a curator is named, else with the operator's key.
+pub(super) async fn unpublished<T: DeserializeOwned>(
+    context: &Context,
+    datanet: &ListedDatanet,
+    who: &SignAs,
+    path: &str,
+) -> anyhow::Result<T> {
+    let is_named = who.name.is_some() || who.key_file.is_some() || identity::from_environment()?.is_some();
+    let signer = if is_named { Some(context.signer(who)?) } else { None };
+    let signed = match signer.filter(|signer| datanet.curators.contains(&signer.address())) {
+        Some(signer) => {
+            let info = context.info().await?;
+            let domain = SigningDomain { chain_id: info.deployment.chain_id, registry: info.deployment.registry };
+            Some(curator_header(&domain, &signer, datanet.datanet_id)?)
+        }
+        None => None,
+    };
+    context.client()?.get_as_curator(path, signed.as_deref()).await
 }
 
-async fn pending(context: &Context, datanet: &str) -> anyhow::Result<Vec<String>> {
-    let items = queue(context, datanet).await?;
+async fn queue(context: &Context, datanet: &str, who: &SignAs) -> anyhow::Result<Vec<Value>> {
+    let datanet = datanets::find(context, datanet).await?;
+    unpublished(context, &datanet, who, &format!("/v1/datanets/{}/queue", datanet.name)).await
+}
+
+async fn pending(context: &Context, datanet: &str, who: &SignAs) -> anyhow::Result<Vec<String>> {
+    let items = queue(context, datanet, who).await?;
     let waiting = items.iter().filter(|item| item["status"] == "pending");
     Ok(waiting.filter_map(|item| item["document"]["document_id"].as_str().map(str::to_owned)).collect())
 }
 
-async fn list(context: &Context, datanet: &str, only_pending: bool) -> anyhow::Result<Report> {
+async fn show(context: &Context, datanet: &str, who: &SignAs, document: &str) -> anyhow::Result<Report> {
+    let id = match document.parse::<DocumentId>() {
+        Ok(id) => id,
+        Err(_) => resolve(&queue(context, datanet, who).await?, document)?,
+    };
+    let datanet = datanets::find(context, datanet).await?;
+    let shown: Value = unpublished(context, &datanet, who, &format!("/v1/documents/{id}")).await?;
+    let mut text = format!("{} ({id})", shown["document"]["file_name"].as_str().unwrap_or_default());
+    for chunk in shown["chunks"].as_array().into_iter().flatten() {
+        let flags: Vec<&str> = chunk["flags"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let flags = if flags.is_empty() { String::new() } else { format!(" [{}]", flags.join(", ")) };
+        text.push_str(&format!("\n\n{}.{flags}\n{}", chunk["ordinal"], chunk["text"].as_str().unwrap_or_default()));
+    }
+    Ok(Report::new(output::printable(&text), &shown))
+}
+
+async fn list(context: &Context, datanet: &str, only_pending: bool, who: &SignAs) -> anyhow::Result<Report> {
     let items: Vec<Value> =
-        queue(context, datanet).await?.into_iter().filter(|item| !only_pending || item["status"] == "pending").collect();
+        queue(context, datanet, who).await?.into_iter().filter(|item| !only_pending || item["status"] == "pending").collect();
     let rows: Vec<Vec<String>> = items
         .iter()
         .map(|item| {
@@ -136,7 +189,7 @@ async fn decide(context: &Context, decision: &Decision<'_>, documents: &[String]
     let info = context.info().await?;
     let signer = context.signer(decision.signer)?;
     let datanet = datanets::find(context, decision.datanet).await?;
-    let items = queue(context, &datanet.name).await?;
+    let items = queue(context, &datanet.name, decision.signer).await?;
     let domain = SigningDomain { chain_id: info.deployment.chain_id, registry: info.deployment.registry };
     let mut rows = Vec::with_capacity(documents.len());
     for document in documents {

@@ -12,12 +12,14 @@ use schemas::signer::Signer;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Context, SignAs};
+use super::{Context, Patience, SignAs};
 use crate::output::{Progress, Report, tokens};
 use crate::settlement::{SettlementStatus, Stage};
 
-/// Longest wait for a root to become claimable, beyond its dispute window.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// How long the service may report that it cannot carry an epoch on; what is only slow is waited for.
+fn limit(patience: Patience) -> Duration {
+    Duration::from_secs(if patience == Patience::Usual { 120 } else { 1800 })
+}
 
 #[derive(Debug, Deserialize)]
 struct Latest {
@@ -30,7 +32,7 @@ pub async fn settle(context: &Context) -> anyhow::Result<Report> {
     let client = context.client()?;
     let closed: SettlementStatus = client.post("/v1/settlements", &json!({})).await?;
     let progress = Progress::start(context.voice, "epoch closed");
-    let mut deadline = Instant::now() + PATIENCE;
+    let mut deadline = Instant::now() + limit(context.patience);
     let done = loop {
         let latest: Latest = client.get("/v1/settlements/latest").await?;
         let status = latest.settlement;
@@ -48,8 +50,8 @@ pub async fn settle(context: &Context) -> anyhow::Result<Report> {
             Stage::Accepted => "accepted",
         });
         let now = schemas::tables::Millis::now().unix_seconds();
-        if status.disputable_until > now {
-            deadline = deadline.max(Instant::now() + Duration::from_secs(status.disputable_until - now) + PATIENCE);
+        if latest.error.is_none() || status.disputable_until > now {
+            deadline = Instant::now() + limit(context.patience);
         }
         if Instant::now() > deadline {
             let error = latest.error.map_or(String::new(), |error| format!(": {error}"));
@@ -58,10 +60,11 @@ pub async fn settle(context: &Context) -> anyhow::Result<Report> {
         tokio::time::sleep(Duration::from_millis(200)).await;
     };
     let text = format!(
-        "epoch {}: {} receipts, fees {} OPEN, of which {} to contributors\n  reward root {} accepted",
+        "epoch {}: {} receipts, fees {} OPEN; collected {} OPEN, of which {} to contributors\n  reward root {} accepted",
         done.epoch,
         done.receipt_count,
         tokens(U256::from(done.total_wei.0)),
+        tokens(U256::from(done.collected_wei.0)),
         tokens(U256::from(done.pool_wei.0)),
         done.reward_root
     );
@@ -86,7 +89,7 @@ pub async fn claim(context: &Context, args: &ClaimArgs) -> anyhow::Result<Report
     let info = context.info().await?;
     let deployment = info.deployment;
     let proof: RewardProof = context.client()?.get(&format!("/v1/rewards/{account}")).await?;
-    let reader = ContractReader::connect(&info.rpc_url, RpcConfig::default(), deployment)?;
+    let reader = ContractReader::connect(info.node()?, RpcConfig::default(), deployment)?;
     let root = reader.reward_root(At::Latest).await?;
     if root != proof.root {
         bail!("epoch {} is not accepted on chain yet; run `headwater settle`, or wait for the dispute window to pass", proof.epoch);
@@ -97,7 +100,7 @@ pub async fn claim(context: &Context, args: &ClaimArgs) -> anyhow::Result<Report
         bail!("{account} has claimed all of its {} OPEN already", tokens(cumulative));
     }
     let call = RewardDistributor::claimCall { account, cumulative, expectedRoot: proof.root, proof: proof.proof };
-    let sender = Sender::connect(&info.rpc_url, signer, context.sender_config()).await?;
+    let sender = Sender::connect(info.node()?, signer, context.sender_config()).await?;
     let outcome = sender.call(deployment.distributor, &call).await.context("claiming")?;
     let balance = reader.token_balance(account, At::Latest).await?;
     let paid = cumulative - claimed;

@@ -11,7 +11,7 @@ use schemas::tables::Millis;
 use serde_json::Value;
 
 use super::{Context, SignAs, datanets};
-use crate::http::SubmissionFields;
+use crate::http::{ListedFile, SubmissionFields};
 use crate::output::Report;
 
 #[derive(Debug, Clone, Args)]
@@ -59,6 +59,12 @@ pub async fn submit(context: &Context, args: &SubmitArgs) -> anyhow::Result<Repo
         note: args.note.clone(),
         deadline,
         signature: signer.sign_digest(domain.digest(&message))?,
+        files: Some(
+            entries
+                .into_iter()
+                .map(|ManifestEntry { file_name, sha256, size_bytes }| ListedFile { file_name, sha256, size_bytes })
+                .collect(),
+        ),
     };
     let mut form = reqwest::multipart::Form::new().text("submission", serde_json::to_string(&fields)?);
     for (name, bytes) in files {

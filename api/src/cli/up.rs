@@ -10,14 +10,17 @@ pub async fn up(context: &Context) -> anyhow::Result<()> {
     let progress = Progress::start(context.voice, "starting");
     let mut running = service::start(config, &context.data_dir, &|what| progress.say(what)).await?;
     drop(progress);
+    // Where a node's address is configured a key stands in it, and this output ends up in logs.
+    let node = Some(running.service.public_rpc_url.as_str()).filter(|url| !url.is_empty()).unwrap_or("the configured node");
     let text = format!(
         "headwater is up at {}\n  data folder {}\n  chain       {} (id {})\n  Ctrl-C stops it",
         running.url,
         context.data_dir.display(),
-        running.service.rpc_url,
+        node,
         running.service.deployment.chain_id
     );
-    let json = serde_json::json!({ "url": running.url, "rpc_url": running.service.rpc_url, "deployment": running.service.deployment });
+    let json =
+        serde_json::json!({ "url": running.url, "rpc_url": running.service.public_rpc_url, "deployment": running.service.deployment });
     output::print(context.voice, &Report::new(text, &json));
     let result = running.until_stopped(asked_to_stop()).await;
     if context.voice == Voice::Person {

@@ -21,7 +21,7 @@ pub struct VerifyArgs {
     #[arg(long, value_name = "URL")]
     pub rpc: Option<String>,
     /// The registry that holds the roots [default: the one that the service works with].
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = schemas::ids::parse_address)]
     pub registry: Option<schemas::Address>,
     /// Evidence in a file (question, answer, source texts), to re-execute the attribution.
     #[arg(long, value_name = "FILE")]
@@ -91,7 +91,11 @@ async fn reader(context: &Context, args: &VerifyArgs, receipt: &Receipt) -> anyh
         (Some(url), Some(registry)) => (url.clone(), registry),
         (url, registry) => {
             let info = context.info().await?;
-            (url.clone().unwrap_or(info.rpc_url), registry.unwrap_or(info.deployment.registry))
+            let url = match url {
+                Some(url) => url.clone(),
+                None => info.node()?.to_owned(),
+            };
+            (url, registry.unwrap_or(info.deployment.registry))
         }
     };
     // Only the registry is read.

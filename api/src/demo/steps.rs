@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 
-use super::{Journey, Stage};
+use super::{Journey, Stage, patience};
 use crate::cli::answers::{AskArgs, Format, ReceiptArgs, SqlArgs};
 use crate::cli::apps::{AppsCommand, RegisterArgs};
 use crate::cli::datanets::{CreateArgs, DatanetsCommand, PublishArgs};
@@ -18,9 +18,6 @@ use crate::cli::submit::SubmitArgs;
 use crate::cli::verify::VerifyArgs;
 use crate::cli::{Context, SignAs, answers, apps, datanets, keys, review, rewards, submit, verify};
 use crate::output::Voice;
-
-/// Longest wait for the chain to finalize what was sent.
-const FINALITY_PATIENCE: Duration = Duration::from_secs(120);
 
 /// Analysts' questions that the demo asks in SQL.
 const QUERIES: &[(&str, &str)] = &[
@@ -150,8 +147,8 @@ async fn curate(context: &Context, journey: &Journey, stage: &Stage, round: u64)
         }
         let curator = datanet.curators.first().context("a Datanet without curator")?;
         stage.doing(&format!("{curator} reviews and publishes {}", datanet.name));
-        let list = ReviewCommand::List { datanet: datanet.name.clone(), pending: true };
-        stage.show(&format!("review list --datanet {} --pending", datanet.name), &review::review(context, &list).await?);
+        let list = ReviewCommand::List { datanet: datanet.name.clone(), pending: true, signer: signed_as(curator) };
+        stage.show(&format!("review list --datanet {} --pending --as {curator}", datanet.name), &review::review(context, &list).await?);
         for rejection in
             journey.rejections.iter().filter(|rejection| round == 1 && rejection.file.starts_with(&format!("{}/", datanet.name)))
         {
@@ -187,23 +184,16 @@ async fn curate(context: &Context, journey: &Journey, stage: &Stage, round: u64)
 
 /// Waits until every published version's root is seen in a finalized block.
 async fn wait_until_final(context: &Context, journey: &Journey, stage: &Stage) -> anyhow::Result<()> {
-    let deadline = Instant::now() + FINALITY_PATIENCE;
-    stage.doing("waiting for the chain to finalize the roots");
     for datanet in &journey.datanets {
-        loop {
-            let command = DatanetsCommand::Versions { datanet: datanet.name.clone() };
-            let report = datanets::datanets(context, command).await?;
+        let what = format!("waiting for the chain to finalize the roots of {}", datanet.name);
+        let versions = async || datanets::datanets(context, DatanetsCommand::Versions { datanet: datanet.name.clone() }).await;
+        patience::until(context, stage, &what, async || {
+            let report = versions().await?;
             let anchors = report.json.as_array().map(Vec::as_slice).unwrap_or_default();
-            if !anchors.is_empty() && anchors.iter().all(|row| row["anchor"] == "final") {
-                stage.show(&format!("datanets versions {}", datanet.name), &report);
-                break;
-            }
-            if Instant::now() > deadline {
-                let status: Value = context.client()?.get("/readyz").await.unwrap_or_default();
-                bail!("the versions of {} are not final after {} s: {status}", datanet.name, FINALITY_PATIENCE.as_secs());
-            }
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
+            Ok(!anchors.is_empty() && anchors.iter().all(|row| row["anchor"] == "final"))
+        })
+        .await?;
+        stage.show(&format!("datanets versions {}", datanet.name), &versions().await?);
     }
     Ok(())
 }
@@ -212,12 +202,19 @@ async fn ask(context: &Context, journey: &Journey, stage: &mut Stage, started: I
     stage.say("\n4. An app deposits, signs a spending limit, and asks.");
     let fund = DevCommand::Fund { account: "app".into(), eth: "1".into(), open: "100".into() };
     stage.show("dev fund app --eth 1 --open 100", &keys::dev(context, &fund).await?);
-    let register =
-        RegisterArgs { name: "demo-app".into(), signer: signed_as("app"), deposit: "10".into(), limit: "5".into(), days: 30, out: None };
+    let register = RegisterArgs {
+        name: "demo-app".into(),
+        signer: signed_as("app"),
+        deposit: "10".into(),
+        limit: Some("5".into()),
+        days: 30,
+        out: None,
+    };
     let report = apps::apps(context, &AppsCommand::Register(register)).await?;
     stage.show("apps register --name demo-app --as app --deposit 10 --limit 5", &report);
     let app_key = apps::key_path(context, "demo-app");
-    wait_for_deposit(context).await?;
+    // It counts once the indexer holds it as final.
+    wait_for_rows(context, stage, "waiting for the deposit to be final", "SELECT payer FROM deposited WHERE finalized", 1).await?;
     for question in &journey.questions {
         let args = AskArgs {
             datanet: question.datanet.clone(),
@@ -239,21 +236,17 @@ async fn ask(context: &Context, journey: &Journey, stage: &mut Stage, started: I
     Ok(())
 }
 
-/// The deposit counts once the indexer has seen it.
-async fn wait_for_deposit(context: &Context) -> anyhow::Result<()> {
-    let deadline = Instant::now() + FINALITY_PATIENCE;
-    let args = SqlArgs { query: "SELECT payer FROM deposited".into(), format: Format::Json, snapshot: None };
-    while answers::sql(context, &args).await?.json["rows"].as_array().is_none_or(Vec::is_empty) {
-        if Instant::now() > deadline {
-            bail!("the deposit was not indexed after {} s", FINALITY_PATIENCE.as_secs());
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    Ok(())
+/// Waits until a query has so many rows.
+async fn wait_for_rows(context: &Context, stage: &Stage, what: &str, query: &str, count: usize) -> anyhow::Result<()> {
+    let args = SqlArgs { query: query.into(), format: Format::Json, snapshot: None };
+    patience::until(context, stage, what, async || {
+        Ok(answers::sql(context, &args).await?.json["rows"].as_array().is_some_and(|rows| rows.len() >= count))
+    })
+    .await
 }
 
 async fn settle(context: &Context, stage: &mut Stage) -> anyhow::Result<()> {
-    stage.say("\n5. The epoch is closed; its rewards are debited, proposed, accepted, and two contributors claim.");
+    stage.say("\n5. The epoch is closed, its payers are debited, rewards are proposed and accepted, and two contributors claim.");
     stage.doing("waiting for the dispute window to pass");
     let quietly = Context { voice: Voice::Quiet, ..context.clone() };
     stage.show("settle", &rewards::settle(&quietly).await?);
@@ -263,22 +256,14 @@ async fn settle(context: &Context, stage: &mut Stage) -> anyhow::Result<()> {
         stage.show(&format!("claim --as {name}"), &report);
         stage.claims.push(report.json);
     }
-    // The claims' events are in the tables once the indexer has seen them.
-    let deadline = Instant::now() + FINALITY_PATIENCE;
-    let args = SqlArgs { query: "SELECT account FROM claimed".into(), format: Format::Json, snapshot: None };
-    while answers::sql(context, &args).await?.json["rows"].as_array().is_none_or(|rows| rows.len() < 2) {
-        if Instant::now() > deadline {
-            bail!("the claims were not indexed after {} s", FINALITY_PATIENCE.as_secs());
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    Ok(())
+    wait_for_rows(context, stage, "waiting for the claims to be indexed", "SELECT account FROM claimed", 2).await
 }
 
 async fn query(context: &Context, stage: &mut Stage) -> anyhow::Result<()> {
     stage.say("\n6. Analysts join uploads, reviews, answers and chain events in SQL.");
     for (question, sql) in QUERIES {
         stage.say(&format!("  {question}"));
+        stage.doing(&format!("asking in SQL: {question}"));
         let args = SqlArgs { query: (*sql).to_owned(), format: Format::Table, snapshot: None };
         let report = answers::sql(context, &args).await?;
         let shown: String = sql.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -6,8 +6,7 @@ use rag::Evidence;
 use schemas::ids::AnswerId;
 use schemas::receipt::Receipt;
 
-use super::{App, Authenticated, Reply};
-use crate::auth::Role;
+use super::{ApiError, App, Authenticated, Reply};
 
 /// Public: a receipt names no question and no text, and is for everybody to check.
 pub(super) async fn receipt(State(service): State<App>, Path(id): Path<String>) -> Reply<Json<Receipt>> {
@@ -15,7 +14,15 @@ pub(super) async fn receipt(State(service): State<App>, Path(id): Path<String>) 
 }
 
 /// With the question, the answer and the source texts: for those who may see them.
-pub(super) async fn evidence(State(service): State<App>, key: Authenticated, Path(id): Path<String>) -> Reply<Json<Evidence>> {
-    key.require(&[Role::Analyst])?;
-    Ok(Json(service.rag.evidence(id.parse::<AnswerId>()?).await?))
+pub(super) async fn evidence(
+    State(service): State<App>,
+    Authenticated(caller): Authenticated,
+    Path(id): Path<String>,
+) -> Reply<Json<Evidence>> {
+    let id = id.parse::<AnswerId>()?;
+    let payer = service.rag.receipt(id).await?.body.payer;
+    if !caller.may(&[]) && (payer.is_none() || payer != caller.payer) {
+        return Err(ApiError::forbidden("the question and the answer are for who paid for them, and for the operator"));
+    }
+    Ok(Json(service.rag.evidence(id).await?))
 }

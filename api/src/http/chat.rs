@@ -15,7 +15,9 @@ use axum::extract::rejection::JsonRejection;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use engine::ChosenToken;
+use ingest::IngestError;
 use rag::{Answer, AskRequest, Progress, RagError};
+use schemas::U256;
 use schemas::ids::AnswerId;
 use schemas::tables::Wei;
 use serde_json::{Map, Value};
@@ -23,9 +25,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::{ApiError, App, Authenticated, Reply};
-use crate::auth::{Caller, Role};
-use crate::service::{Reservation, Service};
-use crate::settlement;
+use crate::auth::Caller;
+use crate::credit::{self, Refusal, Reservation};
+use crate::service::Service;
 pub(super) use reply::model;
 pub use reply::{AskReply, AttributionObject};
 pub(super) use request::{ADAPTER, DATANET, QUOTE};
@@ -33,20 +35,22 @@ use request::{Chat, Offered};
 
 pub(super) async fn chat(
     State(service): State<App>,
-    key: Authenticated,
+    Authenticated(caller): Authenticated,
     headers: HeaderMap,
     body: Result<Json<Map<String, Value>>, JsonRejection>,
 ) -> Reply<Response> {
-    let caller = key.require(&[Role::App])?;
     let offered = Offered { generator: service.rag.generator().map(|info| info.name.as_str()), adapters: &service.rag.adapters() };
     let chat = request::read(body?.0, offered)?;
-    let datanet = service.ingest.datanet(&chat.datanet).await?;
+    let datanet = service.ingest.datanet(&chat.datanet).await.map_err(|error| match error {
+        IngestError::NotFound(problem) => request::unknown_model(problem),
+        error => error.into(),
+    })?;
     let request_id = match headers.get("idempotency-key").map(|value| value.to_str()) {
         Some(Ok(id)) if !id.is_empty() && id.len() <= 255 => id.to_owned(),
         Some(_) => return Err(ApiError::bad_request("Idempotency-Key: use 1 to 255 visible ASCII characters")),
         None => format!("{:032x}", rand::random::<u128>()),
     };
-    let (fee, held) = price(&service, &caller).await?;
+    let (fee, held) = price(&service, &caller, schemas::hashing::answer_id(&caller.key_id, &request_id)).await?;
     let request = AskRequest {
         datanet,
         version: chat.version,
@@ -143,20 +147,14 @@ impl Drop for Asking {
     }
 }
 
-/// The fee, held while the answer is made. What a payer owes, this fee included, must be covered by
-/// its deposit and by its limits, or its debit would come short. Keys without a payer ask for free.
-async fn price(service: &App, caller: &Caller) -> Reply<(u128, Option<Reservation>)> {
+/// The fee, held while the answer is made. Keys without a payer ask for free, and so does who asks for an answer again that
+/// there is already.
+async fn price(service: &App, caller: &Caller, answer: AnswerId) -> Reply<(u128, Option<Reservation>)> {
     let Some(payer) = caller.payer else { return Ok((0, None)) };
-    let held = service.reserve(payer, service.price_wei);
-    let owed = service.owed_wei(payer).await?;
-    let problem = if owed > service.deposit_wei(payer).await? {
-        format!("the deposit of {payer} does not cover the {owed} wei that it owes with this answer: deposit more into the vault")
-    } else if owed > settlement::limit_room(service, payer).await? {
-        format!(
-            "no spending limit of {payer} has room for the {owed} wei that it owes with this answer: register the app again with a new one (a limit that is cancelled, or ends within the hour, counts for nothing)"
-        )
-    } else {
-        return Ok((service.price_wei, Some(held)));
-    };
-    Err(ApiError::new(StatusCode::PAYMENT_REQUIRED, "payment_required", problem))
+    match credit::reserve(service, payer, answer, U256::from(service.price_wei)).await? {
+        Ok(held) => Ok((service.price_wei, Some(held))),
+        Err(_) if service.rag.receipt(answer).await.is_ok() => Ok((service.price_wei, None)),
+        Err(refusal @ Refusal::Busy { .. }) => Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, refusal.code(), refusal.to_string())),
+        Err(refusal) => Err(ApiError::new(StatusCode::PAYMENT_REQUIRED, refusal.code(), refusal.to_string())),
+    }
 }

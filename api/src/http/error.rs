@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, PathRejection};
 use axum::http::header::RETRY_AFTER;
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use engine::EngineError;
 use indexer::IndexerError;
@@ -13,7 +13,8 @@ use schemas::SchemaError;
 use serde_json::{Value, json};
 use store::StoreError;
 
-use crate::service::contracts::AddError;
+use crate::auth::KeyError;
+use crate::service::contracts::FollowError;
 
 /// An error as a client sees it.
 #[derive(Debug)]
@@ -23,11 +24,17 @@ pub struct ApiError {
     message: String,
     /// The field of the request that is wrong.
     parameter: Option<&'static str>,
+    header: Option<(HeaderName, HeaderValue)>,
 }
 
 impl ApiError {
     pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), parameter: None }
+        Self { status, code, message: message.into(), parameter: None, header: None }
+    }
+
+    /// The same with a header that says what would do.
+    pub(crate) fn with_header(self, name: HeaderName, value: HeaderValue) -> Self {
+        Self { header: Some((name, value)), ..self }
     }
 
     /// A field of the request that is wrong.
@@ -48,9 +55,17 @@ impl ApiError {
         Self::new(StatusCode::FORBIDDEN, "forbidden", message)
     }
 
-    fn internal(error: &impl std::fmt::Display) -> Self {
-        tracing::error!(%error, "request failed");
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", error.to_string())
+    /// What failed inside is for the log: it can name files, addresses and texts that are nobody's business.
+    pub(crate) fn internal(error: &impl std::fmt::Display) -> Self {
+        let reference = format!("{:08x}", rand::random::<u32>());
+        tracing::error!(%error, reference, "request failed");
+        let message = format!("the service failed at this request; its operator finds why in the log under {reference}");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)
+    }
+
+    /// Too much at once; when there is room again is not known.
+    pub(crate) fn busy(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", message)
     }
 
     /// As [`ApiError::parameter`], for a value that names what is not there.
@@ -80,6 +95,9 @@ impl IntoResponse for ApiError {
         if let Some(seconds) = self.retry_after_seconds() {
             response.headers_mut().insert(RETRY_AFTER, seconds);
         }
+        if let Some((name, value)) = self.header {
+            response.headers_mut().insert(name, value);
+        }
         response
     }
 }
@@ -104,6 +122,7 @@ impl From<IngestError> for ApiError {
             IngestError::Unauthorised(_) => (StatusCode::UNAUTHORIZED, "bad_signature"),
             IngestError::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
             IngestError::InvalidRequest(_) => (StatusCode::BAD_REQUEST, "invalid_request"),
+            IngestError::OverQuota(_) => (StatusCode::TOO_MANY_REQUESTS, "over_quota"),
             IngestError::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
             IngestError::Expired(_) => (StatusCode::BAD_REQUEST, "expired"),
             IngestError::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
@@ -197,12 +216,22 @@ impl From<SchemaError> for ApiError {
     }
 }
 
-impl From<AddError> for ApiError {
-    fn from(error: AddError) -> Self {
+impl From<KeyError> for ApiError {
+    fn from(error: KeyError) -> Self {
         match error {
-            AddError::Schema(error) => error.into(),
-            AddError::Store(error) => error.into(),
-            AddError::Conflict(_) => Self::new(StatusCode::CONFLICT, "conflict", error.to_string()),
+            KeyError::Store(error) => error.into(),
+            KeyError::Taken | KeyError::Revoked => Self::new(StatusCode::CONFLICT, "conflict", error.to_string()),
+            KeyError::Unknown(_) => Self::new(StatusCode::NOT_FOUND, "not_found", error.to_string()),
+        }
+    }
+}
+
+impl From<FollowError> for ApiError {
+    fn from(error: FollowError) -> Self {
+        match error {
+            FollowError::Schema(error) => error.into(),
+            FollowError::Store(error) => error.into(),
+            FollowError::NoCode { .. } | FollowError::Conflict(_) => Self::new(StatusCode::CONFLICT, "conflict", error.to_string()),
         }
     }
 }

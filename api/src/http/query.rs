@@ -1,20 +1,13 @@
-//! SQL over all tables, read-only.
+//! SQL over all tables, read-only, each query in a process of its own.
 
 use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
-use axum::http::StatusCode;
-use schemas::arrow::array::{ArrayRef, RecordBatch};
-use schemas::arrow::compute::cast;
-use schemas::arrow::datatypes::{DataType, Field, Schema};
-use schemas::arrow::json::WriterBuilder;
-use schemas::arrow::json::writer::JsonArray;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use store::sql::Snapshot;
+use serde_json::{Map, Value};
+use store::sql::{Snapshot, Viewer};
 
-use super::{ApiError, App, Authenticated, Reply};
-use crate::auth::Role;
+use super::{ApiError, App, Authenticated, Reply, rows};
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -23,11 +16,26 @@ pub struct SqlRequest {
     /// A snapshot that an earlier reply named: the same rows again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<Snapshot>,
+    /// What a row is.
+    #[serde(default)]
+    pub rows: RowForm,
+}
+
+/// What a row is in a reply.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RowForm {
+    /// A list of values, in the order of `columns`.
+    #[default]
+    Arrays,
+    /// An object by the columns' names, which must differ.
+    Objects,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SqlReply {
     pub columns: Vec<Column>,
+    /// As asked for: [`RowForm`].
     pub rows: Vec<Value>,
     pub truncated: bool,
     pub snapshot: Snapshot,
@@ -43,66 +51,59 @@ pub struct Column {
 
 pub(super) async fn sql(
     State(service): State<App>,
-    key: Authenticated,
+    Authenticated(caller): Authenticated,
     body: Result<Json<SqlRequest>, JsonRejection>,
 ) -> Reply<Json<SqlReply>> {
-    key.require(&[Role::Analyst])?;
     let request = body?.0;
     let Ok(_turn) = service.queries.try_acquire() else {
-        return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "too many queries are running: try again shortly"));
+        return Err(ApiError::busy("too many queries are running: try again shortly"));
     };
     if request.snapshot.is_none() {
         // An answer's receipt is durable before it is in the tables; a query should see it.
         service.rag.drain().await?;
     }
-    let result = service.store.query(&request.query, &service.query_limits, request.snapshot.as_ref()).await?;
-    let columns =
-        result.schema.fields().iter().map(|field| Column { name: field.name().clone(), data_type: field.data_type().to_string() });
-    let columns = columns.collect();
-    let rows = tokio::task::spawn_blocking(move || to_json(&result.batches).map(|rows| (rows, result.truncated, result.snapshot)))
-        .await
-        .map_err(|error| anyhow::anyhow!("writing rows: {error}"))?;
-    let (rows, truncated, snapshot) = rows?;
-    Ok(Json(SqlReply { columns, rows, truncated, snapshot }))
+    let viewer = if caller.may(&[]) { Viewer::Everything } else { Viewer::Published { payer: caller.payer } };
+    let asked = service.workers.query(&service.store, viewer, &request.query, &service.query_limits, request.snapshot.as_ref());
+    let result = asked.await?;
+    let columns: Vec<Column> = (result.schema.fields().iter())
+        .map(|field| Column { name: field.name().clone(), data_type: field.data_type().to_string() })
+        .collect();
+    let form = request.rows;
+    let written = tokio::task::spawn_blocking(move || {
+        let rows = rows::as_arrays(&result.batches).map_err(|error| ApiError::internal(&error))?;
+        let rows = if form == RowForm::Objects { as_objects(&columns, rows)? } else { rows };
+        Ok(SqlReply { columns, rows, truncated: result.truncated, snapshot: result.snapshot })
+    });
+    written.await.map_err(|error| ApiError::internal(&error))?.map(Json)
 }
 
-/// Rows as JSON objects. Decimals are text: a JSON number would lose digits of an amount.
-fn to_json(batches: &[RecordBatch]) -> anyhow::Result<Vec<Value>> {
-    let mut writer = WriterBuilder::new().with_explicit_nulls(true).build::<_, JsonArray>(Vec::new());
-    for batch in batches {
-        writer.write(&decimals_as_text(batch)?)?;
+fn as_objects(columns: &[Column], rows: Vec<Value>) -> Reply<Vec<Value>> {
+    for (index, column) in columns.iter().enumerate() {
+        if columns.iter().take(index).any(|earlier| earlier.name == column.name) {
+            let problem =
+                format!("two columns are called {:?}, so rows cannot be objects: name one with AS, or leave rows out", column.name);
+            return Err(ApiError::parameter("rows", problem));
+        }
     }
-    writer.finish()?;
-    let text = writer.into_inner();
-    if text.is_empty() { Ok(Vec::new()) } else { Ok(serde_json::from_slice(&text)?) }
-}
-
-fn decimals_as_text(batch: &RecordBatch) -> anyhow::Result<RecordBatch> {
-    let mut fields = Vec::with_capacity(batch.num_columns());
-    let mut columns: Vec<ArrayRef> = Vec::with_capacity(batch.num_columns());
-    for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
-        let decimal = matches!(field.data_type(), DataType::Decimal128(..) | DataType::Decimal256(..));
-        columns.push(if decimal { cast(column, &DataType::Utf8)? } else { column.clone() });
-        let data_type = if decimal { DataType::Utf8 } else { field.data_type().clone() };
-        fields.push(Field::new(field.name(), data_type, true));
-    }
-    Ok(RecordBatch::try_new(std::sync::Arc::new(Schema::new(fields)), columns)?)
+    let object = |row: Value| match row {
+        Value::Array(cells) => Value::Object(columns.iter().map(|column| column.name.clone()).zip(cells).collect::<Map<_, _>>()),
+        other => other,
+    };
+    Ok(rows.into_iter().map(object).collect())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use schemas::arrow::array::Decimal128Array;
+    use serde_json::json;
 
     use super::*;
 
     #[test]
-    fn amounts_keep_every_digit() {
-        let amounts = Decimal128Array::from(vec![Some(123_456_789_012_345_678_901_234_567_891), None]);
-        let column: ArrayRef = Arc::new(amounts.with_precision_and_scale(38, 0).unwrap());
-        let batch = RecordBatch::try_from_iter([("wei", column)]).unwrap();
-        let rows = serde_json::to_string(&to_json(&[batch]).unwrap()).unwrap();
-        assert_eq!(rows, r#"[{"wei":"123456789012345678901234567891"},{"wei":null}]"#);
+    fn objects_are_for_names_that_differ() {
+        let columns = |names: [&str; 2]| names.map(|name| Column { name: name.into(), data_type: "Int64".into() });
+        let rows = || vec![json!([1, 2])];
+        assert_eq!(as_objects(&columns(["x", "y"]), rows()).unwrap(), [json!({ "x": 1, "y": 2 })]);
+        let error = as_objects(&columns(["x", "x"]), rows()).unwrap_err().body();
+        assert_eq!(error["error"]["param"], "rows");
     }
 }

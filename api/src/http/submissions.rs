@@ -1,19 +1,26 @@
-//! Uploads and reviews: authorised by their author's signature.
+//! Uploads and reviews: authorised by their author's signature; and what stands of them, for curators.
+
+use std::time::Duration;
 
 use axum::Json;
-use axum::extract::multipart::MultipartRejection;
+use axum::extract::multipart::{Field, MultipartRejection};
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Multipart, Path, State};
-use ingest::{SignedReview, SignedSubmission, SubmissionReport, UploadedFile};
+use ingest::{Announcement, IngestError, Room, SignedManifest, SignedReview, SignedSubmission, SubmissionReport, UploadedFile};
 use schemas::Address;
-use schemas::ids::{DatanetId, SubmissionId};
+use schemas::hashing::{ManifestEntry, sha256};
+use schemas::ids::{DatanetId, DocumentId, Sha256, SubmissionId};
 use schemas::tables::ReviewRow;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
-use super::{ApiError, App, Authenticated, Reply};
-use crate::auth::Role;
+use super::uploads::Upload;
+use super::{ApiError, App, Insider, Reply};
 
-/// The part `submission` of an upload; the files follow as parts `file`.
+/// Where uploads go.
+pub(super) const PATH: &str = "/v1/submissions";
+
+/// The part `submission` of an upload, its first; the files follow as parts `file`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SubmissionFields {
@@ -25,36 +32,212 @@ pub struct SubmissionFields {
     /// Unix seconds.
     pub deadline: u64,
     pub signature: String,
+    /// What will follow: with it the signature is checked before a file is received. Without it an upload may have
+    /// at most 1 MiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<Vec<ListedFile>>,
+}
+
+/// A file that is announced.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListedFile {
+    pub file_name: String,
+    pub sha256: Sha256,
+    pub size_bytes: u64,
+}
+
+impl SubmissionFields {
+    fn manifest(&self, files: Vec<ManifestEntry>) -> SignedManifest {
+        SignedManifest {
+            datanet: self.datanet,
+            contributor: self.contributor,
+            licence: self.licence.clone(),
+            note: self.note.clone(),
+            deadline: self.deadline,
+            signature: self.signature.clone(),
+            files,
+        }
+    }
+
+    fn listed(&self) -> Option<Vec<ManifestEntry>> {
+        let entry =
+            |file: &ListedFile| ManifestEntry { file_name: file.file_name.clone(), sha256: file.sha256, size_bytes: file.size_bytes };
+        self.files.as_ref().map(|files| files.iter().map(entry).collect())
+    }
+}
+
+const MANIFEST_BYTES_MAX: usize = 256 << 10;
+/// Nothing of an upload that lists no files can be checked before they are there.
+const UNLISTED_BYTES_MAX: u64 = 1 << 20;
+
+pub(super) fn malformed(problem: &dyn std::fmt::Display) -> ApiError {
+    ApiError::bad_request(format!("the upload cannot be read: {problem}"))
 }
 
 /// multipart/form-data: `submission` (JSON), then `file` parts with file names.
 pub(super) async fn submit(State(service): State<App>, form: Result<Multipart, MultipartRejection>) -> Reply<Json<SubmissionReport>> {
-    let malformed = |error: &dyn std::fmt::Display| ApiError::bad_request(format!("the upload cannot be read: {error}"));
     let mut form = form.map_err(|error| malformed(&error.body_text()))?;
-    let mut fields: Option<SubmissionFields> = None;
-    let mut files = Vec::new();
-    while let Some(part) = form.next_field().await.map_err(|error| malformed(&error.body_text()))? {
-        match part.name() {
-            Some("submission") => {
-                let text = part.text().await.map_err(|error| malformed(&error.body_text()))?;
-                fields = Some(serde_json::from_str(&text).map_err(|error| malformed(&format!("part submission: {error}")))?);
-            }
-            Some("file") => {
-                let Some(file_name) = part.file_name().map(str::to_owned) else { return Err(malformed(&"a file part has no file name")) };
-                let bytes = part.bytes().await.map_err(|error| malformed(&error.body_text()))?;
-                files.push(UploadedFile { file_name, bytes });
-            }
-            other => return Err(malformed(&format!("unknown part {other:?}; expected submission and file"))),
-        }
+    let taken = take(&service, &mut form).await;
+    if taken.is_err() {
+        linger(&mut form).await;
     }
-    let Some(fields) = fields else { return Err(malformed(&"the part submission is missing")) };
-    let SubmissionFields { datanet, contributor, licence, note, deadline, signature } = fields;
-    Ok(Json(service.ingest.submit(SignedSubmission { datanet, contributor, licence, note, deadline, signature, files }).await?))
+    taken.map(Json)
 }
 
-pub(super) async fn show(State(service): State<App>, key: Authenticated, Path(id): Path<String>) -> Reply<Json<SubmissionReport>> {
-    key.require(&[Role::Analyst])?;
-    Ok(Json(service.ingest.submission(id.parse::<SubmissionId>()?).await?))
+async fn take(service: &App, form: &mut Multipart) -> Reply<SubmissionReport> {
+    let fields = first_part(form).await?;
+    let room = match fields.listed() {
+        Some(listed) => match service.ingest.announce(fields.manifest(listed)).await? {
+            Announcement::Known(report) => return Ok(report),
+            Announcement::Expected(room) => Some(room),
+        },
+        None => None,
+    };
+    let mut upload = service.uploads.begin().await?;
+    let names = receive(form, &fields, &mut upload).await?;
+    let _reading = service.uploads.reader().await?;
+    let files = names.into_iter().zip(upload.read().await?).map(|(file_name, bytes)| UploadedFile { file_name, bytes }).collect();
+    match room {
+        Some(room) => hand_in(service, &fields, files, room).await,
+        None => unlisted(service, &fields, files).await,
+    }
+}
+
+/// The signed part, which must come before any file.
+async fn first_part(form: &mut Multipart) -> Reply<SubmissionFields> {
+    let part = form.next_field().await.map_err(|error| malformed(&error.body_text()))?;
+    let Some(mut part) = part else { return Err(malformed(&"the part submission is missing")) };
+    if part.name() != Some("submission") {
+        return Err(malformed(&"the part submission must come first: it is checked before any file is received"));
+    }
+    let mut text = Vec::new();
+    while let Some(bytes) = part.chunk().await.map_err(|error| malformed(&error.body_text()))? {
+        text.extend_from_slice(&bytes);
+        if text.len() > MANIFEST_BYTES_MAX {
+            return Err(malformed(&format!("the part submission has more than {MANIFEST_BYTES_MAX} bytes")));
+        }
+    }
+    serde_json::from_slice(&text).map_err(|error| malformed(&format!("part submission: {error}")))
+}
+
+/// Writes the files to disk; their names, as announced or as they came.
+async fn receive(form: &mut Multipart, fields: &SubmissionFields, upload: &mut Upload) -> Reply<Vec<String>> {
+    let (mut names, mut total) = (Vec::new(), 0_u64);
+    while let Some(mut part) = form.next_field().await.map_err(|error| malformed(&error.body_text()))? {
+        if part.name() != Some("file") {
+            return Err(malformed(&format!("unknown part {:?}; expected files after the submission", part.name())));
+        }
+        let sent = part.file_name().map(str::to_owned).ok_or_else(|| malformed(&"a file part has no file name"))?;
+        match &fields.files {
+            Some(listed) => {
+                let size = receive_listed(&mut part, &sent, listed, &mut names, upload).await?;
+                total = total.saturating_add(size);
+            }
+            None => {
+                let limit = "the part submission does not list its files, so the upload may have at most 1 MiB; \
+                             add \"files\": [{\"file_name\", \"sha256\", \"size_bytes\"}]";
+                total = total.saturating_add(upload.receive(&mut part, UNLISTED_BYTES_MAX.saturating_sub(total), limit).await?);
+                names.push(sent);
+            }
+        }
+    }
+    if let Some(missing) = fields.files.iter().flatten().find(|listed| !names.contains(&listed.file_name)) {
+        return Err(malformed(&format!("the file {:?} is listed and was not sent", missing.file_name)));
+    }
+    Ok(names)
+}
+
+async fn receive_listed(
+    part: &mut Field<'_>,
+    sent: &str,
+    listed: &[ListedFile],
+    names: &mut Vec<String>,
+    upload: &mut Upload,
+) -> Reply<u64> {
+    let unescaped = unescaped(sent);
+    let is_open = |file: &&ListedFile| !names.contains(&file.file_name);
+    let named = |name: &str| listed.iter().filter(is_open).find(|file| file.file_name == name);
+    let Some(file) = named(sent).or_else(|| named(&unescaped)) else {
+        return Err(malformed(&format!("the file {sent:?} is not listed in the part submission, or was sent twice")));
+    };
+    let limit = format!("the file {sent:?} has more than the {} bytes that it is listed with", file.size_bytes);
+    let size = upload.receive(part, file.size_bytes, &limit).await?;
+    names.push(file.file_name.clone());
+    Ok(size)
+}
+
+/// A name as browsers write it into a form: they quote `"` and the ends of lines, and nothing else (WHATWG, multipart/form-data).
+fn unescaped(name: &str) -> String {
+    name.replace("%22", "\"").replace("%0D", "\r").replace("%0A", "\n")
+}
+
+async fn hand_in(service: &App, fields: &SubmissionFields, files: Vec<UploadedFile>, room: Room) -> Reply<SubmissionReport> {
+    let SubmissionFields { datanet, contributor, licence, note, deadline, signature, .. } = fields.clone();
+    let submission = SignedSubmission { datanet, contributor, licence, note, deadline, signature, files };
+    let report = service.ingest.submit(submission).await?;
+    drop(room);
+    Ok(report)
+}
+
+/// An upload that listed nothing: checked now that its files are there. What its signature covers decides how names are read.
+async fn unlisted(service: &App, fields: &SubmissionFields, files: Vec<UploadedFile>) -> Reply<SubmissionReport> {
+    let entries = |files: &[UploadedFile]| {
+        let entry = |file: &UploadedFile| ManifestEntry {
+            file_name: file.file_name.clone(),
+            sha256: sha256(&file.bytes),
+            size_bytes: file.bytes.len() as u64,
+        };
+        files.iter().map(entry).collect()
+    };
+    let as_sent = service.ingest.announce(fields.manifest(entries(&files))).await;
+    let renamed: Vec<UploadedFile> =
+        files.iter().map(|file| UploadedFile { file_name: unescaped(&file.file_name), bytes: file.bytes.clone() }).collect();
+    let is_escaped = files.iter().zip(&renamed).any(|(sent, read)| sent.file_name != read.file_name);
+    let (announced, files) = match as_sent {
+        Err(IngestError::Unauthorised(_)) if is_escaped => (service.ingest.announce(fields.manifest(entries(&renamed))).await, renamed),
+        announced => (announced, files),
+    };
+    match announced? {
+        Announcement::Known(report) => Ok(report),
+        Announcement::Expected(room) => hand_in(service, fields, files, room).await,
+    }
+}
+
+/// A client that is still sending when it is refused would not see why: the connection would be reset under it.
+async fn linger(form: &mut Multipart) {
+    const BYTES_MAX: usize = 4 << 20;
+    let rest = async {
+        let mut read = 0;
+        while let Ok(Some(mut part)) = form.next_field().await {
+            while let Ok(Some(bytes)) = part.chunk().await {
+                read += bytes.len();
+                if read > BYTES_MAX {
+                    return;
+                }
+            }
+        }
+    };
+    // Whoever sends nothing more is not waited for.
+    drop(tokio::time::timeout(Duration::from_millis(500), rest).await);
+}
+
+/// What became of an upload, file by file.
+pub(super) async fn show(State(service): State<App>, insider: Insider, Path(id): Path<String>) -> Reply<Json<SubmissionReport>> {
+    let report = service.ingest.submission(id.parse::<SubmissionId>()?).await?;
+    insider.may_see(report.datanet_id)?;
+    Ok(Json(report))
+}
+
+/// A document and its text, published or not.
+pub(super) async fn document(State(service): State<App>, insider: Insider, Path(id): Path<String>) -> Reply<Json<Value>> {
+    let (document, chunks) = service.ingest.document(id.parse::<DocumentId>()?).await?;
+    insider.may_see(document.datanet_id)?;
+    let chunks: Vec<Value> = chunks
+        .iter()
+        .map(|chunk| json!({ "chunk_id": chunk.chunk_id, "ordinal": chunk.ordinal, "flags": chunk.flags, "text": chunk.text }))
+        .collect();
+    Ok(Json(json!({ "document": document, "chunks": chunks })))
 }
 
 pub(super) async fn review(State(service): State<App>, body: Result<Json<SignedReview>, JsonRejection>) -> Reply<Json<ReviewRow>> {

@@ -4,7 +4,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use indexer::{At, events};
+use indexer::events;
+use ingest::{AnchoredVersion, Anchoring};
+use schemas::ids::DatanetId;
 use store::Finality;
 use tokio_util::sync::CancellationToken;
 
@@ -15,12 +17,15 @@ use crate::settlement;
 pub(super) async fn run(service: Arc<Service>, stop: CancellationToken) -> anyhow::Result<()> {
     let drain_every = Duration::from_millis(service.config.rag.drain_interval_ms);
     let mut drained = Instant::now();
+    let mut clock = settlement::Clock::default();
     while !stop.is_cancelled() {
         service.trouble("transactions", service.sender.tend().await.map_err(Into::into));
-        service.trouble("registrations", register(&service).await);
-        service.trouble("anchors", anchor(&service).await);
+        if service.follows_closely() {
+            service.trouble("registrations", register(&service).await);
+            service.trouble("anchors", anchor(&service).await);
+        }
         service.trouble("text indexes", service.rag.reconcile().await.map(|_| ()).map_err(Into::into));
-        service.trouble("settlement", settlement::step(&service).await);
+        service.trouble("settlement", settlement::step(&service, &mut clock).await);
         if drained.elapsed() >= drain_every {
             service.trouble("receipts", service.rag.drain().await.map(|_| ()).map_err(Into::into));
             drained = Instant::now();
@@ -33,33 +38,68 @@ pub(super) async fn run(service: Arc<Service>, stop: CancellationToken) -> anyho
     Ok(())
 }
 
-/// Datanets that the chain does not know yet are registered.
+/// Datanets that the chain does not know yet are registered. An error of one stays with it.
 async fn register(service: &Service) -> anyhow::Result<()> {
     let created = events::datanets_created(&service.store, &service.deployment, Finality::Any).await?;
     let created: Vec<_> = created.iter().map(|log| log.event.datanetId.into()).collect();
+    let mut problems = Vec::new();
     for row in service.ingest.pending_registrations(&created).await? {
-        // The indexer may be behind: ask the contract before sending.
-        if service.reader.owner_of(row.datanet_id, At::Latest).await?.is_none() {
-            let outcome = service.sender.call(service.deployment.registry, &ingest::registration_call(&row)).await?;
-            tracing::info!(datanet = %row.datanet_id, transaction = %outcome.hash, "registered a Datanet");
+        match service.sender.call(service.deployment.registry, &ingest::registration_call(&row)).await {
+            Ok(outcome) => {
+                tracing::info!(datanet = %row.datanet_id, transaction = %outcome.hash, "registered a Datanet");
+                service.saw(outcome.block_number).await;
+            }
+            Err(error) => problems.push(format!("Datanet {:?}: {error}", row.name)),
         }
     }
-    Ok(())
+    told(&problems)
 }
 
-/// Versions whose root is not on chain yet are anchored, in order.
+/// Versions whose root is not on chain yet are anchored, in order. An error or a fork of one Datanet stays with it.
 async fn anchor(service: &Service) -> anyhow::Result<()> {
-    let committed = events::versions_committed(&service.store, &service.deployment, Finality::Any).await?;
-    let committed: Vec<_> = committed.iter().map(|version| (version.datanet_id, version.version)).collect();
-    for row in service.ingest.pending_anchors(&committed).await? {
-        if service.reader.owner_of(row.datanet_id, At::Latest).await?.is_none() {
-            continue; // not registered yet
-        }
-        let head = service.reader.registry_head(row.datanet_id, At::Latest).await?.map_or(0, |(version, _)| version);
-        if head + 1 == row.version {
-            let outcome = service.sender.call(service.deployment.registry, &ingest::anchor_call(&row)).await?;
-            tracing::info!(datanet = %row.datanet_id, version = row.version, transaction = %outcome.hash, "anchored a version");
+    let created = events::datanets_created(&service.store, &service.deployment, Finality::Any).await?;
+    let anchored = anchored(service, Finality::Any).await?;
+    let mut problems = Vec::new();
+    for (datanet, anchoring) in service.ingest.anchorings(&anchored).await? {
+        match anchoring {
+            Anchoring::Level => {}
+            Anchoring::Owed(row) => {
+                let is_registered = created.iter().any(|log| DatanetId::from(log.event.datanetId) == row.datanet_id);
+                if !is_registered {
+                    continue;
+                }
+                match service.sender.call(service.deployment.registry, &ingest::anchor_call(&row)).await {
+                    Ok(outcome) => {
+                        let (version, transaction) = (row.version, outcome.hash);
+                        tracing::info!(datanet = %row.datanet_id, version, %transaction, "anchored a version");
+                        service.saw(outcome.block_number).await;
+                    }
+                    Err(error) => problems.push(format!("version {} of Datanet {:?}: {error}", row.version, datanet.name)),
+                }
+            }
+            Anchoring::Fork(found) => problems.push(format!(
+                "version {} of Datanet {:?} stands on chain with root {:#x}, committed by {}, and was not published here: nothing more of it is \
+                 anchored. Restore the newest backup if this data folder is an old one; otherwise `headwater datanets accept-fork {}` lets \
+                 its next version build on what stands there",
+                found.version, datanet.name, found.root, found.committer, datanet.name
+            )),
         }
     }
-    Ok(())
+    told(&problems)
+}
+
+/// Every version that stands on chain.
+pub(crate) async fn anchored(service: &Service, finality: Finality) -> anyhow::Result<Vec<AnchoredVersion>> {
+    let committed = events::versions_committed(&service.store, &service.deployment, finality).await?;
+    let version = |row: &events::CommittedVersion| AnchoredVersion {
+        datanet_id: row.datanet_id,
+        version: row.version,
+        root: row.root,
+        committer: row.committer,
+    };
+    Ok(committed.iter().map(version).collect())
+}
+
+fn told(problems: &[String]) -> anyhow::Result<()> {
+    if problems.is_empty() { Ok(()) } else { Err(anyhow::anyhow!("{}", problems.join("; "))) }
 }

@@ -1,6 +1,5 @@
 //! Building the parts in order, and taking them down again.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,6 +16,7 @@ use schemas::signer::{KeySigner, Signer};
 use schemas::tables::Millis;
 use schemas::{Address, U256};
 use store::sql::QueryLimits;
+use store::workers::QueryWorkers;
 use store::{Durability, Store, StoreConfig};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
@@ -28,6 +28,7 @@ use super::contracts::Contracts;
 use super::{Service, embedder, generator, reconcile};
 use crate::auth::{Keys, Role};
 use crate::config::Config;
+use crate::limits::Limits;
 use crate::{http, identity};
 
 /// A started service.
@@ -44,7 +45,8 @@ pub struct Running {
 
 /// Builds and starts everything. `progress` is told what is being done.
 pub async fn start(config: Config, data_dir: &Path, progress: &(dyn Fn(&str) + Sync)) -> anyhow::Result<Running> {
-    std::fs::create_dir_all(data_dir).with_context(|| format!("cannot create the data folder {}", data_dir.display()))?;
+    let private = || std::fs::create_dir_all(data_dir).and_then(|()| store::private::keep(data_dir));
+    private().with_context(|| format!("cannot create the data folder {}, or keep others out of it", data_dir.display()))?;
     let listener = TcpListener::bind(config.http.bind).await.with_context(|| {
         format!("cannot listen on {}: is another service running? `--set http.bind=127.0.0.1:0` takes a free port", config.http.bind)
     })?;
@@ -57,14 +59,19 @@ pub async fn start(config: Config, data_dir: &Path, progress: &(dyn Fn(&str) + S
     progress("connecting to the chain");
     let operator = operator_signer(&config.chain, data_dir).await?;
     let (dev_chain, rpc_url) = chain(&config, data_dir).await?;
+    // A configured node's address is the operator's: keys stand in it.
+    let public_rpc_url = match &dev_chain {
+        Some(_) if config.chain.public_rpc_url.is_empty() => rpc_url.clone(),
+        _ => config.chain.public_rpc_url.clone(),
+    };
     let deployment = deployment(&config, data_dir, &operator, dev_chain.as_ref(), progress).await?;
     let reader = ContractReader::connect(&rpc_url, RpcConfig::default(), deployment)?;
     check_deployment(&reader, dev_chain.is_some(), data_dir).await?;
     if let Some(dev_chain) = &dev_chain {
         fill_faucet(dev_chain, &reader, &operator, data_dir).await?;
     }
-    let limits = operator_policy(&config.chain, &deployment, dev_chain.as_ref())?;
-    let sender = Sender::connect(&rpc_url, operator.clone(), sender_config(data_dir, limits)).await?;
+    let policy = operator_policy(&config.chain, &deployment, dev_chain.as_ref())?;
+    let sender = Sender::connect(&rpc_url, operator.clone(), sender_config(data_dir, policy)).await?;
     let contracts = Contracts::open(store.clone(), deployment).await?;
 
     progress("opening the parts");
@@ -77,6 +84,8 @@ pub async fn start(config: Config, data_dir: &Path, progress: &(dyn Fn(&str) + S
         None => rag,
     };
     let keys = Keys::open(store.clone()).await?;
+    let uploads = http::Uploads::open(data_dir, config.http.max_uploads)?;
+    let limits = Limits::open(store.clone()).await?;
     let source = indexer::source::connect(&rpc_url, &RpcConfig::default())?;
     let indexer_config =
         IndexerConfig { poll_interval_ms: config.chain.poll_interval_ms, verify: config.chain.verify, ..IndexerConfig::default() };
@@ -89,11 +98,12 @@ pub async fn start(config: Config, data_dir: &Path, progress: &(dyn Fn(&str) + S
     let service = Arc::new(Service {
         price_wei: config.price_wei()?,
         query_limits: query_limits(&config),
+        workers: query_workers(&config)?,
         queries: Semaphore::new(config.sql.max_concurrent.max(1)),
         indexer: indexer.status(),
         settlement: watch::Sender::default(),
         troubles: Mutex::default(),
-        reserved: Mutex::new(HashMap::new()),
+        reservations: Arc::default(),
         operator: operator.address(),
         started: Millis::now(),
         data_dir: data_dir.to_owned(),
@@ -103,14 +113,19 @@ pub async fn start(config: Config, data_dir: &Path, progress: &(dyn Fn(&str) + S
         rag,
         writer,
         keys,
+        uploads,
+        limits,
         contracts,
         reader,
         sender,
         deployment,
+        public_rpc_url,
         rpc_url,
         source,
     });
     operator_key(&service).await?;
+    service.workers.fill();
+    warn_of_short_delay(&service).await?;
 
     let url = format!("http://{}", listener.local_addr().context("the listener's address")?);
     let service_file = data_dir.join("service.json");
@@ -126,13 +141,7 @@ pub async fn start(config: Config, data_dir: &Path, progress: &(dyn Fn(&str) + S
         Ok(())
     });
     tasks.spawn(reconcile::run(service.clone(), stop.clone()));
-    let (router, stopped) = (http::router(service.clone()), stop.clone());
-    tasks.spawn(async move {
-        axum::serve(listener, router)
-            .with_graceful_shutdown(async move { stopped.cancelled().await })
-            .await
-            .context("the HTTP server ended")
-    });
+    tasks.spawn(http::serve(listener, http::router(service.clone()), service.config.http.clone(), stop.clone()));
     Ok(Running { service, url, stop, tasks, dev_chain, service_file })
 }
 
@@ -242,7 +251,7 @@ fn deploy_params(settlement: &crate::config::Settlement, account: Address) -> De
 
 /// A development chain that lost its state would make every table look wrong later.
 async fn check_deployment(reader: &ContractReader, development: bool, data_dir: &Path) -> anyhow::Result<()> {
-    let checked = reader.batch_count(At::Latest).await;
+    let checked = reader.last_batch(At::Latest).await;
     if development && matches!(checked, Err(indexer::IndexerError::NoContract { .. })) {
         bail!(
             "the development chain in {} no longer holds the contracts that this data folder works with; start with another --data-dir",
@@ -257,6 +266,8 @@ fn ingest_config(config: &Config, domain: schemas::signed::SigningDomain, owner:
         max_file_bytes: config.ingest.max_file_bytes,
         max_files_per_submission: config.ingest.max_files_per_submission,
         max_submission_bytes: config.ingest.max_submission_bytes,
+        max_files_per_contributor_per_day: config.ingest.max_files_per_contributor_per_day,
+        max_bytes_per_contributor_per_day: config.ingest.max_bytes_per_contributor_per_day,
         near_duplicate_ppm: config.ingest.near_duplicate_ppm,
         ..IngestConfig::new(domain, owner)
     }
@@ -283,12 +294,35 @@ fn query_limits(config: &Config) -> QueryLimits {
     }
 }
 
+/// This program again, as a process for one query.
+fn query_workers(config: &Config) -> anyhow::Result<QueryWorkers> {
+    // Also when the file was replaced meanwhile, as an upgrade does.
+    let running = PathBuf::from("/proc/self/exe");
+    let program = if running.exists() { running } else { std::env::current_exe().context("this program's own file")? };
+    Ok(QueryWorkers::new(program, vec![crate::cli::SQL_WORKER.into()], config.sql.warm_workers))
+}
+
+/// Payers who leave sooner than they are debited cost the contributors of what they asked.
+async fn warn_of_short_delay(service: &Service) -> anyhow::Result<()> {
+    let call = PaymentVault::withdrawalDelayCall {};
+    let delay_seconds = service.reader.call(service.deployment.vault, &call, At::Latest).await.context("reading the vault")?;
+    let needed_seconds = service.debited_within_seconds();
+    if delay_seconds < needed_seconds {
+        tracing::warn!(
+            delay_seconds,
+            needed_seconds,
+            "the vault's withdrawal delay is shorter than settlement.interval_seconds and an hour: payers can withdraw before they are debited"
+        );
+    }
+    Ok(())
+}
+
 /// The operator's API key stands in the data folder, for commands on this machine.
 async fn operator_key(service: &Service) -> anyhow::Result<()> {
     let path = service.data_dir.join("operator.apikey");
     let valid = std::fs::read_to_string(&path).is_ok_and(|key| service.keys.caller(key.trim()).is_some());
     if !valid {
-        let key = service.keys.issue("operator", &[Role::Operator], None).await?;
+        let key = service.keys.issue("operator", &[Role::Operator]).await?;
         identity::write_secret(&path, &format!("{key}\n"))?;
     }
     Ok(())

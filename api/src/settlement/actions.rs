@@ -4,10 +4,11 @@
 use anyhow::Context;
 use indexer::{At, TxOutcome};
 use schemas::contracts::{PaymentVault, RewardDistributor};
+use schemas::ids::typed_address;
 use schemas::{Address, B256};
 use serde::{Deserialize, Serialize};
 
-use super::{newest, propose};
+use super::roots;
 use crate::service::Service;
 
 /// One decision.
@@ -20,6 +21,7 @@ pub enum ChainAction {
         model_bps: u16,
         stakers_bps: u16,
         data_bps: u16,
+        #[serde(default, deserialize_with = "typed_address::optional")]
         stakers_pool: Option<Address>,
     },
     ActivateFees,
@@ -32,7 +34,7 @@ pub enum ChainAction {
     Revoke {
         epoch: u64,
     },
-    /// Proposes the newest epoch's root again after it was removed.
+    /// Proposes the root that is next again after it was removed.
     ProposeRoot,
 }
 
@@ -64,8 +66,7 @@ pub async fn act(service: &Service, action: ChainAction) -> anyhow::Result<Optio
             outcome
         }
         ChainAction::ProposeRoot => {
-            let epoch = newest(service).await?.context("no epoch was closed yet")?;
-            propose(service, &epoch).await?;
+            roots::propose(service, &roots::next(service).await?).await?;
             return Ok(None);
         }
     };

@@ -1,122 +1,156 @@
-//! The batch of an epoch: each payer's debt under the limits that it signed. One batch per epoch.
+//! The batches of an epoch: as many parts as the payers need. A part is posted when everything before it is final, for those of
+//! whom no part has asked anything yet; so a restart goes on where the chain stands, and nobody is debited twice.
 //!
-//! A payer that cannot be debited in full is debited all the same: the vault takes what it may, says
-//! on chain what was short, and goes on with the others.
+//! A payer that cannot be debited in full is debited all the same: the vault takes what it may, says on chain what was short,
+//! and goes on with the others.
 
-use anyhow::Context;
-use indexer::At;
+use std::collections::BTreeSet;
+
+use anyhow::{Context, bail};
+use indexer::events::debits::{EpochDebits, last_batch};
+use indexer::events::payers::PayerBook;
+use indexer::events::roots::funded_at;
+use rag::{Asked, Collected, Collection};
+use schemas::alloy_sol_types::SolCall;
 use schemas::contracts::PaymentVault;
-use schemas::signed::SignedSpendingLimit;
-use schemas::tables::{EpochRow, Millis};
-use schemas::{Address, U256};
+use schemas::tables::{ClosingRow, DebtRow, EpochRow, Millis};
+use schemas::{Address, B256};
+use store::Finality;
 
-use super::limits::{self, Standing};
+use super::{plan, wei};
 use crate::service::Service;
 
-pub(super) async fn debit(service: &Service, epoch: &EpochRow) -> anyhow::Result<()> {
-    let closed = service.rag.closed_epoch(epoch.epoch).await?;
-    let mut debits = Vec::with_capacity(closed.debits.len());
-    for debit in &closed.debits {
-        debits.extend(debits_of(service, debit.payer, U256::from(debit.amount_wei.0)).await?);
+pub(super) async fn advance(service: &Service, closing: &ClosingRow) -> anyhow::Result<()> {
+    let (store, deployment) = (&service.store, &service.deployment);
+    let last = EpochDebits::read(store, deployment, closing.epoch, Finality::Finalized).await?;
+    if last.receipts_root.is_some_and(|root| root != closing.receipts_root) {
+        bail!(
+            "the vault holds epoch {} of other receipts than ours: this data folder is older than the chain, or another service debits \
+             as {}; restore the newest backup, or end the other one",
+            closing.epoch,
+            service.operator
+        );
     }
-    let call = PaymentVault::debitBatchCall {
-        batchId: epoch.epoch,
-        receiptsRoot: epoch.receipts_root,
-        prevRoot: service.reader.last_batch_root(At::Latest).await?,
-        debits,
-        dataPool: U256::from(epoch.pool_wei.0),
-        modelPool: U256::ZERO,
+    if let Some(place) = last.completed {
+        let collection = Collection {
+            chain_id: deployment.chain_id,
+            distributor: deployment.distributor,
+            to_block: place.block_number,
+            to_block_hash: place.block_hash,
+            collected: collected(&last)?,
+            funded_wei: wei(funded_at(store, deployment, place.block_number, Finality::Finalized).await?)?,
+        };
+        service.rag.settle_epoch(closing.clone(), collection).await?;
+        return Ok(());
+    }
+    if EpochDebits::read(store, deployment, closing.epoch, Finality::Any).await? != last {
+        return Ok(()); // A part is on its way to finality.
+    }
+    post(service, closing, &last).await
+}
+
+fn collected(debits: &EpochDebits) -> anyhow::Result<Vec<Collected>> {
+    let payers = debits.collected.iter();
+    let one = |(payer, taken): (&Address, &indexer::events::debits::Taken)| {
+        Ok(Collected { payer: *payer, amount_wei: wei(taken.amount_wei)?, data_wei: wei(taken.data_wei)? })
     };
-    service.sender.call(service.deployment.vault, &call).await?;
+    payers.map(one).collect()
+}
+
+async fn post(service: &Service, closing: &ClosingRow, last: &EpochDebits) -> anyhow::Result<()> {
+    let prev_root = prev_root(service, closing, last).await?;
+    let mut asked = service.rag.asked(closing.clone()).await?;
+    asked.retain(|asked| !last.asked.contains(&asked.payer));
+    let mut plans = plans(service, &asked).await?;
+    if plans.is_empty() && last.parts == 0 {
+        // Whoever could pay when the epoch was closed cannot any more. A first part is never empty.
+        for asked in &mut asked {
+            asked.is_new = true;
+        }
+        plans = self::plans(service, asked.get(..1).unwrap_or_default()).await?;
+    }
+    let part = last.parts + 1;
+    let call = |count: usize| PaymentVault::debitBatchCall {
+        batch: PaymentVault::Batch { epoch: closing.epoch, part, isLast: count == plans.len(), receiptsRoot: closing.receipts_root },
+        prevRoot: prev_root,
+        debits: plans.iter().take(count).flatten().cloned().collect(),
+    };
+    let call = call(fitting(service, plans.len(), call).await?);
+    let outcome = service.sender.call(service.deployment.vault, &call).await?;
+    tracing::info!(epoch = closing.epoch, part, debits = call.debits.len(), is_last = call.batch.isLast, transaction = %outcome.hash, "debited");
+    service.saw(outcome.block_number).await;
     Ok(())
 }
 
-/// What one payer owes, divided over its limits, those that end first used first.
-async fn debits_of(service: &Service, payer: Address, owed: U256) -> anyhow::Result<Vec<PaymentVault::Debit>> {
-    let mut standing = limits::standing(service, payer).await?;
-    standing.sort_by_key(|limit| (limit.ends_at, limit.signed.nonce));
-    let Some(last) = standing.last() else {
-        tracing::warn!(%payer, %owed, "the payer has signed no spending limit for this operator; the vault records the debt");
-        return Ok(vec![unsigned(service.operator, payer, owed)]);
-    };
+/// The root that the next part builds on: what the vault holds must be ours.
+async fn prev_root(service: &Service, closing: &ClosingRow, last: &EpochDebits) -> anyhow::Result<B256> {
+    let Some(batch) = last_batch(&service.store, &service.deployment, Finality::Finalized).await? else { return Ok(B256::ZERO) };
+    let fits = if last.parts > 0 { batch.epoch == closing.epoch } else { batch.epoch + 1 == closing.epoch && batch.isLast };
+    if !fits {
+        bail!(
+            "the vault's last batch is part {} of epoch {}, so epoch {} cannot follow: this data folder is not the one that the vault was \
+             debited from; restore the newest backup",
+            batch.part,
+            batch.epoch,
+            closing.epoch
+        );
+    }
+    Ok(batch.receiptsRoot)
+}
+
+/// Each payer's debits; payers with none are left out.
+async fn plans(service: &Service, asked: &[Asked]) -> anyhow::Result<Vec<Vec<PaymentVault::Debit>>> {
     let now = Millis::now().unix_seconds();
-    if last.ends_at <= now {
-        tracing::warn!(%payer, %owed, "every spending limit of the payer has ended; the vault records the debt");
-        return Ok(vec![signed(last, owed)?]);
+    let mut plans = Vec::with_capacity(asked.len());
+    for asked in asked {
+        let book = PayerBook::read(&service.store, &service.deployment, asked.payer).await?;
+        let limits = service.limits.standing(asked.payer, service.operator, &book);
+        plans.push(plan::debits(asked, limits, book.balance_wei, now, service.operator)?);
     }
-    standing.retain(|limit| limit.ends_at > now);
-    let rooms: Vec<U256> = standing.iter().map(|limit| limit.room).collect();
-    let parts = divide(owed, &rooms);
-    standing.iter().zip(parts).filter(|(_, amount)| !amount.is_zero()).map(|(limit, amount)| signed(limit, amount)).collect()
+    plans.retain(|debits| !debits.is_empty());
+    Ok(plans)
 }
 
-fn signed(Standing { signed: limit, .. }: &Standing, amount: U256) -> anyhow::Result<PaymentVault::Debit> {
-    let signature = hex::decode(limit.signature.trim_start_matches("0x")).context("a stored spending limit's signature")?;
-    Ok(PaymentVault::Debit { limit: as_struct(limit), signature: signature.into(), amount })
-}
-
-fn as_struct(limit: &SignedSpendingLimit) -> PaymentVault::SpendingLimit {
-    PaymentVault::SpendingLimit {
-        payer: limit.payer,
-        spender: limit.spender,
-        maxAmount: limit.max_amount,
-        expiry: limit.expiry,
-        nonce: limit.nonce,
-    }
-}
-
-/// A debit that takes nothing, so that the debt stands on chain: its limit ended long ago.
-fn unsigned(spender: Address, payer: Address, amount: U256) -> PaymentVault::Debit {
-    let limit = PaymentVault::SpendingLimit { payer, spender, maxAmount: U256::ZERO, expiry: 0, nonce: U256::ZERO };
-    PaymentVault::Debit { limit, signature: schemas::alloy_primitives::Bytes::new(), amount }
-}
-
-/// Fills the rooms in order. What no room is left for goes to the last: the vault will say that it was short.
-fn divide(owed: U256, rooms: &[U256]) -> Vec<U256> {
-    let mut left = owed;
-    let mut parts: Vec<U256> = Vec::with_capacity(rooms.len());
-    for room in rooms {
-        let part = left.min(*room);
-        left -= part;
-        parts.push(part);
-    }
-    if let Some(last) = parts.last_mut() {
-        *last += left;
-    }
-    parts
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(owed: u64, rooms: &[u64], expected: &[u64]) {
-        let rooms: Vec<U256> = rooms.iter().map(|room| U256::from(*room)).collect();
-        let expected: Vec<U256> = expected.iter().map(|part| U256::from(*part)).collect();
-        assert_eq!(divide(U256::from(owed), &rooms), expected, "{owed} over {rooms:?}");
-    }
-
-    #[test]
-    fn a_debt_is_divided_over_limits() {
-        check(7, &[10], &[7]);
-        check(7, &[5, 10], &[5, 2]);
-        check(7, &[5, 2, 9], &[5, 2, 0]);
-        check(7, &[0, 9], &[0, 7]);
-        // Short: the last takes the rest.
-        check(7, &[5, 1], &[5, 2]);
-        check(7, &[0, 0], &[0, 7]);
-        check(7, &[], &[]);
-    }
-
-    /// Every debt up to 12 over every three limits up to 5.
-    #[test]
-    fn nothing_is_added_or_lost() {
-        for code in 0..13u64 * 6 * 6 * 6 {
-            let (owed, rooms) = (U256::from(code % 13), [code / 13 % 6, code / 78 % 6, code / 468].map(U256::from));
-            let parts = divide(owed, &rooms);
-            assert_eq!(parts.iter().sum::<U256>(), owed);
-            let enough = rooms.iter().sum::<U256>() >= owed;
-            assert!(!enough || parts.iter().zip(&rooms).all(|(part, room)| part <= room), "{owed} over {rooms:?} as {parts:?}");
+/// How many payers fit into one batch, by its size and by the node's estimate of its gas.
+async fn fitting(service: &Service, payers: usize, call: impl Fn(usize) -> PaymentVault::debitBatchCall) -> anyhow::Result<usize> {
+    let settings = &service.config.settlement;
+    let mut count = payers;
+    loop {
+        let batch = call(count);
+        let problem = if batch.abi_encoded_size() > settings.batch_bytes_max {
+            None
+        } else {
+            match service.sender.estimate(service.deployment.vault, &batch).await {
+                Ok(gas) if gas <= settings.batch_gas_max => return Ok(count),
+                Ok(_) => None,
+                Err(error) if error.is_transient() => return Err(error.into()),
+                Err(error) => Some(error),
+            }
+        };
+        match (count, problem) {
+            (0 | 1, Some(error)) => return Err(error.into()),
+            (0 | 1, None) => bail!(
+                "the debits of one payer do not fit into a batch: raise settlement.batch_gas_max ({}) or settlement.batch_bytes_max ({})",
+                settings.batch_gas_max,
+                settings.batch_bytes_max
+            ),
+            _ => count = count.div_ceil(2),
         }
     }
+}
+
+/// Payers with a debt of before from whom something can be taken now.
+pub(super) async fn payable(service: &Service) -> anyhow::Result<BTreeSet<Address>> {
+    let Some(epoch) = service.store.max::<EpochRow>("epoch").await? else { return Ok(BTreeSet::new()) };
+    let debts: Vec<DebtRow> = service.store.scan(Some(&format!("epoch = {epoch}"))).await?;
+    let now = Millis::now().unix_seconds();
+    let mut payable = BTreeSet::new();
+    for debt in debts.iter().filter(|debt| debt.unpaid_wei.0 > 0) {
+        let book = PayerBook::read(&service.store, &service.deployment, debt.payer).await.context("reading a payer's events")?;
+        let limits = service.limits.standing(debt.payer, service.operator, &book);
+        if !book.balance_wei.is_zero() && limits.iter().any(|limit| limit.allows(now)) {
+            payable.insert(debt.payer);
+        }
+    }
+    Ok(payable)
 }

@@ -63,10 +63,17 @@ impl<'a> Config<'a> {
         size.map(Some).ok_or_else(|| format!("{key} is {}: a whole number from 1 to {most} is run", shown(value)))
     }
 
-    /// The first of the keys that is there.
+    /// What files call by several names; those that are there must agree.
     pub(crate) fn size_of(&self, keys: &[&str], most: usize) -> Result<usize, Refusal> {
-        let key = keys.iter().find(|key| self.value(key).is_some()).or(keys.first());
-        key.map_or_else(|| Err("no key".to_owned()), |key| self.size(key, most))
+        let mut said = None;
+        for key in keys {
+            match (self.optional_size(key, most)?, said) {
+                (Some(size), Some((other, before))) if size != before => return Err(format!("{key} is {size} and {other} {before}")),
+                (Some(size), None) => said = Some((*key, size)),
+                _ => {}
+            }
+        }
+        said.map(|(_, size)| size).ok_or_else(|| format!("{} is missing", keys.first().copied().unwrap_or("a size")))
     }
 
     /// May be 0.
@@ -173,6 +180,11 @@ const PROJECTION_MAX: usize = 1 << 20;
 impl Sizes {
     /// With the names that most families use, and what other files of the family call them.
     pub(crate) fn read(config: &Config<'_>) -> Result<Self, Refusal> {
+        Self::read_or(config, None)
+    }
+
+    /// With the width of a head where the file says none; without that, the heads divide the model's width.
+    pub(crate) fn read_or(config: &Config<'_>, head_width: Option<usize>) -> Result<Self, Refusal> {
         let heads = config.size_of(&["num_attention_heads", "n_head"], HEADS_MAX)?;
         let width = config.size_of(&["hidden_size", "n_embed"], WIDTH_MAX)?;
         let sizes = Self {
@@ -183,6 +195,7 @@ impl Sizes {
             kv_heads: config.optional_size("num_key_value_heads", HEADS_MAX)?.unwrap_or(heads),
             head_width: match config.optional_size("head_dim", HEAD_WIDTH_MAX)? {
                 Some(head_width) => head_width,
+                None if head_width.is_some() && !config.says("head_dim") => head_width.unwrap_or_default(),
                 None => divided(width, heads)?,
             },
             window: config.size_of(&["max_position_embeddings", "seq_length"], WINDOW_MAX)?,

@@ -1,7 +1,7 @@
 //! DeepSeek V2 and V3: latent attention, experts in groups, YaRN.
 
 use super::config::{Config, HEAD_WIDTH_MAX, Refusal, Sizes, WIDTH_MAX};
-use super::rotary::{RotaryRule, mscale};
+use super::rotary::{self, RotaryRule, mscale};
 use super::{Biases, Plain, gated, rms_norm};
 use crate::architecture::{
     Architecture, Dense, Experts, FeedForward, GroupScore, Latent, Norm, NormKind, RotaryLayout, Routing, RoutingScores,
@@ -53,9 +53,9 @@ fn read(
     sizes.head_width = config.size("qk_nope_head_dim", HEAD_WIDTH_MAX)? + rotary_width;
     sizes.kv_heads = sizes.heads;
     let sizes = sizes.check()?;
-    let rule = RotaryRule { head_width: rotary_width, layout, base: 10_000.0, turned: 1.0, window: sizes.window };
-    let scaled = rule.read(config, None)?;
-    let mut plain = Plain::new(sizes, rms_norm(config)?, scaled.position(), gated(config, &["intermediate_size"], "silu")?);
+    let rule = RotaryRule { head_width: rotary_width, layout, ..RotaryRule::halves(sizes, 10_000.0) };
+    let scaled = rule.read(config)?;
+    let mut plain = Plain::new(sizes, rms_norm(config, 1e-6)?, scaled.position(), gated(config, &["intermediate_size"], "silu")?);
     plain.attention.value_width = config.size("v_head_dim", HEAD_WIDTH_MAX)?;
     plain.attention.scale *= stretched(config)?;
     plain.attention.latent = Some(Latent {
@@ -84,7 +84,7 @@ fn read(
 
 /// What YaRN adds to the scores' scale.
 fn stretched(config: &Config<'_>) -> Result<f32, Refusal> {
-    let Some(parameters) = config.section("rope_parameters")?.or(config.section("rope_scaling")?) else {
+    let Some(parameters) = rotary::parameters(config)? else {
         return Ok(1.0);
     };
     let kind = parameters.text("rope_type")?.or(parameters.text("type")?).unwrap_or("default");

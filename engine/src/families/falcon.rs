@@ -3,7 +3,7 @@
 use super::config::{Config, Refusal, Sizes};
 use super::rotary::RotaryRule;
 use super::{Biases, Plain, alibi, norm};
-use crate::architecture::{Architecture, Dense, NormKind, Position, Residual, RotaryLayout};
+use crate::architecture::{Architecture, Dense, NormKind, Position, Residual};
 
 const KV_HEADS_MAX: usize = 4096;
 /// Of the files that do not say.
@@ -51,6 +51,5 @@ fn position(config: &Config<'_>, sizes: Sizes, scale: f32) -> Result<Position, R
         let rounded = |slope: f32| f32::from_bits((slope.to_bits() + 0x7fff + (slope.to_bits() >> 16 & 1)) & 0xffff_0000);
         return Ok(Position::Alibi { slopes: alibi::slopes(sizes.heads).into_iter().map(|slope| rounded(slope) * scale).collect() });
     }
-    let rule = RotaryRule { head_width: sizes.head_width, layout: RotaryLayout::Halves, base: 10_000.0, turned: 1.0, window: sizes.window };
-    Ok(rule.read(config, None)?.position())
+    Ok(RotaryRule::halves(sizes, 10_000.0).read(config)?.position())
 }

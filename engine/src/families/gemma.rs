@@ -3,12 +3,15 @@
 use serde_json::Value;
 
 use super::config::{Config, Refusal, Sizes};
-use super::rotary::{RotaryRule, float};
+use super::rotary::{self, RotaryRule, float};
 use super::{Biases, Plain, rms_norm, sliding_layers};
-use crate::architecture::{Architecture, DecoderActivation, Dense, Position, RotaryLayout};
+use crate::architecture::{Architecture, DecoderActivation, Dense, Position};
+
+/// Where a file says nothing.
+const HEAD_WIDTH: usize = 256;
 
 pub(super) fn gemma(config: &Config<'_>) -> Result<(Architecture, Biases), Refusal> {
-    let sizes = Sizes::read(config)?;
+    let sizes = Sizes::read_or(config, Some(HEAD_WIDTH))?;
     let plain = plain(config, sizes, None)?;
     let mut architecture = plain.architecture(config.flag("tie_word_embeddings", true)?, |_, _| {});
     scale(config, &mut architecture)?;
@@ -16,10 +19,10 @@ pub(super) fn gemma(config: &Config<'_>) -> Result<(Architecture, Biases), Refus
 }
 
 pub(super) fn gemma2(config: &Config<'_>) -> Result<(Architecture, Biases), Refusal> {
-    let sizes = Sizes::read(config)?;
+    let sizes = Sizes::read_or(config, Some(HEAD_WIDTH))?;
     let mut plain = plain(config, sizes, None)?;
     plain.attention.scale = query_scale(config, 256.0)?;
-    let window = config.optional_size("sliding_window", usize::MAX)?.unwrap_or(4096);
+    let window = window(config)?;
     let sliding = sliding_layers(config, sizes.layers)?.unwrap_or_else(|| (0..sizes.layers).map(|at| at.is_multiple_of(2)).collect());
     let cap = soft_cap(config, "attn_logit_softcapping", Some(50.0))?;
     let norm = plain.norm;
@@ -32,6 +35,15 @@ pub(super) fn gemma2(config: &Config<'_>) -> Result<(Architecture, Biases), Refu
     architecture.head.soft_cap = soft_cap(config, "final_logit_softcapping", Some(30.0))?;
     scale(config, &mut architecture)?;
     Ok((architecture, biases(config)?))
+}
+
+/// Some layers see no more than this, so null says nothing that could be run.
+fn window(config: &Config<'_>) -> Result<usize, Refusal> {
+    match config.optional_size("sliding_window", usize::MAX)? {
+        Some(window) => Ok(window),
+        None if config.says("sliding_window") => Err("sliding_window is null, and layers slide".to_owned()),
+        None => Ok(4096),
+    }
 }
 
 /// The published files leave out whatever is as in the class's defaults.
@@ -56,7 +68,7 @@ pub(super) fn gemma3(config: &Config<'_>) -> Result<(Architecture, Biases), Refu
     let mut plain = plain(&text, sizes, Some(global))?;
     plain.attention.scale = query_scale(&text, 256.0)?;
     plain.attention.query_key_norm = Some(plain.norm);
-    let window = text.optional_size("sliding_window", usize::MAX)?.unwrap_or(4096);
+    let window = window(&text)?;
     let pattern = match text.optional_size("sliding_window_pattern", usize::MAX)? {
         Some(pattern) => pattern,
         None => text.optional_size("_sliding_window_pattern", usize::MAX)?.unwrap_or(6),
@@ -80,39 +92,39 @@ pub(super) fn gemma3(config: &Config<'_>) -> Result<(Architecture, Biases), Refu
     Ok((architecture, biases(&text)?))
 }
 
-/// Older files give the local base in a key of its own, and scale the global layers only.
+/// A table for each kind of layer. Older files scale the global layers alone, in `rope_scaling`, which adds to their table,
+/// and give the bases in keys of their own.
 fn gemma3_rotary(config: &Config<'_>, sizes: Sizes, kind: &str) -> Result<Position, Refusal> {
     let global = kind == "full_attention";
-    let rule = |base| RotaryRule { head_width: sizes.head_width, layout: RotaryLayout::Halves, base, turned: 1.0, window: sizes.window };
-    if let Some(all) = config.section("rope_parameters")? {
-        let parameters = all.section(kind)?;
-        let base = if global { 1_000_000.0 } else { 10_000.0 };
-        return Ok(rule(base).scaled(&Config::new(&serde_json::Map::new()), parameters.as_ref())?.position());
+    let (key, base) = if global { ("rope_theta", 1_000_000.0) } else { ("rope_local_base_freq", 10_000.0) };
+    let tables = config.section("rope_parameters")?;
+    if let Some(other) = tables.iter().flat_map(|tables| tables.values()).find(|(kind, value)| !is_layer_kind(kind) && !value.is_null()) {
+        return Err(format!("rope_parameters has {:?}: this family has a table for full_attention and one for sliding_attention", other.0));
     }
+    let table = tables.map(|tables| tables.section(kind)).transpose()?.flatten();
+    let mut values = table.map(|table| table.values().clone()).unwrap_or_default();
+    if let Some(scaling) = config.section("rope_scaling")?.filter(|_| global) {
+        values.extend(scaling.values().clone());
+    }
+    // transformers does not look for it here, and would scale nothing: that cannot be meant.
+    if let Some(kind) = values.get("type").filter(|_| !values.contains_key("rope_type")) {
+        return Err(format!("type is {kind} and rope_type is not there, which is what counts in this family: write rope_type"));
+    }
+    rotary::check("rope_parameters", &Config::new(&values))?;
+    let base = config.positive(key)?.unwrap_or(base);
     let nothing = serde_json::Map::new();
-    let base = if global {
-        config.positive("rope_theta")?.unwrap_or(1_000_000.0)
-    } else {
-        config.positive("rope_local_base_freq")?.unwrap_or(10_000.0)
-    };
-    let parameters = if global { config.section("rope_scaling")? } else { None };
-    Ok(rule(base).scaled(&Config::new(&nothing), parameters.as_ref())?.position())
+    Ok(RotaryRule::halves(sizes, base).scaled(&Config::new(&nothing), Some(&Config::new(&values)))?.position())
+}
+
+fn is_layer_kind(name: &str) -> bool {
+    matches!(name, "full_attention" | "sliding_attention")
 }
 
 fn plain(config: &Config<'_>, sizes: Sizes, position: Option<Position>) -> Result<Plain, Refusal> {
     config.must("use_bidirectional_attention", false)?;
     let position = match position {
         Some(position) => position,
-        None => {
-            let rule = RotaryRule {
-                head_width: sizes.head_width,
-                layout: RotaryLayout::Halves,
-                base: 10_000.0,
-                turned: 1.0,
-                window: sizes.window,
-            };
-            rule.read(config, None)?.position()
-        }
+        None => RotaryRule::halves(sizes, 10_000.0).read(config)?.position(),
     };
     // Gemma's first files say "gelu" and mean its approximation.
     let said = config.text("hidden_activation")?.or(config.text("hidden_act")?).unwrap_or("gelu_pytorch_tanh");
@@ -121,7 +133,7 @@ fn plain(config: &Config<'_>, sizes: Sizes, position: Option<Position>) -> Resul
         _ => config.activation(&["hidden_activation", "hidden_act"], "gelu_pytorch_tanh")?,
     };
     let feed_forward = Dense { inner_width: Sizes::inner_width(config, &["intermediate_size"])?, activation, gated: true };
-    Ok(Plain::new(sizes, rms_norm(config)?, position, feed_forward))
+    Ok(Plain::new(sizes, rms_norm(config, 1e-6)?, position, feed_forward))
 }
 
 fn biases(config: &Config<'_>) -> Result<Biases, Refusal> {

@@ -1,23 +1,22 @@
 //! ChatGLM 2 and 3, and GLM-4: half of each head turns, as neighbours.
 
 use super::config::{Config, HEAD_WIDTH_MAX, Refusal, Sizes};
-use super::rotary::RotaryRule;
+use super::rotary::{RotaryRule, Turned};
 use super::{Biases, Plain, gated, norm, rms_norm};
 use crate::architecture::{Architecture, DecoderActivation, Dense, NormKind, RotaryLayout};
 
 const KV_HEADS_MAX: usize = 4096;
 
 fn plain(config: &Config<'_>) -> Result<Plain, Refusal> {
-    let sizes = Sizes::read(config)?;
-    let rule = rule(sizes, 10_000.0);
-    let scaled = rule.read(config, None)?;
-    let mut plain = Plain::new(sizes, rms_norm(config)?, scaled.position(), gated(config, &["intermediate_size"], "silu")?);
+    let sizes = Sizes::read_or(config, Some(128))?;
+    let scaled = rule(sizes, 10_000.0).read(config)?;
+    let mut plain = Plain::new(sizes, rms_norm(config, 1.5625e-7)?, scaled.position(), gated(config, &["intermediate_size"], "silu")?);
     plain.sizes.window = scaled.window.unwrap_or(sizes.window);
     Ok(plain)
 }
 
 fn rule(sizes: Sizes, base: f32) -> RotaryRule {
-    RotaryRule { head_width: sizes.head_width, layout: RotaryLayout::Neighbours, base, turned: 0.5, window: sizes.window }
+    RotaryRule { layout: RotaryLayout::Neighbours, turned: Turned::Part(0.5), ..RotaryRule::halves(sizes, base) }
 }
 
 fn biases(config: &Config<'_>) -> Result<Biases, Refusal> {

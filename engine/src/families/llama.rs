@@ -3,16 +3,25 @@
 use super::config::{Config, Refusal, Sizes};
 use super::rotary::RotaryRule;
 use super::{Biases, Plain, gated, rms_norm, sliding_layers};
-use crate::architecture::{Architecture, Dense, Experts, FeedForward, Position, RotaryLayout, Routing, RoutingScores};
+use crate::architecture::{Architecture, Dense, Experts, FeedForward, Position, Routing, RoutingScores};
 
 const WINDOW_MAX: usize = 1 << 25;
 
-fn plain(config: &Config<'_>) -> Result<Plain, Refusal> {
-    let sizes = Sizes::read(config)?;
-    let norm = rms_norm(config)?;
+/// What a family's class takes where a file says nothing.
+struct Defaults {
+    /// None: the width, divided by the heads.
+    head_width: Option<usize>,
+    rotary_base: f32,
+    epsilon: f32,
+}
+
+const DEFAULTS: Defaults = Defaults { head_width: None, rotary_base: 10_000.0, epsilon: 1e-6 };
+
+fn plain(config: &Config<'_>, defaults: &Defaults) -> Result<Plain, Refusal> {
+    let sizes = Sizes::read_or(config, defaults.head_width)?;
+    let norm = rms_norm(config, defaults.epsilon)?;
     let feed_forward = gated(config, &["intermediate_size"], "silu")?;
-    let rule = RotaryRule { head_width: sizes.head_width, layout: RotaryLayout::Halves, base: 10_000.0, turned: 1.0, window: sizes.window };
-    let scaled = rule.read(config, None)?;
+    let scaled = RotaryRule::halves(sizes, defaults.rotary_base).read(config)?;
     let mut plain = Plain::new(sizes, norm, scaled.position(), feed_forward);
     plain.sizes.window = scaled.window.unwrap_or(sizes.window);
     Ok(plain)
@@ -29,20 +38,20 @@ fn both_biases(config: &Config<'_>) -> Result<Biases, Refusal> {
 }
 
 pub(super) fn llama(config: &Config<'_>) -> Result<(Architecture, Biases), Refusal> {
-    let architecture = plain(config)?.architecture(tied(config, false)?, |_, _| {});
+    let architecture = plain(config, &DEFAULTS)?.architecture(tied(config, false)?, |_, _| {});
     Ok((architecture, both_biases(config)?))
 }
 
 pub(super) fn mistral(config: &Config<'_>) -> Result<(Architecture, Biases), Refusal> {
-    let plain = plain(config)?;
-    let window = config.optional_size("sliding_window", WINDOW_MAX)?;
+    let plain = plain(config, &DEFAULTS)?;
+    let window = window(config)?;
     let architecture = plain.architecture(tied(config, false)?, |_, layer| layer.attention.sliding_window = window);
     Ok((architecture, Biases::default()))
 }
 
 /// Every layer has experts, of the width that Mistral's feed-forward part has.
 pub(super) fn mixtral(config: &Config<'_>) -> Result<(Architecture, Biases), Refusal> {
-    let plain = plain(config)?;
+    let plain = plain(config, &Defaults { rotary_base: 1_000_000.0, epsilon: 1e-5, ..DEFAULTS })?;
     let window = config.optional_size("sliding_window", WINDOW_MAX)?;
     let expert = gated(config, &["intermediate_size"], "silu")?;
     let mut experts = experts(config, Sizes::experts(config, "num_local_experts")?, expert)?;
@@ -54,16 +63,24 @@ pub(super) fn mixtral(config: &Config<'_>) -> Result<(Architecture, Biases), Ref
     Ok((architecture, Biases::default()))
 }
 
+/// Null takes the window away; where nothing is said, there is one.
+fn window(config: &Config<'_>) -> Result<Option<usize>, Refusal> {
+    if config.says("sliding_window") { config.optional_size("sliding_window", WINDOW_MAX) } else { Ok(Some(4096)) }
+}
+
 /// Which layers see how much: `layer_types`, or all from `max_window_layers` on.
 fn qwen_windows(config: &Config<'_>, layers: usize) -> Result<Vec<Option<usize>>, Refusal> {
-    let window = if config.flag("use_sliding_window", false)? { config.optional_size("sliding_window", WINDOW_MAX)? } else { None };
+    let window = if config.flag("use_sliding_window", false)? { window(config)? } else { None };
+    if window.is_none() && sliding_layers(config, layers)?.is_some_and(|sliding| sliding.contains(&true)) {
+        return Err("layer_types has sliding_attention, and no sliding_window is used".to_owned());
+    }
     let from = config.count("max_window_layers", usize::MAX)?.unwrap_or(28);
     let sliding = sliding_layers(config, layers)?.unwrap_or_else(|| (0..layers).map(|at| at >= from).collect());
     Ok(sliding.iter().map(|slides| window.filter(|_| *slides)).collect())
 }
 
 pub(super) fn qwen2(config: &Config<'_>) -> Result<(Architecture, Biases), Refusal> {
-    let plain = plain(config)?;
+    let plain = plain(config, &DEFAULTS)?;
     let windows = qwen_windows(config, plain.sizes.layers)?;
     let architecture = plain.architecture(tied(config, false)?, |at, layer| {
         layer.attention.sliding_window = windows.get(at).copied().flatten();
@@ -71,14 +88,14 @@ pub(super) fn qwen2(config: &Config<'_>) -> Result<(Architecture, Biases), Refus
     Ok((architecture, Biases { query_key_value: true, ..Biases::default() }))
 }
 
-fn qwen3_plain(config: &Config<'_>) -> Result<Plain, Refusal> {
-    let mut plain = plain(config)?;
+fn qwen3_plain(config: &Config<'_>, defaults: &Defaults) -> Result<Plain, Refusal> {
+    let mut plain = plain(config, defaults)?;
     plain.attention.query_key_norm = Some(plain.norm);
     Ok(plain)
 }
 
 pub(super) fn qwen3(config: &Config<'_>) -> Result<(Architecture, Biases), Refusal> {
-    let plain = qwen3_plain(config)?;
+    let plain = qwen3_plain(config, &Defaults { head_width: Some(128), ..DEFAULTS })?;
     let windows = qwen_windows(config, plain.sizes.layers)?;
     let architecture = plain.architecture(tied(config, false)?, |at, layer| {
         layer.attention.sliding_window = windows.get(at).copied().flatten();
@@ -88,8 +105,8 @@ pub(super) fn qwen3(config: &Config<'_>) -> Result<(Architecture, Biases), Refus
 
 /// Unlike in Qwen3, a window counts in every layer.
 pub(super) fn qwen3_moe(config: &Config<'_>) -> Result<(Architecture, Biases), Refusal> {
-    let plain = qwen3_plain(config)?;
-    let window = if config.flag("use_sliding_window", false)? { config.optional_size("sliding_window", WINDOW_MAX)? } else { None };
+    let plain = qwen3_plain(config, &DEFAULTS)?;
+    let window = if config.flag("use_sliding_window", false)? { window(config)? } else { None };
     let count = match config.value("num_experts") {
         Some(_) => Sizes::experts(config, "num_experts")?,
         None => Sizes::experts(config, "num_local_experts")?,
@@ -120,7 +137,7 @@ fn experts(config: &Config<'_>, count: usize, expert: Dense) -> Result<Experts, 
 
 /// Some layers know no positions (arXiv 2501.18795).
 pub(super) fn smollm3(config: &Config<'_>) -> Result<(Architecture, Biases), Refusal> {
-    let plain = plain(config)?;
+    let plain = plain(config, &Defaults { rotary_base: 2_000_000.0, ..DEFAULTS })?;
     let layers = plain.sizes.layers;
     let interval = config.optional_size("no_rope_layer_interval", usize::MAX)?.unwrap_or(4);
     let turned = match config.counts("no_rope_layers")? {

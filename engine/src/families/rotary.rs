@@ -3,7 +3,7 @@
 //! The formulas are those of transformers' `modeling_rope_utils.py`, in the same precision and order, so that the
 //! frequencies are the same to the bit wherever the platform's power function is.
 
-use super::config::{Config, Refusal, WIDTH_MAX};
+use super::config::{Config, Refusal, Sizes, WIDTH_MAX};
 use crate::architecture::{Position, Rotary, RotaryLayout, Stretched};
 
 /// What a model says of its rotary positions.
@@ -13,10 +13,59 @@ pub(crate) struct RotaryRule {
     pub(crate) layout: RotaryLayout,
     /// Where the file says none.
     pub(crate) base: f32,
-    /// Of a head, where the file says none.
-    pub(crate) turned: f32,
+    pub(crate) turned: Turned,
     /// Most positions.
     pub(crate) window: usize,
+    /// Positions that the model was first trained on, where the file says none.
+    pub(crate) original: usize,
+}
+
+/// How much of a head turns.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Turned {
+    /// All of it: transformers does not look for `partial_rotary_factor` in such a family.
+    Whole,
+    /// As the file says, and this much where it says nothing.
+    Part(f32),
+}
+
+/// Names of the ways to scale, with those that older files use.
+const KINDS: &[&str] = &["default", "linear", "dynamic", "llama3", "yarn", "longrope", "su"];
+
+/// The table that counts: `rope_scaling` takes the place of `rope_parameters` as a whole, where it says anything.
+///
+/// # Errors
+/// A sentence that names the key which is not understood, or is understood in two ways.
+pub(crate) fn parameters<'a>(config: &Config<'a>) -> Result<Option<Config<'a>>, Refusal> {
+    let says = |key: &str| Ok::<_, Refusal>(config.section(key)?.filter(|table| !table.values().is_empty()));
+    let (scaling, parameters) = (says("rope_scaling")?, says("rope_parameters")?);
+    let counted = scaling.map(|table| ("rope_scaling", table)).or(parameters.map(|table| ("rope_parameters", table)));
+    if let Some((key, table)) = counted {
+        check(key, &table)?;
+    }
+    Ok(counted.map(|(_, table)| table))
+}
+
+/// What a table says twice must agree, and what it says of parts of it is not run.
+pub(crate) fn check(key: &str, table: &Config<'_>) -> Result<(), Refusal> {
+    let kinds = [("rope_type", table.text("rope_type")?), ("type", table.text("type")?)];
+    for (name, kind) in kinds {
+        if let Some(other) = kind.filter(|kind| !KINDS.contains(kind)) {
+            return Err(format!("{key}: {name} is {other:?}: default, linear, dynamic, llama3, yarn and longrope are run"));
+        }
+    }
+    if let [(_, Some(one)), (_, Some(other))] = kinds
+        && one != other
+    {
+        return Err(format!("{key}: rope_type is {one:?} and type {other:?}: take one of them out"));
+    }
+    if table.value("mrope_section").is_some() {
+        return Err(format!("{key} has mrope_section: positions in several dimensions are not run"));
+    }
+    match table.values().iter().find(|(_, value)| value.is_object()) {
+        Some((kind, _)) => Err(format!("{key} has a table {kind:?}: this family has one for all layers")),
+        None => Ok(()),
+    }
 }
 
 pub(crate) struct Scaled {
@@ -32,15 +81,15 @@ impl Scaled {
 }
 
 impl RotaryRule {
-    /// `kind` picks the table of one kind of layer, where a file has several.
-    pub(crate) fn read(&self, config: &Config<'_>, kind: Option<&str>) -> Result<Scaled, Refusal> {
-        let whole = config.section("rope_parameters")?;
-        let nested = match (whole, kind) {
-            (Some(whole), Some(kind)) => whole.section(kind)?,
-            _ => None,
-        };
-        let parameters = nested.or(whole).or(config.section("rope_scaling")?);
-        self.scaled(config, parameters.as_ref())
+    /// As most families have it: whole heads, of which each half is turned with the other.
+    pub(crate) fn halves(sizes: Sizes, base: f32) -> Self {
+        let Sizes { head_width, window, .. } = sizes;
+        Self { head_width, layout: RotaryLayout::Halves, base, turned: Turned::Whole, window, original: window }
+    }
+
+    /// With the table of parameters that counts.
+    pub(crate) fn read(&self, config: &Config<'_>) -> Result<Scaled, Refusal> {
+        self.scaled(config, parameters(config)?.as_ref())
     }
 
     /// With one table of parameters, or none.
@@ -50,7 +99,13 @@ impl RotaryRule {
             None => config.number(key),
         };
         let base = either("rope_theta")?.unwrap_or(self.base);
-        let turned = either("partial_rotary_factor")?.unwrap_or(self.turned);
+        let turned = match (self.turned, either("partial_rotary_factor")?) {
+            (Turned::Whole, None | Some(1.0)) => 1.0,
+            (Turned::Whole, Some(other)) => {
+                return Err(format!("partial_rotary_factor is {other}: whole heads are turned in this family"));
+            }
+            (Turned::Part(default), said) => said.unwrap_or(default),
+        };
         if !(base > 1.0 && turned > 0.0 && turned <= 1.0) {
             return Err(format!("rope_theta is {base} and partial_rotary_factor {turned}"));
         }
@@ -63,29 +118,37 @@ impl RotaryRule {
             Some(parameters) => parameters.text("rope_type")?.or(parameters.text("type")?).unwrap_or("default"),
             None => "default",
         };
-        let (frequencies, magnitude) = match (kind, parameters) {
+        let (scaling, frequencies, magnitude) = match (kind, parameters) {
+            ("default", _) | (_, None) => ("default", plain, 1.0),
             // Frequencies grow past the window only, and past the window nothing is run.
-            ("default" | "dynamic", _) | (_, None) => (plain, 1.0),
-            ("linear", Some(parameters)) => (linear(&plain, parameters)?, 1.0),
-            ("llama3", Some(parameters)) => (llama3(&plain, parameters, self.original(config, parameters)?)?, 1.0),
+            ("dynamic", Some(parameters)) => factor(parameters).map(|_| ("dynamic", plain, 1.0))?,
+            ("linear", Some(parameters)) => ("linear", linear(&plain, parameters)?, 1.0),
+            ("llama3", Some(parameters)) => ("llama3", llama3(&plain, parameters, self.original(config, parameters)?)?, 1.0),
             ("yarn", Some(parameters)) => {
-                let yarn = Yarn { base, dimensions, original: self.original(config, parameters)?, window: self.window };
-                yarn.scale(&plain, parameters)?
+                let yarn = Yarn { base, dimensions, original: self.original(config, parameters)? };
+                let (frequencies, magnitude) = yarn.scale(&plain, parameters)?;
+                ("yarn", frequencies, magnitude)
             }
             ("longrope" | "su", Some(parameters)) => return self.long(&plain, parameters, self.original(config, parameters)?),
             (other, _) => {
                 return Err(format!("rope_type is {other:?}: default, linear, dynamic, llama3, yarn and longrope are run"));
             }
         };
-        Ok(Scaled { rotary: self.checked(frequencies, magnitude, None)?, window: None })
+        Ok(Scaled { rotary: self.checked(scaling, frequencies, magnitude, None)?, window: None })
     }
 
-    fn checked(&self, frequencies: Vec<f32>, magnitude: f32, stretched: Option<Stretched>) -> Result<Rotary, Refusal> {
+    fn checked(
+        &self,
+        scaling: &'static str,
+        frequencies: Vec<f32>,
+        magnitude: f32,
+        stretched: Option<Stretched>,
+    ) -> Result<Rotary, Refusal> {
         let mut all = frequencies.iter().chain(stretched.iter().flat_map(|stretched| &stretched.frequencies));
         if all.any(|frequency| !frequency.is_finite()) || !magnitude.is_finite() {
             return Err("the rotary parameters give frequencies that are no numbers".to_owned());
         }
-        Ok(Rotary { frequencies, layout: self.layout, magnitude, stretched })
+        Ok(Rotary { frequencies, layout: self.layout, scaling, magnitude, stretched })
     }
 
     fn original(&self, config: &Config<'_>, parameters: &Config<'_>) -> Result<usize, Refusal> {
@@ -94,7 +157,7 @@ impl RotaryRule {
             Some(said) => Some(said),
             None => parameters.optional_size(key, usize::MAX)?,
         };
-        Ok(said.unwrap_or(self.window))
+        Ok(said.unwrap_or(self.original))
     }
 
     /// LongRoPE (arXiv 2402.13753): other factors for sequences past the window that the model was first trained on.
@@ -117,7 +180,7 @@ impl RotaryRule {
                 if factor <= 1.0 { 1.0 } else { (1.0 + factor.ln() / float(original).ln()).sqrt() }
             }
         };
-        Ok(Scaled { rotary: self.checked(short, magnitude, stretched)?, window })
+        Ok(Scaled { rotary: self.checked("longrope", short, magnitude, stretched)?, window })
     }
 }
 
@@ -160,12 +223,11 @@ struct Yarn {
     base: f32,
     dimensions: usize,
     original: usize,
-    window: usize,
 }
 
 impl Yarn {
     fn scale(&self, plain: &[f32], parameters: &Config<'_>) -> Result<(Vec<f32>, f32), Refusal> {
-        let factor = parameters.positive("factor")?.unwrap_or(float(self.window) / float(self.original));
+        let factor = factor(parameters)?;
         let rotations = |key, default| Ok::<_, Refusal>(parameters.positive(key)?.unwrap_or(default));
         let (fast, slow) = (rotations("beta_fast", 32.0)?, rotations("beta_slow", 1.0)?);
         let (mut low, mut high) = (self.correction(fast), self.correction(slow));

@@ -11,7 +11,7 @@ mod tests;
 
 use std::path::Path;
 
-use super::{WeightRole, digest, directory, store};
+use super::{WeightRole, digest, directory, remedy, store};
 use crate::EngineError;
 use crate::architecture::Architecture;
 use crate::safetensors::Safetensors;
@@ -57,11 +57,11 @@ impl AdapterFiles {
     pub(crate) fn open(path: &Path, base: &Architecture) -> Result<Self, EngineError> {
         let name = path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
         let (config_path, weights_path) = (path.join(CONFIG), path.join(WEIGHTS));
-        let values = directory::read_object(&config_path)?.ok_or_else(|| directory::missing(&name, config_path.clone()))?;
+        let values = directory::read_object(&config_path)?.ok_or_else(|| remedy::missing(&config_path, remedy::NO_ADAPTER.to_owned()))?;
         let refused = |reason| EngineError::Adapter { name: name.clone(), reason };
         let configuration = Configuration::read(&values).map_err(|reason| refused(format!("{CONFIG}: {reason}")))?;
         if !weights_path.is_file() {
-            return Err(directory::missing(&name, weights_path));
+            return Err(remedy::missing(&weights_path, remedy::NO_ADAPTER.to_owned()));
         }
         let mapping = store::open(&weights_path)?;
         let tensors = Safetensors::parse(&mapping).map_err(EngineError::broken(&weights_path))?;

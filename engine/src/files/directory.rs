@@ -7,6 +7,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde_json::{Map, Value};
 
+use super::remedy;
 use super::template::{TEMPLATE_BYTES_MAX, configured};
 use crate::EngineError;
 
@@ -26,7 +27,10 @@ pub(super) fn read(path: &Path, bytes_max: u64) -> Result<Option<Vec<u8>>, Engin
     if bytes.len() as u64 > bytes_max {
         return Err(EngineError::BrokenModel { file: path.to_owned(), reason: format!("it is larger than {bytes_max} bytes") });
     }
-    Ok(Some(bytes))
+    match remedy::not_the_file(&bytes) {
+        Some(reason) => Err(EngineError::BrokenModel { file: path.to_owned(), reason: reason.to_owned() }),
+        None => Ok(Some(bytes)),
+    }
 }
 
 /// A JSON object; none where there is no such file.
@@ -37,14 +41,10 @@ pub(super) fn read_object(path: &Path) -> Result<Option<Map<String, Value>>, Eng
     serde_json::from_slice(&bytes).map(Some).map_err(EngineError::broken(path))
 }
 
-pub(super) fn missing(name: &str, file: PathBuf) -> EngineError {
-    EngineError::MissingModel { name: name.to_owned(), file }
-}
-
 /// SentencePiece's own format is not read: transformers converts it.
 pub(super) fn without_tokenizer(directory: &Path, name: &str, wanted: &Path) -> EngineError {
     if !directory.join("tokenizer.model").is_file() {
-        return missing(name, wanted.to_owned());
+        return remedy::missing(wanted, "copy it into the folder, from where the model was published".to_owned());
     }
     let reason = "it has a tokenizer.model and no tokenizer.json, which transformers writes: \
         AutoTokenizer.from_pretrained(folder).save_pretrained(folder); or take a GGUF file of it";
@@ -52,11 +52,11 @@ pub(super) fn without_tokenizer(directory: &Path, name: &str, wanted: &Path) -> 
 }
 
 /// The weight files that belong to the model, in order.
-pub(super) fn weight_files(directory: &Path, name: &str) -> Result<Vec<PathBuf>, EngineError> {
+pub(super) fn weight_files(directory: &Path) -> Result<Vec<PathBuf>, EngineError> {
     let single = directory.join("model.safetensors");
     let index_path = directory.join("model.safetensors.index.json");
     let Some(index) = read_object(&index_path)? else {
-        return if single.is_file() { Ok(vec![single]) } else { Err(missing(name, single)) };
+        return if single.is_file() { Ok(vec![single]) } else { Err(remedy::without_weights(directory)) };
     };
     let broken = |reason: &str| EngineError::BrokenModel { file: index_path.clone(), reason: reason.to_owned() };
     let map = index.get("weight_map").and_then(Value::as_object).ok_or_else(|| broken("it has no weight_map"))?;
@@ -71,11 +71,9 @@ pub(super) fn weight_files(directory: &Path, name: &str) -> Result<Vec<PathBuf>,
     if shards.is_empty() || shards.len() > SHARDS_MAX {
         return Err(broken("weight_map names no files, or too many"));
     }
-    let files = shards.iter().map(|shard| {
-        let path = directory.join(shard);
-        if path.is_file() { Ok(path) } else { Err(missing(name, path)) }
-    });
-    files.collect()
+    let files: Vec<PathBuf> = shards.iter().map(|shard| directory.join(shard)).collect();
+    let absent: Vec<PathBuf> = files.iter().filter(|path| !path.is_file()).cloned().collect();
+    if absent.is_empty() { Ok(files) } else { Err(remedy::without_shards(directory, &absent, files.len())) }
 }
 
 /// A name in the directory itself, whatever the platform takes for a separator.

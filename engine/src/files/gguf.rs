@@ -94,7 +94,7 @@ impl<'a> Gguf<'a> {
     pub(crate) fn parse(file: &'a [u8]) -> Result<Self, String> {
         let mut cursor = Cursor { file, at: 0 };
         if cursor.take(4)? != b"GGUF" {
-            return Err("it does not begin with GGUF".to_owned());
+            return Err("it does not begin with GGUF, so it is no GGUF file".to_owned());
         }
         match cursor.word()? {
             2 | 3 => {}
@@ -179,7 +179,7 @@ impl<'a> Gguf<'a> {
         for (name, tensor) in &mut self.tensors {
             let range = |at: usize| at.checked_add(start).filter(|end| *end <= file_bytes);
             let (Some(from), Some(to)) = (range(tensor.bytes.start), range(tensor.bytes.end)) else {
-                return Err(format!("tensor {name} lies outside the file's {file_bytes} bytes"));
+                return Err(format!("tensor {name} lies outside the file's {file_bytes} bytes: it ends early; download it again"));
             };
             tensor.bytes = from..to;
         }

@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::remedy;
 use crate::EngineError;
 
 const PARTS_MAX: usize = 4096;
@@ -50,11 +51,11 @@ pub(super) struct Parts {
 
 impl Parts {
     /// # Errors
-    /// [`EngineError::MissingModel`] where the named file is not there; [`EngineError::BrokenModel`] that names the parts that are not.
+    /// [`EngineError::MissingFile`] where the named file is not there; [`EngineError::BrokenModel`] that names the parts that are not.
     pub(super) fn find(path: &Path) -> Result<Self, EngineError> {
         let name = path.file_stem().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
-        if !path.exists() {
-            return Err(EngineError::MissingModel { name, file: path.to_owned() });
+        if let Some(error) = remedy::of_file(path, &name) {
+            return Err(error);
         }
         let Some(split) = path.file_name().and_then(|name| Split::parse(name.to_str()?)) else {
             return Ok(Self { name, paths: vec![path.to_owned()] });

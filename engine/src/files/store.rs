@@ -6,7 +6,7 @@ use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::{TensorKind, dequantise};
+use super::{TensorKind, dequantise, remedy};
 use crate::EngineError;
 use crate::families::names::Rows;
 use crate::kernels::Mapping;
@@ -42,10 +42,18 @@ impl Stored {
 pub(crate) fn open(path: &Path) -> Result<Mapping, EngineError> {
     let file = File::open(path).map_err(EngineError::io("open", path))?;
     let known = file.metadata().map_err(EngineError::io("read", path))?;
+    let broken = |reason: &str| EngineError::BrokenModel { file: path.to_owned(), reason: reason.to_owned() };
     if !known.is_file() {
-        return Err(EngineError::BrokenModel { file: path.to_owned(), reason: "it is no regular file".to_owned() });
+        return Err(broken("it is no regular file"));
     }
-    Mapping::new(&file).map_err(EngineError::io("map", path))
+    if known.len() == 0 {
+        return Err(broken(remedy::not_the_file(&[]).unwrap_or_default()));
+    }
+    let mapping = Mapping::new(&file).map_err(EngineError::io("map", path))?;
+    match remedy::not_the_file(&mapping) {
+        Some(reason) => Err(broken(reason)),
+        None => Ok(mapping),
+    }
 }
 
 impl Store {
@@ -113,6 +121,12 @@ impl Store {
     /// For an error about no tensor in particular.
     pub(crate) fn first_file(&self) -> &Path {
         self.files.first().map_or(Path::new(""), |(path, _)| path)
+    }
+
+    /// Whether two tensors hold the same numbers in the same form.
+    pub(crate) fn is_same(&self, one: &Stored, other: &Stored) -> bool {
+        let bytes = |stored: &Stored| self.files.get(stored.file).and_then(|(_, mapping)| mapping.get(stored.bytes.clone()));
+        one.kind == other.kind && one.shape == other.shape && bytes(one) == bytes(other)
     }
 
     /// The tensor's bytes; all of its numbers are finite.

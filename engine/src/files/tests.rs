@@ -9,6 +9,9 @@ use super::inventory::{Shape, needs};
 use super::*;
 use crate::safetensors::Header;
 
+mod remedies;
+mod rivals;
+
 pub(super) fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures")
 }
@@ -195,7 +198,7 @@ fn files_that_are_missing_cut_or_elsewhere_are_refused() {
     for file in ["config.json", "model.safetensors", "tokenizer.json"] {
         let directory = llama();
         fs::remove_file(directory.path().join(file)).expect("removes");
-        assert!(matches!(refused(&directory), EngineError::MissingModel { file: missing, .. } if missing.ends_with(file)));
+        assert!(matches!(refused(&directory), EngineError::MissingFile { file: missing, .. } if missing.ends_with(file)));
         for cut in [0, 3, 100] {
             let directory = llama();
             let path = directory.path().join(file);
@@ -211,7 +214,7 @@ fn files_that_are_missing_cut_or_elsewhere_are_refused() {
         let known = if shard == "missing.safetensors" { "is missing" } else { "outside the directory" };
         assert!(error.to_string().contains(known), "{shard}: {error}");
     }
-    assert!(matches!(ModelFiles::open(Path::new("no/such/model")), Err(EngineError::MissingModel { .. })));
+    assert!(matches!(ModelFiles::open(Path::new("no/such/model")), Err(EngineError::MissingFile { .. })));
     let directory = llama();
     fs::rename(directory.path().join("tokenizer.json"), directory.path().join("tokenizer.model")).expect("renames");
     let error = refused(&directory);

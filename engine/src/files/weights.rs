@@ -48,10 +48,7 @@ impl Weights {
         let heads = heads.collect();
         let embedding =
             |prefix: &&&str| scheme.candidates(WeightRole::Embedding).any(|(name, _)| store.get(&format!("{prefix}{name}")).is_some());
-        let prefix = scheme.prefixes.iter().find(embedding).copied().ok_or_else(|| EngineError::BrokenModel {
-            file: store.first_file().to_owned(),
-            reason: "it holds no embeddings under a name that this family uses".to_owned(),
-        })?;
+        let prefix = scheme.prefixes.iter().find(embedding).copied().ok_or_else(|| without_embeddings(&store, blueprint))?;
         let weights = Self { store, scheme: scheme.clone(), prefix, heads };
         weights.check(architecture, name)?;
         Ok(weights)
@@ -219,9 +216,38 @@ impl Weights {
     fn missing(&self, layer: Option<usize>, role: WeightRole) -> EngineError {
         let wanted: Vec<&str> = self.scheme.candidates(role).map(|(name, _)| name).collect();
         let place = layer.map_or_else(String::new, |layer| format!(" of layer {layer}"));
-        let reason = format!("the weight {role:?}{place} is missing; it would be called {}", wanted.join(" or "));
+        let remedy = match role {
+            WeightRole::Head => {
+                ". A model that shares it with its embeddings says tie_word_embeddings: true in config.json; else the file was saved without \
+                 its head, as AutoModel does and AutoModelForCausalLM does not"
+            }
+            _ => ". Another part of the model may not have been downloaded, or config.json is another model's",
+        };
+        let reason = format!("the weight {role:?}{place} is missing; it would be called {}{remedy}", wanted.join(" or "));
         EngineError::BrokenModel { file: self.store.first_file().to_owned(), reason }
     }
+}
+
+fn without_embeddings(store: &Store, blueprint: &Blueprint) -> EngineError {
+    let wanted: Vec<&str> = blueprint.scheme.candidates(WeightRole::Embedding).map(|(name, _)| name).collect();
+    let found: Vec<&str> = store.names().take(3).collect();
+    let reason = format!(
+        "it holds no embeddings under a name that the family {} uses ({}), but {}: it is another model's file than config.json, an adapter, \
+         or one of several",
+        blueprint.architecture.family,
+        wanted.join(" or "),
+        if found.is_empty() { "no tensors".to_owned() } else { found.join(", ") }
+    );
+    EngineError::BrokenModel { file: store.first_file().to_owned(), reason }
+}
+
+/// Whether the files hold a head that is not the embeddings.
+pub(crate) fn has_other_head(store: &Store, scheme: &Scheme) -> bool {
+    let stored = |role: WeightRole, prefix: &str| scheme.candidates(role).find_map(|(name, _)| store.get(&absolute(name, prefix)));
+    scheme.prefixes.iter().any(|prefix| match (stored(WeightRole::Embedding, prefix), stored(WeightRole::Head, prefix)) {
+        (Some(embedding), Some(head)) => !store.is_same(embedding, head),
+        _ => false,
+    })
 }
 
 /// The name with the model's prefix before it, unless it stands alone.

@@ -4,8 +4,12 @@
 //! ([`super::history`]). Of a factory's children the events of their ABI are kept, from the creation event
 //! on: what a child logs before it, as in its constructor, is not. A factory's history is read in full
 //! before its children are followed, so that all of them are known. None of these logs enter the digest.
+//!
+//! A contract that is removed is read no further. Its logs stay in the tables: they are what the chain said. Added again, it
+//! is read from its start, and what is in the tables already is left out.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use schemas::events::Emitter;
 use schemas::followed::FollowedContract;
@@ -26,6 +30,8 @@ pub(super) struct Foreign {
     /// Version of `followed_contracts` that was read.
     version: Option<u64>,
     pub(super) contracts: Vec<Tracked>,
+    /// Whether logs of a contract that was removed may be in the tables.
+    pub(super) has_remains: bool,
     children: Children,
     /// Steps to let pass before history is read again, and failures in a row.
     pub(super) history_pause_steps: u32,
@@ -48,7 +54,8 @@ pub(super) struct Tracked {
 
 impl Tracked {
     fn new(contract: FollowedContract, coverage: &[CoverageRow]) -> Self {
-        let rows = || coverage.iter().filter(|row| row.name == contract.name);
+        // What was read before a contract was removed has a gap after it, and counts for nothing.
+        let rows = || coverage.iter().filter(|row| row.name == contract.name && row.revision == contract.revision);
         let live_from = rows().filter(|row| row.to_block.is_none()).map(|row| row.from_block).min();
         let last = rows().filter(|row| row.to_block.is_some()).max_by_key(|row| row.to_block);
         let next = last.and_then(|row| row.to_block).map_or(contract.start_block, |to| to + 1);
@@ -78,16 +85,18 @@ impl Foreign {
             return Ok(Self { version, ..Self::default() });
         }
         let coverage = store.scan::<CoverageRow>(None).await?;
-        let contracts = FollowedContract::all(&rows)?.into_iter();
+        // What their tables are called is no matter here.
+        let contracts = FollowedContract::all(&rows, &BTreeSet::new())?.into_iter();
         // Logs of our own contracts are there anyway.
         let contracts = contracts.filter(|contract| !matches!(contract.emitter, Emitter::Contract(address) if own.contains(&address)));
         let contracts = contracts.map(|contract| Tracked::new(contract, &coverage)).collect();
-        let mut foreign = Self { version, contracts, ..Self::default() };
+        let has_remains = rows.iter().any(|row| row.removed);
+        let mut foreign = Self { version, contracts, has_remains, ..Self::default() };
         foreign.load_children(store).await?;
         Ok(foreign)
     }
 
-    /// Whether contracts were added since they were read.
+    /// Whether contracts were added or removed since they were read.
     pub(super) fn is_outdated(&self, store: &Store) -> Result<bool> {
         Ok(self.version != Some(store.version::<FollowedContractRow>()?))
     }
@@ -126,7 +135,8 @@ impl Foreign {
         let mut rows = Vec::with_capacity(starting.len());
         for (_, tracked) in self.contracts.iter_mut().enumerate().filter(|(index, _)| starting.contains(index)) {
             tracked.live_from = Some(live_from);
-            rows.push(CoverageRow { name: tracked.contract.name.clone(), from_block: live_from, to_block: None, to_hash: None });
+            let FollowedContract { name, revision, .. } = &tracked.contract;
+            rows.push(CoverageRow { name: name.clone(), revision: *revision, from_block: live_from, to_block: None, to_hash: None });
         }
         if self.has_children() {
             self.load_children(store).await?;
@@ -153,9 +163,6 @@ impl Foreign {
 
     /// Whether the next log of the chain is kept. Takes note of the child it tells of.
     pub(super) fn admit(&mut self, log: &LogRef<'_>, own: &[Address]) -> bool {
-        if self.contracts.is_empty() {
-            return true;
-        }
         let is_live = |index: &usize| self.contracts.get(*index).is_some_and(|tracked| tracked.live_from.is_some());
         let kept = own.contains(&log.address) || (0..self.contracts.len()).filter(is_live).any(|index| self.is_of(index, log));
         if kept {
@@ -188,10 +195,12 @@ impl Foreign {
         }
     }
 
-    /// Takes note of the children that a block of the window tells of.
-    pub(super) fn note_rows(&mut self, logs: &[LogRow]) {
-        if self.has_children() {
-            logs.iter().for_each(|row| as_ref(row, |log| self.note(&log)));
+    /// Of a block of the window, the logs that are kept. Takes note of the children they tell of.
+    pub(super) fn kept(&mut self, logs: &Arc<[LogRow]>, own: &[Address]) -> Arc<[LogRow]> {
+        let kept: Vec<bool> = logs.iter().map(|row| as_ref(row, |log| self.admit(&log, own))).collect();
+        match kept.iter().all(|kept| *kept) {
+            true => logs.clone(),
+            false => logs.iter().zip(kept).filter(|(_, kept)| *kept).map(|(row, _)| row.clone()).collect(),
         }
     }
 

@@ -17,12 +17,18 @@ use super::{Indexer, Verify};
 use crate::{IndexerError, Result};
 
 impl Indexer {
-    /// Reads from the tables what is followed beside our own contracts.
+    /// Reads from the tables what is followed beside our own contracts. Logs of those that were removed leave the window.
     pub(super) async fn restore_foreign(&mut self) -> Result<()> {
         self.store.reload::<CoverageRow>().await?;
         self.foreign = Foreign::restore(&self.store, &self.followed.addresses).await?;
-        for block in &self.window {
-            self.foreign.note_rows(&block.logs);
+        let mut has_changed = false;
+        for block in &mut self.window {
+            let kept = self.foreign.kept(&block.logs, &self.followed.addresses);
+            has_changed |= kept.len() < block.logs.len();
+            block.logs = kept;
+        }
+        if has_changed {
+            self.publish();
         }
         self.rebuild_filter();
         Ok(())
@@ -79,11 +85,11 @@ impl Indexer {
     }
 
     async fn read_piece(&mut self, index: usize) -> Result<u64> {
-        let has_children = self.foreign.has_children();
+        let may_be_stored = self.foreign.has_children() || self.foreign.has_remains;
         let Some(tracked) = self.foreign.contracts.get_mut(index) else { return Ok(0) };
         let Some((from, last)) = tracked.history() else { return Ok(0) };
-        let (name, before) = (tracked.contract.name.clone(), tracked.before);
-        let is_clean = std::mem::take(&mut tracked.clean) && !has_children;
+        let (name, revision, before) = (tracked.contract.name.clone(), tracked.contract.revision, tracked.before);
+        let is_clean = std::mem::take(&mut tracked.clean) && !may_be_stored;
         let filter = tracked.filter();
         let fetcher = tracked.fetcher.get_or_insert_with(|| Fetcher::new(self.source.clone(), filter.into(), &self.config)).clone();
         let (mut next, mut ranges) = (from, Vec::new());
@@ -105,7 +111,7 @@ impl Indexer {
         if !logs.is_empty() {
             self.store.append_batches::<LogRow>(vec![logs.into_batch()?]).await?;
         }
-        self.store.append(&[CoverageRow { name, from_block: from, to_block: Some(to), to_hash }]).await?;
+        self.store.append(&[CoverageRow { name, revision, from_block: from, to_block: Some(to), to_hash }]).await?;
         if let Some(tracked) = self.foreign.contracts.get_mut(index) {
             (tracked.next, tracked.before, tracked.clean) = (next, to_hash, true);
         }
@@ -149,8 +155,8 @@ impl Indexer {
         }
     }
 
-    /// Those logs that are not in the tables: a stop may have come between a piece's logs and its row, and
-    /// a child may also be followed under a name of its own.
+    /// Those logs that are not in the tables: a stop may have come between a piece's logs and its row, a child may also be
+    /// followed under a name of its own, and a contract may have been followed before.
     async fn without_stored(&self, logs: &Logs, from: u64, to: u64) -> Result<Logs> {
         let stored = self.store.scan::<LogRow>(Some(&format!("block_number >= {from} AND block_number <= {to}"))).await?;
         let stored: HashSet<(u64, u64)> = stored.iter().map(|row| (row.block_number, row.log_index)).collect();

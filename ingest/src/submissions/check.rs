@@ -6,7 +6,7 @@ use schemas::hashing::{self, ManifestEntry};
 use schemas::ids::{DatanetId, Sha256, SubmissionId};
 use schemas::{Address, B256, signed};
 
-use super::{SignedSubmission, UploadedFile};
+use super::{SignedManifest, SignedSubmission, UploadedFile};
 use crate::characters::is_hidden;
 use crate::datanets::check_text;
 use crate::{IngestConfig, IngestError, Result};
@@ -35,32 +35,51 @@ pub(super) struct Checked {
 
 pub(super) fn check(submission: SignedSubmission, config: &IngestConfig) -> Result<Checked> {
     let SignedSubmission { datanet, contributor, licence, note, deadline, signature, mut files } = submission;
-    check_limits(&files, config)?;
-    check_licence(&licence)?;
-    check_text("note", &note, 0, MAX_NOTE_CHARS)?;
     files.sort_by(|a, b| a.file_name.cmp(&b.file_name));
-    let mut names = HashSet::new();
-    for file in &files {
-        check_file_name(&file.file_name)?;
-        if !names.insert(file.file_name.as_str()) {
-            return Err(IngestError::InvalidRequest(format!("two files are named {:?}; rename one", file.file_name)));
-        }
-    }
+    // Nothing is hashed that is too large.
+    let sizes: Vec<(&str, u64)> = files.iter().map(|file| (file.file_name.as_str(), file.bytes.len() as u64)).collect();
+    check_limits(&sizes, config)?;
     let sha256s: Vec<Sha256> = files.iter().map(|file| hashing::sha256(&file.bytes)).collect();
-    let entries: Vec<ManifestEntry> = files
+    let entries = files
         .iter()
         .zip(&sha256s)
         .map(|(file, sha256)| ManifestEntry { file_name: file.file_name.clone(), sha256: *sha256, size_bytes: file.bytes.len() as u64 })
         .collect();
-    let manifest_hash = hashing::manifest_hash(&entries);
-    let message = signed::submission(contributor, datanet, manifest_hash, &licence, deadline);
-    signed::check_signature(config.domain.digest(&message), &signature, contributor)
-        .map_err(|error| IngestError::Unauthorised(format!("the submission's signature does not hold: {error}")))?;
-    let submission_id = hashing::submission_id(datanet, contributor, manifest_hash);
+    let manifest = SignedManifest { datanet, contributor, licence, note, deadline, signature, files: entries };
+    let CheckedManifest { manifest_hash, submission_id } = check_manifest(&manifest, config)?;
+    let SignedManifest { licence, note, signature, .. } = manifest;
     Ok(Checked { datanet, contributor, licence, note, deadline, signature, files, sha256s, manifest_hash, submission_id })
 }
 
-fn check_limits(files: &[UploadedFile], config: &IngestConfig) -> Result<()> {
+/// What a manifest in order comes to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct CheckedManifest {
+    pub manifest_hash: B256,
+    pub submission_id: SubmissionId,
+}
+
+pub(super) fn check_manifest(manifest: &SignedManifest, config: &IngestConfig) -> Result<CheckedManifest> {
+    let SignedManifest { datanet, contributor, licence, note, deadline, signature, files } = manifest;
+    let sizes: Vec<(&str, u64)> = files.iter().map(|file| (file.file_name.as_str(), file.size_bytes)).collect();
+    check_limits(&sizes, config)?;
+    check_licence(licence)?;
+    check_text("note", note, 0, MAX_NOTE_CHARS)?;
+    let mut names = HashSet::new();
+    for (name, _) in sizes {
+        check_file_name(name)?;
+        if !names.insert(name) {
+            return Err(IngestError::InvalidRequest(format!("two files are named {name:?}; rename one")));
+        }
+    }
+    let manifest_hash = hashing::manifest_hash(files);
+    let message = signed::submission(*contributor, *datanet, manifest_hash, licence, *deadline);
+    signed::check_signature(config.domain.digest(&message), signature, *contributor)
+        .map_err(|error| IngestError::Unauthorised(format!("the submission's signature does not hold: {error}")))?;
+    Ok(CheckedManifest { manifest_hash, submission_id: hashing::submission_id(*datanet, *contributor, manifest_hash) })
+}
+
+/// Names and sizes.
+fn check_limits(files: &[(&str, u64)], config: &IngestConfig) -> Result<()> {
     if files.is_empty() {
         return Err(IngestError::InvalidRequest("the submission has no files; add at least one".to_owned()));
     }
@@ -72,11 +91,10 @@ fn check_limits(files: &[UploadedFile], config: &IngestConfig) -> Result<()> {
         )));
     }
     let mut total = 0_u64;
-    for file in files {
-        let size = file.bytes.len() as u64;
+    for (name, size) in files.iter().copied() {
         total = total.saturating_add(size);
         if size > config.max_file_bytes {
-            let shown: String = file.file_name.chars().take(80).collect();
+            let shown: String = name.chars().take(80).collect();
             return Err(IngestError::TooLarge(format!(
                 "{shown:?} has {size} bytes; a file may have at most {}: split it",
                 config.max_file_bytes

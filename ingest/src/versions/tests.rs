@@ -131,13 +131,15 @@ async fn datanets_and_versions_are_owed_to_the_chain() {
     assert_eq!(ingest.pending_registrations(&[id]).await.unwrap(), []);
     let call = crate::registration_call(&datanet);
     assert_eq!(schemas::hashing::datanet_id(datanet.owner, "cold-chain"), id);
-    assert_eq!((call.metadataHash, call.curators.len()), (datanet.metadata_hash, 2));
+    assert_eq!((call.metadataHash, call.policyHash), (datanet.metadata_hash, datanet.policy_hash));
 
     let (alice, _) = two_documents(&ingest, id).await;
     decide(&ingest, id, alice, "accept", "").await;
     let row = ingest.publish(publication(CURATOR, id, &ingest.preview(id).await.unwrap())).await.unwrap();
-    assert_eq!(ingest.pending_anchors(&[]).await.unwrap(), [row.clone()]);
-    assert_eq!(ingest.pending_anchors(&[(id, 1)]).await.unwrap(), []);
+    let owed = async |anchored: &[crate::AnchoredVersion]| ingest.anchorings(anchored).await.unwrap().remove(0).1;
+    assert_eq!(owed(&[]).await, crate::Anchoring::Owed(Box::new(row.clone())));
+    let anchored = crate::AnchoredVersion { datanet_id: id, version: 1, root: row.root, committer: datanet.owner };
+    assert_eq!(owed(&[anchored]).await, crate::Anchoring::Level);
     let call = crate::anchor_call(&row);
     assert_eq!((call.version, call.root, call.parentRoot, call.chunkCount), (1, row.root, B256::ZERO, row.chunk_count));
 }

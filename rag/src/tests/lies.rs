@@ -4,7 +4,7 @@ use schemas::B256;
 use schemas::receipt::{Receipt, ReceiptBody, Source};
 use schemas::signer::{KeySigner, Signer};
 
-use super::settlement::cut;
+use super::settlement::close;
 use super::world::{File, World, cold_chain, file};
 use crate::attribution::compute_shares;
 use crate::retrieve::{self, Question};
@@ -119,7 +119,7 @@ async fn two_receipts_for_one_answer_fail() {
     let second = world.ask(&rag, "At what temperature does dry ice sublimate?").await.receipt;
     assert_eq!(second.body.previous, first.receipt.body_hash);
     verify_run(&[second.clone(), first.receipt.clone()]).unwrap();
-    rag.close_epoch(cut(5)).await.unwrap();
+    close(&rag, 5).await.unwrap();
     let inclusion = rag.inclusion(first.receipt.body.answer_id).await.unwrap().unwrap();
     verify_inclusion(&first.receipt, &inclusion).unwrap();
 

@@ -7,8 +7,10 @@ import {IDatanetVersions} from "./interfaces/IDatanetVersions.sol";
 /// @title DatanetRegistry
 /// @notice The public record of Datanets and of the root of each version they published.
 /// @dev Holds no money and has no administrator: every right belongs to the owner of one Datanet.
-/// Versions are append-only. A commit names the version and root it builds on (compare-and-swap), so two
-/// curators who race cannot bury each other's work: the second one's transaction reverts.
+/// Only the owner commits. What curators decide is signed and checked off chain, where versions are made: a key
+/// that could commit here what was never published there could hold up every later version.
+/// Versions are append-only. A commit names the root it builds on (compare-and-swap), so of two that race the
+/// second one's transaction reverts. A number may be left out: it is one that never came to stand here.
 /// Full texts stay off chain; here are their keccak256 hashes.
 contract DatanetRegistry is IDatanetVersions, Sequenced {
     struct Datanet {
@@ -21,7 +23,6 @@ contract DatanetRegistry is IDatanetVersions, Sequenced {
 
     mapping(bytes32 datanetId => Datanet) private _datanets;
     mapping(bytes32 datanetId => mapping(uint64 version => bytes32)) private _versionRoots;
-    mapping(bytes32 datanetId => mapping(address account => bool)) private _curators;
 
     event DatanetCreated(
         bytes32 indexed datanetId,
@@ -31,7 +32,6 @@ contract DatanetRegistry is IDatanetVersions, Sequenced {
         bytes32 policyHash,
         uint64 seq
     );
-    event CuratorSet(bytes32 indexed datanetId, address indexed curator, bool allowed, uint64 seq);
     event VersionCommitted(
         bytes32 indexed datanetId,
         uint64 indexed version,
@@ -60,14 +60,10 @@ contract DatanetRegistry is IDatanetVersions, Sequenced {
     error NotDatanetOwner(bytes32 datanetId, address caller);
     /// @notice Only the account named by the owner may take the Datanet over.
     error NotPendingOwner(bytes32 datanetId, address caller);
-    /// @notice Only the owner or a curator may commit a version.
-    error NotCurator(bytes32 datanetId, address caller);
-    /// @notice The zero address cannot be a curator.
-    error ZeroCurator();
     /// @notice A version's root cannot be zero: zero means "no version yet".
     error ZeroRoot();
-    /// @notice The version is not the one after the head.
-    error WrongVersion(bytes32 datanetId, uint64 expected, uint64 given);
+    /// @notice The version is not above the head.
+    error WrongVersion(bytes32 datanetId, uint64 head, uint64 given);
     /// @notice The parent root is not the head's root: somebody committed first.
     error WrongParentRoot(bytes32 datanetId, bytes32 expected, bytes32 given);
 
@@ -75,32 +71,20 @@ contract DatanetRegistry is IDatanetVersions, Sequenced {
     /// @param nameHash keccak256 of the name; one caller can use a name once.
     /// @param metadataHash keccak256 of the description published off chain.
     /// @param policyHash keccak256 of the acceptance policy.
-    /// @param curators Accounts that may commit versions besides the owner.
     /// @return datanetId keccak256(abi.encode(caller, nameHash)).
-    function createDatanet(
-        bytes32 nameHash,
-        bytes32 metadataHash,
-        bytes32 policyHash,
-        address[] calldata curators
-    ) external returns (bytes32 datanetId) {
+    function createDatanet(bytes32 nameHash, bytes32 metadataHash, bytes32 policyHash)
+        external
+        returns (bytes32 datanetId)
+    {
         datanetId = keccak256(abi.encode(msg.sender, nameHash));
         Datanet storage datanet = _datanets[datanetId];
         if (datanet.owner != address(0)) revert DatanetExists(datanetId);
         datanet.owner = msg.sender;
         emit DatanetCreated(datanetId, msg.sender, nameHash, metadataHash, policyHash, _nextSeq());
-        for (uint256 i = 0; i < curators.length; ++i) {
-            _setCurator(datanetId, curators[i], true);
-        }
     }
 
-    /// @notice Allows or forbids an account to commit versions. Owner only; may be repeated.
-    function setCurator(bytes32 datanetId, address curator, bool allowed) external {
-        _ownedByCaller(datanetId);
-        _setCurator(datanetId, curator, allowed);
-    }
-
-    /// @notice Publishes the root of the next version. Owner or curator.
-    /// @param version The head's version plus 1.
+    /// @notice Publishes the root of the next version. Owner only.
+    /// @param version Above the head's version.
     /// @param parentRoot The head's root; zero for the first version.
     /// @param root OpenZeppelin standard Merkle root over (chunk id, contributor, submission id).
     /// @param chunkCount Number of leaves under `root`.
@@ -113,14 +97,11 @@ contract DatanetRegistry is IDatanetVersions, Sequenced {
         uint64 chunkCount,
         bytes32 manifestHash
     ) external {
-        Datanet storage datanet = _existing(datanetId);
-        if (msg.sender != datanet.owner && !_curators[datanetId][msg.sender]) {
-            revert NotCurator(datanetId, msg.sender);
-        }
+        Datanet storage datanet = _ownedByCaller(datanetId);
         if (datanet.frozen) revert DatanetIsFrozen(datanetId);
         if (root == bytes32(0)) revert ZeroRoot();
-        uint64 next = datanet.headVersion + 1;
-        if (version != next) revert WrongVersion(datanetId, next, version);
+        uint64 headVersion = datanet.headVersion;
+        if (version <= headVersion) revert WrongVersion(datanetId, headVersion, version);
         bytes32 headRoot = datanet.headRoot;
         if (parentRoot != headRoot) revert WrongParentRoot(datanetId, headRoot, parentRoot);
 
@@ -178,20 +159,9 @@ contract DatanetRegistry is IDatanetVersions, Sequenced {
         return _datanets[datanetId].pendingOwner;
     }
 
-    /// @notice Whether the owner allowed `account` to commit versions. The owner needs no such entry.
-    function isCurator(bytes32 datanetId, address account) external view returns (bool) {
-        return _curators[datanetId][account];
-    }
-
     /// @notice Whether the Datanet takes no more versions.
     function isFrozen(bytes32 datanetId) external view returns (bool) {
         return _datanets[datanetId].frozen;
-    }
-
-    function _setCurator(bytes32 datanetId, address curator, bool allowed) private {
-        if (curator == address(0)) revert ZeroCurator();
-        _curators[datanetId][curator] = allowed;
-        emit CuratorSet(datanetId, curator, allowed, _nextSeq());
     }
 
     function _ownedByCaller(bytes32 datanetId) private view returns (Datanet storage datanet) {

@@ -5,6 +5,7 @@ import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 
 import {BoundedSignatures} from "./BoundedSignatures.sol";
 import {FeeSchedule, FeeSchedules} from "./FeeSchedules.sol";
@@ -13,25 +14,39 @@ import {Debit, ShortReason, SpendingLimit, SpendingLimits} from "./SpendingLimit
 import {IRewardPool} from "./interfaces/IRewardPool.sol";
 
 /// @title PaymentVault
-/// @notice Holds what payers deposited. The operator debits them per batch of receipts, within limits they
-/// signed, and each batch is divided by the fee schedule.
+/// @notice Holds what payers deposited. The operator debits them per epoch of receipts, in one batch or several,
+/// within limits they signed, and each debit is divided by the fee schedule.
 /// @dev Where the money can go: the reward distributor and the treasury, both fixed at deployment, the
 /// stakers' pool of the fee schedule, or back to the payer. The owner can stop debits, name the operator and
 /// propose a fee schedule; it can neither move money nor stop withdrawals.
 ///
 /// A payer's loss to a dishonest operator is at most the limit that it signed. What a payer can do to a debit
 /// (an ended limit, a small balance, a wallet that takes its signature back) makes that debit short and the
-/// batch goes on: the operator bears the shortfall. It has to count pending withdrawals and cancellations as
-/// gone when it decides what backs a new answer; `withdrawalDelay` is its time to debit what was given before.
+/// batch goes on. It has to count pending withdrawals and cancellations as gone when it decides what backs a new
+/// answer; `withdrawalDelay` is its time to debit what was given before.
+/// The events say all that an auditor needs to tell, per payer and epoch, what was asked for, what was collected,
+/// and what of it went to the data pool.
 contract PaymentVault is EIP712, FeeSchedules, PayerBalances {
     using SafeERC20 for IERC20;
     using SpendingLimits for SpendingLimit;
 
-    /// @dev One batch on its way through {debitBatch}; all amounts in token wei.
+    /// @notice Which batch this is.
     struct Batch {
-        uint64 id;
+        /// The last epoch, while its last part is still to come; else the one after it. From 1.
+        uint64 epoch;
+        /// From 1 within the epoch.
+        uint64 part;
+        /// Whether the epoch ends with this part.
+        bool isLast;
+        /// Merkle root over the epoch's receipts: the same in all its parts.
         bytes32 receiptsRoot;
-        bytes32 prevRoot;
+    }
+
+    /// @dev What a batch collected so far, and what the last payer's debits leave of its parts, in token wei.
+    struct Sums {
+        address payer;
+        uint256 dataLeft;
+        uint256 modelLeft;
         uint256 owed;
         uint256 total;
         uint256 dataPool;
@@ -49,27 +64,38 @@ contract PaymentVault is EIP712, FeeSchedules, PayerBalances {
     /// @dev Set by the owner in one step, unlike ownership itself: it is a hot key, which has to be replaceable
     /// at once when it is stolen, and a mistake is mended by setting it again.
     address public operator;
-    /// @notice Number of batches so far, and the id of the last one.
-    uint64 public batchCount;
-    /// @notice The receipts root of the last batch; zero before the first.
-    bytes32 public lastBatchRoot;
+    /// @notice The last batch; all zero before the first.
+    Batch public lastBatch;
     /// @notice What was debited under a limit so far; the key is {hashLimit}.
     mapping(bytes32 limitHash => uint256) public spent;
 
-    event Debited(address indexed payer, uint64 indexed batchId, uint256 amount, uint64 seq);
+    event Debited(
+        address indexed payer,
+        uint64 indexed epoch,
+        bytes32 indexed limitHash,
+        uint64 part,
+        uint256 amount,
+        uint256 dataAmount,
+        uint256 modelAmount,
+        uint64 seq
+    );
     /// @dev Says nothing against the payer where `reason` is `SignatureInvalid`: then nothing shows that the
     /// payer signed.
     event DebitShort(
         address indexed payer,
-        uint64 indexed batchId,
+        uint64 indexed epoch,
+        bytes32 indexed limitHash,
+        uint64 part,
         uint256 owed,
         uint256 taken,
         ShortReason reason,
         uint64 seq
     );
     event BatchDebited(
-        uint64 indexed batchId,
+        uint64 indexed epoch,
+        uint64 indexed part,
         bytes32 indexed receiptsRoot,
+        bool isLast,
         bytes32 prevRoot,
         uint256 owed,
         uint256 total,
@@ -87,13 +113,15 @@ contract PaymentVault is EIP712, FeeSchedules, PayerBalances {
     error FeeNoticeTooShort(uint64 feeNotice, uint64 withdrawalDelay);
     /// @notice Only the operator posts batches.
     error NotOperator(address caller);
-    /// @notice The batch is not the one after the last.
-    error WrongBatchId(uint64 expected, uint64 given);
+    /// @notice The batch is not the one after the last: another part, or the next epoch.
+    error WrongBatch(uint64 expectedEpoch, uint64 expectedPart, uint64 epoch, uint64 part);
+    /// @notice The parts of one epoch are of other receipts.
+    error WrongReceiptsRoot(bytes32 expected, bytes32 given);
     /// @notice The batch does not build on the last one.
     error WrongPrevRoot(bytes32 expected, bytes32 given);
     /// @notice A batch's receipts root cannot be zero.
     error ZeroRoot();
-    /// @notice A batch needs at least one debit.
+    /// @notice A batch needs at least one debit, except the last of several parts.
     error EmptyBatch();
     /// @notice The limit names another spender than the caller.
     error WrongSpender(bytes32 limitHash, address spender);
@@ -137,34 +165,26 @@ contract PaymentVault is EIP712, FeeSchedules, PayerBalances {
         _setOperator(operator_);
     }
 
-    /// @notice Debits the payers of one batch of receipts and divides what was collected. Operator only, who
-    /// must be the spender of every limit.
-    /// @param batchId The last batch's id plus 1.
-    /// @param receiptsRoot Merkle root over the batch's receipts.
-    /// @param prevRoot The last batch's receipts root; zero for the first.
-    /// @param debits Each payer's signed limit and amount; one limit may occur more than once.
-    /// @param dataPool What the receipts attributed to contributors, in token wei; at most their scheduled
-    /// part of what was collected is paid.
-    /// @param modelPool What the receipts attributed to owners of models; likewise.
-    function debitBatch(
-        uint64 batchId,
-        bytes32 receiptsRoot,
-        bytes32 prevRoot,
-        Debit[] calldata debits,
-        uint256 dataPool,
-        uint256 modelPool
-    ) external nonReentrant whenNotPaused {
+    /// @notice Debits payers for one epoch of receipts, or a part of them, and divides what was collected.
+    /// Operator only, who must be the spender of every limit.
+    /// @param batch The batch after the last one.
+    /// @param prevRoot The receipts root of the last batch; zero for the first.
+    /// @param debits Each payer's signed limit and amounts; one limit may occur more than once.
+    function debitBatch(Batch calldata batch, bytes32 prevRoot, Debit[] calldata debits)
+        external
+        nonReentrant
+        whenNotPaused
+    {
         if (msg.sender != operator) revert NotOperator(msg.sender);
-        if (debits.length == 0) revert EmptyBatch();
-        _advanceBatch(batchId, receiptsRoot, prevRoot);
-        Batch memory batch = Batch(batchId, receiptsRoot, prevRoot, 0, 0, 0, 0, 0, 0);
+        if (debits.length == 0 && !(batch.isLast && batch.part > 1)) revert EmptyBatch();
+        _advance(batch, prevRoot);
+        FeeSchedule memory schedule = fees();
+        Sums memory sums = Sums(address(0), 0, 0, 0, 0, 0, 0, 0, 0);
         for (uint256 i = 0; i < debits.length; ++i) {
-            batch.owed += debits[i].amount;
-            batch.total += _debit(batchId, debits[i]);
+            _debit(batch, debits[i], schedule, sums);
         }
-        _divide(batch, dataPool, modelPool);
-        _emitDebited(batch);
-        _payOut(batch);
+        _emitDebited(batch, prevRoot, sums);
+        _payOut(sums, schedule.stakersPool);
     }
 
     /// @notice The EIP-712 digest that the payer signs, and the key of {spent}.
@@ -178,29 +198,42 @@ contract PaymentVault is EIP712, FeeSchedules, PayerBalances {
         emit OperatorSet(operator_, _nextSeq());
     }
 
-    function _advanceBatch(uint64 batchId, bytes32 receiptsRoot, bytes32 prevRoot) private {
-        uint64 next = batchCount + 1;
-        if (batchId != next) revert WrongBatchId(next, batchId);
-        if (prevRoot != lastBatchRoot) revert WrongPrevRoot(lastBatchRoot, prevRoot);
-        if (receiptsRoot == bytes32(0)) revert ZeroRoot();
-        batchCount = batchId;
-        lastBatchRoot = receiptsRoot;
+    function _advance(Batch calldata batch, bytes32 prevRoot) private {
+        Batch memory last = lastBatch;
+        bool goesOn = last.epoch != 0 && !last.isLast;
+        uint64 epoch = goesOn ? last.epoch : last.epoch + 1;
+        uint64 part = goesOn ? last.part + 1 : 1;
+        if (batch.epoch != epoch || batch.part != part) {
+            revert WrongBatch(epoch, part, batch.epoch, batch.part);
+        }
+        if (prevRoot != last.receiptsRoot) revert WrongPrevRoot(last.receiptsRoot, prevRoot);
+        if (batch.receiptsRoot == bytes32(0)) revert ZeroRoot();
+        if (goesOn && batch.receiptsRoot != last.receiptsRoot) {
+            revert WrongReceiptsRoot(last.receiptsRoot, batch.receiptsRoot);
+        }
+        lastBatch = batch;
     }
 
-    function _debit(uint64 batchId, Debit calldata debit) private returns (uint256 taken) {
+    function _debit(Batch calldata batch, Debit calldata debit, FeeSchedule memory schedule, Sums memory sums)
+        private
+    {
         SpendingLimit calldata limit = debit.limit;
         bytes32 limitHash = hashLimit(limit);
         if (limit.spender != msg.sender) revert WrongSpender(limitHash, limit.spender);
         if (debit.amount == 0) revert ZeroAmount();
-        ShortReason reason;
-        (taken, reason) = _collectable(limitHash, debit);
+        (uint256 taken, ShortReason reason) = _collectable(limitHash, debit);
+        sums.owed += debit.amount;
+        _addParts(debit, sums);
         if (taken != 0) {
             spent[limitHash] += taken;
             balanceOf[limit.payer] -= taken;
-            emit Debited(limit.payer, batchId, taken, _nextSeq());
+            (uint256 data, uint256 model) = _divide(taken, schedule, sums);
+            emit Debited(limit.payer, batch.epoch, limitHash, batch.part, taken, data, model, _nextSeq());
         }
         if (taken != debit.amount) {
-            emit DebitShort(limit.payer, batchId, debit.amount, taken, reason, _nextSeq());
+            emit DebitShort(
+                limit.payer, batch.epoch, limitHash, batch.part, debit.amount, taken, reason, _nextSeq()
+            );
         }
     }
 
@@ -225,39 +258,57 @@ contract PaymentVault is EIP712, FeeSchedules, PayerBalances {
         }
     }
 
-    function _divide(Batch memory batch, uint256 dataPool, uint256 modelPool) private view {
-        FeeSchedule memory schedule = fees();
-        uint256 total = batch.total;
-        uint256 largestData = total * schedule.dataBps / BPS;
-        uint256 largestModel = total * schedule.modelBps / BPS;
-        batch.dataPool = dataPool < largestData ? dataPool : largestData;
-        batch.modelPool = modelPool < largestModel ? modelPool : largestModel;
-        batch.stakersAmount = total * schedule.stakersBps / BPS;
-        batch.platformAmount = total - batch.dataPool - batch.modelPool - batch.stakersAmount;
+    function _addParts(Debit calldata debit, Sums memory sums) private pure {
+        if (debit.limit.payer != sums.payer) {
+            (sums.payer, sums.dataLeft, sums.modelLeft) = (debit.limit.payer, 0, 0);
+        }
+        sums.dataLeft = Math.saturatingAdd(sums.dataLeft, debit.dataPart);
+        sums.modelLeft = Math.saturatingAdd(sums.modelLeft, debit.modelPart);
     }
 
-    function _emitDebited(Batch memory batch) private {
+    /// @dev The data pool's largest part is rounded up, so that a debt taken in several debits gives it no wei
+    /// less than one taken at once; the others are rounded down, and never sum to more than was taken.
+    function _divide(uint256 taken, FeeSchedule memory schedule, Sums memory sums)
+        private
+        pure
+        returns (uint256 data, uint256 model)
+    {
+        data = Math.min(sums.dataLeft, Math.ceilDiv(taken * schedule.dataBps, BPS));
+        model = Math.min(sums.modelLeft, taken * schedule.modelBps / BPS);
+        sums.dataLeft -= data;
+        sums.modelLeft -= model;
+        uint256 stakers = taken * schedule.stakersBps / BPS;
+        sums.total += taken;
+        sums.dataPool += data;
+        sums.modelPool += model;
+        sums.stakersAmount += stakers;
+        sums.platformAmount += taken - data - model - stakers;
+    }
+
+    function _emitDebited(Batch calldata batch, bytes32 prevRoot, Sums memory sums) private {
         emit BatchDebited(
-            batch.id,
+            batch.epoch,
+            batch.part,
             batch.receiptsRoot,
-            batch.prevRoot,
-            batch.owed,
-            batch.total,
-            batch.dataPool,
-            batch.modelPool,
-            batch.stakersAmount,
-            batch.platformAmount,
+            batch.isLast,
+            prevRoot,
+            sums.owed,
+            sums.total,
+            sums.dataPool,
+            sums.modelPool,
+            sums.stakersAmount,
+            sums.platformAmount,
             _nextSeq()
         );
     }
 
-    function _payOut(Batch memory batch) private {
-        uint256 pools = batch.dataPool + batch.modelPool;
+    function _payOut(Sums memory sums, address stakersPool) private {
+        uint256 pools = sums.dataPool + sums.modelPool;
         if (pools != 0) {
             token.forceApprove(address(distributor), pools);
             distributor.fund(pools);
         }
-        if (batch.stakersAmount != 0) token.safeTransfer(fees().stakersPool, batch.stakersAmount);
-        if (batch.platformAmount != 0) token.safeTransfer(treasury, batch.platformAmount);
+        if (sums.stakersAmount != 0) token.safeTransfer(stakersPool, sums.stakersAmount);
+        if (sums.platformAmount != 0) token.safeTransfer(treasury, sums.platformAmount);
     }
 }

@@ -16,11 +16,16 @@ struct SpendingLimit {
     uint256 nonce;
 }
 
-/// @notice One payer's part of a batch, under one of its limits.
+/// @notice One payer's part of a batch, under one of its limits. Amounts in token wei.
 struct Debit {
     SpendingLimit limit;
     bytes signature;
     uint256 amount;
+    /// What the receipts attributed to contributors; at most their scheduled part of what is taken is paid. What
+    /// this debit leaves of it goes over to the payer's next one, if that follows in the batch.
+    uint256 dataPart;
+    /// What the receipts attributed to owners of models; likewise.
+    uint256 modelPart;
 }
 
 /// @notice Why a debit took less than was owed.

@@ -14,17 +14,14 @@ contract DatanetRegistryTest is TestBase {
 
     DatanetRegistry private registry;
     address private owner = account("owner");
-    address private curator = account("curator");
     address private stranger = account("stranger");
     bytes32 private id;
 
     function setUp() public {
         vm.warp(START);
         registry = new DatanetRegistry();
-        address[] memory curators = new address[](1);
-        curators[0] = curator;
         vm.prank(owner);
-        id = registry.createDatanet(NAME, META, POLICY, curators);
+        id = registry.createDatanet(NAME, META, POLICY);
     }
 
     function commit(address by, uint64 version, bytes32 parent, bytes32 root) private {
@@ -32,26 +29,18 @@ contract DatanetRegistryTest is TestBase {
         registry.commitVersion(id, version, parent, root, 3, MANIFEST);
     }
 
-    function test_create_records_owner_curators_and_numbers_its_events() public {
-        address[] memory curators = new address[](2);
-        (curators[0], curators[1]) = (account("a"), account("b"));
+    function test_create_records_the_owner_and_numbers_its_event() public {
         bytes32 expected = keccak256(abi.encode(stranger, NAME));
         uint64 seq = registry.seq();
         vm.expectEmit(address(registry));
         emit DatanetRegistry.DatanetCreated(expected, stranger, NAME, META, POLICY, seq + 1);
-        vm.expectEmit(address(registry));
-        emit DatanetRegistry.CuratorSet(expected, curators[0], true, seq + 2);
-        vm.expectEmit(address(registry));
-        emit DatanetRegistry.CuratorSet(expected, curators[1], true, seq + 3);
         vm.prank(stranger);
-        bytes32 created = registry.createDatanet(NAME, META, POLICY, curators);
+        bytes32 created = registry.createDatanet(NAME, META, POLICY);
 
         vm.assertEq(created, expected, "id");
         vm.assertTrue(created != id, "two owners, one name, two ids");
         vm.assertEq(registry.ownerOf(created), stranger, "owner");
-        vm.assertTrue(registry.isCurator(created, curators[1]), "curator");
-        vm.assertTrue(!registry.isCurator(created, stranger), "the owner is not listed as curator");
-        vm.assertEq(registry.seq(), seq + 3, "seq");
+        vm.assertEq(registry.seq(), seq + 1, "seq");
     }
 
     function test_the_first_event_of_a_contract_is_number_one() public {
@@ -61,25 +50,20 @@ contract DatanetRegistryTest is TestBase {
         emit DatanetRegistry.DatanetCreated(
             keccak256(abi.encode(address(this), NAME)), address(this), NAME, META, POLICY, 1
         );
-        fresh.createDatanet(NAME, META, POLICY, new address[](0));
+        fresh.createDatanet(NAME, META, POLICY);
         vm.assertEq(fresh.seq(), 1, "after");
     }
 
     function test_create_refuses_a_second_datanet_of_one_name() public {
         expectError(abi.encodeWithSelector(DatanetRegistry.DatanetExists.selector, id));
         vm.prank(owner);
-        registry.createDatanet(NAME, META, POLICY, new address[](0));
+        registry.createDatanet(NAME, META, POLICY);
     }
 
-    function test_create_refuses_the_zero_curator() public {
-        expectError(abi.encodeWithSelector(DatanetRegistry.ZeroCurator.selector));
-        registry.createDatanet(NAME, META, POLICY, new address[](1));
-    }
-
-    function test_commit_by_owner_and_curator_moves_the_head() public {
+    function test_a_commit_moves_the_head() public {
         vm.expectEmit(address(registry));
-        emit DatanetRegistry.VersionCommitted(id, 1, ROOT_1, 0, 3, MANIFEST, curator, registry.seq() + 1);
-        commit(curator, 1, 0, ROOT_1);
+        emit DatanetRegistry.VersionCommitted(id, 1, ROOT_1, 0, 3, MANIFEST, owner, registry.seq() + 1);
+        commit(owner, 1, 0, ROOT_1);
         commit(owner, 2, ROOT_1, ROOT_2);
         (uint64 version, bytes32 root) = registry.head(id);
         vm.assertEq(version, 2, "head version");
@@ -90,21 +74,28 @@ contract DatanetRegistryTest is TestBase {
         vm.assertEq(registry.versionRoot(id, 0), 0, "no version 0");
     }
 
-    function test_commit_refuses_strangers_and_removed_curators() public {
-        expectError(abi.encodeWithSelector(DatanetRegistry.NotCurator.selector, id, stranger));
+    function test_nobody_but_the_owner_commits() public {
+        expectError(abi.encodeWithSelector(DatanetRegistry.NotDatanetOwner.selector, id, stranger));
         commit(stranger, 1, 0, ROOT_1);
-        vm.prank(owner);
-        registry.setCurator(id, curator, false);
-        expectError(abi.encodeWithSelector(DatanetRegistry.NotCurator.selector, id, curator));
-        commit(curator, 1, 0, ROOT_1);
     }
 
     function test_of_two_racing_commits_the_second_reverts() public {
         commit(owner, 1, 0, ROOT_1);
-        expectError(abi.encodeWithSelector(DatanetRegistry.WrongVersion.selector, id, 2, 1));
-        commit(curator, 1, 0, ROOT_2);
+        expectError(abi.encodeWithSelector(DatanetRegistry.WrongVersion.selector, id, 1, 1));
+        commit(owner, 1, 0, ROOT_2);
         expectError(abi.encodeWithSelector(DatanetRegistry.WrongParentRoot.selector, id, ROOT_1, bytes32(0)));
-        commit(curator, 2, 0, ROOT_2);
+        commit(owner, 2, 0, ROOT_2);
+    }
+
+    function test_a_number_may_be_left_out() public {
+        commit(owner, 1, 0, ROOT_1);
+        commit(owner, 4, ROOT_1, ROOT_2);
+        (uint64 version, bytes32 root) = registry.head(id);
+        vm.assertEq(version, 4, "head version");
+        vm.assertEq(root, ROOT_2, "head root");
+        vm.assertEq(registry.versionRoot(id, 3), 0, "nothing stands at 3");
+        expectError(abi.encodeWithSelector(DatanetRegistry.WrongVersion.selector, id, 4, 3));
+        commit(owner, 3, ROOT_2, ROOT_1);
     }
 
     function test_commit_refuses_the_zero_root_and_an_unknown_datanet() public {
@@ -114,7 +105,7 @@ contract DatanetRegistryTest is TestBase {
         registry.commitVersion(NAME, 1, 0, ROOT_1, 3, MANIFEST);
     }
 
-    function testFuzz_commit_accepts_only_the_next_version_on_the_head(
+    function testFuzz_commit_accepts_only_a_higher_version_on_the_head(
         uint64 version,
         bytes32 parent,
         bytes32 root
@@ -122,8 +113,8 @@ contract DatanetRegistryTest is TestBase {
         commit(owner, 1, 0, ROOT_1);
         if (root == 0) {
             expectError(abi.encodeWithSelector(DatanetRegistry.ZeroRoot.selector));
-        } else if (version != 2) {
-            expectError(abi.encodeWithSelector(DatanetRegistry.WrongVersion.selector, id, 2, version));
+        } else if (version < 2) {
+            expectError(abi.encodeWithSelector(DatanetRegistry.WrongVersion.selector, id, 1, version));
         } else if (parent != ROOT_1) {
             expectError(abi.encodeWithSelector(DatanetRegistry.WrongParentRoot.selector, id, ROOT_1, parent));
         }
@@ -134,7 +125,7 @@ contract DatanetRegistryTest is TestBase {
         bytes32 parent = 0;
         for (uint64 v = 1; v <= 8; ++v) {
             bytes32 root = keccak256(abi.encode(seeds[v - 1], v));
-            commit(v % 2 == 0 ? owner : curator, v, parent, root);
+            commit(owner, v, parent, root);
             parent = root;
         }
         for (uint64 v = 1; v <= 8; ++v) {
@@ -142,27 +133,10 @@ contract DatanetRegistryTest is TestBase {
         }
     }
 
-    function test_set_curator_is_the_owners_right() public {
-        expectError(abi.encodeWithSelector(DatanetRegistry.NotDatanetOwner.selector, id, curator));
-        vm.prank(curator);
-        registry.setCurator(id, stranger, true);
-
-        uint64 next = registry.seq() + 1;
-        vm.expectEmit(address(registry));
-        emit DatanetRegistry.CuratorSet(id, stranger, true, next);
-        vm.prank(owner);
-        registry.setCurator(id, stranger, true);
-        vm.assertTrue(registry.isCurator(id, stranger), "allowed");
-
-        expectError(abi.encodeWithSelector(DatanetRegistry.ZeroCurator.selector));
-        vm.prank(owner);
-        registry.setCurator(id, address(0), true);
-    }
-
     function test_freeze_ends_commits_for_ever() public {
         commit(owner, 1, 0, ROOT_1);
-        expectError(abi.encodeWithSelector(DatanetRegistry.NotDatanetOwner.selector, id, curator));
-        vm.prank(curator);
+        expectError(abi.encodeWithSelector(DatanetRegistry.NotDatanetOwner.selector, id, stranger));
+        vm.prank(stranger);
         registry.freeze(id);
 
         uint64 next = registry.seq() + 1;
@@ -188,8 +162,8 @@ contract DatanetRegistryTest is TestBase {
         vm.assertEq(registry.ownerOf(id), owner, "still the old owner");
         vm.assertEq(registry.pendingOwnerOf(id), stranger, "offered");
 
-        expectError(abi.encodeWithSelector(DatanetRegistry.NotPendingOwner.selector, id, curator));
-        vm.prank(curator);
+        expectError(abi.encodeWithSelector(DatanetRegistry.NotPendingOwner.selector, id, owner));
+        vm.prank(owner);
         registry.acceptDatanet(id);
 
         vm.expectEmit(address(registry));
@@ -199,7 +173,7 @@ contract DatanetRegistryTest is TestBase {
         vm.assertEq(registry.ownerOf(id), stranger, "new owner");
         vm.assertEq(registry.pendingOwnerOf(id), address(0), "no offer left");
 
-        expectError(abi.encodeWithSelector(DatanetRegistry.NotCurator.selector, id, owner));
+        expectError(abi.encodeWithSelector(DatanetRegistry.NotDatanetOwner.selector, id, owner));
         commit(owner, 1, 0, ROOT_1);
         expectError(abi.encodeWithSelector(DatanetRegistry.NotPendingOwner.selector, id, stranger));
         vm.prank(stranger);

@@ -44,7 +44,7 @@ contract GasTest is VaultBase {
     function setUpRegistries() private {
         datanets = new DatanetRegistry();
         models = new ModelRegistry(address(datanets));
-        datanetId = datanets.createDatanet(HASH, HASH, HASH, new address[](0));
+        datanetId = datanets.createDatanet(HASH, HASH, HASH);
         datanets.commitVersion(datanetId, 1, 0, HASH, 3, HASH);
         ModelRegistry.ParentModel[] memory none;
         ModelRegistry.ParentDatanet[] memory nothing;

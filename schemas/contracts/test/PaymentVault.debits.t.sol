@@ -17,17 +17,20 @@ contract PaymentVaultDebitsTest is VaultBase {
             signed(limitOf(alice, 50 ether), ALICE_KEY, 10 ether),
             signed(limitOf(bob, 50 ether), BOB_KEY, 20 ether)
         );
+        (debits[0].dataPart, debits[0].modelPart) = (6 ether, 1 ether);
+        (debits[1].dataPart, debits[1].modelPart) = (14 ether, 1 ether);
+        bytes32[2] memory hashes = [vault.hashLimit(debits[0].limit), vault.hashLimit(debits[1].limit)];
         uint64 seq = vault.seq();
         vm.expectEmit(address(vault));
-        emit PaymentVault.Debited(alice, 1, 10 ether, seq + 1);
+        emit PaymentVault.Debited(alice, 1, hashes[0], 1, 10 ether, 6 ether, 1 ether, seq + 1);
         vm.expectEmit(address(vault));
-        emit PaymentVault.Debited(bob, 1, 20 ether, seq + 2);
+        emit PaymentVault.Debited(bob, 1, hashes[1], 1, 20 ether, 14 ether, 1 ether, seq + 2);
         vm.expectEmit(address(vault));
         emit PaymentVault.BatchDebited(
-            1, RECEIPTS_1, 0, 30 ether, 30 ether, 20 ether, 2 ether, 1.5 ether, 6.5 ether, seq + 3
+            1, 1, RECEIPTS_1, true, 0, 30 ether, 30 ether, 20 ether, 2 ether, 1.5 ether, 6.5 ether, seq + 3
         );
         vm.prank(spender);
-        vault.debitBatch(1, RECEIPTS_1, 0, debits, 20 ether, 2 ether);
+        vault.debitBatch(whole(1, RECEIPTS_1), 0, debits);
 
         vm.assertEq(vault.balanceOf(alice), 90 ether, "alice");
         vm.assertEq(vault.balanceOf(bob), 80 ether, "bob");
@@ -36,44 +39,105 @@ contract PaymentVaultDebitsTest is VaultBase {
         vm.assertEq(token.balanceOf(treasury), 6.5 ether, "platform and what the pools left");
         vm.assertEq(token.balanceOf(address(vault)), 170 ether, "left in the vault");
         vm.assertEq(token.allowance(address(vault), address(distributor)), 0, "no allowance left");
-        vm.assertEq(vault.batchCount(), 1, "batch count");
-        vm.assertEq(vault.lastBatchRoot(), RECEIPTS_1, "batch root");
-        vm.assertEq(vault.spent(vault.hashLimit(debits[0].limit)), 10 ether, "spent");
+        vm.assertEq(last().epoch, 1, "epoch");
+        vm.assertEq(last().receiptsRoot, RECEIPTS_1, "receipts root");
+        vm.assertEq(vault.spent(hashes[0]), 10 ether, "spent");
         vm.assertEq(vault.seq(), seq + 3, "three events");
     }
 
     function test_a_pool_gets_at_most_its_scheduled_part() public {
         Debit[] memory debits = only(signed(limitOf(alice, 50 ether), ALICE_KEY, 10 ether));
+        (debits[0].dataPart, debits[0].modelPart) = (7 ether + 1, 1 ether + 1);
+        bytes32 hash = vault.hashLimit(debits[0].limit);
         uint64 seq = vault.seq();
         vm.expectEmit(address(vault));
-        emit PaymentVault.Debited(alice, 1, 10 ether, seq + 1);
+        emit PaymentVault.Debited(alice, 1, hash, 1, 10 ether, 7 ether, 1 ether, seq + 1);
         vm.expectEmit(address(vault));
         emit PaymentVault.BatchDebited(
-            1, RECEIPTS_1, 0, 10 ether, 10 ether, 7 ether, 1 ether, 0.5 ether, 1.5 ether, seq + 2
+            1, 1, RECEIPTS_1, true, 0, 10 ether, 10 ether, 7 ether, 1 ether, 0.5 ether, 1.5 ether, seq + 2
         );
         vm.prank(spender);
-        vault.debitBatch(1, RECEIPTS_1, 0, debits, 7 ether + 1, 1 ether + 1);
+        vault.debitBatch(whole(1, RECEIPTS_1), 0, debits);
         vm.assertEq(distributor.totalFunded(), 8 ether, "the scheduled parts");
         vm.assertEq(token.balanceOf(treasury), 1.5 ether, "the platform keeps its own");
     }
 
-    function test_batches_form_one_chain() public {
+    /// @dev The next batch must be refused with this error.
+    function refused(
+        PaymentVault.Batch memory batch,
+        bytes32 prevRoot,
+        Debit[] memory debits,
+        bytes memory revertData
+    ) private {
+        expectError(revertData);
+        postBatch(batch, prevRoot, debits);
+    }
+
+    function postBatch(PaymentVault.Batch memory batch, bytes32 prevRoot, Debit[] memory debits) private {
+        vm.prank(spender);
+        vault.debitBatch(batch, prevRoot, debits);
+    }
+
+    function wrongBatch(uint64 epoch, uint64 part, PaymentVault.Batch memory given)
+        private
+        pure
+        returns (bytes memory)
+    {
+        return abi.encodeWithSelector(PaymentVault.WrongBatch.selector, epoch, part, given.epoch, given.part);
+    }
+
+    function test_epochs_form_one_chain() public {
         Debit[] memory debits = only(signed(limitOf(alice, 50 ether), ALICE_KEY, 1 ether));
-        vm.startPrank(spender);
-        vault.debitBatch(1, RECEIPTS_1, 0, debits, 0, 0);
-        expectError(abi.encodeWithSelector(PaymentVault.WrongBatchId.selector, 2, 1));
-        vault.debitBatch(1, RECEIPTS_2, RECEIPTS_1, debits, 0, 0);
-        expectError(abi.encodeWithSelector(PaymentVault.WrongBatchId.selector, 2, 3));
-        vault.debitBatch(3, RECEIPTS_2, RECEIPTS_1, debits, 0, 0);
-        expectError(abi.encodeWithSelector(PaymentVault.WrongPrevRoot.selector, RECEIPTS_1, RECEIPTS_2));
-        vault.debitBatch(2, RECEIPTS_2, RECEIPTS_2, debits, 0, 0);
-        expectError(abi.encodeWithSelector(PaymentVault.ZeroRoot.selector));
-        vault.debitBatch(2, 0, RECEIPTS_1, debits, 0, 0);
-        expectError(abi.encodeWithSelector(PaymentVault.EmptyBatch.selector));
-        vault.debitBatch(2, RECEIPTS_2, RECEIPTS_1, new Debit[](0), 0, 0);
-        vault.debitBatch(2, RECEIPTS_2, RECEIPTS_1, debits, 0, 0);
-        vm.assertEq(vault.lastBatchRoot(), RECEIPTS_2, "the second");
-        vm.stopPrank();
+        PaymentVault.Batch memory second = whole(2, RECEIPTS_2);
+        refused(second, 0, debits, wrongBatch(1, 1, second));
+        postBatch(whole(1, RECEIPTS_1), 0, debits);
+        PaymentVault.Batch memory wrong = whole(1, RECEIPTS_2);
+        refused(wrong, RECEIPTS_1, debits, wrongBatch(2, 1, wrong));
+        wrong.epoch = 3;
+        refused(wrong, RECEIPTS_1, debits, wrongBatch(2, 1, wrong));
+        bytes memory wrongRoot =
+            abi.encodeWithSelector(PaymentVault.WrongPrevRoot.selector, RECEIPTS_1, RECEIPTS_2);
+        refused(second, RECEIPTS_2, debits, wrongRoot);
+        bytes memory zeroRoot = abi.encodeWithSelector(PaymentVault.ZeroRoot.selector);
+        refused(whole(2, 0), RECEIPTS_1, debits, zeroRoot);
+        bytes memory empty = abi.encodeWithSelector(PaymentVault.EmptyBatch.selector);
+        refused(second, RECEIPTS_1, new Debit[](0), empty);
+        postBatch(second, RECEIPTS_1, debits);
+        vm.assertEq(last().receiptsRoot, RECEIPTS_2, "the second");
+    }
+
+    function test_an_epoch_can_have_parts() public {
+        Debit[] memory debits = only(signed(limitOf(alice, 50 ether), ALICE_KEY, 1 ether));
+        PaymentVault.Batch memory part = whole(1, RECEIPTS_1);
+        part.part = 2;
+        refused(part, 0, debits, wrongBatch(1, 1, part));
+        (part.part, part.isLast) = (1, false);
+        postBatch(part, 0, debits);
+        refused(part, RECEIPTS_1, debits, wrongBatch(1, 2, part));
+        PaymentVault.Batch memory second = whole(2, RECEIPTS_2);
+        refused(second, RECEIPTS_1, debits, wrongBatch(1, 2, second));
+        part.part = 3;
+        refused(part, RECEIPTS_1, debits, wrongBatch(1, 2, part));
+        part.part = 2;
+        part.receiptsRoot = RECEIPTS_2;
+        bytes memory otherReceipts =
+            abi.encodeWithSelector(PaymentVault.WrongReceiptsRoot.selector, RECEIPTS_1, RECEIPTS_2);
+        refused(part, RECEIPTS_1, debits, otherReceipts);
+        part.receiptsRoot = RECEIPTS_1;
+        bytes memory empty = abi.encodeWithSelector(PaymentVault.EmptyBatch.selector);
+        refused(part, RECEIPTS_1, new Debit[](0), empty);
+        postBatch(part, RECEIPTS_1, debits);
+        (part.part, part.isLast) = (3, true);
+        uint64 seq = vault.seq();
+        vm.expectEmit(address(vault));
+        emit PaymentVault.BatchDebited(1, 3, RECEIPTS_1, true, RECEIPTS_1, 0, 0, 0, 0, 0, 0, seq + 1);
+        // Nobody who is left can be debited any more: the last part may be empty.
+        postBatch(part, RECEIPTS_1, new Debit[](0));
+        part.part = 4;
+        refused(part, RECEIPTS_1, debits, wrongBatch(2, 1, part));
+        refused(second, RECEIPTS_1, new Debit[](0), empty);
+        postBatch(second, RECEIPTS_1, debits);
+        vm.assertEq(vault.balanceOf(alice), DEPOSIT - 3 ether, "three debits");
     }
 
     function testFuzz_every_wei_arrives(uint256 amount, uint256 dataPool, uint256 modelPool, uint256 bps)
@@ -87,16 +151,20 @@ contract PaymentVaultDebitsTest is VaultBase {
         vault.activateFees();
         dataPool = bound(dataPool, 0, 2 * amount);
         modelPool = bound(modelPool, 0, 2 * amount);
-        post(only(signed(limitOf(alice, DEPOSIT), ALICE_KEY, amount)), dataPool, modelPool);
+        Debit memory debit = signed(limitOf(alice, DEPOSIT), ALICE_KEY, amount);
+        (debit.dataPart, debit.modelPart) = (dataPool, modelPool);
+        post(only(debit));
 
-        uint256 data = min(dataPool, amount * fees.dataBps / 10_000);
+        uint256 data = min(dataPool, (amount * fees.dataBps + 9_999) / 10_000);
         uint256 model = min(modelPool, amount * fees.modelBps / 10_000);
         uint256 staked = amount * fees.stakersBps / 10_000;
         vm.assertEq(token.balanceOf(address(distributor)), data + model, "pools");
         vm.assertEq(distributor.totalFunded(), data + model, "funded");
         vm.assertEq(token.balanceOf(stakers), staked, "stakers");
         vm.assertEq(token.balanceOf(treasury), amount - data - model - staked, "platform");
-        vm.assertLe(amount * fees.platformBps / 10_000, token.balanceOf(treasury), "platform's least part");
+        vm.assertLe(
+            amount * fees.platformBps / 10_000, token.balanceOf(treasury) + 1, "platform's least part"
+        );
         vm.assertEq(vault.balanceOf(alice), DEPOSIT - amount, "payer");
         vm.assertEq(token.balanceOf(address(vault)), 2 * DEPOSIT - amount, "vault");
     }
@@ -113,17 +181,59 @@ contract PaymentVaultDebitsTest is VaultBase {
         return a < b ? a : b;
     }
 
-    function test_a_single_wei_stays_with_the_platform() public {
+    /// @dev However a debt is cut into debits, the data pool gets what the receipts attributed to it.
+    function testFuzz_a_debt_in_pieces_funds_the_data_pool_as_one_does(uint256[4] memory pieces, uint256 bps)
+        public
+    {
+        FeeSchedule memory fees = randomSchedule(bps);
+        vm.prank(owner);
+        vault.proposeFees(fees);
+        vm.warp(START + NOTICE);
+        vault.activateFees();
+        uint256 owed = 0;
+        for (uint256 i = 0; i < 4; ++i) {
+            pieces[i] = bound(pieces[i], 1, 1_000);
+            owed += pieces[i];
+        }
+        uint256 left = owed * fees.dataBps / 10_000;
+        uint256 attributed = left;
+        for (uint256 i = 0; i < 4; ++i) {
+            Debit memory debit = signed(limitOf(alice, DEPOSIT), ALICE_KEY, pieces[i]);
+            (debit.dataPart, debit.modelPart) = (left, 0);
+            uint256 funded = distributor.totalFunded();
+            post(only(debit));
+            left -= distributor.totalFunded() - funded;
+        }
+        vm.assertEq(distributor.totalFunded(), attributed, "to the wei");
+        vm.assertEq(token.balanceOf(address(vault)), 2 * DEPOSIT - owed, "vault");
+    }
+
+    /// @dev The first limit gives less than it should; what it leaves of the parts is the second's.
+    function test_a_payers_parts_go_over_to_its_next_debit() public {
+        SpendingLimit memory second = limitOf(alice, 50 ether);
+        second.nonce = 2;
+        Debit[] memory debits = new Debit[](3);
+        debits[0] = signed(limitOf(alice, 1 ether), ALICE_KEY, 10 ether);
+        debits[1] = signed(second, ALICE_KEY, 10 ether);
+        debits[2] = signed(limitOf(bob, 50 ether), BOB_KEY, 10 ether);
+        (debits[0].dataPart, debits[0].modelPart) = (6 ether, 1 ether);
+        (debits[1].dataPart, debits[1].modelPart) = (0, 0);
+        (debits[2].dataPart, debits[2].modelPart) = (0, 0);
+        post(debits);
+        vm.assertEq(distributor.totalFunded(), 7 ether, "alice's parts, once; nothing of bob's");
+    }
+
+    function test_a_single_wei_is_the_data_pools() public {
         post(only(signed(limitOf(alice, DEPOSIT), ALICE_KEY, 1)));
-        vm.assertEq(distributor.totalFunded(), 0, "pools round down");
-        vm.assertEq(token.balanceOf(stakers), 0, "stakers too");
-        vm.assertEq(token.balanceOf(treasury), 1, "platform");
+        vm.assertEq(distributor.totalFunded(), 1, "the data pool rounds up");
+        vm.assertEq(token.balanceOf(stakers), 0, "stakers down");
+        vm.assertEq(token.balanceOf(treasury), 0, "platform");
     }
 
     function test_a_batch_of_which_nothing_is_collected_goes_on() public {
         SpendingLimit memory none = limitOf(alice, 0);
         post(only(signed(none, ALICE_KEY, 1 ether)));
-        vm.assertEq(vault.batchCount(), 1, "counted");
+        vm.assertEq(last().epoch, 1, "counted");
         vm.assertEq(token.balanceOf(address(vault)), 2 * DEPOSIT, "nothing moved");
     }
 
@@ -133,7 +243,7 @@ contract PaymentVaultDebitsTest is VaultBase {
         Debit[] memory debits = only(signed(limit, ALICE_KEY, 1 ether));
         expectError(abi.encodeWithSelector(PaymentVault.NotOperator.selector, stranger));
         vm.prank(stranger);
-        vault.debitBatch(1, RECEIPTS_1, 0, debits, 0, 0);
+        vault.debitBatch(whole(1, RECEIPTS_1), 0, debits);
 
         vm.assertEq(vault.operator(), spender, "from the beginning");
         uint64 next = vault.seq() + 1;
@@ -143,7 +253,7 @@ contract PaymentVaultDebitsTest is VaultBase {
         vault.setOperator(stranger);
         postReverts(debits, abi.encodeWithSelector(PaymentVault.NotOperator.selector, spender));
         vm.prank(stranger);
-        vault.debitBatch(1, RECEIPTS_1, 0, debits, 0, 0);
+        vault.debitBatch(whole(1, RECEIPTS_1), 0, debits);
 
         expectError(abi.encodeWithSelector(PayerBalances.ZeroAddress.selector));
         vm.prank(owner);

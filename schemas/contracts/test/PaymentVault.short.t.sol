@@ -98,23 +98,34 @@ contract PaymentVaultShortTest is VaultBase {
         debits[1] = signed(limitOf(bob, 50 ether), BOB_KEY, 10 ether);
         debits[2] = signed(limitOf(account("nobody"), 50 ether), ALICE_KEY, 10 ether);
         debits[3] = signed(limitOf(bob, 15 ether), BOB_KEY, 20 ether);
+        bytes32[] memory hashes = new bytes32[](4);
+        for (uint256 i = 0; i < 4; ++i) {
+            hashes[i] = vault.hashLimit(debits[i].limit);
+            debits[i].modelPart = 0;
+        }
         uint64 seq = vault.seq();
         vm.expectEmit(address(vault));
-        emit PaymentVault.DebitShort(alice, 1, 10 ether, 0, ShortReason.SignatureInvalid, seq + 1);
+        emit PaymentVault.DebitShort(
+            alice, 1, hashes[0], 1, 10 ether, 0, ShortReason.SignatureInvalid, seq + 1
+        );
         vm.expectEmit(address(vault));
-        emit PaymentVault.Debited(bob, 1, 10 ether, seq + 2);
+        emit PaymentVault.Debited(bob, 1, hashes[1], 1, 10 ether, 7 ether, 0, seq + 2);
         vm.expectEmit(address(vault));
-        emit PaymentVault.DebitShort(account("nobody"), 1, 10 ether, 0, ShortReason.BalanceTooSmall, seq + 3);
+        emit PaymentVault.DebitShort(
+            account("nobody"), 1, hashes[2], 1, 10 ether, 0, ShortReason.BalanceTooSmall, seq + 3
+        );
         vm.expectEmit(address(vault));
-        emit PaymentVault.Debited(bob, 1, 15 ether, seq + 4);
+        emit PaymentVault.Debited(bob, 1, hashes[3], 1, 15 ether, 10.5 ether, 0, seq + 4);
         vm.expectEmit(address(vault));
-        emit PaymentVault.DebitShort(bob, 1, 20 ether, 15 ether, ShortReason.LimitExhausted, seq + 5);
+        emit PaymentVault.DebitShort(
+            bob, 1, hashes[3], 1, 20 ether, 15 ether, ShortReason.LimitExhausted, seq + 5
+        );
         vm.expectEmit(address(vault));
         emit PaymentVault.BatchDebited(
-            1, RECEIPTS_1, 0, 50 ether, 25 ether, 17.5 ether, 0, 1.25 ether, 6.25 ether, seq + 6
+            1, 1, RECEIPTS_1, true, 0, 50 ether, 25 ether, 17.5 ether, 0, 1.25 ether, 6.25 ether, seq + 6
         );
         vm.prank(spender);
-        vault.debitBatch(1, RECEIPTS_1, 0, debits, 35 ether, 0);
+        vault.debitBatch(whole(1, RECEIPTS_1), 0, debits);
         vm.assertEq(vault.balanceOf(alice), DEPOSIT, "whom nobody signed for keeps all");
         vm.assertEq(distributor.totalFunded(), 17.5 ether, "the data part of what was collected");
     }
@@ -132,7 +143,7 @@ contract PaymentVaultShortTest is VaultBase {
     }
 
     function testFuzz_junk_is_no_signature(bytes memory signature) public {
-        postShort(Debit(limitOf(alice, 50 ether), signature, 1 ether), 0, ShortReason.SignatureInvalid);
+        postShort(Debit(limitOf(alice, 50 ether), signature, 1 ether, 0, 0), 0, ShortReason.SignatureInvalid);
     }
 
     function test_a_signature_is_no_good_on_another_chain_or_vault() public {
@@ -149,7 +160,7 @@ contract PaymentVaultShortTest is VaultBase {
     function test_the_zero_address_signs_nothing() public {
         SpendingLimit memory limit = limitOf(address(0), 50 ether);
         // No balance can be there; the check itself is what is asked.
-        postShort(Debit(limit, new bytes(65), 1), 0, ShortReason.BalanceTooSmall);
+        postShort(Debit(limit, new bytes(65), 1, 0, 0), 0, ShortReason.BalanceTooSmall);
     }
 
     function test_a_contract_pays_by_erc1271_and_can_revoke() public {
@@ -167,7 +178,7 @@ contract PaymentVaultShortTest is VaultBase {
             HostileWallet wallet = new HostileWallet(HostileWallet.Mood(i));
             SpendingLimit memory limit = limitOf(walletWith(address(wallet)), 10 ether);
             uint256 before = gasleft();
-            postShort(Debit(limit, "", 1 ether), 0, ShortReason.SignatureInvalid);
+            postShort(Debit(limit, "", 1 ether, 0, 0), 0, ShortReason.SignatureInvalid);
             vm.assertLe(before - gasleft(), 700_000, "gas");
         }
     }
@@ -183,7 +194,7 @@ contract PaymentVaultShortTest is VaultBase {
         SmartWallet wallet = new SmartWallet(alice);
         Debit[] memory debits =
             only(signed(limitOf(walletWith(address(wallet)), 10 ether), ALICE_KEY, 1 ether));
-        bytes memory call = abi.encodeCall(vault.debitBatch, (1, RECEIPTS_1, 0, debits, 0, 0));
+        bytes memory call = abi.encodeCall(vault.debitBatch, (whole(1, RECEIPTS_1), 0, debits));
         for (uint256 gasLimit = 100_000; gasLimit < 700_000; gasLimit += 20_000) {
             vm.prank(spender);
             (bool ok, bytes memory result) = address(vault).call{gas: gasLimit}(call);

@@ -1,6 +1,10 @@
-//! A contract's ABI as somebody hands it in: read within limits, every problem with the item's name.
+//! A contract's ABI as somebody hands it in. Read within limits: an event that cannot be read is left out with a word, and
+//! the others are followed.
 
-use alloy_json_abi::Event;
+use std::collections::HashSet;
+
+use alloy_primitives::{B256, keccak256};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::types::AbiType;
@@ -9,23 +13,42 @@ use crate::ids::Sha256;
 use crate::{SchemaError, canonical};
 
 /// Bytes of an ABI's JSON.
-pub const MAX_ABI_BYTES: usize = 1 << 20;
-const MAX_EVENTS: usize = 256;
+pub const MAX_ABI_BYTES: usize = 4 << 20;
+const MAX_EVENTS: usize = 10_000;
 const MAX_PARAMETERS: usize = 64;
+const MAX_LEFT_OUT: usize = 20;
 
 /// The events of a contract.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Abi {
-    events: Vec<Event>,
+    events: Vec<AbiEvent>,
     canonical: String,
+    left_out: Vec<String>,
+}
+
+/// An event of an ABI. Never anonymous: those cannot be told apart by their topics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AbiEvent {
+    pub name: String,
+    /// As Solidity hashes it: `Transfer(address,address,uint256)`.
+    pub signature: String,
+    pub(super) parameters: Vec<Parameter>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Parameter {
+    /// As the ABI has it; may be empty.
+    pub(super) name: String,
+    pub(super) ty: AbiType,
+    pub(super) indexed: bool,
 }
 
 impl Abi {
-    /// Reads an ABI: a JSON array, or a compiler's artifact with a member `abi`. Anonymous events cannot be
-    /// told apart by their topics and are left out.
+    /// Reads an ABI: a JSON array, or a compiler's artifact with a member `abi`. Entries of one event, which a compiler
+    /// writes once for each library that has it, are one.
     ///
     /// # Errors
-    /// [`SchemaError::BadAbi`] that names the item.
+    /// [`SchemaError::BadAbi`] for what is no ABI, and for one in which no event can be followed.
     pub fn parse(text: &str) -> Result<Self, SchemaError> {
         if text.len() > MAX_ABI_BYTES {
             return Err(bad("the file", format!("{} bytes; at most {MAX_ABI_BYTES} are read", text.len())));
@@ -39,28 +62,40 @@ impl Abi {
             },
             _ => return Err(bad("the file", "neither a list nor an object with `abi`")),
         };
-        let (mut events, mut kept) = (Vec::new(), Vec::new());
-        for (index, item) in items.iter().enumerate() {
-            let kind = item.get("type").and_then(Value::as_str).ok_or_else(|| bad(&format!("item {index}"), "has no `type`"))?;
-            if kind != "event" {
-                continue;
-            }
-            let event = event(item, index)?;
-            if !event.anonymous {
-                events.push(event);
-                kept.push(item);
+        let (mut events, mut kept, mut left_out, mut seen) = (Vec::new(), Vec::new(), Vec::new(), HashSet::new());
+        for (index, item) in items.iter().enumerate().filter(|(_, item)| item.get("type").and_then(Value::as_str) == Some("event")) {
+            match AbiEvent::read(item) {
+                Ok(event) if !seen.insert((event.signature.clone(), event.indexed_mask())) => {}
+                Ok(event) => {
+                    events.push(event);
+                    kept.push(item);
+                }
+                Err(problem) => {
+                    let name: String = item.get("name").and_then(Value::as_str).unwrap_or_default().chars().take(64).collect();
+                    left_out.push(format!("item {index} (event {name:?}): {problem}"));
+                }
             }
         }
+        if left_out.len() > MAX_LEFT_OUT {
+            let more = left_out.split_off(MAX_LEFT_OUT).len();
+            left_out.push(format!("{more} more events cannot be read"));
+        }
         match events.len() {
-            0 => Err(bad("the file", "holds no event that is not anonymous")),
-            1..=MAX_EVENTS => Ok(Self { canonical: canonical::to_string(&kept)?, events }),
+            0 if left_out.is_empty() => Err(bad("the file", "holds no event")),
+            0 => Err(bad("the file", format!("holds no event that can be followed: {}", left_out.join("; ")))),
+            1..=MAX_EVENTS => Ok(Self { canonical: canonical::to_string(&kept)?, events, left_out }),
             count => Err(bad("the file", format!("{count} events; at most {MAX_EVENTS} are followed"))),
         }
     }
 
-    /// None is anonymous.
-    pub fn events(&self) -> &[Event] {
+    /// No two have the same signature and the same parameters indexed.
+    pub fn events(&self) -> &[AbiEvent] {
         &self.events
+    }
+
+    /// What was not read, each with its reason.
+    pub fn left_out(&self) -> &[String] {
+        &self.left_out
     }
 
     /// Canonical JSON of the events, and its hash.
@@ -69,33 +104,75 @@ impl Abi {
     }
 }
 
-fn event(item: &Value, index: usize) -> Result<Event, SchemaError> {
-    let name = item.get("name").and_then(Value::as_str).unwrap_or_default();
-    let place = format!("item {index} (event {name:?})");
-    let mut item = item.clone();
-    if let Some(members) = item.as_object_mut() {
-        // Compilers write it always, people do not.
-        members.entry("anonymous").or_insert(Value::Bool(false));
+/// An entry as JSON has it; what people leave out and compilers write is filled in.
+#[derive(Debug, Deserialize)]
+struct RawEvent {
+    #[serde(default, deserialize_with = "text_or_null")]
+    name: String,
+    inputs: Vec<RawParameter>,
+    #[serde(default)]
+    anonymous: bool,
+}
+
+/// A parameter, or a member of a tuple.
+#[derive(Debug, Deserialize)]
+pub(super) struct RawParameter {
+    #[serde(default, deserialize_with = "text_or_null")]
+    pub(super) name: String,
+    #[serde(rename = "type")]
+    pub(super) ty: String,
+    #[serde(default)]
+    indexed: bool,
+    #[serde(default)]
+    pub(super) components: Vec<RawParameter>,
+}
+
+fn text_or_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.unwrap_or_default())
+}
+
+impl AbiEvent {
+    /// The first topic of its logs.
+    pub fn topic0(&self) -> B256 {
+        keccak256(self.signature.as_bytes())
     }
-    let event: Event = serde_json::from_value(item).map_err(|error| bad(&place, error.to_string()))?;
-    let is_identifier = |name: &str| name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_' || letter == '$');
-    if name.is_empty() || name.len() > 64 || !is_identifier(name) {
-        return Err(bad(&place, "its name is not a Solidity identifier of up to 64 letters"));
+
+    /// How many of its parameters are topics, besides the first.
+    pub(super) fn indexed_count(&self) -> usize {
+        self.parameters.iter().filter(|parameter| parameter.indexed).count()
     }
-    if event.inputs.len() > MAX_PARAMETERS {
-        return Err(bad(&place, format!("{} parameters; at most {MAX_PARAMETERS} are read", event.inputs.len())));
+
+    /// Which parameters are topics, the first one in the lowest bit.
+    pub(super) fn indexed_mask(&self) -> u64 {
+        self.parameters.iter().enumerate().filter(|(_, parameter)| parameter.indexed).fold(0, |mask, (index, _)| mask | 1 << index)
     }
-    if event.inputs.iter().filter(|input| input.indexed).count() > if event.anonymous { 4 } else { 3 } {
-        return Err(bad(&place, "more indexed parameters than a log has topics"));
-    }
-    for (index, input) in event.inputs.iter().enumerate() {
-        let problem = |problem| bad(&format!("{place}, parameter {index} ({:?})", input.name), problem);
-        AbiType::parse(&input.ty, &input.components).map_err(problem)?;
-        if input.name.len() > 64 || !is_identifier(&input.name) {
-            return Err(problem("its name is not a Solidity identifier of up to 64 letters".into()));
+
+    /// # Errors
+    /// Why it cannot be read.
+    pub(super) fn read(item: &Value) -> Result<Self, String> {
+        let raw = RawEvent::deserialize(item).map_err(|error| error.to_string())?;
+        if raw.anonymous {
+            return Err("it is anonymous, and no topic tells its logs from others".into());
+        }
+        if raw.name.is_empty() || raw.name.contains(['(', ')', ',']) {
+            return Err("it has no name that a signature can be made of".into());
+        }
+        if raw.inputs.len() > MAX_PARAMETERS {
+            return Err(format!("{} parameters; at most {MAX_PARAMETERS} are read", raw.inputs.len()));
+        }
+        let (mut parameters, mut types) = (Vec::with_capacity(raw.inputs.len()), Vec::with_capacity(raw.inputs.len()));
+        for (index, input) in raw.inputs.iter().enumerate() {
+            let (ty, canonical) = AbiType::parse(&input.ty, &input.components)
+                .map_err(|problem| format!("parameter {index} ({:?}): {problem}", input.name.chars().take(64).collect::<String>()))?;
+            parameters.push(Parameter { name: input.name.clone(), ty, indexed: input.indexed });
+            types.push(canonical);
+        }
+        let event = Self { signature: format!("{}({})", raw.name, types.join(",")), name: raw.name, parameters };
+        match event.indexed_count() {
+            0..=3 => Ok(event),
+            count => Err(format!("{count} indexed parameters; a log has room for 3")),
         }
     }
-    Ok(event)
 }
 
 fn bad(item: &str, problem: impl Into<String>) -> SchemaError {

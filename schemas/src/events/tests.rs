@@ -5,6 +5,9 @@ use serde_json::{Value, json};
 use super::*;
 use crate::tables::LogRef;
 
+mod reading;
+mod shapes;
+
 #[test]
 fn our_events_become_tables() {
     let at = Address::repeat_byte;
@@ -20,7 +23,7 @@ fn our_events_become_tables() {
 }
 
 fn tables(abi: &Value) -> Result<Vec<EventTable>, SchemaError> {
-    contract_tables("c", &Abi::parse(&abi.to_string())?, Emitter::Contract(Address::ZERO))
+    Ok(contract_tables("c", &Abi::parse(&abi.to_string())?, Emitter::Contract(Address::ZERO), &BTreeSet::new()))
 }
 
 fn parameter(name: &str, ty: &str, indexed: bool) -> Value {
@@ -29,83 +32,6 @@ fn parameter(name: &str, ty: &str, indexed: bool) -> Value {
 
 fn event(name: &str, inputs: &[Value]) -> Value {
     json!({ "type": "event", "name": name, "inputs": inputs })
-}
-
-/// The standards' ABIs: tables and columns.
-#[test]
-fn well_known_contracts_become_tables() {
-    let transfer = |indexed| {
-        let inputs = [parameter("from", "address", true), parameter("to", "address", true), parameter("value", "uint256", indexed)];
-        event("Transfer", &inputs)
-    };
-    let cases = [
-        (json!([transfer(false)]), "c_transfer: from_address Topic(1, Address), to_address Topic(2, Address), value Data(0, Uint256)"),
-        (json!([transfer(true)]), "c_transfer: from_address Topic(1, Address), to_address Topic(2, Address), value Topic(3, Uint256)"),
-        (
-            json!([event("TransferBatch", &[parameter("ids", "uint256[]", false), parameter("values", "uint256[]", false)])]),
-            "c_transfer_batch: ids Body(0), values_value Body(1)",
-        ),
-        (json!([event("URI", &[parameter("value", "string", true)])]), "c_uri: value_hash Topic(1, FixedBytes(32))"),
-        (
-            json!([event("Swap", &[parameter("tick", "int24", false), parameter("key", "bytes4", true), parameter("a", "int256", false)])]),
-            "c_swap: tick Data(0, Int64), key Topic(1, FixedBytes(4)), a Data(1, Int256)",
-        ),
-        (
-            json!([event("E", &[parameter("x", "uint8[3]", false), parameter("y", "bool", false), parameter("", "string[2]", false)])]),
-            "c_e: x Body(0), y Data(3, Bool), arg2 Body(2)",
-        ),
-        (json!([event("A", &[]), event("A", &[parameter("x", "uint8", false)])]), "c_a_37e081be: x Data(0, Uint64); c_a_f446c1d0: "),
-        (json!([event("Quiet", &[]), {"type": "event", "name": "Q", "inputs": [], "anonymous": true}]), "c_quiet: "),
-    ];
-    for (abi, expected) in cases {
-        let described: Vec<String> = tables(&abi).unwrap().iter().map(describe).collect();
-        assert_eq!(described.join("; "), expected);
-    }
-}
-
-fn describe(table: &EventTable) -> String {
-    let columns: Vec<String> = table.columns.iter().map(|column| format!("{} {:?}", column.name, column.place)).collect();
-    format!("{}: {}", table.name, columns.join(", "))
-}
-
-/// Each case: an ABI, and words that name the item.
-#[test]
-fn malformed_abis_are_refused_with_the_item() {
-    let of_type = |ty: &str| json!([event("E", &[parameter("x", ty, false)])]);
-    let indexed: Vec<Value> = (0..4).map(|index| parameter(&format!("p{index}"), "bool", true)).collect();
-    let many: Vec<Value> = (0..257).map(|index| event(&format!("E{index}"), &[])).collect();
-    let cases = [
-        (json!(3), "neither"),
-        (json!({"abi": 3}), "without a list"),
-        (json!([]), "no event"),
-        (json!([{"type": "event", "name": "Q", "inputs": [], "anonymous": true}]), "no event"),
-        (json!([{"name": "E"}]), "item 0: has no `type`"),
-        (json!([{"type": "event", "name": "E"}]), "item 0 (event \"E\")"),
-        (json!([{"type": "event", "inputs": []}]), "item 0 (event \"\")"),
-        (json!([event("a b", &[])]), "item 0 (event \"a b\")"),
-        (json!([event("E", &[parameter("a;b", "bool", false)])]), "item 0"),
-        (json!([event("E", &indexed)]), "more indexed"),
-        (json!(many), "257 events"),
-        (of_type("uint7"), "uint7"),
-        (of_type("uint264"), "uint264"),
-        (of_type("bytes33"), "bytes33"),
-        (of_type("uint8[0]"), "uint8[0]"),
-        (of_type("uint8]"), "uint8]"),
-        (of_type("uint8[4096][2]"), "words"),
-        (of_type(&format!("uint8{}", "[]".repeat(9))), "deeper"),
-        (of_type("tuple"), "components"),
-        (json!([event("E", &[parameter("fooBar", "bool", false), parameter("foo_bar", "bool", false)])]), "foo_bar"),
-        (json!([event("fooBar", &[]), event("FooBar", &[])]), "second table"),
-        (json!([event("E", &[]), event("E", &[])]), "second table"),
-    ];
-    for (abi, words) in cases {
-        let error = tables(&abi).unwrap_err();
-        assert!(matches!(error, SchemaError::BadAbi { .. }), "{error}");
-        assert!(error.to_string().contains(words), "{words}: {error}");
-    }
-    let error = Abi::parse(&" ".repeat(MAX_ABI_BYTES + 1)).unwrap_err();
-    assert!(error.to_string().contains("bytes"), "{error}");
-    assert!(Abi::parse("[").unwrap_err().to_string().contains("not JSON"));
 }
 
 sol! {

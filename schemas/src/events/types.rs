@@ -1,10 +1,11 @@
 //! Solidity's types, and values of dynamic size as text. Decoding follows offsets that anybody may
 //! have chosen, so its result is bounded in bytes: what does not fit, or is malformed, is no value.
 
-use alloy_json_abi::Param;
 use alloy_primitives::{I256, U256, hex};
+use serde::{Deserialize, Serialize};
 
 use super::WordType;
+use super::abi::RawParameter;
 
 /// Bytes of a decoded value's text, at most. Every element adds at least one, so it bounds the work too.
 const MAX_TEXT_BYTES: usize = 1 << 20;
@@ -16,9 +17,11 @@ const MAX_DEPTH: usize = 8;
 /// 32-byte words of a type of fixed size.
 const MAX_WORDS: usize = 4096;
 const MAX_COMPONENTS: usize = 64;
+/// Of a tuple's member, which is written with every value.
+const MAX_NAME_CHARS: usize = 64;
 
 /// The type of a parameter.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) enum AbiType {
     Word(WordType),
     String,
@@ -30,41 +33,60 @@ pub(super) enum AbiType {
 }
 
 impl AbiType {
-    /// The type that an ABI writes as `ty` and, for tuples, `components`.
-    pub(super) fn parse(ty: &str, components: &[Param]) -> Result<Self, String> {
+    /// The type that an ABI writes as `ty` and, for tuples, `components`; and as a signature has it.
+    pub(super) fn parse(ty: &str, components: &[RawParameter]) -> Result<(Self, String), String> {
         Self::parse_within(ty, components, 0)
     }
 
-    fn parse_within(ty: &str, components: &[Param], depth: usize) -> Result<Self, String> {
+    fn parse_within(ty: &str, components: &[RawParameter], depth: usize) -> Result<(Self, String), String> {
         if depth > MAX_DEPTH {
             return Err(format!("nests deeper than {MAX_DEPTH}"));
         }
-        let parsed = if let Some(array) = ty.strip_suffix(']') {
-            let (element, count) = array.rsplit_once('[').ok_or_else(|| format!("{ty:?} is not a type"))?;
-            let element = Box::new(Self::parse_within(element, components, depth + 1)?);
+        let (parsed, canonical) = if let Some(array) = ty.strip_suffix(']') {
+            let (element, count) = array.rsplit_once('[').ok_or_else(|| format!("{:?} is not a type", shown(ty)))?;
+            let (element, canonical) = Self::parse_within(element, components, depth + 1)?;
+            let element = Box::new(element);
             match count {
-                "" => Self::Array(element),
+                "" => (Self::Array(element), format!("{canonical}[]")),
                 count => match count.parse::<usize>() {
-                    Ok(count @ 1..=MAX_WORDS) => Self::FixedArray(element, count),
-                    _ => return Err(format!("{count:?} is not a length from 1 to {MAX_WORDS}")),
+                    Ok(count @ 1..=MAX_WORDS) => (Self::FixedArray(element, count), format!("{canonical}[{count}]")),
+                    _ => return Err(format!("{:?} is not a length from 1 to {MAX_WORDS}", shown(count))),
                 },
             }
+        } else if ty == "tuple" {
+            Self::parse_tuple(components, depth)?
         } else {
-            match ty {
-                "tuple" if (1..=MAX_COMPONENTS).contains(&components.len()) => {
-                    let parse = |part: &Param| Ok((part.name.clone(), Self::parse_within(&part.ty, &part.components, depth + 1)?));
-                    Self::Tuple(components.iter().map(parse).collect::<Result<_, String>>()?)
-                }
-                "tuple" => return Err(format!("a tuple of {} components; from 1 to {MAX_COMPONENTS} are read", components.len())),
+            // What people write and compilers do not.
+            let canonical = match ty {
+                "uint" => "uint256",
+                "int" => "int256",
+                "address payable" => "address",
+                other => other,
+            };
+            let parsed = match canonical {
                 "string" => Self::String,
                 "bytes" => Self::Bytes,
-                _ => Self::Word(WordType::parse(ty).ok_or_else(|| format!("{ty:?} is not a type"))?),
-            }
+                word => Self::Word(WordType::parse(word).ok_or_else(|| format!("{:?} is not a type that is read", shown(ty)))?),
+            };
+            (parsed, canonical.to_owned())
         };
         if parsed.head_words() > MAX_WORDS {
-            return Err(format!("{ty} is longer than {MAX_WORDS} words"));
+            return Err(format!("{} is longer than {MAX_WORDS} words", shown(ty)));
         }
-        Ok(parsed)
+        Ok((parsed, canonical))
+    }
+
+    fn parse_tuple(components: &[RawParameter], depth: usize) -> Result<(Self, String), String> {
+        if !(1..=MAX_COMPONENTS).contains(&components.len()) {
+            return Err(format!("a tuple of {} components; from 1 to {MAX_COMPONENTS} are read", components.len()));
+        }
+        let (mut parts, mut canonical) = (Vec::with_capacity(components.len()), Vec::with_capacity(components.len()));
+        for part in components {
+            let (parsed, text) = Self::parse_within(&part.ty, &part.components, depth + 1)?;
+            parts.push((part.name.chars().take(MAX_NAME_CHARS).collect(), parsed));
+            canonical.push(text);
+        }
+        Ok((Self::Tuple(parts), format!("({})", canonical.join(","))))
     }
 
     fn is_dynamic(&self) -> bool {
@@ -81,7 +103,7 @@ impl AbiType {
         match self {
             _ if self.is_dynamic() => 1,
             Self::FixedArray(element, count) => element.head_words().saturating_mul(*count),
-            Self::Tuple(parts) => parts.iter().map(|(_, part)| part.head_words()).sum(),
+            Self::Tuple(parts) => parts.iter().fold(0, |sum: usize, (_, part)| sum.saturating_add(part.head_words())),
             _ => 1,
         }
     }
@@ -102,7 +124,7 @@ impl AbiType {
     fn write(&self, frame: &[u8], at: usize, text: &mut Text) -> Option<()> {
         let (frame, at) = if self.is_dynamic() { (tail(frame, at)?, 0) } else { (frame, at) };
         match self {
-            Self::Word(word) => text.push(&word.json(word_at(frame, at)?)),
+            Self::Word(word) => text.push(&word.json(word_at(frame, at)?)?),
             Self::String => match std::str::from_utf8(dynamic_bytes(frame)?) {
                 Ok(value) => text.push(&serde_json::to_string(value).ok()?),
                 Err(_) => text.push("null"),
@@ -187,11 +209,16 @@ fn dynamic_bytes(frame: &[u8]) -> Option<&[u8]> {
     frame.get(32..)?.get(..length(frame, 0)?)
 }
 
+/// As an error shows it.
+fn shown(ty: &str) -> String {
+    ty.chars().take(40).collect()
+}
+
 impl WordType {
     pub(super) fn parse(solidity: &str) -> Option<Self> {
-        let bits = |digits: &str| match digits {
-            "" => Some(256u16),
-            digits => digits.parse().ok().filter(|bits: &u16| (8..=256).contains(bits) && bits.is_multiple_of(8)),
+        let bits = |digits: &str| {
+            let bits = digits.parse().ok().filter(|bits: &u16| (8..=256).contains(bits) && bits.is_multiple_of(8));
+            bits.filter(|_| !digits.starts_with(['0', '+']))
         };
         match solidity {
             "address" => return Some(Self::Address),
@@ -201,30 +228,44 @@ impl WordType {
             _ => {}
         }
         if let Some(digits) = solidity.strip_prefix("uint") {
-            return bits(digits).map(|bits| if bits <= 64 { Self::Uint64 } else { Self::Uint256 });
+            return bits(digits).map(Self::Uint);
         }
         if let Some(digits) = solidity.strip_prefix("int") {
-            return bits(digits).map(|bits| if bits <= 64 { Self::Int64 } else { Self::Int256 });
+            return bits(digits).map(Self::Int);
         }
-        solidity.strip_prefix("bytes")?.parse().ok().filter(|length| (1..=32).contains(length)).map(Self::FixedBytes)
+        let length = solidity.strip_prefix("bytes").filter(|digits| !digits.starts_with(['0', '+']))?;
+        length.parse().ok().filter(|length| (1..=32).contains(length)).map(Self::FixedBytes)
     }
 
-    /// The word as `0x` text, for addresses and bytes.
-    pub fn hex(self, word: &[u8; 32]) -> String {
-        let part = match self {
-            Self::Address => word.get(12..),
-            Self::FixedBytes(length) => word.get(..usize::from(length)),
-            _ => None,
-        };
-        hex::encode_prefixed(part.unwrap_or(word))
-    }
-
-    fn json(self, word: &[u8; 32]) -> String {
+    /// Whether the word is one that a value of the type is written as. A contract may emit any other.
+    pub fn holds(self, word: &[u8; 32]) -> bool {
+        let is = |part: Option<&[u8]>, byte: u8| part.is_some_and(|part| part.iter().all(|found| *found == byte));
         match self {
-            Self::Address | Self::FixedBytes(_) => format!("\"{}\"", self.hex(word)),
-            Self::Bool => (word.last() == Some(&1)).to_string(),
-            Self::Uint64 | Self::Uint256 => format!("\"{}\"", U256::from_be_bytes(*word)),
-            Self::Int64 | Self::Int256 => format!("\"{}\"", I256::from_be_bytes(*word)),
+            Self::Address => is(word.get(..12), 0),
+            Self::FixedBytes(length) => is(word.get(usize::from(length)..), 0),
+            Self::Bool => U256::from_be_bytes(*word) <= U256::ONE,
+            Self::Uint(bits) => is(word.get(..32 - usize::from(bits / 8)), 0),
+            Self::Int(bits) => {
+                let start = 32 - usize::from(bits / 8);
+                let negative = word.get(start).is_some_and(|byte| *byte >= 0x80);
+                is(word.get(..start), if negative { 0xff } else { 0 })
+            }
         }
+    }
+
+    /// A word that it [`holds`](Self::holds) as text: addresses and bytes as `0x` text, numbers in decimal digits.
+    pub fn text(self, word: &[u8; 32]) -> String {
+        match self {
+            Self::Address => hex::encode_prefixed(word.get(12..).unwrap_or_default()),
+            Self::FixedBytes(length) => hex::encode_prefixed(word.get(..usize::from(length)).unwrap_or_default()),
+            Self::Bool => (word.last() == Some(&1)).to_string(),
+            Self::Uint(_) => U256::from_be_bytes(*word).to_string(),
+            Self::Int(_) => I256::from_be_bytes(*word).to_string(),
+        }
+    }
+
+    fn json(self, word: &[u8; 32]) -> Option<String> {
+        let text = self.holds(word).then(|| self.text(word))?;
+        Some(if self == Self::Bool { text } else { format!("\"{text}\"") })
     }
 }

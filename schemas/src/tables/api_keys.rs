@@ -1,5 +1,5 @@
-//! `api_keys`: who may call the service. Keys are random, so their sha256 is stored, never they.
-//! Not visible in SQL. Revocation is a later row with the same key id.
+//! `api_keys`: who may call the service. Of a key its sha256 is stored, never itself. Not visible in SQL.
+//! Revocation is a later row with the same key id.
 
 use alloy_primitives::Address;
 
@@ -7,7 +7,7 @@ use super::{Millis, WriteMode, table};
 use crate::ids::Sha256;
 
 table! {
-    /// An issued or revoked key.
+    /// A registered or revoked key.
     ApiKeyRow = "api_keys", WriteMode::Keyed(&["key_id", "revoked"]);
     key_id: String,
     name: String,
@@ -16,8 +16,8 @@ table! {
     roles: Vec<String>,
     /// Who pays for answers asked with this key.
     payer: Option<Address>,
-    /// JSON of the payer's signed spending limit.
-    spending_limit: Option<String>,
+    /// The payer's signature of the app's authorisation.
+    signature: Option<String>,
     revoked: bool,
     created_at: Millis,
 }

@@ -7,10 +7,14 @@ use super::{Millis, WriteMode, table};
 use crate::ids::Sha256;
 
 table! {
-    /// A contract, or all children of a factory.
-    FollowedContractRow = "followed_contracts", WriteMode::Keyed(&["name"]);
+    /// A contract, or all children of a factory, being followed or not any more. Of each name the highest revision counts.
+    FollowedContractRow = "followed_contracts", WriteMode::Keyed(&["name", "revision"]);
     /// Lower-case letters, digits and underscores: the first part of its tables' names.
     name: String,
+    /// How often the name was added or removed before.
+    revision: u64,
+    /// Whether it was removed; the other columns are then those of what was followed.
+    removed: bool,
     /// Absent for the children of a factory, whose addresses its events tell.
     address: Option<Address>,
     /// Canonical JSON of its events.
@@ -24,13 +28,15 @@ table! {
     factory_event: Option<String>,
     /// That event's parameter with the child's address.
     factory_parameter: Option<String>,
-    added_at: Millis,
+    changed_at: Millis,
 }
 
 table! {
     /// All logs of a contract in these blocks are in `logs`. Written after them: a backfill's commit marker.
     CoverageRow = "coverage", WriteMode::Append;
     name: String,
+    /// Of the row in `followed_contracts` that they are read for.
+    revision: u64,
     from_block: u64,
     /// Absent for the row from which on the follower brings its logs with every block.
     to_block: Option<u64>,

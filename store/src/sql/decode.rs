@@ -7,9 +7,9 @@ use datafusion::common::{Result, ScalarValue, exec_err};
 use datafusion::logical_expr::{ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility, col, lit};
 use schemas::U256;
 use schemas::alloy_primitives::I256;
-use schemas::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Decimal256Array, Int64Array, StringArray};
+use schemas::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Decimal256Array, Int64Array, StringArray, UInt64Array};
 use schemas::arrow::datatypes::{DataType, i256};
-use schemas::events::{EventBody, Place, WordType};
+use schemas::events::{ColumnKind, EventBody, EventTable, Place, WordType};
 
 use super::functions::{DIGITS, decimal_limit};
 
@@ -17,20 +17,26 @@ use super::functions::{DIGITS, decimal_limit};
 const MAX_BATCH_BYTES: usize = 512 << 20;
 
 /// A parameter as an expression over the columns of `logs`.
-pub(super) fn parameter(place: Place, body: &Arc<EventBody>) -> Expr {
+pub(super) fn parameter(place: Place, kind: ColumnKind, body: &Arc<EventBody>) -> Expr {
     let (read, column, index) = match place {
-        Place::Topic(topic, word) => (Read::Word(word), format!("topic{topic}"), 0),
-        Place::Data(index, word) => (Read::Word(word), "data".to_owned(), index),
+        Place::Topic(topic, word) => (Read::Word(word, kind), format!("topic{topic}"), 0),
+        Place::Data(index, word) => (Read::Word(word, kind), "data".to_owned(), index),
         Place::Body(index) => (Read::Text(body.clone()), "data".to_owned(), index),
     };
     let function = ScalarUDF::from(Parameter { read, signature: Signature::any(2, Volatility::Immutable) });
     function.call(vec![col(column), lit(index as i64)])
 }
 
+/// Whether a log is what its ABI says, as an expression over the columns of `logs`.
+pub(super) fn decodes(table: &EventTable) -> Expr {
+    let function = ScalarUDF::from(Decodes { table: Arc::new(table.clone()), signature: Signature::any(4, Volatility::Immutable) });
+    function.call(["topic1", "topic2", "topic3", "data"].map(col).to_vec())
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Read {
     /// The n-th word.
-    Word(WordType),
+    Word(WordType, ColumnKind),
     /// The n-th parameter, as text.
     Text(Arc<EventBody>),
 }
@@ -45,13 +51,11 @@ struct Parameter {
 impl ScalarUDFImpl for Parameter {
     fn name(&self) -> &str {
         match &self.read {
-            Read::Word(WordType::Address) => "evm_event_address",
-            Read::Word(WordType::FixedBytes(_)) => "evm_event_bytes",
-            Read::Word(WordType::Bool) => "evm_event_bool",
-            Read::Word(WordType::Uint64) => "evm_event_uint64",
-            Read::Word(WordType::Uint256) => "evm_event_uint256",
-            Read::Word(WordType::Int64) => "evm_event_int64",
-            Read::Word(WordType::Int256) => "evm_event_int256",
+            Read::Word(_, ColumnKind::Text) => "evm_event_text",
+            Read::Word(_, ColumnKind::Boolean) => "evm_event_bool",
+            Read::Word(_, ColumnKind::Int64) => "evm_event_int64",
+            Read::Word(_, ColumnKind::Uint64) => "evm_event_uint64",
+            Read::Word(_, ColumnKind::Decimal) => "evm_event_decimal",
             Read::Text(_) => "evm_event_value",
         }
     }
@@ -62,10 +66,11 @@ impl ScalarUDFImpl for Parameter {
 
     fn return_type(&self, _arguments: &[DataType]) -> Result<DataType> {
         Ok(match &self.read {
-            Read::Word(WordType::Bool) => DataType::Boolean,
-            Read::Word(WordType::Uint64 | WordType::Int64) => DataType::Int64,
-            Read::Word(WordType::Uint256 | WordType::Int256) => DataType::Decimal256(DIGITS, 0),
-            Read::Word(WordType::Address | WordType::FixedBytes(_)) | Read::Text(_) => DataType::Utf8,
+            Read::Word(_, ColumnKind::Boolean) => DataType::Boolean,
+            Read::Word(_, ColumnKind::Int64) => DataType::Int64,
+            Read::Word(_, ColumnKind::Uint64) => DataType::UInt64,
+            Read::Word(_, ColumnKind::Decimal) => DataType::Decimal256(DIGITS, 0),
+            Read::Word(_, ColumnKind::Text) | Read::Text(_) => DataType::Utf8,
         })
     }
 
@@ -76,32 +81,63 @@ impl ScalarUDFImpl for Parameter {
         let index = usize::try_from(*index).unwrap_or(usize::MAX);
         let arrays = ColumnarValue::values_to_arrays(&args.args)?;
         let Some(array) = arrays.first() else { return exec_err!("{} takes bytes", self.name()) };
-        let values: Vec<Option<&[u8]>> = if let Some(values) = array.as_fixed_size_binary_opt() {
-            values.iter().collect()
-        } else if let Some(values) = array.as_binary_opt::<i32>() {
-            values.iter().collect()
-        } else {
-            return exec_err!("{} takes bytes, not {}", self.name(), array.data_type());
+        let values = bytes_of(self.name(), array)?;
+        let (word_type, kind) = match &self.read {
+            Read::Text(body) => return Ok(ColumnarValue::Array(texts(&values, body, index)?)),
+            Read::Word(word_type, kind) => (*word_type, *kind),
         };
-        let words = || values.iter().map(|value| value.and_then(|bytes| word_at(bytes, index)));
-        let array: ArrayRef = match &self.read {
-            Read::Text(body) => texts(&values, body, index)?,
-            Read::Word(kind @ (WordType::Address | WordType::FixedBytes(_))) => {
-                Arc::new(words().map(|word| word.map(|word| kind.hex(word))).collect::<StringArray>())
-            }
-            Read::Word(WordType::Bool) => Arc::new(words().map(|word| word.map(|word| word.last() == Some(&1))).collect::<BooleanArray>()),
-            Read::Word(WordType::Uint64) => {
-                Arc::new(words().map(|word| i64::try_from(U256::from_be_bytes(*word?)).ok()).collect::<Int64Array>())
-            }
-            Read::Word(WordType::Int64) => {
-                Arc::new(words().map(|word| i64::try_from(I256::from_be_bytes(*word?)).ok()).collect::<Int64Array>())
-            }
-            Read::Word(WordType::Uint256) => decimals(words().map(|word| word.map(|word| (U256::from_be_bytes(*word), word))))?,
-            Read::Word(WordType::Int256) => {
-                decimals(words().map(|word| word.map(|word| (I256::from_be_bytes(*word).unsigned_abs(), word))))?
-            }
+        let words = values.iter().map(|value| word_at((*value)?, index).filter(|word| word_type.holds(word)));
+        let array: ArrayRef = match kind {
+            ColumnKind::Text => Arc::new(words.map(|word| word.map(|word| word_type.text(word))).collect::<StringArray>()),
+            ColumnKind::Boolean => Arc::new(words.map(|word| word.map(|word| word.last() == Some(&1))).collect::<BooleanArray>()),
+            ColumnKind::Uint64 => Arc::new(words.map(|word| u64::try_from(U256::from_be_bytes(*word?)).ok()).collect::<UInt64Array>()),
+            ColumnKind::Int64 => Arc::new(words.map(|word| i64::try_from(I256::from_be_bytes(*word?)).ok()).collect::<Int64Array>()),
+            ColumnKind::Decimal => decimals(words.map(|word| Some((magnitude(word_type, word?), word?))))?,
         };
         Ok(ColumnarValue::Array(array))
+    }
+}
+
+/// `(topic1, topic2, topic3, data) -> Boolean`
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Decodes {
+    table: Arc<EventTable>,
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for Decodes {
+    fn name(&self) -> &str {
+        "evm_event_decodes"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _arguments: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Boolean)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let arrays = ColumnarValue::values_to_arrays(&args.args)?;
+        let columns = arrays.iter().map(|array| bytes_of(self.name(), array)).collect::<Result<Vec<_>>>()?;
+        let [topic1, topic2, topic3, data] = columns.as_slice() else { return exec_err!("{} takes four columns", self.name()) };
+        let rows = topic1.iter().zip(topic2).zip(topic3).zip(data);
+        let decoded = rows.map(|(((topic1, topic2), topic3), data)| {
+            let topics: Vec<&[u8]> = [topic1, topic2, topic3].into_iter().copied().map_while(|topic| topic).collect();
+            Some(self.table.decodes(&topics, data.unwrap_or_default()))
+        });
+        Ok(ColumnarValue::Array(Arc::new(decoded.collect::<BooleanArray>())))
+    }
+}
+
+fn bytes_of<'a>(function: &str, array: &'a ArrayRef) -> Result<Vec<Option<&'a [u8]>>> {
+    if let Some(values) = array.as_fixed_size_binary_opt() {
+        return Ok(values.iter().collect());
+    }
+    match array.as_binary_opt::<i32>() {
+        Some(values) => Ok(values.iter().collect()),
+        None => exec_err!("{function} takes bytes, not {}", array.data_type()),
     }
 }
 
@@ -120,6 +156,13 @@ fn texts(values: &[Option<&[u8]>], body: &EventBody, index: usize) -> Result<Arr
         texts.push(text);
     }
     Ok(Arc::new(StringArray::from(texts)))
+}
+
+fn magnitude(word_type: WordType, word: &[u8; 32]) -> U256 {
+    match word_type {
+        WordType::Int(_) => I256::from_be_bytes(*word).unsigned_abs(),
+        _ => U256::from_be_bytes(*word),
+    }
 }
 
 /// Magnitudes and the words that hold them, as decimals.

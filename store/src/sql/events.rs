@@ -1,14 +1,17 @@
 //! The chain as tables: blocks and logs (finalized and not, as one), and a view per event.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use async_trait::async_trait;
+use datafusion::catalog::SchemaProvider;
 use datafusion::common::Result;
-use datafusion::datasource::{MemTable, provider_as_source};
-use datafusion::logical_expr::{Expr, JoinType, LogicalPlanBuilder, col, lit};
+use datafusion::datasource::{MemTable, TableProvider, TableType, provider_as_source};
+use datafusion::logical_expr::{Expr, JoinType, LogicalPlanBuilder, col, lit, when};
 use datafusion::prelude::{DataFrame, SessionContext};
 use lance::Dataset;
 use schemas::arrow::datatypes::DataType;
-use schemas::events::{Emitter, EventTable};
+use schemas::events::{ColumnKind, Emitter, EventTable};
 use schemas::tables::{BlockRow, LogRow, Row};
 use schemas::{Address, B256};
 
@@ -31,10 +34,64 @@ pub(super) async fn register(store: &Store, context: &SessionContext, snapshot: 
     let log_rows = store.table::<LogRow>()?.dataset();
     let logs = with_hot::<LogRow>(context, log_rows, "block_number", &hot.logs().cloned().collect::<Vec<_>>(), cut)?;
     context.register_table(LogRow::TABLE.name, as_text(logs.clone())?.into_view())?;
-    for table in store.event_tables().iter() {
-        context.register_table(table.name.as_str(), event_view(logs.clone(), table)?.into_view())?;
-    }
+    show_events(context, logs, &store.event_tables())?;
     Ok(())
+}
+
+/// Puts a view per event beside the tables. There may be thousands, so each is made when a query names it.
+fn show_events(context: &SessionContext, logs: DataFrame, tables: &[EventTable]) -> Result<()> {
+    let options = context.copied_config().options().catalog.clone();
+    let Some(catalog) = context.catalog(&options.default_catalog) else { return Ok(()) };
+    let Some(others) = catalog.schema(&options.default_schema) else { return Ok(()) };
+    let events = tables.iter().filter(|table| !others.table_exist(&table.name)).map(|table| (table.name.clone(), table.clone())).collect();
+    let views = EventViews { others, logs, events };
+    catalog.register_schema(&options.default_schema, Arc::new(views))?;
+    Ok(())
+}
+
+/// A schema's tables, and the views of events.
+struct EventViews {
+    others: Arc<dyn SchemaProvider>,
+    logs: DataFrame,
+    events: HashMap<String, EventTable>,
+}
+
+impl std::fmt::Debug for EventViews {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EventViews").field("events", &self.events.len()).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl SchemaProvider for EventViews {
+    fn table_names(&self) -> Vec<String> {
+        let mut names = self.others.table_names();
+        names.extend(self.events.keys().cloned());
+        names
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        match self.events.get(name) {
+            Some(table) => Ok(Some(event_view(self.logs.clone(), table)?.into_view())),
+            None => self.others.table(name).await,
+        }
+    }
+
+    async fn table_type(&self, name: &str) -> Result<Option<TableType>> {
+        if self.events.contains_key(name) { Ok(Some(TableType::View)) } else { self.others.table_type(name).await }
+    }
+
+    fn register_table(&self, name: String, table: Arc<dyn TableProvider>) -> Result<Option<Arc<dyn TableProvider>>> {
+        self.others.register_table(name, table)
+    }
+
+    fn deregister_table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        self.others.deregister_table(name)
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        self.events.contains_key(name) || self.others.table_exist(name)
+    }
 }
 
 /// Which blocks are seen.
@@ -74,6 +131,8 @@ fn as_text(logs: DataFrame) -> Result<DataFrame> {
     logs.select(columns)
 }
 
+/// The logs of an event with its parameters. Those whose number of topics is another than the ABI says are rows without
+/// values: what stands in a topic then is another parameter, or none.
 fn event_view(logs: DataFrame, table: &EventTable) -> Result<DataFrame> {
     let hex = |name: &str| functions::hex().call(vec![col(name)]).alias(name);
     let mut columns =
@@ -82,17 +141,33 @@ fn event_view(logs: DataFrame, table: &EventTable) -> Result<DataFrame> {
         Emitter::Contract(address) => logs.filter(is_event(address, table.topic0))?,
         Emitter::Children(creation) => {
             columns.push(col("contract"));
-            let child = decode::parameter(creation.child, &table.body).alias("child");
+            let child = decode::parameter(creation.child, ColumnKind::Text, &table.body).alias("child");
             let children = logs.clone().filter(is_event(creation.factory, creation.topic0))?.select(vec![child])?;
             let of_event = logs.filter(col("topic0").eq(bytes(table.topic0.as_slice())))?;
             let of_event = of_event.with_column("contract", functions::hex().call(vec![col("address")]))?;
             of_event.join(children, JoinType::LeftSemi, &["contract"], &["child"], None)?
         }
     };
-    columns.extend(table.columns.iter().map(|column| decode::parameter(column.place, &table.body).alias(&column.name)));
+    let emitted = if table.has_other_forms { emitted.filter(has_topics(table.indexed))? } else { emitted };
+    columns.push(decode::decodes(table).alias("decoded"));
+    for column in &table.columns {
+        let value = decode::parameter(column.place, column.kind, &table.body);
+        let value = if table.has_other_forms { value } else { when(has_topics(table.indexed), value).end()? };
+        columns.push(value.alias(&column.name));
+    }
     emitted.select(columns)
+}
+
+/// Whether a log has as many topics besides the first.
+fn has_topics(count: u8) -> Expr {
+    let last = (count > 0).then(|| col(format!("topic{count}")).is_not_null());
+    let next = (count < 3).then(|| col(format!("topic{}", count + 1)).is_null());
+    last.into_iter().chain(next).reduce(Expr::and).unwrap_or_else(|| lit(true))
 }
 
 fn is_event(address: Address, topic0: B256) -> Expr {
     col("address").eq(bytes(address.as_slice())).and(col("topic0").eq(bytes(topic0.as_slice())))
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,13 +9,13 @@ use datafusion::logical_expr::JoinType;
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext, col};
 use lance::Dataset;
 use schemas::tables::{
-    AnswerRow, AttributionRow, ChunkRow, CoverageRow, DatanetRow, DocumentRow, EpochRow, FollowedContractRow, ReceiptRow, ReviewRow,
-    RewardRow, Row, SubmissionRow, VersionRow,
+    AnswerRow, AttributionRow, ChunkRow, ClosingRow, CoverageRow, CuratorRow, DatanetRow, DebtRow, DocumentRow, EpochRow,
+    FollowedContractRow, ForeignVersionRow, ReceiptRow, ReviewRow, RewardRow, Row, SubmissionRow, VersionRow,
 };
 
 use super::chunks::{self, Published};
-use super::guard::REFUSED_FUNCTIONS;
-use super::{QueryLimits, Snapshot, events, functions, provider};
+use super::rules::Rules;
+use super::{QueryLimits, Snapshot, Viewer, events, exact, functions, provider, views};
 use crate::{Store, StoreError};
 
 /// Views over the tables, for the questions everybody asks.
@@ -40,16 +40,20 @@ pub(crate) fn view_names() -> impl Iterator<Item = &'static str> {
     VIEWS.iter().filter_map(|view| view.split_whitespace().nth(2)).chain(["chunks_at"])
 }
 
-/// A fresh session: our tables as of `snapshot`, our functions, no others that are dangerous.
-pub(super) async fn open(store: &Store, snapshot: &Snapshot, limits: &QueryLimits) -> Result<SessionContext, StoreError> {
+/// A fresh session: our tables as of `snapshot` as `viewer` may see them.
+pub(super) async fn open(store: &Store, snapshot: &Snapshot, limits: &QueryLimits, viewer: Viewer) -> Result<SessionContext, StoreError> {
     store.check_block(snapshot).await?;
     let context = bare(limits)?;
     for name in [
         AnswerRow::TABLE.name,
         AttributionRow::TABLE.name,
+        ClosingRow::TABLE.name,
+        CuratorRow::TABLE.name,
         DatanetRow::TABLE.name,
+        DebtRow::TABLE.name,
         EpochRow::TABLE.name,
         FollowedContractRow::TABLE.name,
+        ForeignVersionRow::TABLE.name,
         ReceiptRow::TABLE.name,
         ReviewRow::TABLE.name,
         RewardRow::TABLE.name,
@@ -69,13 +73,16 @@ pub(super) async fn open(store: &Store, snapshot: &Snapshot, limits: &QueryLimit
     let datanets = store.scan_at::<DatanetRow>(version_of(snapshot, DatanetRow::TABLE.name)?, None).await?;
     let versions = store.scan_at::<VersionRow>(version_of(snapshot, VersionRow::TABLE.name)?, None).await?;
     chunks::register(store, &context, Published::new(&datanets, &versions))?;
+    if let Viewer::Published { payer } = viewer {
+        views::narrow(&context, payer).await?;
+    }
     for view in VIEWS {
         context.sql(view).await?;
     }
     Ok(context)
 }
 
-fn bare(limits: &QueryLimits) -> Result<SessionContext, StoreError> {
+pub(super) fn bare(limits: &QueryLimits) -> Result<SessionContext, StoreError> {
     let runtime = RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::new(FairSpillPool::new(limits.max_memory_bytes)))
         .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled))
@@ -86,10 +93,14 @@ fn bare(limits: &QueryLimits) -> Result<SessionContext, StoreError> {
     if let Ok(file) = url::Url::parse("file://") {
         drop(context.deregister_object_store(&file));
     }
-    for name in REFUSED_FUNCTIONS {
-        context.deregister_udf(name);
+    for name in ["range", "generate_series"] {
         context.deregister_udtf(name);
     }
+    for function in [exact::sum(), exact::mean()] {
+        context.register_udaf(function);
+    }
+    // What one call makes is held beside its arguments.
+    context.add_analyzer_rule(Arc::new(Rules { max_call_bytes: limits.max_memory_bytes / 2 }));
     for function in functions::word_functions() {
         context.register_udf(function);
     }

@@ -29,7 +29,7 @@ class Service:
         text = answer.read()
         if answer.status != 200:
             raise RunFailed(f"SQL is answered with {answer.status}: {text[:500]!r}")
-        return json.loads(text)["rows"][0]["newest"] or 0
+        return json.loads(text)["rows"][0][0] or 0
 
 
 def deploy_ours(url: str, start_block: int) -> dict:

@@ -20,11 +20,13 @@ fn a_bad_payer_stops_nobody_and_a_dispute_stops_payouts() -> anyhow::Result<()> 
     fs::write(place.data_dir().join("headwater.toml"), settings)?;
     let service = place.up()?;
     publish(&place)?;
-    let nonce = ask(&place)?;
+    ask(&place, "app")?;
+    let nonce = ask(&place, "rogue")?;
     get_out_of_the_debit(&place, &nonce)?;
-    the_operator_fills_the_pool(&place, &service)?;
+    the_default_costs_its_payers_receipt_alone(&place, &service)?;
     a_dispute_halts_payouts(&place)?;
     a_removed_root_is_proposed_again(&place, &service)?;
+    who_pays_its_debt_is_answered_again(&place, &service)?;
     fees_change_on_notice(&place)?;
     ensure!(service.lives()?, "the service ended by itself");
     Ok(())
@@ -35,7 +37,7 @@ fn text<'a>(value: &'a Value, name: &str) -> anyhow::Result<&'a str> {
 }
 
 fn publish(place: &Place) -> anyhow::Result<()> {
-    for name in ["ada", "iris", "app"] {
+    for name in ["ada", "iris", "app", "rogue"] {
         place.json(&["keys", "new", name])?;
     }
     let file = place.path("ada.md");
@@ -51,9 +53,9 @@ fn publish(place: &Place) -> anyhow::Result<()> {
 }
 
 /// One paid answer; the nonce of the limit that it is paid under.
-fn ask(place: &Place) -> anyhow::Result<String> {
-    place.json(&["dev", "fund", "app", "--eth", "1", "--open", "1"])?;
-    let registered = place.json(&["apps", "register", "--name", "app", "--as", "app", "--deposit", "1", "--limit", "1"])?;
+fn ask(place: &Place, name: &str) -> anyhow::Result<String> {
+    place.json(&["dev", "fund", name, "--eth", "1", "--open", "1"])?;
+    let registered = place.json(&["apps", "register", "--name", name, "--as", name, "--deposit", "1", "--limit", "1"])?;
     let key = text(&registered, "key_file")?.to_owned();
     let answer = wait_for("the deposit to count", || {
         let asked = place.run(&["--json", "ask", "--datanet", "cold", "--app-key", &key, QUESTION])?;
@@ -65,37 +67,65 @@ fn ask(place: &Place) -> anyhow::Result<String> {
 
 /// The limit ends before the epoch is debited; it backs no answer from the moment it is cancelled.
 fn get_out_of_the_debit(place: &Place, nonce: &str) -> anyhow::Result<()> {
-    let cancelled = place.json(&["apps", "cancel-limit", "--as", "app", "--nonce", nonce])?;
-    let key = place.data_dir().join("app.apikey");
-    let key = key.to_str().context("the path is not text")?;
-    place.run(&["ask", "--datanet", "cold", "--app-key", key, QUESTION])?.failed_with(&["no spending limit"])?;
+    let cancelled = place.json(&["apps", "cancel-limit", "--as", "rogue", "--nonce", nonce])?;
+    refused(place, "no spending limit")?;
     let from = cancelled["cancelled_from"].as_u64().context("no time")?;
     wait_for("the limit to end", || Ok(Some(()).filter(|()| unix_seconds() > from)))
+}
+
+/// A question of who did not pay.
+fn refused(place: &Place, words: &str) -> anyhow::Result<()> {
+    let key = place.data_dir().join("rogue.apikey");
+    let key = key.to_str().context("the path is not text")?;
+    place.run(&["ask", "--datanet", "cold", "--app-key", key, QUESTION])?.failed_with(&[words])
+}
+
+fn close_epoch(place: &Place, service: &Service) -> anyhow::Result<()> {
+    let key = fs::read_to_string(place.data_dir().join("operator.apikey"))?;
+    let bearer = format!("Bearer {}", key.trim());
+    let (status, reply) = post(service.address(), "/v1/settlements", &[("authorization", bearer.as_str())], &json!({}))?;
+    ensure!(status == 200, "{reply}");
+    Ok(())
 }
 
 fn unix_seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }
 
-/// The debit is short, on record, and the contributor is paid all the same.
-fn the_operator_fills_the_pool(place: &Place, service: &Service) -> anyhow::Result<()> {
-    let key = fs::read_to_string(place.data_dir().join("operator.apikey"))?;
-    let bearer = format!("Bearer {}", key.trim());
-    let (status, reply) = post(service.address(), "/v1/settlements", &[("authorization", bearer.as_str())], &json!({}))?;
-    ensure!(status == 200, "{reply}");
-    wait_for("the pool to be short", || {
-        let view = place.json(&["chain", "show"])?;
-        Ok(Some(()).filter(|()| view["trouble"].as_str().is_some_and(|trouble| trouble.contains("the reward pool lacks"))))
-    })?;
-    place.json(&["dev", "fund", "operator", "--eth", "1", "--open", "1"])?;
-    stage(place, "proposed")?;
+/// The debit is short and on record; the other payer's receipt is paid, without anybody's help; the door is closed.
+fn the_default_costs_its_payers_receipt_alone(place: &Place, service: &Service) -> anyhow::Result<()> {
+    close_epoch(place, service)?;
+    let view = stage(place, "proposed")?;
+    let paid = &view["settlement"];
+    let amounts = ["collected_wei", "unpaid_wei", "pool_wei"].map(|name| paid[name].as_str().unwrap_or_default());
+    ensure!(amounts == ["10000000000000000", "10000000000000000", "8000000000000000"], "{view}");
     let short = wait_for("the short debit in the tables", || {
         Ok(Some(place.rows("SELECT DISTINCT seq, owed, taken, reason FROM debit_short")?).filter(|rows| !rows.is_empty()))
     })?;
     // 2: the limit was cancelled.
     let expected = short.len() == 1 && short[0]["owed"] == "10000000000000000" && short[0]["taken"] == "0" && short[0]["reason"] == 2;
     ensure!(expected, "{short:?}");
+    place.json(&["apps", "limit", "--as", "rogue", "--limit", "1"])?;
+    refused(place, "has not paid 10000000000000000 wei")
+}
+
+/// The debt is asked for with the next epoch, which has no receipts of its own, and pays who earned it then.
+fn who_pays_its_debt_is_answered_again(place: &Place, service: &Service) -> anyhow::Result<()> {
+    close_epoch(place, service)?;
+    stage(place, "proposed")?;
+    pass_the_window(service)?;
+    let view = stage(place, "accepted")?;
+    ensure!(view["settlement"]["epoch"] == 2 && view["settlement"]["unpaid_wei"] == "0", "{view}");
+    let claimed = place.json(&["claim", "--as", "ada"])?;
+    ensure!(claimed["paid_wei"] == "8000000000000000", "{claimed}");
+    let key = place.data_dir().join("rogue.apikey");
+    place.json(&["ask", "--datanet", "cold", "--app-key", key.to_str().context("the path is not text")?, QUESTION])?;
     Ok(())
+}
+
+fn pass_the_window(service: &Service) -> anyhow::Result<()> {
+    let later = json!({ "jsonrpc": "2.0", "id": 1, "method": "evm_increaseTime", "params": [WINDOW_SECONDS] });
+    post(service.rpc_url.trim_start_matches("http://"), "/", &[], &later).map(drop)
 }
 
 /// Waits until the newest epoch is at a stage; the whole view.
@@ -129,8 +159,7 @@ fn a_removed_root_is_proposed_again(place: &Place, service: &Service) -> anyhow:
     ensure!(back[0].to_string().contains("100000000000000000"), "{back:?}");
     place.json(&["chain", "propose-root"])?;
     stage(place, "proposed")?;
-    let later = json!({ "jsonrpc": "2.0", "id": 1, "method": "evm_increaseTime", "params": [WINDOW_SECONDS] });
-    post(service.rpc_url.trim_start_matches("http://"), "/", &[], &later)?;
+    pass_the_window(service)?;
     stage(place, "accepted")?;
     let claimed = place.json(&["claim", "--as", "ada"])?;
     ensure!(claimed["paid_wei"] == view["settlement"]["pool_wei"] && claimed["paid_wei"] != "0", "{claimed} {view}");

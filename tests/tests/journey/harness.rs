@@ -127,10 +127,16 @@ impl Place {
         ended.json()
     }
 
-    /// The rows of a query.
+    /// The rows of a query, as objects.
     pub(crate) fn rows(&self, query: &str) -> anyhow::Result<Vec<Value>> {
-        let reply = self.json(&["sql", query])?;
-        reply["rows"].as_array().cloned().with_context(|| format!("no rows in {reply}"))
+        objects(&self.json(&["sql", query])?)
+    }
+
+    /// `host:port` of the service that runs here.
+    pub(crate) fn service_address(&self) -> anyhow::Result<String> {
+        let file: Value = serde_json::from_str(&fs::read_to_string(self.data_dir().join("service.json"))?)?;
+        let url = file["url"].as_str().context("no url")?;
+        Ok(url.trim_start_matches("http://").to_owned())
     }
 
     /// Starts the service and waits until it is up.
@@ -210,6 +216,17 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// The rows of a reply to SQL, which are lists, as objects by the columns' names.
+pub(crate) fn objects(reply: &Value) -> anyhow::Result<Vec<Value>> {
+    let list = |name: &str| reply[name].as_array().with_context(|| format!("no {name} in {reply}"));
+    let names: Vec<&str> = list("columns")?.iter().filter_map(|column| column["name"].as_str()).collect();
+    let object = |row: &Value| {
+        let cells = row.as_array().with_context(|| format!("a row is no list: {row}"))?;
+        Ok(names.iter().map(|name| (*name).to_owned()).zip(cells.iter().cloned()).collect())
+    };
+    list("rows")?.iter().map(object).collect()
 }
 
 /// A service that is up.

@@ -7,6 +7,7 @@ mod doors;
 mod generated;
 mod harness;
 mod local;
+mod money;
 mod openai;
 mod proxy;
 mod whole;

@@ -6,7 +6,7 @@ use anyhow::{Context, ensure};
 use api::demo::{Journey, Question};
 use serde_json::Value;
 
-use crate::harness::{Place, wait_for};
+use crate::harness::{Place, objects, wait_for};
 
 #[test]
 fn the_journey_holds() -> anyhow::Result<()> {
@@ -97,7 +97,7 @@ fn check_queries(queries: &[Value]) -> anyhow::Result<()> {
     ensure!(queries.len() == 4, "{} queries", queries.len());
     let mut versions = 0;
     for query in queries {
-        let rows = list(query, "rows")?;
+        let rows = objects(query)?;
         ensure!(!rows.is_empty(), "no rows: {query}");
         for row in rows.iter().filter(|row| row.get("same_root").is_some()) {
             ensure!(row["same_root"] == true && row["finalized"] == true, "{row}");
@@ -145,13 +145,15 @@ fn check_snapshots(place: &Place) -> anyhow::Result<()> {
 
 /// An answer is refused when either the deposit or the spending limit does not cover it.
 fn check_payment(place: &Place) -> anyhow::Result<()> {
-    for (name, deposit, limit, words) in [("poor", "0.005", "1", "does not cover"), ("shy", "1", "0.005", "no spending limit")] {
+    for (name, deposit, limit, words) in [("poor", "0.005", Some("1"), "does not cover"), ("shy", "1", None, "no spending limit")] {
         place.json(&["keys", "new", name])?;
         place.json(&["dev", "fund", name, "--eth", "1", "--open", "2"])?;
-        place.json(&["apps", "register", "--name", name, "--as", name, "--deposit", deposit, "--limit", limit])?;
+        let register = ["apps", "register", "--name", name, "--as", name, "--deposit", deposit];
+        place.run(&[&register[..], &["--limit", "0.005"]].concat())?.failed_with(&["let it be of 100000000000000000 wei or more"])?;
+        place.json(&[&register[..], &limit.map_or(vec![], |limit| vec!["--limit", limit])].concat())?;
         let payer = place.json(&["keys", "address", name])?;
-        let seen = format!("SELECT payer FROM deposited WHERE payer = '{}'", text(&payer, "address")?.to_lowercase());
-        wait_for("the deposit to be indexed", || Ok(Some(()).filter(|()| place.rows(&seen).is_ok_and(|rows| !rows.is_empty()))))?;
+        let seen = format!("SELECT payer FROM deposited WHERE finalized AND payer = '{}'", text(&payer, "address")?.to_lowercase());
+        wait_for("the deposit to be final", || Ok(Some(()).filter(|()| place.rows(&seen).is_ok_and(|rows| !rows.is_empty()))))?;
         let key = place.data_dir().join(format!("{name}.apikey"));
         let key = key.to_str().context("the path is not text")?;
         let asked = place.run(&["ask", "--datanet", "cold-chain", "--app-key", key, "At what temperature are most vaccines stored?"])?;

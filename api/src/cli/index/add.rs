@@ -1,4 +1,4 @@
-//! `headwater index add` and `headwater index contracts`.
+//! `headwater index add`, `remove` and `contracts`.
 
 use std::path::PathBuf;
 
@@ -11,6 +11,9 @@ use schemas::ids::parse_address;
 use crate::cli::Context;
 use crate::output::{Report, table};
 use crate::service::contracts::ListedContract;
+
+/// Of an ABI with thousands of events, the list says enough.
+const MAX_SHOWN_TABLES: usize = 40;
 
 #[derive(Debug, Clone, Args)]
 pub struct AddArgs {
@@ -29,6 +32,9 @@ pub struct AddArgs {
     /// Follow all children that a followed contract's event tells of.
     #[arg(long, value_name = "PARENT:Event:parameter")]
     pub factory: Option<String>,
+    /// Also where no code stands at the address yet.
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// Follows a contract and gives it decoded tables.
@@ -45,11 +51,38 @@ pub async fn add(context: &Context, args: &AddArgs) -> anyhow::Result<Report> {
         abi = list.take();
     }
     let address = args.address.as_deref().map(parse_address).transpose()?;
-    let new = NewContract { name: args.name.clone(), abi, address, start_block: args.start_block, factory: args.factory.clone() };
+    let AddArgs { name, start_block, factory, force, .. } = args.clone();
+    let new = NewContract { name, abi, address, start_block, factory, force };
     let added: ListedContract = context.client()?.post("/v1/index/contracts", &new).await?;
-    let whose = added.address.map_or_else(|| added.factory.clone().unwrap_or_default(), |address| address.to_string());
-    let text = format!("following {} ({whose}) from block {}\n  tables  {}", added.name, added.start_block, added.tables.join(", "));
+    let tables = match added.tables.as_slice() {
+        [shown @ .., _] if shown.len() >= MAX_SHOWN_TABLES => {
+            let shown = shown.get(..MAX_SHOWN_TABLES).unwrap_or_default().join(", ");
+            format!("{shown} and {} more", added.tables.len() - MAX_SHOWN_TABLES)
+        }
+        all => all.join(", "),
+    };
+    let mut text = format!("following {} ({}) from block {}\n  tables  {tables}", added.name, whose(&added), added.start_block);
+    added.notes.iter().for_each(|note| text.push_str(&format!("\n  note    {note}")));
     Ok(Report::new(text, &added))
+}
+
+/// Ends the following of a contract.
+pub async fn remove(context: &Context, name: &str) -> anyhow::Result<Report> {
+    // A name that could be added needs no escaping.
+    if !name.bytes().all(|letter| letter.is_ascii_alphanumeric() || letter == b'_') {
+        bail!("no contract is called {name:?}; `headwater index contracts` lists them");
+    }
+    let removed: ListedContract = context.client()?.delete(&format!("/v1/index/contracts/{name}")).await?;
+    let text = format!(
+        "{} ({}) is followed no more\n  its tables are gone; what was read stays in `logs`. It can be added again",
+        removed.name,
+        whose(&removed)
+    );
+    Ok(Report::new(text, &removed))
+}
+
+fn whose(contract: &ListedContract) -> String {
+    contract.address.map_or_else(|| contract.factory.clone().unwrap_or_default(), |address| address.to_string())
 }
 
 /// Lists the followed contracts and how far their logs are there.
@@ -64,12 +97,11 @@ pub async fn contracts(context: &Context) -> anyhow::Result<Report> {
 }
 
 fn row(contract: &ListedContract) -> Vec<String> {
-    let whose = contract.address.map_or_else(|| contract.factory.clone().unwrap_or_default(), |address| address.to_string());
     let logs = match (contract.complete, contract.covered_to, contract.live_from) {
         (true, ..) => "complete".into(),
         (false, Some(to), Some(live)) => format!("to block {to} of {}, and from {live} on", live.saturating_sub(1)),
         (false, None, Some(live)) => format!("from block {live} on; those before are being read"),
         (false, _, None) => "waiting".into(),
     };
-    vec![contract.name.clone(), whose, contract.start_block.to_string(), logs, contract.tables.len().to_string()]
+    vec![contract.name.clone(), whose(contract), contract.start_block.to_string(), logs, contract.tables.len().to_string()]
 }

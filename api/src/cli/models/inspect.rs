@@ -60,6 +60,7 @@ fn generator(report: &ModelReport, context: usize) -> Report {
         ("layers", format!("{} of width {}, {heads} heads on {kv_heads}", report.layers, report.width)),
         ("vocabulary", format!("{} tokens", report.vocabulary)),
         ("window", format!("{} tokens", report.window_tokens)),
+        ("positions", report.positions.clone()),
         ("parameters", format!("{} ({})", report.parameters, encodings.join(", "))),
         ("memory", format!("{} for weights and {context} tokens of context ({} of it weights)", mib(memory), mib(report.weight_bytes))),
         ("chat template", if report.has_template { "yes" } else { "none: conversations are written out plainly" }.to_owned()),
@@ -70,7 +71,7 @@ fn generator(report: &ModelReport, context: usize) -> Report {
     let json = json!({
         "name": report.name, "family": report.family, "sha256": report.sha256, "parameters": report.parameters,
         "encodings": report.encodings, "width": report.width, "layers": report.layers, "heads": heads, "kv_heads": kv_heads,
-        "vocabulary": report.vocabulary, "window_tokens": report.window_tokens, "has_template": report.has_template,
+        "vocabulary": report.vocabulary, "window_tokens": report.window_tokens, "positions": report.positions, "has_template": report.has_template,
         "weight_bytes": report.weight_bytes, "cache_bytes_per_token": report.cache_bytes_per_token,
         "context_tokens": context, "memory_bytes": memory,
     });

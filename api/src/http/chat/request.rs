@@ -177,9 +177,8 @@ fn who(fields: &mut Map<String, Value>, offered: Offered<'_>) -> Reply<Who> {
     let answerer = if model == QUOTE { Answerer::Quote } else { Answerer::Configured };
     match attribution.map(|attribution| attribution.datanets) {
         Some(datanets) => {
-            if !model.is_empty() && model != QUOTE && by_model.is_none() && Some(model) != offered.generator {
-                let known = offered.generator.map_or(String::new(), |name| format!(", {name:?}"));
-                return Err(unknown_model(format!("there is no model {model:?}; use \"quote\"{known}, or leave it out")));
+            if by_model.is_none() {
+                offered.check(model)?;
             }
             let mut datanets = datanets.into_iter();
             match (datanets.next(), datanets.next()) {
@@ -187,14 +186,30 @@ fn who(fields: &mut Map<String, Value>, offered: Offered<'_>) -> Reply<Who> {
                 _ => Err(ApiError::parameter("attribution", "datanets must name exactly one Datanet")),
             }
         }
-        None => by_model.map(|name| Who { datanet: name.to_owned(), version: None, answerer, adapter }).ok_or_else(|| {
-            let problem = "which Datanet? Use \"model\": \"datanet:NAME\" or \"attribution\": {\"datanets\": [{\"name\": NAME}]}";
-            ApiError::parameter("model", problem)
-        }),
+        None => match by_model {
+            Some(name) => Ok(Who { datanet: name.to_owned(), version: None, answerer, adapter }),
+            None => {
+                offered.check(model)?;
+                let problem = "which Datanet? Use \"model\": \"datanet:NAME\" or \"attribution\": {\"datanets\": [{\"name\": NAME}]}";
+                Err(ApiError::parameter("model", problem))
+            }
+        },
     }
 }
 
-fn unknown_model(problem: String) -> ApiError {
+impl Offered<'_> {
+    /// # Errors
+    /// 404 for a model that is not here; none named is the one that is.
+    fn check(&self, model: &str) -> Reply<()> {
+        if model.is_empty() || model == QUOTE || Some(model) == self.generator {
+            return Ok(());
+        }
+        let known = self.generator.map_or(String::new(), |name| format!(", {name:?}"));
+        Err(unknown_model(format!("there is no model {model:?}; use \"datanet:NAME\", \"quote\"{known}, or leave it out")))
+    }
+}
+
+pub(super) fn unknown_model(problem: String) -> ApiError {
     ApiError::not_there("model", "model_not_found", problem)
 }
 

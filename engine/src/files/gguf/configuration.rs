@@ -336,6 +336,8 @@ fn divide(blueprint: &mut Blueprint, factors: &[f32]) -> Result<(), String> {
                 return Err(format!("tensor {ROTARY_FACTORS} has {} numbers for {} pairs", factors.len(), rotary.frequencies.len()));
             }
             rotary.frequencies.iter_mut().zip(factors).for_each(|(frequency, factor)| *frequency /= factor);
+            // It is what llama.cpp writes the factors of, and of nothing else.
+            rotary.scaling = "llama3";
         }
     }
     Ok(())

@@ -40,9 +40,16 @@ async fn add(store: &Store, name: &str, address: Option<Address>, start_block: u
         {"type": "event", "name": "Moved", "inputs": [{"name": "amount", "type": "uint256", "indexed": false}]},
     ]);
     let abi = if factory.is_some() { json!([abi[1]]) } else { abi };
-    let new = NewContract { name: name.into(), abi, address, start_block: Some(start_block), factory: factory.map(str::to_owned) };
+    let new =
+        NewContract { name: name.into(), abi, address, start_block: Some(start_block), factory: factory.map(str::to_owned), force: false };
     let rows = store.scan::<FollowedContractRow>(None).await.unwrap();
     let row = admit(&new, &rows, &Default::default(), 0, Millis(rows.len() as i64)).unwrap();
+    store.insert_new(&[row]).await.unwrap();
+}
+
+async fn remove(store: &Store, name: &str) {
+    let rows = store.scan::<FollowedContractRow>(None).await.unwrap();
+    let row = schemas::followed::remove(name, &rows, Millis(rows.len() as i64)).unwrap();
     store.insert_new(&[row]).await.unwrap();
 }
 
@@ -153,7 +160,10 @@ async fn a_crash_in_a_backfill_loses_and_doubles_nothing() {
                 let logs = rig.chain.canonical_logs().filtered(|log| log.address == TOKEN && (next..next + 9).contains(&log.block_number));
                 rig.store.append(&logs.rows()).await.unwrap();
                 if pieces == 0 {
-                    rig.store.append(&[CoverageRow { name: "token".into(), from_block: 36, to_block: None, to_hash: None }]).await.unwrap();
+                    rig.store
+                        .append(&[CoverageRow { name: "token".into(), revision: 0, from_block: 36, to_block: None, to_hash: None }])
+                        .await
+                        .unwrap();
                 }
             }
             rig.restart();
@@ -178,6 +188,66 @@ async fn a_stop_anywhere_in_a_backfill_loses_and_doubles_nothing() {
         if is_done {
             return;
         }
+    }
+}
+
+impl Rig {
+    async fn token_logs(&self) -> Vec<LogRow> {
+        stored_logs(&self.store).await.into_iter().filter(|row| row.address.0 == TOKEN).collect()
+    }
+}
+
+/// What was read stays; nothing more is read, in the window neither; our own blocks and their digest are as ever.
+#[tokio::test]
+async fn a_removed_contract_is_read_no_further() {
+    for restarts in [false, true] {
+        let mut rig = rig(30, 22).await;
+        add(&rig.store, "token", Some(TOKEN), 0, None).await;
+        rig.settle_history().await;
+        let held = rig.token_logs().await;
+        assert!(!held.is_empty() && rig.store.hot().logs().any(|log| log.address.0 == TOKEN));
+        remove(&rig.store, "token").await;
+        if restarts {
+            rig.restart();
+        }
+        rig.settle_history().await;
+        assert!(!rig.store.hot().logs().any(|log| log.address.0 == TOKEN));
+        rig.chain.mine(0, &[log(OURS, 7, 7), movement(TOKEN, 7)]);
+        rig.chain.finalize(31);
+        rig.settle_history().await;
+        assert_eq!(rig.token_logs().await, held);
+        let (blocks, _) = oracle(&rig.chain, Verify::Full);
+        let digest = |rows: &[BlockRow]| rows.last().map(|row| (row.number, row.digest));
+        assert_eq!(digest(&stored_blocks(&rig.store).await), digest(&blocks));
+    }
+}
+
+/// Added again it is as if it had been followed all the time, each log once: under its name or another, from another block,
+/// and when the first history was not read to its end.
+#[tokio::test]
+async fn a_removed_contract_can_be_added_again() {
+    for (pieces, name, start) in [(0, "token", 0), (2, "token", 0), (2_000, "token", 0), (2_000, "other", 0), (1, "token", 12)] {
+        let mut rig = rig(30, 22).await;
+        rig.indexer.config.max_ranges_in_flight = 1;
+        add(&rig.store, "token", Some(TOKEN), start, None).await;
+        for _ in 0..pieces {
+            if rig.indexer.step().await.unwrap() == Progress::default() {
+                break;
+            }
+        }
+        remove(&rig.store, "token").await;
+        for salt in 0..6 {
+            rig.chain.mine(salt, &[log(OURS, salt, 3), movement(TOKEN, 1000 + salt)]);
+        }
+        rig.chain.finalize(28);
+        rig.settle_history().await;
+        add(&rig.store, name, Some(TOKEN), start, None).await;
+        rig.settle_history().await;
+        rig.check_foreign(Some(start), None).await;
+        rig.restart();
+        rig.chain.finalize(33);
+        rig.settle_history().await;
+        rig.check_foreign(Some(start), None).await;
     }
 }
 
@@ -260,15 +330,15 @@ async fn children_wait_until_their_factory_is_read_in_full() {
     rig.check_foreign(None, Some(0)).await;
 }
 
-/// Everything at once: forks, finality, stops, faults, contracts added at any time.
+/// Everything at once: forks, finality, stops, faults, contracts added and removed at any time.
 async fn run(seed: u64) {
     let mut random = StdRng::seed_from_u64(seed);
     let mut rig = Rig::new().await;
-    let (mut token, mut factory, mut pool) = (None, None, false);
+    let (mut token, mut factory, mut pool, mut is_removed) = (None, None, false, false);
     let (mut salt, mut finalized) = (0, 0u64);
     for _ in 0..18 {
         let head = rig.chain.canonical().len() as u64 - 1;
-        match random.random_range(0..10u32) {
+        match random.random_range(0..11u32) {
             0..=3 => {
                 for _ in 0..random.random_range(1..5u32) {
                     salt += 1;
@@ -290,6 +360,13 @@ async fn run(seed: u64) {
             }
             7 => rig.chain.fail_randomly(salt, [0, 50_000, 300_000][random.random_range(0..3)]),
             8 => rig.restart(),
+            9 if token.is_some() => {
+                match is_removed {
+                    true => add(&rig.store, "token", Some(TOKEN), token.unwrap_or(0), None).await,
+                    false => remove(&rig.store, "token").await,
+                }
+                is_removed = !is_removed;
+            }
             _ if token.is_none() => {
                 token = Some(random.random_range(0..6));
                 add(&rig.store, "token", Some(TOKEN), token.unwrap_or(0), None).await;
@@ -311,6 +388,9 @@ async fn run(seed: u64) {
         }
     }
     rig.chain.fail_randomly(0, 0);
+    if is_removed {
+        add(&rig.store, "token", Some(TOKEN), token.unwrap_or(0), None).await;
+    }
     rig.chain.finalize(finalized.max(START));
     for _ in 0..120 {
         salt += 1;

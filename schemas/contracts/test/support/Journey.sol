@@ -87,9 +87,13 @@ contract Journey is TestBase {
         bool junk = mischief % 8 == 0;
         uint256 taken = junk ? 0 : takeable(who, amount);
         uint256 funded = distributor.totalFunded();
-        post(debitOf(who, amount, junk ? 0xBAD : 0xBEEF + who), dataPool, modelPool);
+        Debit[] memory debits = debitOf(who, amount, junk ? 0xBAD : 0xBEEF + who);
+        (debits[0].dataPart, debits[0].modelPart) = (dataPool, modelPool);
+        post(debits, mischief % 3 == 0);
         debited[who] += taken;
-        platformLeast += taken * vault.fees().platformBps / 10_000;
+        // The data pool's part is rounded up.
+        uint256 least = taken * vault.fees().platformBps / 10_000;
+        platformLeast += least == 0 ? 0 : least - 1;
         stakersPart += taken * vault.fees().stakersBps / 10_000;
         vaultEvents += (taken > 0 ? 1 : 0) + (taken < amount ? 1 : 0) + 1;
         if (distributor.totalFunded() > funded) ++distributorEvents;
@@ -98,13 +102,17 @@ contract Journey is TestBase {
     function debitOf(uint256 who, uint256 amount, uint256 key) private view returns (Debit[] memory debits) {
         (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, vault.hashLimit(limit(who)));
         debits = new Debit[](1);
-        debits[0] = Debit(limit(who), abi.encodePacked(r, s, v), amount);
+        debits[0] = Debit(limit(who), abi.encodePacked(r, s, v), amount, 0, 0);
     }
 
-    function post(Debit[] memory debits, uint256 dataPool, uint256 modelPool) private {
-        uint64 next = vault.batchCount() + 1;
-        bytes32 prev = vault.lastBatchRoot();
-        vault.debitBatch(next, keccak256(abi.encode(next)), prev, debits, dataPool, modelPool);
+    /// @dev The next part of an epoch that has more, or the first of the next one.
+    function post(Debit[] memory debits, bool hasMore) private {
+        (uint64 epoch, uint64 part, bool isLast, bytes32 receiptsRoot) = vault.lastBatch();
+        bool goesOn = epoch != 0 && !isLast;
+        if (!goesOn) ++epoch;
+        bytes32 next = keccak256(abi.encode(epoch));
+        PaymentVault.Batch memory batch = PaymentVault.Batch(epoch, goesOn ? part + 1 : 1, !hasMore, next);
+        vault.debitBatch(batch, receiptsRoot, debits);
     }
 
     function takeable(uint256 who, uint256 amount) private view returns (uint256) {

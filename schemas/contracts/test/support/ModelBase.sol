@@ -77,7 +77,7 @@ abstract contract ModelBase is TestBase {
 
     /// @dev A Datanet of this name with one version whose root is `ROOT`.
     function datanet(string memory name) internal returns (bytes32 datanetId) {
-        datanetId = datanets.createDatanet(keccak256(bytes(name)), META, 0, new address[](0));
+        datanetId = datanets.createDatanet(keccak256(bytes(name)), META, 0);
         datanets.commitVersion(datanetId, 1, 0, ROOT, 3, 0);
     }
 

@@ -69,7 +69,7 @@ abstract contract VaultBase is TestBase {
         returns (Debit memory)
     {
         (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, vault.hashLimit(limit));
-        return Debit(limit, abi.encodePacked(r, s, v), amount);
+        return Debit(limit, abi.encodePacked(r, s, v), amount, type(uint256).max, type(uint256).max);
     }
 
     function only(Debit memory debit) internal pure returns (Debit[] memory debits) {
@@ -82,46 +82,54 @@ abstract contract VaultBase is TestBase {
         (debits[0], debits[1]) = (first, second);
     }
 
-    /// @dev Posts the next batch as the operator, all of it for the pools as far as the schedule allows.
-    function post(Debit[] memory debits) internal {
-        post(debits, type(uint256).max, type(uint256).max);
+    /// @dev The only part of an epoch.
+    function whole(uint64 epoch, bytes32 receiptsRoot) internal pure returns (PaymentVault.Batch memory) {
+        return PaymentVault.Batch(epoch, 1, true, receiptsRoot);
     }
 
-    function post(Debit[] memory debits, uint256 dataPool, uint256 modelPool) internal {
-        uint64 next = vault.batchCount() + 1;
-        bytes32 prev = vault.lastBatchRoot();
+    function last() internal view returns (PaymentVault.Batch memory batch) {
+        (batch.epoch, batch.part, batch.isLast, batch.receiptsRoot) = vault.lastBatch();
+    }
+
+    /// @dev Posts the next epoch in one part as the operator.
+    function post(Debit[] memory debits) internal {
+        uint64 next = last().epoch + 1;
+        PaymentVault.Batch memory batch = whole(next, keccak256(abi.encode("receipts", next)));
+        bytes32 prev = last().receiptsRoot;
         vm.prank(spender);
-        vault.debitBatch(next, keccak256(abi.encode("receipts", next)), prev, debits, dataPool, modelPool);
+        vault.debitBatch(batch, prev, debits);
     }
 
     /// @dev Posts the next batch as the operator and expects this error.
     function postReverts(Debit[] memory debits, bytes memory revertData) internal {
-        uint64 next = vault.batchCount() + 1;
-        bytes32 prev = vault.lastBatchRoot();
+        PaymentVault.Batch memory batch = whole(last().epoch + 1, RECEIPTS_1);
+        bytes32 prev = last().receiptsRoot;
         vm.prank(spender);
         vm.expectRevert(revertData);
-        vault.debitBatch(next, RECEIPTS_1, prev, debits, 0, 0);
+        vault.debitBatch(batch, prev, debits);
     }
 
     /// @dev Posts one debit, which must be short by this much for this reason.
     function postShort(Debit memory debit, uint256 taken, ShortReason reason) internal {
         address payer = debit.limit.payer;
         uint256 balance = vault.balanceOf(payer);
-        uint256 spent = vault.spent(vault.hashLimit(debit.limit));
+        bytes32 hash = vault.hashLimit(debit.limit);
+        uint256 spent = vault.spent(hash);
         uint256 held = token.balanceOf(address(vault));
-        uint64 next = vault.batchCount() + 1;
+        uint64 next = last().epoch + 1;
         uint64 seq = vault.seq();
         if (taken != 0) {
+            (uint256 data, uint256 model) = (taken * 7 / 10, taken / 10);
             vm.expectEmit(address(vault));
-            emit PaymentVault.Debited(payer, next, taken, ++seq);
+            emit PaymentVault.Debited(payer, next, hash, 1, taken, data, model, ++seq);
         }
         vm.expectEmit(address(vault));
-        emit PaymentVault.DebitShort(payer, next, debit.amount, taken, reason, seq + 1);
+        emit PaymentVault.DebitShort(payer, next, hash, 1, debit.amount, taken, reason, seq + 1);
         post(only(debit));
         vm.assertEq(vault.seq(), seq + 2, "a short debit and the batch");
-        vm.assertEq(vault.batchCount(), next, "the batch went on");
+        vm.assertEq(last().epoch, next, "the batch went on");
         vm.assertEq(vault.balanceOf(payer), balance - taken, "payer");
-        vm.assertEq(vault.spent(vault.hashLimit(debit.limit)), spent + taken, "spent");
+        vm.assertEq(vault.spent(hash), spent + taken, "spent");
         vm.assertEq(token.balanceOf(address(vault)), held - taken, "vault");
     }
 }

@@ -51,7 +51,9 @@ fn a_wrong_field_is_named() {
         (json!({ "messages": [] }), "messages", "none with role"),
         (json!({ "messages": [{ "role": "user" }] }), "messages", "no content"),
         (json!({ "messages": [{ "role": "user", "content": [{ "type": "image_url" }] }] }), "messages", "image_url"),
-        (json!({ "model": "gpt-4o" }), "model", "which Datanet"),
+        (json!({ "model": "gpt-4o" }), "model", "no model \"gpt-4o\""),
+        (json!({ "model": "quote" }), "model", "which Datanet"),
+        (json!({ "model": "" }), "model", "which Datanet"),
         (json!({ "model": 7 }), "model", "invalid type"),
         (json!({ "model": "gpt-4o", "attribution": { "datanets": [{ "name": "cold" }] } }), "model", "\"quote\", \"tiny\""),
         (json!({ "model": "datanet:cold::medical" }), "model", "no adapter \"medical\""),
@@ -81,6 +83,22 @@ fn a_wrong_field_is_named() {
         let error = &error["error"];
         assert_eq!(error["param"], parameter, "{fields}: {error}");
         assert!(error["message"].as_str().unwrap().contains(words), "{fields}: {error}");
+    }
+}
+
+#[test]
+fn an_unknown_model_is_a_404() {
+    use axum::response::IntoResponse as _;
+    let beside = json!({ "datanets": [{ "name": "cold" }] });
+    for (model, attribution, status) in [
+        ("gpt-4o", Value::Null, 404),
+        ("gpt-4o", beside.clone(), 404),
+        ("tiny::medical", beside.clone(), 404),
+        ("quote", Value::Null, 400),
+        ("", Value::Null, 400),
+    ] {
+        let error = with(json!({ "model": model, "attribution": attribution }), MODEL).unwrap_err();
+        assert_eq!(error.into_response().status().as_u16(), status, "{model:?}");
     }
 }
 

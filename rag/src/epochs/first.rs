@@ -1,20 +1,32 @@
-//! From receipts to rewards, in whole wei.
+//! `rewards/1`: rewards of what receipts say is owed, whether or not it was collected. Epochs of these rules stand on chain, and
+//! are verified as what they were; none is made any more.
 
 use std::collections::BTreeMap;
 
-use schemas::allocation::largest_remainder;
 use schemas::alloy_primitives::keccak256;
 use schemas::leaves::RewardLeaf;
-use schemas::merkle::StandardMerkleTree;
 use schemas::receipt::ReceiptBody;
 use schemas::tables::{RewardRow, Wei};
-use schemas::{Address, B256, SchemaError, U256};
+use schemas::{Address, B256, U256};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Debit, EpochCut, RULES};
+use super::amounts::{BASIS_POINTS, add, check_run, contributors_parts, root, sum};
 use crate::{RagError, Result};
 
-const BASIS_POINTS: u128 = 10_000;
+/// Where an epoch ends, and what its rewards are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EpochCut {
+    pub chain_id: u64,
+    /// The `RewardDistributor` that pays.
+    pub distributor: Address,
+    /// A finalized block.
+    pub to_block: u64,
+    pub to_block_hash: B256,
+    /// The part of every fee that goes to contributors, in basis points.
+    pub data_bps: u16,
+}
 
 /// An epoch as its receipts determine it.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,7 +44,6 @@ pub struct EpochComputation {
     pub total_cumulative_wei: Wei,
     /// By account; everyone who ever earned something.
     pub rewards: Vec<RewardRow>,
-    pub debits: Vec<Debit>,
     pub reward_root: B256,
     /// `StandardMerkleTree.of(hashes, ["bytes32"])`: the leaf of a receipt is keccak256(keccak256(body hash)).
     pub receipts_root: B256,
@@ -61,14 +72,10 @@ pub fn recompute_epoch(receipts: &[ReceiptBody], previous: &[RewardRow], cut: &E
         return Err(RagError::Unproven("the previous rewards are of more than one epoch".into()));
     }
     let (Some(first), Some(last)) = (receipts.first(), receipts.last()) else { return Err(RagError::NothingToSettle { last_epoch }) };
-    if let Some(pair) = receipts.windows(2).find(|pair| matches!(pair, [a, b] if a.sequence.checked_add(1) != Some(b.sequence))) {
-        let around: Vec<u64> = pair.iter().map(|receipt| receipt.sequence).collect();
-        return Err(RagError::Unproven(format!("receipts {around:?} do not follow each other")));
-    }
+    check_run(&receipts)?;
     let epoch = last_epoch + 1;
     let earned = earned(&receipts, cut.data_bps)?;
-    let debits = debits(&receipts)?;
-    if debits.is_empty() || (previous.is_empty() && earned.is_empty()) {
+    if !is_paid(&receipts)? || (previous.is_empty() && earned.is_empty()) {
         return Err(RagError::NothingToSettle { last_epoch });
     }
     let rewards = rewards(epoch, &earned, previous, cut)?;
@@ -78,7 +85,7 @@ pub fn recompute_epoch(receipts: &[ReceiptBody], previous: &[RewardRow], cut: &E
     let hashes = receipts.iter().map(|receipt| Ok(receipt.canonical()?.1)).collect::<Result<Vec<B256>>>()?;
     let artifact = json!({
         "schema": "headwater.epoch/1",
-        "rules": RULES,
+        "rules": "rewards/1",
         "epoch": epoch,
         "cut": cut,
         "receipts": hashes,
@@ -96,7 +103,6 @@ pub fn recompute_epoch(receipts: &[ReceiptBody], previous: &[RewardRow], cut: &E
         platform_wei: Wei(total_wei.0.saturating_sub(pool_wei.0)),
         total_cumulative_wei: sum(rewards.iter().map(|row| row.cumulative_wei))?,
         rewards,
-        debits,
         reward_root,
         receipts_root: root(hashes.iter().map(|hash| keccak256(keccak256(hash))))?,
         artifact_hash: keccak256(schemas::canonical::to_string(&artifact)?),
@@ -107,44 +113,20 @@ pub fn recompute_epoch(receipts: &[ReceiptBody], previous: &[RewardRow], cut: &E
 fn earned(receipts: &[&ReceiptBody], data_bps: u16) -> Result<BTreeMap<Address, Wei>> {
     let mut earned: BTreeMap<Address, Wei> = BTreeMap::new();
     for receipt in receipts.iter().filter(|receipt| receipt.payer.is_some()) {
-        let mut shares: Vec<(Address, u64)> = receipt.shares.iter().map(|share| (share.contributor, share.share_ppm)).collect();
-        shares.sort();
-        let mut weights: Vec<u128> = shares.iter().map(|(_, share)| u128::from(*share)).collect();
-        weights.push(receipt.unattributed_ppm.into());
-        if weights.iter().sum::<u128>() != u128::from(schemas::allocation::PPM) {
-            return Err(RagError::Unproven(format!("the shares of receipt {} do not sum to 1,000,000", receipt.sequence)));
-        }
-        for ((account, _), part) in shares.into_iter().zip(largest_remainder(data_part(receipt.fee_wei, data_bps), &weights)) {
-            if part > 0 {
-                let amount = earned.entry(account).or_default();
-                *amount = add(*amount, Wei(part))?;
-            }
+        for (account, part) in contributors_parts(receipt, data_bps)? {
+            let amount = earned.entry(account).or_default();
+            *amount = add(*amount, Wei(part))?;
         }
     }
     Ok(earned)
 }
 
-/// fee · bps / 10,000, rounded down, without leaving 128 bits.
-fn data_part(fee: Wei, data_bps: u16) -> u128 {
-    let bps = u128::from(data_bps);
-    fee.0 / BASIS_POINTS * bps + fee.0 % BASIS_POINTS * bps / BASIS_POINTS
-}
-
-/// What each payer owes, by payer; `receipts` in order of issue.
-pub(super) fn debits(receipts: &[&ReceiptBody]) -> Result<Vec<Debit>> {
-    let mut debits: BTreeMap<Address, Debit> = BTreeMap::new();
-    for receipt in receipts {
-        match (receipt.payer, receipt.fee_wei.0) {
-            (_, 0) => {}
-            (None, _) => return Err(RagError::Unproven(format!("receipt {} has a fee that nobody pays", receipt.sequence))),
-            (Some(payer), _) => {
-                let debit = debits.entry(payer).or_insert_with(|| Debit { payer, amount_wei: Wei(0), receipts: Vec::new() });
-                debit.amount_wei = add(debit.amount_wei, receipt.fee_wei)?;
-                debit.receipts.push(receipt.answer_id);
-            }
-        }
+/// Whether anybody pays for anything.
+fn is_paid(receipts: &[&ReceiptBody]) -> Result<bool> {
+    if let Some(unpaid) = receipts.iter().find(|receipt| receipt.fee_wei.0 > 0 && receipt.payer.is_none()) {
+        return Err(RagError::Unproven(format!("receipt {} has a fee that nobody pays", unpaid.sequence)));
     }
-    Ok(debits.into_values().collect())
+    Ok(receipts.iter().any(|receipt| receipt.fee_wei.0 > 0))
 }
 
 fn rewards(epoch: u64, earned: &BTreeMap<Address, Wei>, previous: &[RewardRow], cut: &EpochCut) -> Result<Vec<RewardRow>> {
@@ -160,19 +142,4 @@ fn rewards(epoch: u64, earned: &BTreeMap<Address, Wei>, previous: &[RewardRow], 
         RewardRow { epoch, account, amount_wei, cumulative_wei, leaf: leaf.hash() }
     };
     Ok(cumulative.into_iter().map(row).collect())
-}
-
-/// The tree's root over distinct leaves.
-fn root(leaves: impl Iterator<Item = B256>) -> Result<B256> {
-    Ok(StandardMerkleTree::new(&leaves.collect::<Vec<B256>>())?.root())
-}
-
-fn sum(mut amounts: impl Iterator<Item = Wei>) -> Result<Wei> {
-    amounts.try_fold(Wei(0), add)
-}
-
-/// Adds within what a wei column holds.
-fn add(a: Wei, b: Wei) -> Result<Wei> {
-    let sum = a.0.checked_add(b.0).filter(|sum| *sum < 10u128.pow(38));
-    sum.map(Wei).ok_or_else(|| SchemaError::AmountOutOfRange(format!("{} + {} wei", a.0, b.0)).into())
 }

@@ -1,0 +1,26 @@
+//! Keys for those who query what is published.
+
+use axum::Json;
+use axum::extract::State;
+use axum::extract::rejection::JsonRejection;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{ApiError, App, Reply};
+use crate::auth::Role;
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AnalystRequest {
+    pub name: String,
+}
+
+/// The key is shown this once.
+pub(super) async fn issue(State(service): State<App>, body: Result<Json<AnalystRequest>, JsonRejection>) -> Reply<Json<Value>> {
+    let AnalystRequest { name } = body?.0;
+    if name.is_empty() || name.len() > 100 || name.chars().any(char::is_control) {
+        return Err(ApiError::parameter("name", "use 1 to 100 visible characters"));
+    }
+    let key = service.keys.issue(&name, &[Role::Analyst], None).await?;
+    Ok(Json(json!({ "api_key": key })))
+}

@@ -1,0 +1,236 @@
+//! What every request passes before its route: which host it is for, how large its head is, how its body is
+//! encoded and how fast it comes; and what every reply gets: OpenAI's envelope around an error, CORS headers.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use axum::body::{Body, BodyDataStream, Bytes, HttpBody};
+use axum::extract::{Request, State};
+use axum::http::header::{
+    ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, ALLOW, CONTENT_ENCODING, CONTENT_LENGTH,
+    CONTENT_TYPE, HOST, ORIGIN, VARY,
+};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use futures::StreamExt;
+
+use super::{ApiError, Reply};
+use crate::config::Http;
+
+/// The address of ours that a connection came in at.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LocalAddress(pub(super) SocketAddr);
+
+/// Settings of the front, ready to be compared with.
+#[derive(Debug)]
+pub(super) struct Front {
+    bound: IpAddr,
+    hosts: Vec<String>,
+    origins: Vec<String>,
+    max_header_bytes: usize,
+    body_idle: Duration,
+    body_total: Duration,
+}
+
+impl Front {
+    pub(super) fn new(http: &Http) -> Self {
+        Self {
+            bound: http.bind.ip(),
+            hosts: http.hosts.iter().map(|host| host.to_ascii_lowercase()).collect(),
+            origins: http.cors_origins.clone(),
+            max_header_bytes: http.max_header_bytes,
+            body_idle: Duration::from_secs(http.body_idle_timeout_seconds),
+            body_total: Duration::from_secs(http.body_timeout_seconds),
+        }
+    }
+
+    /// A page of somebody else's, whose name was pointed at this machine, sends its own name.
+    fn check_host(&self, request: &Request) -> Reply<()> {
+        let of_header = match request.headers().get(HOST).map(HeaderValue::to_str) {
+            Some(Ok(host)) => Some(host),
+            Some(Err(_)) => return Err(ApiError::bad_request("the Host header is not text")),
+            None => None,
+        };
+        let of_uri = request.uri().authority().map(|authority| authority.as_str());
+        if of_header.is_none() && of_uri.is_none() && request.version() > Version::HTTP_10 {
+            return Err(ApiError::bad_request("the Host header is missing"));
+        }
+        let local = request.extensions().get::<LocalAddress>().map(|LocalAddress(address)| address.ip());
+        match of_header.into_iter().chain(of_uri).find(|host| !self.knows(host, local)) {
+            None => Ok(()),
+            Some(foreign) => {
+                let shown: String = foreign.chars().take(80).collect();
+                Err(ApiError::new(
+                    StatusCode::MISDIRECTED_REQUEST,
+                    "foreign_host",
+                    format!("this service is not {shown:?}: use its own address, or let its operator add the name to http.hosts"),
+                ))
+            }
+        }
+    }
+
+    fn knows(&self, host: &str, local: Option<IpAddr>) -> bool {
+        let name = without_port(host).trim_end_matches('.').to_ascii_lowercase();
+        if let Ok(address) = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
+            let address = address.to_canonical();
+            let own = [Some(self.bound), local].into_iter().flatten().any(|own| own.to_canonical() == address);
+            return address.is_loopback() || own || self.hosts.contains(&name);
+        }
+        name == "localhost" || name.ends_with(".localhost") || self.hosts.contains(&name)
+    }
+
+    fn check_head(&self, uri: &Uri, headers: &HeaderMap) -> Reply<()> {
+        let of_uri = uri.path_and_query().map_or(0, |path| path.as_str().len());
+        let of_headers: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+        if of_uri + of_headers <= self.max_header_bytes {
+            return Ok(());
+        }
+        Err(ApiError::new(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "headers_too_large",
+            format!("the head of the request has {} bytes; at most {} are read", of_uri + of_headers, self.max_header_bytes),
+        ))
+    }
+
+    fn allows(&self, origin: &HeaderValue) -> bool {
+        self.origins.iter().any(|allowed| allowed == "*" || allowed.as_bytes() == origin.as_bytes())
+    }
+
+    /// The answer to a browser that asks whether a page of `origin` may call us.
+    fn preflight(&self, origin: &HeaderValue) -> Response {
+        if !self.allows(origin) {
+            let problem = "pages of this origin may not call the service: its operator lists those that may in http.cors_origins";
+            return ApiError::new(StatusCode::FORBIDDEN, "origin_not_allowed", problem).into_response();
+        }
+        let headers = [
+            (ACCESS_CONTROL_ALLOW_METHODS, "GET, POST"),
+            (ACCESS_CONTROL_ALLOW_HEADERS, "authorization, content-type, idempotency-key, headwater-curator"),
+            (ACCESS_CONTROL_MAX_AGE, "600"),
+        ];
+        (StatusCode::NO_CONTENT, headers).into_response()
+    }
+}
+
+/// `host[:port]` without its port.
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) && (!name.contains(':') || name.ends_with(']')) => name,
+        _ => host,
+    }
+}
+
+/// Passes a request on when its head is in order, and its body as long as it comes.
+pub(super) async fn pass(State(front): State<Arc<Front>>, request: Request, next: Next) -> Response {
+    let origin = request.headers().get(ORIGIN).cloned();
+    let mut response = match front.examine(&request) {
+        Err(error) => error.into_response(),
+        Ok(()) => match &origin {
+            Some(origin) if is_preflight(&request) => front.preflight(origin),
+            _ => front.timed(request, next).await,
+        },
+    };
+    if let Some(origin) = origin {
+        let headers = response.headers_mut();
+        headers.append(VARY, HeaderValue::from_static("origin"));
+        if front.allows(&origin) {
+            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+            headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("retry-after"));
+        }
+    }
+    response
+}
+
+fn is_preflight(request: &Request) -> bool {
+    request.method() == Method::OPTIONS && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+impl Front {
+    fn examine(&self, request: &Request) -> Reply<()> {
+        self.check_host(request)?;
+        self.check_head(request.uri(), request.headers())?;
+        let encoded = request.headers().get_all(CONTENT_ENCODING).iter();
+        match encoded.map(HeaderValue::as_bytes).find(|encoding| !encoding.eq_ignore_ascii_case(b"identity")) {
+            None => Ok(()),
+            Some(encoding) => Err(ApiError::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_encoding",
+                format!("the body is encoded as {:?}; send it as it is, without Content-Encoding", String::from_utf8_lossy(encoding)),
+            )
+            .with_header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))),
+        }
+    }
+
+    /// A body that stops coming ends its request.
+    async fn timed(&self, request: Request, next: Next) -> Response {
+        if request.body().is_end_stream() {
+            return next.run(request).await;
+        }
+        let ran_out = Arc::new(AtomicBool::new(false));
+        let (idle, deadline, flag) = (self.body_idle, Instant::now() + self.body_total, ran_out.clone());
+        let request = request.map(|body| {
+            Body::from_stream(futures::stream::try_unfold(body.into_data_stream(), move |body| {
+                next_piece(body, idle, deadline, flag.clone())
+            }))
+        });
+        let response = next.run(request).await;
+        if ran_out.load(Ordering::Relaxed) {
+            let problem = format!("the body did not come in time: at most {} s may pass without a byte", self.body_idle.as_secs());
+            return ApiError::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", problem).into_response();
+        }
+        response
+    }
+}
+
+async fn next_piece(
+    mut body: BodyDataStream,
+    idle: Duration,
+    deadline: Instant,
+    ran_out: Arc<AtomicBool>,
+) -> Result<Option<(Bytes, BodyDataStream)>, axum::BoxError> {
+    let patience = idle.min(deadline.saturating_duration_since(Instant::now()));
+    match tokio::time::timeout(patience, body.next()).await {
+        Ok(Some(piece)) => Ok(Some((piece?, body))),
+        Ok(None) => Ok(None),
+        Err(_) => {
+            ran_out.store(true, Ordering::Relaxed);
+            Err("the body did not come in time".into())
+        }
+    }
+}
+
+/// What is kept of an error's text that is not ours.
+const PLAIN_TEXT_BYTES: usize = 2048;
+
+/// Errors that are not ours (of the router, of a layer, of an extractor) become OpenAI's envelope.
+pub(super) async fn in_envelope(request: Request, next: Next) -> Response {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let response = next.run(request).await;
+    let status = response.status();
+    let is_json = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
+    if is_json || !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    let text = axum::body::to_bytes(body, PLAIN_TEXT_BYTES).await.unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let allowed = parts.headers.get(ALLOW).and_then(|allow| allow.to_str().ok()).unwrap_or_default();
+    let (code, problem) = match status {
+        StatusCode::METHOD_NOT_ALLOWED => ("method_not_allowed", format!("{method} is not served at {path}; there is: {allowed}")),
+        StatusCode::GATEWAY_TIMEOUT => ("request_timeout", "the answer was not there in time; try again, or ask for less".to_owned()),
+        StatusCode::PAYLOAD_TOO_LARGE => ("too_large", format!("the body is too large: {text}")),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => ("unsupported_media_type", text.into_owned()),
+        _ => ("invalid_request", if text.is_empty() { status.to_string() } else { text.into_owned() }),
+    };
+    let wrapped = ApiError::new(status, code, problem).into_response();
+    parts.headers.remove(CONTENT_LENGTH);
+    let (ours, body) = wrapped.into_parts();
+    parts.headers.extend(ours.headers);
+    Response::from_parts(parts, body)
+}
+
+#[cfg(test)]
+mod tests;

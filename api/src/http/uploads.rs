@@ -1,0 +1,124 @@
+//! Files of uploads on their way in: on disk, within limits, and gone when their upload ends, however it ends.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context;
+use axum::body::Bytes;
+use axum::extract::multipart::Field;
+use tokio::io::AsyncWriteExt;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::{ApiError, Reply};
+
+/// Uploads whose files are in memory to be read: each can be as large as `ingest.max_submission_bytes`.
+const READ_AT_ONCE: usize = 2;
+
+/// Where files wait until all of their upload are there.
+#[derive(Debug)]
+pub struct Uploads {
+    folder: PathBuf,
+    places: Arc<Semaphore>,
+    readers: Semaphore,
+}
+
+impl Uploads {
+    /// Makes the folder; what a killed process left in it is removed.
+    pub fn open(data_dir: &Path, max_uploads: usize) -> anyhow::Result<Self> {
+        let folder = data_dir.join("uploads");
+        let fresh = || -> std::io::Result<()> {
+            match std::fs::remove_dir_all(&folder) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+                _ => std::fs::create_dir_all(&folder),
+            }
+        };
+        fresh().with_context(|| format!("cannot make the folder {} anew", folder.display()))?;
+        Ok(Self { folder, places: Arc::new(Semaphore::new(max_uploads)), readers: Semaphore::new(READ_AT_ONCE) })
+    }
+
+    /// A place for one upload.
+    ///
+    /// # Errors
+    /// 503 while all are taken.
+    pub(super) async fn begin(&self) -> Reply<Upload> {
+        let place = self.places.clone().try_acquire_owned();
+        let place = place.map_err(|_| ApiError::busy("too many uploads are under way: try again shortly"))?;
+        let folder = self.folder.join(format!("{:032x}", rand::random::<u128>()));
+        tokio::fs::create_dir(&folder).await.map_err(|error| ApiError::internal(&error))?;
+        Ok(Upload { folder, files: Vec::new(), _place: place })
+    }
+
+    /// A turn to have an upload's files in memory.
+    pub(super) async fn reader(&self) -> Reply<tokio::sync::SemaphorePermit<'_>> {
+        self.readers.acquire().await.map_err(|error| ApiError::internal(&error))
+    }
+}
+
+/// One upload's files.
+#[derive(Debug)]
+pub(super) struct Upload {
+    folder: PathBuf,
+    files: Vec<PathBuf>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Upload {
+    /// Writes a part to disk; its size in bytes.
+    ///
+    /// # Errors
+    /// 413 when it has more than `max_bytes`, which `limit` explains.
+    pub(super) async fn receive(&mut self, part: &mut Field<'_>, max_bytes: u64, limit: &str) -> Reply<u64> {
+        let path = self.folder.join(self.files.len().to_string());
+        let mut file = tokio::fs::File::create(&path).await.map_err(|error| ApiError::internal(&error))?;
+        self.files.push(path);
+        let mut size = 0_u64;
+        while let Some(bytes) = part.chunk().await.map_err(|error| super::submissions::malformed(&error.body_text()))? {
+            size = size.saturating_add(bytes.len() as u64);
+            if size > max_bytes {
+                return Err(ApiError::new(axum::http::StatusCode::PAYLOAD_TOO_LARGE, "too_large", limit));
+            }
+            file.write_all(&bytes).await.map_err(|error| ApiError::internal(&error))?;
+        }
+        file.flush().await.map_err(|error| ApiError::internal(&error))?;
+        Ok(size)
+    }
+
+    /// The bytes of every file, in the order in which they came.
+    pub(super) async fn read(&self) -> Reply<Vec<Bytes>> {
+        let mut all = Vec::with_capacity(self.files.len());
+        for path in &self.files {
+            all.push(Bytes::from(tokio::fs::read(path).await.map_err(|error| ApiError::internal(&error))?));
+        }
+        Ok(all)
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.folder) {
+            tracing::warn!(%error, "the files of an upload stay until the next start");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn uploads_have_so_many_places_and_leave_nothing_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let left = folder.path().join("uploads/left");
+        std::fs::create_dir_all(&left).unwrap();
+        let uploads = Uploads::open(folder.path(), 2).unwrap();
+        assert!(!left.exists(), "what a killed process left");
+        let (first, _second) = (uploads.begin().await.unwrap(), uploads.begin().await.unwrap());
+        std::fs::write(first.folder.join("0"), "x").unwrap();
+        let full = uploads.begin().await.unwrap_err().body();
+        assert_eq!(full["error"]["code"], "busy");
+        let held = first.folder.clone();
+        drop(first);
+        assert!(!held.exists());
+        uploads.begin().await.unwrap();
+    }
+}

@@ -1,0 +1,135 @@
+//! Spending limits: what payers allow this service to debit. A limit is registered once, by its digest, whoever shows it: it
+//! gives room to the payer who signed it and nothing to anybody else.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use indexer::events::payers::PayerBook;
+use schemas::signed::SignedSpendingLimit;
+use schemas::tables::{Millis, SpendingLimitRow};
+use schemas::{Address, B256, U256};
+use store::{Store, StoreError};
+
+/// A registered limit, and what the chain leaves of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    pub limit_hash: B256,
+    pub signed: SignedSpendingLimit,
+    /// What is left of it, in token wei.
+    pub room: U256,
+    /// The first second (Unix time) at which it allows no debit.
+    pub ends_at: u64,
+    pub cancelled: bool,
+}
+
+impl Standing {
+    /// Whether a debit under it could take something at this second.
+    pub fn allows(&self, now: u64) -> bool {
+        self.ends_at > now && !self.room.is_zero()
+    }
+
+    /// Whether it backs an answer that may be debited this much later. A cancelled limit backs none, although debits reach it
+    /// for a while: they have answers given before to pay for.
+    pub fn lasts(&self, now: u64, debited_within_seconds: u64) -> bool {
+        !self.cancelled && self.ends_at > now.saturating_add(debited_within_seconds)
+    }
+}
+
+/// Every limit that was registered.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    store: Store,
+    by_payer: Arc<RwLock<BTreeMap<Address, BTreeMap<B256, SignedSpendingLimit>>>>,
+}
+
+impl Limits {
+    pub async fn open(store: Store) -> anyhow::Result<Self> {
+        let mut by_payer: BTreeMap<Address, BTreeMap<B256, SignedSpendingLimit>> = BTreeMap::new();
+        for row in store.scan::<SpendingLimitRow>(None).await? {
+            by_payer.entry(row.payer).or_default().insert(row.limit_hash, serde_json::from_str(&row.signed_limit)?);
+        }
+        Ok(Self { store, by_payer: Arc::new(RwLock::new(by_payer)) })
+    }
+
+    /// Keeps a limit whose signature the caller has checked. Again, it changes nothing.
+    pub async fn keep(&self, limit_hash: B256, signed: &SignedSpendingLimit) -> Result<(), StoreError> {
+        let signed_limit = serde_json::to_string(signed).unwrap_or_default();
+        let row = SpendingLimitRow { limit_hash, payer: signed.payer, signed_limit, registered_at: Millis::now() };
+        self.store.insert_new(&[row]).await?;
+        let mut by_payer = self.by_payer.write().unwrap_or_else(PoisonError::into_inner);
+        by_payer.entry(signed.payer).or_default().entry(limit_hash).or_insert_with(|| signed.clone());
+        Ok(())
+    }
+
+    pub fn knows(&self, payer: Address, limit_hash: B256) -> bool {
+        let by_payer = self.by_payer.read().unwrap_or_else(PoisonError::into_inner);
+        by_payer.get(&payer).is_some_and(|limits| limits.contains_key(&limit_hash))
+    }
+
+    /// A payer's limits that name this spender, ended ones included.
+    pub fn standing(&self, payer: Address, spender: Address, book: &PayerBook) -> Vec<Standing> {
+        let by_payer = self.by_payer.read().unwrap_or_else(PoisonError::into_inner);
+        let limits = by_payer.get(&payer).into_iter().flatten().filter(|(_, signed)| signed.spender == spender);
+        let standing = limits.map(|(limit_hash, signed)| {
+            let cancelled = book.cancelled_from(signed.nonce);
+            Standing {
+                limit_hash: *limit_hash,
+                room: signed.max_amount.saturating_sub(book.spent_wei(*limit_hash)),
+                ends_at: signed.expiry.saturating_add(1).min(cancelled.unwrap_or(u64::MAX)),
+                cancelled: cancelled.is_some(),
+                signed: signed.clone(),
+            }
+        });
+        standing.collect()
+    }
+}
+
+/// What limits leave for what a payer owes and for new answers, which are debited within this time.
+pub fn room(limits: &[Standing], now: u64, debited_within_seconds: u64) -> U256 {
+    let lasting = limits.iter().filter(|limit| limit.lasts(now, debited_within_seconds));
+    lasting.fold(U256::ZERO, |sum, limit| sum.saturating_add(limit.room))
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+
+    pub fn limit(room: u64, ends_at: u64, cancelled: bool) -> Standing {
+        let signed = SignedSpendingLimit {
+            payer: Address::ZERO,
+            spender: Address::ZERO,
+            max_amount: U256::MAX,
+            expiry: ends_at,
+            nonce: U256::from(room),
+            signature: "0x01".into(),
+        };
+        Standing { limit_hash: B256::from(U256::from(room)), signed, room: U256::from(room), ends_at, cancelled }
+    }
+
+    #[test]
+    fn limits_add_up_while_they_last() {
+        let limits = [limit(5, 1_101, false), limit(7, 1_100, false), limit(11, u64::MAX, true), limit(13, u64::MAX, false)];
+        assert_eq!(room(&limits, 1_000, 100), U256::from(18u64));
+        assert_eq!(room(&limits[1..3], 1_000, 100), U256::ZERO);
+        let mut huge = [limit(1, u64::MAX, false), limit(0, u64::MAX, false)];
+        huge[1].room = U256::MAX;
+        assert_eq!(room(&huge, 1_000, 100), U256::MAX);
+    }
+
+    #[tokio::test]
+    async fn a_limit_counts_once_however_often_it_is_shown() {
+        let store = Store::in_memory().await.unwrap();
+        let limits = Limits::open(store.clone()).await.unwrap();
+        let signed = SignedSpendingLimit { max_amount: U256::from(9u64), ..limit(1, 50, false).signed };
+        let hash = B256::repeat_byte(1);
+        for _ in 0..12 {
+            limits.keep(hash, &signed).await.unwrap();
+        }
+        for limits in [&limits, &Limits::open(store.clone()).await.unwrap()] {
+            let standing = limits.standing(Address::ZERO, Address::ZERO, &PayerBook::default());
+            assert_eq!(room(&standing, 0, 10), U256::from(9u64));
+            assert!(limits.knows(Address::ZERO, hash) && !limits.knows(Address::repeat_byte(1), hash));
+            assert!(limits.standing(Address::ZERO, Address::repeat_byte(1), &PayerBook::default()).is_empty());
+        }
+    }
+}
