@@ -14,7 +14,7 @@ use schemas::receipt::Receipt;
 use schemas::signer::Signer;
 use schemas::tables::{ClosingRow, DatanetRow, Embedding, EpochRow, VersionRow};
 use store::Store;
-use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use crate::answer::{Answer, AnswerRecord, Answerer, AskRequest, Evidence};
 use crate::epochs::{self, Asked, ClosingTerms, Collection, RewardProof};
@@ -126,11 +126,10 @@ impl Rag {
     /// # Errors
     /// As [`Rag::ask`]; what was told before is then worth nothing.
     pub async fn ask_aloud(&self, request: AskRequest, listener: Listener<'_>) -> Result<Answer> {
-        let RagConfig { concurrent_answers, waiting_answers, generation, .. } = &self.config;
+        let generation = &self.config.generation;
         let by_model = self.generator.is_some() && request.answerer == Answerer::Configured;
         ask::check(&request, &self.config, by_model.then_some(generation.tokens_max))?;
-        let limit = concurrent_answers + waiting_answers + self.generator.as_ref().map_or(0, |_| generation.concurrent_answers);
-        let _admitted = self.admitted.try_acquire().map_err(|_| RagError::Busy { what: "the queue of questions", limit })?;
+        let _admitted = self.admit()?;
         let id = schemas::hashing::answer_id(&request.key_id, &request.request_id);
         let turn = self.turn(id).lock_owned().await;
         let mut said = 0;
@@ -302,6 +301,13 @@ impl Rag {
         })?;
         let (store, index_dir) = (self.store.clone(), self.config.index_dir.clone());
         self.snapshots.get((datanet, row.version), async move || Snapshot::load(&store, index_dir, row).await).await
+    }
+
+    /// A place among those who ask.
+    fn admit(&self) -> Result<SemaphorePermit<'_>> {
+        let RagConfig { concurrent_answers, waiting_answers, generation, .. } = &self.config;
+        let limit = concurrent_answers + waiting_answers + self.generator.as_ref().map_or(0, |_| generation.concurrent_answers);
+        self.admitted.try_acquire().map_err(|_| RagError::Busy { what: "the queue of questions", limit })
     }
 
     /// The lock that requests with this identity share.

@@ -136,7 +136,7 @@ impl Rag {
         .await
     }
 
-    async fn computing(&self) -> Result<OwnedSemaphorePermit> {
+    pub(super) async fn computing(&self) -> Result<OwnedSemaphorePermit> {
         self.computing.clone().acquire_owned().await.map_err(|error| RagError::Worker(error.to_string()))
     }
 

@@ -18,9 +18,11 @@ impl Rag {
     ///
     /// # Errors
     /// [`RagError::Unproven`] for evidence that does not hold, or was made in ways that are not known here;
-    /// [`RagError::NotFound`] for a version that is not in the store.
+    /// [`RagError::NotFound`] for a version that is not in the store; [`RagError::Busy`].
     pub async fn reexecute(&self, evidence: &Evidence) -> Result<Vec<String>> {
         verify_evidence(evidence)?;
+        let _admitted = self.admit()?;
+        let _computing = self.computing().await?;
         let stated = &evidence.receipt.body;
         self.check_repeatable(stated)?;
         let datanet = self.datanet(stated.datanet_id).await?;

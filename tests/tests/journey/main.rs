@@ -4,6 +4,7 @@ mod bad_input;
 mod crash;
 mod disputes;
 mod doors;
+mod gaming;
 mod generated;
 mod harness;
 mod local;
