@@ -11,9 +11,11 @@ use serde::{Deserialize, Serialize};
 
 mod embedder;
 mod generator;
+mod http;
 
 pub use embedder::EmbedderPrecision;
 pub use generator::{Answers, Generator, local_model};
+pub use http::Http;
 
 /// Every key with its default and meaning.
 pub const DEFAULTS: &str = include_str!("default.toml");
@@ -31,25 +33,6 @@ pub struct Config {
     pub generator: Generator,
     pub sql: Sql,
     pub settlement: Settlement,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Http {
-    pub bind: std::net::SocketAddr,
-    /// Names by which the service is called, beside loopback's and the bound address.
-    pub hosts: Vec<String>,
-    /// Origins whose pages may call; `*` for all.
-    pub cors_origins: Vec<String>,
-    pub request_timeout_seconds: u64,
-    pub header_timeout_seconds: u64,
-    pub body_idle_timeout_seconds: u64,
-    pub body_timeout_seconds: u64,
-    pub write_timeout_seconds: u64,
-    pub max_header_bytes: usize,
-    pub max_connections: usize,
-    pub max_connections_per_address: usize,
-    pub max_uploads: usize,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -251,35 +234,6 @@ impl Config {
         let folder = std::path::absolute(data_dir.join("store")).context("the data folder's path")?;
         let url = reqwest::Url::from_directory_path(&folder).map_err(|()| anyhow::anyhow!("{} cannot be a file URL", folder.display()))?;
         Ok(url.to_string())
-    }
-}
-
-impl Http {
-    fn check(&self) -> anyhow::Result<()> {
-        let least = [
-            ("header_timeout_seconds", self.header_timeout_seconds, 1),
-            ("body_idle_timeout_seconds", self.body_idle_timeout_seconds, 1),
-            ("body_timeout_seconds", self.body_timeout_seconds, 1),
-            ("write_timeout_seconds", self.write_timeout_seconds, 1),
-            // A key, a curator's signature and what clients send by themselves must fit.
-            ("max_header_bytes", self.max_header_bytes as u64, 4096),
-            ("max_connections", self.max_connections as u64, 1),
-            ("max_connections_per_address", self.max_connections_per_address as u64, 1),
-            ("max_uploads", self.max_uploads as u64, 1),
-        ];
-        for (key, value, least) in least {
-            if value < least {
-                bail!("configuration: http.{key} is {value}; it must be at least {least}");
-            }
-        }
-        for origin in &self.cors_origins {
-            // What a browser sends: scheme, host, port, and nothing after them.
-            let is_origin = origin.split_once("://").is_some_and(|(_, host)| !host.is_empty() && !host.contains('/'));
-            if origin != "*" && !is_origin {
-                bail!("configuration: http.cors_origins: {origin:?} is no origin; use scheme://host[:port], without a slash at the end");
-            }
-        }
-        Ok(())
     }
 }
 

@@ -14,6 +14,8 @@ pub struct EmbedderInfo {
     pub dimensions: usize,
     /// Most tokens of a text that count, two special tokens included; what lies beyond does not change the vector.
     pub window_tokens: usize,
+    /// The languages that it was made for (ISO 639-3); empty where nobody said.
+    pub languages: &'static [&'static str],
 }
 
 /// Text to vectors. Every implementation passes [`crate::conformance::check_embedder`].

@@ -29,6 +29,8 @@ pub(crate) use verify::{read_verified, sha256_of};
 pub struct ModelSpec {
     pub name: &'static str,
     pub description: &'static str,
+    /// The languages that it was made for (ISO 639-3).
+    pub languages: &'static [&'static str],
     /// SPDX expression.
     pub licence: &'static str,
     pub files: &'static [ModelFile],
@@ -78,6 +80,7 @@ impl ModelSpec {
 pub(crate) static ALL_MINILM_L6_V2: ModelSpec = ModelSpec {
     name: "all-MiniLM-L6-v2",
     description: "sentence embeddings, English, 384 dimensions, 256 tokens",
+    languages: &["eng"],
     licence: "Apache-2.0",
     files: &[
         ModelFile { path: "config.json", bytes: 612, sha256: "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41" },

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use crate::bert::{Bert, BertConfig, ByteRows, Encode, PlainRows};
 use crate::hashing::normalise;
 use crate::kernels::{Bf16, Cpu, Isa};
-use crate::models::{ModelSpec, read_verified};
+use crate::models::{ModelSpec, find, read_verified};
 use crate::plan::{micro_batches, token_budget};
 use crate::safetensors::Safetensors;
 use crate::tokens::Tokens;
@@ -94,7 +94,8 @@ impl SentenceEmbedder {
         let tokens = Tokens::from_bytes(&files.tokenizer, window_tokens, config.vocabulary).map_err(unsupported)?;
         let tensors = Safetensors::parse(&files.weights).map_err(unsupported)?;
         let (known_as, sha256) = options.precision.identity(name, &sha256);
-        let info = EmbedderInfo { name: known_as, sha256, dimensions: config.width, window_tokens };
+        let languages = find(name).map_or(&[][..], |spec| spec.languages);
+        let info = EmbedderInfo { name: known_as, sha256, dimensions: config.width, window_tokens, languages };
         let encoder = load_encoder(&tensors, config, (window_tokens, cpu), options.precision).map_err(unsupported)?;
         let workers = Workers::start(options.threads.max(1)).map_err(EngineError::library("starting threads"))?;
         tracing::info!(model = info.name, info.sha256, %isa, threads = workers.count(), "model loaded");

@@ -4,12 +4,16 @@
 //! Parsers here do bounded work, keep their own stacks, and never panic on any input.
 
 mod detect;
+mod encoding;
 mod html;
 mod jsonl;
+mod markdown;
 mod source_map;
 mod text;
 
 use std::ops::Range;
+
+use encoding::ByteMap;
 
 pub(crate) use source_map::SourceMap;
 
@@ -35,12 +39,36 @@ impl Format {
     /// Name and version of the parser: it changes whenever the same bytes would give another text.
     pub(crate) fn parser(self) -> &'static str {
         match self {
-            Self::Text => "headwater-text/1",
-            Self::Markdown => "headwater-markdown/1",
-            Self::Html => "headwater-html/1",
-            Self::Jsonl => "headwater-jsonl/1",
+            Self::Text => "headwater-text/2",
+            Self::Markdown => "headwater-markdown/2",
+            Self::Html => "headwater-html/2",
+            Self::Jsonl => "headwater-jsonl/2",
         }
     }
+}
+
+/// Flags of text that says something else, or less, than its page shows. What is lost is never silent.
+///
+/// Struck text (`<del>`, `<s>`) was left out here: it is no longer said.
+pub(crate) const STRUCK_TEXT: &str = "struck_text";
+/// A raised number that may be an exponent or the mark of a footnote.
+pub(crate) const RAISED_NUMBER: &str = "raised_number";
+/// A formula that has no exact form in a line.
+pub(crate) const FORMULA: &str = "formula";
+/// The labels of a drawing, without where they stand in it.
+pub(crate) const DRAWING: &str = "drawing";
+/// The text of an image for those who do not see it.
+pub(crate) const IMAGE_TEXT: &str = "image_text";
+/// Something that the page shows was left out here: a page in it, a shadow tree.
+pub(crate) const LEFT_OUT: &str = "left_out";
+/// Text that the page shows in reversed order.
+pub(crate) const REORDERED_TEXT: &str = "reordered_text";
+
+/// A range of the text, empty where something was left out, and what is to be known about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Mark {
+    pub range: Range<usize>,
+    pub flag: &'static str,
 }
 
 /// A file that was read.
@@ -49,16 +77,40 @@ pub(crate) struct Parsed {
     pub format: Format,
     pub title: Option<String>,
     pub text: String,
+    /// From the text to the decoded file.
     pub map: SourceMap,
+    /// From the decoded file to its bytes, where it is not UTF-8.
+    pub bytes: Option<ByteMap>,
+    pub marks: Vec<Mark>,
     /// Ranges of `text` that never share a chunk, in order; what lies between them is separators.
     pub sections: Vec<Range<usize>>,
+}
+
+impl Parsed {
+    /// The bytes of the file that a range of the text was read from.
+    pub(crate) fn source(&self, text: Range<usize>) -> Range<usize> {
+        let decoded = self.map.source(text);
+        self.bytes.as_ref().map_or(decoded.clone(), |bytes| bytes.source(decoded))
+    }
+
+    /// The flags of what is marked in a range of the text, sorted, each once.
+    pub(crate) fn flags(&self, text: &Range<usize>) -> Vec<&'static str> {
+        let touches = |mark: &&Mark| {
+            let inside = mark.range.start < text.end && text.start < mark.range.end;
+            inside || (mark.range.is_empty() && (text.start..=text.end).contains(&mark.range.start))
+        };
+        let mut flags: Vec<&'static str> = self.marks.iter().filter(touches).map(|mark| mark.flag).collect();
+        flags.sort_unstable();
+        flags.dedup();
+        flags
+    }
 }
 
 /// A file that was not read: why, and what its contributor can do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refusal {
-    /// A fixed vocabulary: `empty`, `not_text`, `type_mismatch`, `malformed_jsonl`, `too_many_chunks`,
-    /// `duplicate_file`, `parse_failed`.
+    /// A fixed vocabulary: `empty`, `not_text`, `type_mismatch`, `malformed_jsonl`, `too_complex`,
+    /// `too_many_chunks`, `duplicate_file`, `parse_failed`.
     pub code: &'static str,
     pub reason: String,
     /// As far as it was recognised.
@@ -90,12 +142,15 @@ pub fn read_file(file_name: &str, bytes: &[u8]) -> Result<ReadFile, String> {
 /// # Errors
 /// [`Refusal`] when it is empty, not text, not what its name says, or malformed.
 pub(crate) fn parse(file_name: &str, bytes: &[u8]) -> Result<Parsed, Refusal> {
-    let (format, source) = detect::detect(file_name, bytes)?;
-    let parsed = match format {
-        Format::Text | Format::Markdown => text::parse(format, source),
-        Format::Html => html::parse(source),
+    let file = detect::detect(file_name, bytes)?;
+    let (format, source) = (file.format, file.decoded.text.as_str());
+    let mut parsed = match format {
+        Format::Text => text::parse(source),
+        Format::Markdown => markdown::parse(source),
+        Format::Html => html::parse(source, file.syntax)?,
         Format::Jsonl => jsonl::parse(source)?,
     };
+    parsed.bytes = file.decoded.map;
     if parsed.text.trim().is_empty() {
         return Err(Refusal {
             code: "empty",

@@ -17,6 +17,7 @@ mod datanets;
 mod duplicates;
 mod error;
 mod formats;
+mod language;
 mod queue;
 mod reading;
 mod reads;

@@ -8,7 +8,8 @@ use schemas::tables::Embedding;
 use crate::chunking::{self, ChunkLimits, ChunkingError};
 use crate::duplicates::Fingerprint;
 use crate::formats::{self, Refusal};
-use crate::screening;
+use crate::language;
+use crate::screening::{self, LANGUAGE_NOT_SERVED};
 
 /// Inputs that are the same for every file of a submission.
 #[derive(Debug, Clone)]
@@ -73,10 +74,16 @@ pub(crate) fn read(
             return Ok(Reading::Refused(Refusal { code: "too_many_chunks", reason, media_type, parser }));
         }
     };
+    let served = embedder.info().languages;
+    let unserved = language::is_unserved(&parsed.text, served);
     let mut chunks = Vec::with_capacity(ranges.len());
     for range in ranges {
         let text = parsed.text.get(range.clone()).unwrap_or_default();
-        let source = parsed.map.source(range);
+        let mut flags = screening::screen(text);
+        flags.extend(parsed.flags(&range).into_iter().map(str::to_owned));
+        flags.extend((unserved || language::is_unserved_script(text, served)).then(|| LANGUAGE_NOT_SERVED.to_owned()));
+        flags.sort_unstable();
+        let source = parsed.source(range.clone());
         let (byte_start, byte_end) = (source.start as u64, source.end as u64);
         chunks.push(Chunk {
             chunk_id: hashing::chunk_id(sha256, byte_start, byte_end, text),
@@ -85,7 +92,7 @@ pub(crate) fn read(
             text: text.to_owned(),
             text_sha256: hashing::sha256(text.as_bytes()),
             token_count: embedder.count_tokens(text)? as u64,
-            flags: screening::screen(text),
+            flags,
             fingerprint: Fingerprint::of(text),
             embedding: Embedding::default(),
         });

@@ -11,13 +11,17 @@ use crate::characters::hides_something;
 use crate::duplicates::words;
 
 /// The version of the patterns: part of a Datanet's policy hash.
-pub(crate) const SCREENING: &str = "headwater-screening/1";
+pub(crate) const SCREENING: &str = "headwater-screening/2";
 
 pub(crate) const PROMPT_INJECTION: &str = "prompt_injection";
 pub(crate) const SECRET: &str = "secret";
 pub(crate) const PII_EMAIL: &str = "pii_email";
 pub(crate) const PII_PHONE: &str = "pii_phone";
 pub(crate) const HIDDEN_CHARACTERS: &str = "hidden_characters";
+/// Words spelled with letters of several scripts, or of one that passes for another.
+pub(crate) const MIXED_SCRIPTS: &str = "mixed_scripts";
+/// In a language that the Datanet's embedder was not made for.
+pub(crate) const LANGUAGE_NOT_SERVED: &str = "language_not_served";
 
 /// The flags of a text, sorted.
 pub(crate) fn screen(text: &str) -> Vec<String> {
@@ -29,6 +33,7 @@ pub(crate) fn screen(text: &str) -> Vec<String> {
         }
     };
     flag(HIDDEN_CHARACTERS, hides_something(text));
+    flag(MIXED_SCRIPTS, schemas::words::mixes_scripts(text));
     flag(PII_EMAIL, personal::has_email(text));
     flag(PII_PHONE, personal::has_phone(text));
     flag(PROMPT_INJECTION, phrases::injects(text, &words));
@@ -90,5 +95,7 @@ mod tests {
         check(&format!("transaction 0x{}", "4c".repeat(32)), &[]);
         check("my seed phrase: legal winner thank year wave sausage worth useful legal winner thank yellow", &[SECRET]);
         check("a\u{202e}b", &[HIDDEN_CHARACTERS]);
+        check("Keep the vаccine cold", &[MIXED_SCRIPTS]);
+        check("Keep it in а fridge", &[MIXED_SCRIPTS]);
     }
 }

@@ -5,6 +5,7 @@
 //! limit: a query is a flat disjunction of analysed terms.
 
 mod build;
+mod tokens;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,15 +16,14 @@ use tantivy::collector::TopDocs;
 use tantivy::query::{BooleanQuery, Occur, Query, TermQuery};
 use tantivy::schema::document::Value;
 use tantivy::schema::{Field, IndexRecordOption, STORED, STRING, Schema, TextFieldIndexing, TextOptions};
-use tantivy::tokenizer::{Language, LowerCaser, RemoveLongFilter, SimpleTokenizer, Stemmer, StopWordFilter, TextAnalyzer};
+use tantivy::tokenizer::{Language, Stemmer, TextAnalyzer};
 use tantivy::{Searcher, TantivyDocument, Term};
 
 use crate::{RagError, Result};
 
 /// Terms of a question that are searched for; what comes after is ignored.
 pub(crate) const MAX_TERMS: usize = 32;
-const ANALYZER: &str = "headwater_en";
-const LONGEST_TERM_BYTES: usize = 40;
+const ANALYZER: &str = "headwater_words";
 
 /// An open text index.
 #[derive(Clone)]
@@ -104,7 +104,8 @@ impl TextIndex {
     }
 }
 
-/// The terms of a text, distinct, in order of first appearance: lower-cased, without stop words, stemmed.
+/// The terms of a text, distinct, in order of first appearance: its content words and numbers
+/// ([`schemas::words`]), stemmed as English.
 pub(crate) fn terms(text: &str) -> Vec<String> {
     let mut seen = BTreeMap::new();
     let mut analyzer = analyzer();
@@ -119,11 +120,7 @@ pub(crate) fn terms(text: &str) -> Vec<String> {
 }
 
 fn analyzer() -> TextAnalyzer {
-    let builder = TextAnalyzer::builder(SimpleTokenizer::default()).filter(RemoveLongFilter::limit(LONGEST_TERM_BYTES)).filter(LowerCaser);
-    match StopWordFilter::new(Language::English) {
-        Some(stop_words) => builder.filter(stop_words).filter(Stemmer::new(Language::English)).build(),
-        None => builder.filter(Stemmer::new(Language::English)).build(),
-    }
+    TextAnalyzer::builder(tokens::Words).filter(Stemmer::new(Language::English)).build()
 }
 
 fn schema() -> (Schema, Fields) {

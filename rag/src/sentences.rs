@@ -1,5 +1,5 @@
-//! Cutting a text into sentences. Part of the value function `support/1`: a change here changes
-//! what people are paid, so it needs a new method version.
+//! Cutting a text into sentences. What is quoted and what is paid is counted in them, so there are two
+//! editions: a change here changes what people are paid, and receipts say by which one they were.
 //!
 //! Spans depend on nothing before the sentence's own start but the line it begins on, so cutting a
 //! text at a sentence boundary leaves its sentences as they were (unless one begins with what is a list
@@ -7,6 +7,8 @@
 //! (fenced code), and kinds decide what may be quoted, never what is paid.
 
 mod boundary;
+
+pub(crate) use boundary::is_unstopped;
 
 /// What a sentence stands in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,8 +43,22 @@ impl Sentence {
 /// sentence that says everything.
 pub(crate) const MAX_SENTENCE_BYTES: usize = 600;
 
+/// Where sentences end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Edition {
+    /// As `support/1` was paid by: full stops of Latin, Cyrillic and Greek, and those of Chinese and Japanese.
+    First,
+    /// The full stops of all scripts, and the spaces of those that write none (Thai, Lao).
+    Second,
+}
+
 /// The sentences of `text`, in order.
 pub(crate) fn split(text: &str) -> Vec<Sentence> {
+    split_by(text, Edition::Second)
+}
+
+/// The sentences of `text` as an edition cuts them.
+pub(crate) fn split_by(text: &str, edition: Edition) -> Vec<Sentence> {
     let mut sentences = Vec::new();
     let mut block: Option<Block> = None;
     let mut fenced = false;
@@ -63,7 +79,7 @@ pub(crate) fn split(text: &str) -> Vec<Sentence> {
             continue;
         }
         if let Some(done) = block.take() {
-            done.cut(text, &mut sentences);
+            done.cut(text, edition, &mut sentences);
         }
         let kind = match line.shape {
             Shape::Blank => continue,
@@ -80,11 +96,11 @@ pub(crate) fn split(text: &str) -> Vec<Sentence> {
         if running {
             block = Some(opened);
         } else {
-            opened.cut(text, &mut sentences);
+            opened.cut(text, edition, &mut sentences);
         }
     }
     if let Some(done) = block {
-        done.cut(text, &mut sentences);
+        done.cut(text, edition, &mut sentences);
     }
     sentences
 }
@@ -99,10 +115,10 @@ struct Block {
 }
 
 impl Block {
-    fn cut(&self, text: &str, into: &mut Vec<Sentence>) {
+    fn cut(&self, text: &str, edition: Edition, into: &mut Vec<Sentence>) {
         let Some(body) = text.get(self.start..self.end) else { return };
         let mut from = 0;
-        let mut bounds = if self.running { boundary::ends(body) } else { Vec::new() };
+        let mut bounds = if self.running { boundary::ends(body, edition) } else { Vec::new() };
         bounds.push(body.len());
         for end in bounds {
             let piece = body.get(from..end).unwrap_or_default();

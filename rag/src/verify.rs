@@ -14,6 +14,7 @@ use schemas::receipt::{AnswerStatus, Generation, Receipt, ReceiptBody, Segment, 
 use crate::answer::{Evidence, slice};
 use crate::attribution::{self, SourceText, compute_shares, compute_value_table};
 use crate::prompt::{self, Form};
+use crate::sentences::Edition;
 use crate::{RagError, Result, generate};
 
 /// Checks the receipt's hash, signature, proofs and sums, and that its shares are exactly what its
@@ -50,7 +51,7 @@ pub fn verify_evidence(evidence: &Evidence) -> Result<()> {
         check_source_text(source, text)?;
     }
     let said: Vec<String> = match &body.generation {
-        Some(generation) => generated_sentences(&evidence.answer, body.status, generation)?,
+        Some(generation) => generated_sentences(&evidence.answer, body.status, generation, Edition::Second)?,
         None => {
             let places: Vec<(u64, u64)> = body.sources.iter().map(|source| (source.byte_start, source.byte_end)).collect();
             quoted_sentences(&evidence.answer, body.status, &body.segments, &places, &evidence.source_texts)?
@@ -119,7 +120,7 @@ fn quoted_sentences(
 }
 
 /// The sentences of a generated answer: they are the receipt's, and cite what it says they cite.
-fn generated_sentences(answer: &str, status: AnswerStatus, generation: &Generation) -> Result<Vec<String>> {
+fn generated_sentences(answer: &str, status: AnswerStatus, generation: &Generation, edition: Edition) -> Result<Vec<String>> {
     let bad = |problem: String| Err(RagError::Unproven(problem));
     if generation.prompt != prompt::VERSION {
         return bad(format!("prompt {:?} is not known here, only {:?}: use a newer version", generation.prompt, prompt::VERSION));
@@ -131,7 +132,7 @@ fn generated_sentences(answer: &str, status: AnswerStatus, generation: &Generati
         return Ok(Vec::new());
     }
     let form = if generation.constraint_hash.is_some() { Form::Prescribed } else { Form::Prose };
-    let (sentences, said): (Vec<_>, Vec<_>) = generate::read(answer, form).into_iter().unzip();
+    let (sentences, said): (Vec<_>, Vec<_>) = generate::read_by(answer, form, edition).into_iter().unzip();
     if sentences != generation.sentences {
         return bad("the sentences are not those of the answer".into());
     }

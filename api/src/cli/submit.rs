@@ -96,6 +96,9 @@ fn describe(report: &Value) -> String {
         for flag in document["flags"].as_array().into_iter().flatten().filter_map(Value::as_str) {
             text.push_str(&format!(", flagged {flag}"));
         }
+        for hint in document["hints"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+            text.push_str(&format!("\n    {hint}"));
+        }
     }
     text
 }

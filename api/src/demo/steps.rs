@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context as _, bail};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Journey, Stage, patience};
 use crate::cli::answers::{AskArgs, Format, ReceiptArgs, SqlArgs};

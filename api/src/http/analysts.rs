@@ -21,6 +21,6 @@ pub(super) async fn issue(State(service): State<App>, body: Result<Json<AnalystR
     if name.is_empty() || name.len() > 100 || name.chars().any(char::is_control) {
         return Err(ApiError::parameter("name", "use 1 to 100 visible characters"));
     }
-    let key = service.keys.issue(&name, &[Role::Analyst], None).await?;
+    let key = service.keys.issue(&name, &[Role::Analyst]).await?;
     Ok(Json(json!({ "api_key": key })))
 }

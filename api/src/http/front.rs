@@ -107,7 +107,7 @@ impl Front {
             return ApiError::new(StatusCode::FORBIDDEN, "origin_not_allowed", problem).into_response();
         }
         let headers = [
-            (ACCESS_CONTROL_ALLOW_METHODS, "GET, POST"),
+            (ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, DELETE"),
             (ACCESS_CONTROL_ALLOW_HEADERS, "authorization, content-type, idempotency-key, headwater-curator"),
             (ACCESS_CONTROL_MAX_AGE, "600"),
         ];

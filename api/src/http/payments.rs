@@ -7,7 +7,6 @@ use schemas::ids::parse_address;
 use serde_json::{Value, json};
 
 use super::{App, Reply};
-use crate::auth::Role;
 use crate::settlement::{self, SettlementStatus};
 
 /// Closes an epoch; the reconciler carries it on chain.

@@ -1,44 +1,17 @@
-//! What of a text is compared: its words, whatever their case, accents, punctuation and spacing.
+//! What of a text is compared: its words, whatever their case, accents, punctuation, spacing and look-alikes.
 
 use schemas::B256;
 use schemas::alloy_primitives::keccak256;
 use schemas::said::{Quantity, Said};
-use unicode_normalization::UnicodeNormalization;
 
 use super::minhash::{self, Bands};
-use crate::characters::is_hidden;
 
 /// Words per shingle.
 const SHINGLE_WORDS: usize = 5;
 
-/// The folded words of a text: compatibility forms decomposed, accents and hidden characters dropped,
-/// lower case. In scripts that are written without spaces each character is a word.
+/// The folded words of a text ([`schemas::words`]), numbers and signs among them.
 pub(crate) fn words(text: &str) -> Vec<String> {
-    let mut words = Vec::new();
-    let mut word = String::new();
-    for c in text.nfkd().filter(|c| !is_hidden(*c) && !is_accent(*c)) {
-        if is_unspaced(c) {
-            words.extend((!word.is_empty()).then(|| std::mem::take(&mut word)));
-            words.push(c.to_string());
-        } else if c.is_alphanumeric() {
-            word.extend(c.to_lowercase());
-        } else if !word.is_empty() {
-            words.push(std::mem::take(&mut word));
-        }
-    }
-    words.extend((!word.is_empty()).then_some(word));
-    words
-}
-
-fn is_accent(c: char) -> bool {
-    matches!(c, '\u{300}'..='\u{36f}')
-}
-
-/// Thai, Lao, Khmer, kana and Han.
-fn is_unspaced(c: char) -> bool {
-    c.is_alphanumeric()
-        && matches!(c, '\u{e00}'..='\u{eff}' | '\u{1780}'..='\u{17ff}' | '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}'
-            | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3ffff}')
+    schemas::words::segment(text).into_iter().map(|word| word.text).collect()
 }
 
 /// What a chunk is compared by.

@@ -55,7 +55,8 @@ fn words_are_folded() {
     let folded = |text| words(text).join("|");
     assert_eq!(folded("Größe: 5 µm, Café!"), "große|5|μm|cafe");
     assert_eq!(folded("ﬁne ＡＢＣ ig\u{200b}nore e\u{301}"), "fine|abc|ignore|e");
-    assert_eq!(folded("日本語 text"), "日|本|語|text");
+    assert_eq!(folded("日本語 text"), "日本語|text");
+    assert_eq!(folded("vаccine at −5 °C"), folded("Vaccine at -5 °C"));
     assert_eq!(folded("— … !"), "");
 }
 

@@ -1,5 +1,7 @@
 //! What a file is, from its bytes first and its name second.
 
+use super::encoding::{self, Decoded};
+use super::html::Syntax;
 use super::{Format, Refusal, bom_len, jsonl};
 
 /// How much of a file is looked at to tell HTML from text.
@@ -25,8 +27,6 @@ const MAGIC: &[(&[u8], &str, &str)] = &[
     (b"\x7fELF", "application/x-elf", "a program"),
     (b"MZ\x90\0", "application/vnd.microsoft.portable-executable", "a program"),
     (b"\0asm", "application/wasm", "a program"),
-    (b"\xff\xfe", "text/plain", "text in UTF-16"),
-    (b"\xfe\xff", "text/plain", "text in UTF-16"),
 ];
 
 /// The same, for leading bytes that a text could start with too: they count only in a file that is not text.
@@ -41,70 +41,87 @@ const PRINTABLE_MAGIC: &[(&[u8], &str, &str)] = &[
     (b"fLaC", "audio/flac", "a FLAC recording"),
 ];
 
-/// Tags that a page starts with, or that a named `.html` file holds.
-const HTML_TAGS: &[&str] =
-    &["<!doctype html", "<html", "<head", "<body", "<title", "<p", "<div", "<h1", "<h2", "<article", "<table", "<ul", "<span", "<a "];
+/// What a file is.
+pub(super) struct File {
+    pub format: Format,
+    /// Of a page.
+    pub syntax: Syntax,
+    pub decoded: Decoded,
+}
 
 /// The format of a file, and its text.
-pub(super) fn detect<'a>(file_name: &str, bytes: &'a [u8]) -> Result<(Format, &'a str), Refusal> {
+pub(super) fn detect(file_name: &str, bytes: &[u8]) -> Result<File, Refusal> {
     if bytes.is_empty() {
         return Err(refusal("empty", "application/octet-stream", "the file has no bytes; upload one that does".to_owned()));
     }
     let claimed = claimed_format(file_name);
-    let refuse = |media_type, really: &str, advice: &str| {
-        Err(match claimed {
-            Some(claimed) => {
-                refusal("type_mismatch", media_type, format!("the name says {}, but the file is {really}; {advice}", claimed.media_type()))
-            }
-            None => refusal("not_text", media_type, format!("the file is {really}; {advice}")),
-        })
-    };
-    let text = std::str::from_utf8(bytes);
-    let magic = if text.is_ok() && !bytes.contains(&0) { &[][..] } else { PRINTABLE_MAGIC };
-    if let Some((_, media_type, really)) = MAGIC.iter().chain(magic).find(|(magic, _, _)| bytes.starts_with(magic)) {
-        return refuse(media_type, really, "save its text as UTF-8 in a .txt, .md, .html or .jsonl file and upload that");
-    }
-    if let Some(at) = bytes.iter().position(|byte| *byte == 0) {
-        let really = format!("binary (byte {at} is zero)");
-        return refuse("application/octet-stream", &really, "upload a text file in UTF-8");
-    }
-    let source = match text {
-        Ok(source) => source,
-        Err(error) => {
-            let really = format!("not UTF-8 (byte {} starts no character)", error.valid_up_to());
-            return refuse("application/octet-stream", &really, "save the text as UTF-8 and upload it again");
+    let refuse = |media_type, really: &str, advice: &str| match claimed {
+        Some(claimed) => {
+            refusal("type_mismatch", media_type, format!("the name says {}, but the file is {really}; {advice}", claimed.media_type()))
         }
+        None => refusal("not_text", media_type, format!("the file is {really}; {advice}")),
     };
-    let content = source.get(bom_len(source)..).unwrap_or_default().trim_start();
+    let is_text = std::str::from_utf8(bytes).is_ok() && !bytes.contains(&0);
+    let magic = if is_text { &[][..] } else { PRINTABLE_MAGIC };
+    if let Some((_, media_type, really)) = MAGIC.iter().chain(magic).find(|(magic, _, _)| bytes.starts_with(magic)) {
+        return Err(refuse(media_type, really, "save its text as UTF-8 in a .txt, .md, .html or .jsonl file and upload that"));
+    }
+    // Text files declare nothing: only a page can say what it is in.
+    let declares = claimed == Some(Format::Html) || is_page(&ascii_head(bytes));
+    let label = if declares { encoding::declared_label(bytes) } else { None };
+    let decoded = encoding::decode(bytes, label.as_deref()).map_err(|problem| {
+        let media_type = if declares { Format::Html.media_type() } else { "application/octet-stream" };
+        refuse(media_type, &problem.really, problem.advice)
+    })?;
+    let content = decoded.text.get(bom_len(&decoded.text)..).unwrap_or_default().trim_start();
     let head = content.get(..content.floor_char_boundary(SNIFF_BYTES)).unwrap_or_default().to_ascii_lowercase();
-    let page = head.starts_with("<!doctype html") || head.starts_with("<html") || (head.starts_with("<?xml") && head.contains("<html"));
-    if !page && (head.starts_with("<?xml") || head.starts_with("<svg")) {
-        return refuse("application/xml", "an XML document", "save its text as a .txt, .md or .html file and upload that");
+    let page = is_page(&head);
+    if !page && claimed != Some(Format::Html) && (head.starts_with("<?xml") || head.starts_with("<svg")) {
+        return Err(refuse("application/xml", "an XML document", "save its text as a .txt, .md or .html file and upload that"));
     }
     let format = match claimed {
         _ if page => Format::Html,
-        Some(Format::Html) if HTML_TAGS.iter().any(|tag| head.contains(tag)) => Format::Html,
-        // A page without a tag is text that somebody named .html.
-        Some(Format::Html) => Format::Text,
         Some(format) => format,
         None if content.lines().next().is_some_and(jsonl::is_record) => Format::Jsonl,
         None => Format::Text,
     };
-    Ok((format, source))
+    let xml = head.starts_with("<?xml") || extension(file_name).is_some_and(|extension| matches!(extension.as_str(), "xhtml" | "xht"));
+    Ok(File { format, syntax: if xml { Syntax::Xml } else { Syntax::Html }, decoded })
+}
+
+/// Whether a file starts as pages do, past comments and declarations.
+fn is_page(head: &str) -> bool {
+    let mut rest = head.trim_start();
+    while let Some(comment) = rest.strip_prefix("<!--") {
+        let Some(end) = comment.find("-->") else { return false };
+        rest = comment.get(end + 3..).unwrap_or_default().trim_start();
+    }
+    rest.starts_with("<!doctype html") || rest.starts_with("<html") || (rest.starts_with("<?xml") && rest.contains("<html"))
+}
+
+/// The start of a file in lower case, as far as it is ASCII.
+fn ascii_head(bytes: &[u8]) -> String {
+    let head = bytes.get(..bytes.len().min(SNIFF_BYTES)).unwrap_or_default();
+    let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
+    head.iter().map(|byte| if byte.is_ascii() { char::from(byte.to_ascii_lowercase()) } else { '\u{fffd}' }).collect()
+}
+
+/// The extension of a name, in lower case.
+fn extension(file_name: &str) -> Option<String> {
+    file_name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase())
 }
 
 /// What the name says the file is, where it says one of our formats.
 fn claimed_format(file_name: &str) -> Option<Format> {
-    let (_, extension) = file_name.rsplit_once('.')?;
-    match extension.to_ascii_lowercase().as_str() {
+    match extension(file_name)?.as_str() {
         "txt" | "text" => Some(Format::Text),
         "md" | "markdown" => Some(Format::Markdown),
-        "html" | "htm" | "xhtml" => Some(Format::Html),
+        "html" | "htm" | "xhtml" | "xht" | "shtml" => Some(Format::Html),
         "jsonl" | "ndjson" => Some(Format::Jsonl),
         _ => None,
     }
 }
 
 fn refusal(code: &'static str, media_type: &'static str, reason: String) -> Refusal {
-    Refusal { code, reason, media_type, parser: "headwater-detect/1" }
+    Refusal { code, reason, media_type, parser: "headwater-detect/2" }
 }

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::encoding::is_control;
 use super::{Format, Parsed, Refusal, SourceMap, bom_len};
 
 /// Between two records; no chunk crosses it.
@@ -15,7 +16,15 @@ struct Record<'a> {
 }
 
 pub(super) fn parse(source: &str) -> Result<Parsed, Refusal> {
-    let mut parsed = Parsed { format: Format::Jsonl, title: None, text: String::new(), map: SourceMap::default(), sections: Vec::new() };
+    let mut parsed = Parsed {
+        format: Format::Jsonl,
+        title: None,
+        text: String::new(),
+        map: SourceMap::default(),
+        bytes: None,
+        marks: Vec::new(),
+        sections: Vec::new(),
+    };
     let mut line_start = bom_len(source);
     for (index, line) in source.get(line_start..).unwrap_or_default().split('\n').enumerate() {
         if !line.trim().is_empty() {
@@ -46,6 +55,9 @@ fn record(parsed: &mut Parsed, line: &str, line_start: usize) -> Result<(), Stri
     if decoded.trim().is_empty() {
         return Err("its \"text\" is empty".to_owned());
     }
+    if let Some(control) = decoded.chars().find(|c| is_control(*c)) {
+        return Err(format!("its \"text\" holds the control character U+{:04X}, remove it", u32::from(control)));
+    }
     if !parsed.text.is_empty() {
         parsed.text.push_str(SEPARATOR);
     }
@@ -53,7 +65,7 @@ fn record(parsed: &mut Parsed, line: &str, line_start: usize) -> Result<(), Stri
     // `raw` borrows from `line`, so their addresses tell where it stands.
     let raw_start = line_start + (raw.as_ptr() as usize).saturating_sub(line.as_ptr() as usize);
     append_string(parsed, raw, raw_start);
-    debug_assert!(parsed.text.get(start..) == Some(decoded.as_str()), "escapes are decoded one by one as they are together");
+    debug_assert!(parsed.text.get(start..).map(str::len) <= Some(decoded.len()), "escapes are decoded one by one as they are together");
     parsed.sections.push(start..parsed.text.len());
     Ok(())
 }
@@ -73,6 +85,7 @@ fn append_string(parsed: &mut Parsed, literal: &str, literal_start: usize) {
         let len = escape_len(rest);
         let escape = rest.get(..len).unwrap_or(rest);
         let decoded: String = serde_json::from_str(&format!("\"{escape}\"")).unwrap_or_default();
+        let decoded = decoded.replace(['\u{b}', '\u{c}', '\u{85}'], "\n");
         let text_start = parsed.text.len();
         parsed.text.push_str(&decoded);
         let source_start = literal_start + 1 + at;

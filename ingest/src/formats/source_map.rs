@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-/// Runs of text in order, each with its bytes in the file. Text between runs is separators that stand
-/// for no bytes.
+/// Runs of text in order, each with its bytes in the file, which a page can show in another order than it
+/// spells them. Text between runs is separators and signs that stand for no bytes.
 #[derive(Debug, Default)]
 pub(crate) struct SourceMap {
     runs: Vec<Run>,
@@ -46,16 +46,20 @@ impl SourceMap {
         self.runs.push(Run { text, source, verbatim: false });
     }
 
-    /// The bytes that `text` was read from: exact within verbatim runs, the whole of a decoded one it touches.
+    /// The bytes that `text` was read from, and what lies between them: exact within verbatim runs, the whole of
+    /// a decoded one it touches.
     pub(crate) fn source(&self, text: Range<usize>) -> Range<usize> {
         let first = self.runs.partition_point(|run| run.text.end <= text.start);
         let after = self.runs.partition_point(|run| run.text.start < text.end);
-        let (Some(first), Some(last)) = (self.runs.get(first), after.checked_sub(1).and_then(|last| self.runs.get(last))) else {
-            return 0..0;
-        };
-        let start = if first.verbatim { first.source.start + text.start.saturating_sub(first.text.start) } else { first.source.start };
-        let end = if last.verbatim { last.source.start + (text.end.min(last.text.end) - last.text.start) } else { last.source.end };
-        start..end.max(start)
+        let touched = self.runs.get(first..after).unwrap_or_default().iter().map(|run| {
+            if !run.verbatim {
+                return run.source.clone();
+            }
+            let skipped = text.start.saturating_sub(run.text.start);
+            let end = run.source.start + (text.end.min(run.text.end) - run.text.start);
+            run.source.start + skipped..end
+        });
+        touched.reduce(|all, run| all.start.min(run.start)..all.end.max(run.end)).unwrap_or(0..0)
     }
 }
 

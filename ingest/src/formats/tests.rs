@@ -204,7 +204,7 @@ proptest! {
     }
 
     #[test]
-    fn jsonl_gives_back_what_json_says(texts in prop::collection::vec("\\PC{0,20}[a-z\\n\"\\\\\u{1}]{1,10}x", 1..6)) {
+    fn jsonl_gives_back_what_json_says(texts in prop::collection::vec("\\PC{0,20}[a-z\\n\"\\\\\t]{1,10}x", 1..6)) {
         let lines: Vec<String> = texts.iter().map(|text| serde_json::json!({ "n": 1, "text": text }).to_string()).collect();
         let file = lines.join("\n");
         let parsed = parse("a.jsonl", file.as_bytes()).unwrap();

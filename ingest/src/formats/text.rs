@@ -1,23 +1,30 @@
-//! Plain text and Markdown: the text is the file, verbatim.
+//! Plain text: the text is the file, verbatim; form feeds are line breaks.
 
-use super::{Format, Parsed, SourceMap, bom_len, tidy_title};
+use super::{Format, Parsed, SourceMap, bom_len};
 
-/// Longest stretch in which a Markdown title is looked for.
-const TITLE_SEARCH_BYTES: usize = 16 << 10;
-
-pub(super) fn parse(format: Format, source: &str) -> Parsed {
-    let start = bom_len(source);
-    let text = source.get(start..).unwrap_or_default().to_owned();
-    let mut map = SourceMap::default();
-    map.push_verbatim(0, start, text.len());
-    let title = if format == Format::Markdown { markdown_title(&text) } else { None };
+pub(super) fn parse(source: &str) -> Parsed {
+    let (text, map) = verbatim(source);
     let sections = std::iter::once(0..text.len()).collect();
-    Parsed { format, title, text, map, sections }
+    Parsed { format: Format::Text, title: None, text, map, bytes: None, marks: Vec::new(), sections }
 }
 
-/// The first first-level heading (`# Title`).
-fn markdown_title(text: &str) -> Option<String> {
-    let searched = text.get(..text.floor_char_boundary(TITLE_SEARCH_BYTES)).unwrap_or_default();
-    let heading = searched.lines().find_map(|line| line.strip_prefix("# "))?;
-    tidy_title(heading.trim().trim_end_matches('#'))
+/// The file past its byte order mark. What parts pages and lines and is no line break becomes one.
+pub(super) fn verbatim(source: &str) -> (String, SourceMap) {
+    let start = bom_len(source);
+    let (mut text, mut map) = (String::with_capacity(source.len()), SourceMap::default());
+    let mut rest = source.get(start..).unwrap_or_default();
+    while !rest.is_empty() {
+        let at = source.len() - rest.len();
+        let run = rest.find(['\u{b}', '\u{c}', '\u{85}']).unwrap_or(rest.len());
+        let (same, tail) = rest.split_at(run);
+        if !same.is_empty() {
+            map.push_verbatim(text.len(), at, same.len());
+            text.push_str(same);
+        }
+        let Some(feed) = tail.chars().next() else { break };
+        map.push_decoded(text.len()..text.len() + 1, at + run..at + run + feed.len_utf8());
+        text.push('\n');
+        rest = tail.get(feed.len_utf8()..).unwrap_or_default();
+    }
+    (text, map)
 }

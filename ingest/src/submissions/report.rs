@@ -8,6 +8,7 @@ use schemas::tables::{DocumentRow, Millis, SubmissionRow};
 use serde::Serialize;
 
 use crate::duplicates::Index;
+use crate::screening::LANGUAGE_NOT_SERVED;
 use crate::{Ingest, Result};
 
 /// The fate of an upload, file by file.
@@ -45,6 +46,8 @@ pub struct DocumentReport {
     pub similarity_ppm: Option<u64>,
     /// Screening signals of its chunks, each once.
     pub flags: Vec<String>,
+    /// What flags that concern the whole document mean for it.
+    pub hints: Vec<String>,
     pub topic_similarity_ppm: u64,
 }
 
@@ -108,7 +111,20 @@ fn document_report(row: DocumentRow, index: &Index) -> DocumentReport {
         duplicate_chunks,
         duplicate_of: overlap.and_then(|(position, _)| EarlierDocument::at(index, position)),
         similarity_ppm: overlap.map(|(_, ppm)| ppm),
+        hints: hints(&flags),
         flags: flags.into_iter().collect(),
         topic_similarity_ppm: row.topic_similarity_ppm,
     }
+}
+
+fn hints(flags: &BTreeSet<String>) -> Vec<String> {
+    let mut hints = Vec::new();
+    if flags.contains(LANGUAGE_NOT_SERVED) {
+        hints.push(
+            "it is in a language that this service's embedder was not made for: it is found by its words, not by what they mean; a service \
+             with an embedder for that language finds it by both"
+                .to_owned(),
+        );
+    }
+    hints
 }

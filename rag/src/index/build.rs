@@ -16,6 +16,7 @@ use tantivy::{Index, ReloadPolicy, TantivyDocument, TantivyError};
 use super::{ANALYZER, TextIndex, analyzer, schema};
 use crate::{RagError, Result};
 
+/// Other words make another index.
 const FORMAT: &str = "headwater.text-index/2";
 const SEAL: &str = "seal.json";
 const UNFINISHED: &str = ".unfinished-";
@@ -25,6 +26,7 @@ const WRITER_MEMORY_BYTES: usize = 50_000_000;
 pub(super) fn payload(row: &VersionRow, documents: usize) -> Result<String> {
     let payload = serde_json::json!({
         "format": FORMAT,
+        "words": schemas::words::METHOD,
         "datanet": row.datanet_id,
         "version": row.version,
         "root": row.root,

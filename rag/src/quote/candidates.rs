@@ -6,7 +6,7 @@ use schemas::said::Said;
 
 use super::sorted_terms;
 use crate::retrieve::Question;
-use crate::sentences::Kind;
+use crate::sentences::{self, Kind};
 use crate::snapshot::Snapshot;
 use crate::statements::{Standing, StatementText, adds, restates};
 
@@ -111,11 +111,16 @@ impl Asked<'_> {
 /// Whole statements only: no heading, table row or code, nothing that leads over to something else, and nothing that a
 /// reader's markdown could take for an image or a link.
 fn quotable(kind: Kind, said: &str) -> bool {
-    let bare = said.trim_end_matches(['"', '\'', ')', ']', '”', '’', '»', '*', '_']);
+    let bare = said.trim_end_matches(['"', '\'', ')', ']', '”', '’', '»', '*', '_', '」', '』', '）', '】', '》', '〉', '〕']);
     let complete = match kind {
-        Kind::Prose => bare.ends_with(['.', '!', '…', '。', '！']),
-        Kind::Item => !bare.ends_with([':', '?', '？', ',', ';']),
+        Kind::Prose => bare.ends_with(is_full_stop) || bare.ends_with(sentences::is_unstopped),
+        Kind::Item => !bare.ends_with([':', '?', '？', '؟', '፧', ',', ';', '：', '，', '、', '；', '،', '؛']),
         Kind::Heading | Kind::Table | Kind::Code | Kind::Piece => false,
     };
     complete && !said.contains("](") && !said.contains('<') && !said.chars().any(|c| c.is_control() && c != '\n' && c != '\t' && c != '\r')
+}
+
+/// What ends a statement, and no question.
+fn is_full_stop(c: char) -> bool {
+    matches!(c, '.' | '!' | '…' | '。' | '！' | '｡' | '۔' | '।' | '॥' | '։' | '።' | '។' | '៕' | '။' | '།' | '༎' | '‼')
 }

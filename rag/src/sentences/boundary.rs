@@ -1,5 +1,7 @@
 //! Where a sentence ends within a paragraph.
 
+use super::Edition;
+
 /// Never end a sentence.
 const JOINING: &[&str] = &[
     "e.g", "i.e", "eg", "ie", "cf", "vs", "viz", "dr", "mr", "mrs", "ms", "prof", "st", "fig", "figs", "sec", "art", "approx", "ca", "al",
@@ -16,15 +18,27 @@ const OPENERS: &[&str] = &[
     "As", "But", "However", "All", "No", "Its", "His", "Her", "Their", "There", "After", "Before", "Since", "By",
 ];
 
+/// In Thai and Lao a space parts clauses and sentences alike: one after fewer letters than this is a clause's.
+const SHORTEST_SPACED_SENTENCE: usize = 20;
+
 /// Byte offsets in `body` just after the end of each sentence but the last.
-pub(super) fn ends(body: &str) -> Vec<usize> {
+pub(super) fn ends(body: &str, edition: Edition) -> Vec<usize> {
     let mut ends = Vec::new();
     let mut sentence_start = 0;
     let mut chars = body.char_indices().peekable();
     while let Some((at, c)) = chars.next() {
-        if matches!(c, '。' | '！' | '？') {
-            sentence_start = at + c.len_utf8();
-            ends.push(sentence_start);
+        if stops_alone(c, edition) {
+            let mut end = at + c.len_utf8();
+            while let Some((next, more)) = chars.next_if(|(_, c)| edition == Edition::Second && (stops_alone(*c, edition) || closes(*c))) {
+                end = next + more.len_utf8();
+            }
+            sentence_start = end;
+            ends.push(end);
+            continue;
+        }
+        if edition == Edition::Second && c == ' ' && ends_by_space(body.get(sentence_start..at), chars.peek().map(|(_, c)| *c)) {
+            sentence_start = at;
+            ends.push(at);
             continue;
         }
         if !matches!(c, '.' | '!' | '?' | '…') {
@@ -50,6 +64,34 @@ pub(super) fn ends(body: &str) -> Vec<usize> {
         sentence_start = end;
     }
     ends
+}
+
+/// Whether a sentence ends with `c` whatever follows it.
+fn stops_alone(c: char, edition: Edition) -> bool {
+    match c {
+        '。' | '！' | '？' => true,
+        // half width, Arabic, Urdu, Devanagari and its neighbours, Armenian, Ethiopic, Khmer, Burmese, Tibetan
+        '｡' | '؟' | '۔' | '।' | '॥' | '։' | '።' | '፧' | '។' | '៕' | '။' | '།' | '༎' | '‼' | '⁇' | '⁈' | '⁉' => {
+            edition == Edition::Second
+        }
+        _ => false,
+    }
+}
+
+/// Brackets and quotation marks that close after a full stop that stands alone.
+fn closes(c: char) -> bool {
+    matches!(c, '」' | '』' | '）' | '】' | '》' | '〉' | '〕' | '”' | '’' | '"' | '\'' | ')' | ']' | '»')
+}
+
+/// Whether a space between `before`, from the start of its sentence, and `next` ends a Thai or Lao sentence.
+fn ends_by_space(before: Option<&str>, next: Option<char>) -> bool {
+    let Some(before) = before.filter(|before| before.ends_with(is_unstopped)) else { return false };
+    next.is_some_and(is_unstopped) && before.chars().filter(|c| is_unstopped(*c)).count() >= SHORTEST_SPACED_SENTENCE
+}
+
+/// Letters and marks of the scripts that are written without full stops: Thai and Lao.
+pub(crate) fn is_unstopped(c: char) -> bool {
+    matches!(c, '\u{e01}'..='\u{e3a}' | '\u{e40}'..='\u{e4e}' | '\u{e81}'..='\u{ecd}' | '\u{edc}'..='\u{edf}')
 }
 
 /// Whether a sentence can begin so: anything but a lower-case letter or a closing mark.

@@ -33,6 +33,33 @@ fn prose() {
 }
 
 #[test]
+fn every_script_has_sentences() {
+    for (text, expected) in [
+        ("疫苗保存在冷库。“开封后丢弃。”警报响起！", vec!["疫苗保存在冷库。", "“开封后丢弃。”", "警报响起！"]),
+        ("保管します｡「捨てる。」と書く。", vec!["保管します｡", "「捨てる。」", "と書く。"]),
+        ("टीके ठंडे रखें। खुली शीशी फेंक दें॥", vec!["टीके ठंडे रखें।", "खुली शीशी फेंक दें॥"]),
+        ("هل يحفظ اللقاح؟ نعم يحفظ. انتهى", vec!["هل يحفظ اللقاح؟", "نعم يحفظ.", "انتهى"]),
+        ("ویکسین سرد رکھیں۔ کھلی شیشی پھینک دیں۔", vec!["ویکسین سرد رکھیں۔", "کھلی شیشی پھینک دیں۔"]),
+        ("រក្សាទុកវ៉ាក់សាំង។ បោះចោល។", vec!["រក្សាទុកវ៉ាក់សាំង។", "បោះចោល។"]),
+        ("백신은 보관합니다. 폐기합니다.", vec!["백신은 보관합니다.", "폐기합니다."]),
+        (
+            "เก็บวัคซีนไว้ที่อุณหภูมิ 2 ถึง 8 องศาเซลเซียส ขวดที่เปิดแล้วต้องทิ้งหลังจาก 28 วัน",
+            vec!["เก็บวัคซีนไว้ที่อุณหภูมิ 2 ถึง 8 องศาเซลเซียส", "ขวดที่เปิดแล้วต้องทิ้งหลังจาก 28 วัน"],
+        ),
+        ("นาย สมชาย ใจดี", vec!["นาย สมชาย ใจดี"]),
+    ] {
+        assert_eq!(texts(text), expected, "{text:?}");
+    }
+}
+
+#[test]
+fn the_first_edition_cuts_as_it_did() {
+    let first = |text: &'static str| split_by(text, Edition::First).iter().map(|sentence| sentence.of(text)).collect::<Vec<_>>();
+    assert_eq!(first("第一句。“第二句！”第三"), ["第一句。", "“第二句！", "”第三"]);
+    assert_eq!(first("टीके रखें। फेंक दें॥ هل؟ نعم."), ["टीके रखें। फेंक दें॥ هل؟ نعم."]);
+}
+
+#[test]
 fn markdown() {
     let text = "# Storing\n\nFirst one. Second one.\n\n| a | b |\n|---|---|\n| 1. x | 2 |\n\n- Item one. More\n  of it.\n- Item two\n1. Third\n\n---\n\n```\ncode. Here\n```\n> Quoted. Text.\n";
     let shown: Vec<String> = split(text).iter().map(|sentence| format!("{:?} {:?}", sentence.kind, sentence.of(text))).collect();
@@ -67,6 +94,9 @@ pub(crate) fn any_text() -> impl Strategy<Value = String> {
         Just(" B. ".to_owned()),
         Just("…)".to_owned()),
         Just("é".to_owned()),
+        Just("。".to_owned()),
+        Just("疫苗".to_owned()),
+        Just("।".to_owned()),
         "\\PC{0,4}",
     ];
     proptest::collection::vec(part, 0..60).prop_map(|parts| parts.concat())

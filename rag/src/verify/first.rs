@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{generated_sentences, quoted_sentences};
 use crate::attribution::first::{METHOD, SourceKey, compute_shares, compute_value_table};
+use crate::sentences::Edition;
 use crate::{RagError, Result};
 
 /// Everything that re-executing the attribution of a first receipt needs.
@@ -55,7 +56,7 @@ pub fn verify_first_evidence(evidence: &FirstEvidence) -> Result<()> {
         check_source_text(source, text)?;
     }
     let said: Vec<String> = match &body.generation {
-        Some(generation) => generated_sentences(&evidence.answer, body.status, generation)?,
+        Some(generation) => generated_sentences(&evidence.answer, body.status, generation, Edition::First)?,
         None => {
             let places: Vec<(u64, u64)> = body.sources.iter().map(|source| (source.byte_start, source.byte_end)).collect();
             quoted_sentences(&evidence.answer, body.status, &body.segments, &places, &evidence.source_texts)?

@@ -71,6 +71,7 @@ fn every_command_line_can_be_parsed() -> anyhow::Result<()> {
         "index status",
         "index add",
         "index contracts",
+        "index remove",
         "config print",
         "config check",
     ] {

@@ -47,6 +47,7 @@ const DOORS: &[(&str, &str, [u16; 4])] = &[
     ("GET", "/v1/receipts/0x1/evidence", [401, 400, 400, 400]),
     ("GET", "/v1/index/contracts", [401, 403, 200, 200]),
     ("POST", "/v1/index/contracts", [401, 403, 403, 415]),
+    ("DELETE", "/v1/index/contracts/nothing", [401, 403, 403, 404]),
     ("POST", "/v1/sql", [401, 415, 415, 415]),
     ("POST", "/v1/analysts", [401, 403, 403, 415]),
     ("GET", "/v1/apps", [401, 200, 403, 200]),

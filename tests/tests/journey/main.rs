@@ -1,9 +1,11 @@
 //! The real binary with real parts: a development chain, the embedding model, files on disk.
 
 mod bad_input;
+mod cases;
 mod crash;
 mod disputes;
 mod doors;
+mod followed;
 mod gaming;
 mod generated;
 mod harness;

@@ -1,64 +1,98 @@
 //! What each HTML element means for the text around it.
 
-use html5gum::StartTag;
+use super::style::Style;
+use super::tree::Element;
 
 /// How an element stands in the flow of text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     /// Its content is not shown, or is furniture of the page.
     Skipped,
-    /// Has no content and no end tag.
-    Void,
+    /// Shows something that has no text here: a page in the page, a player.
+    Lost,
     /// Starts and ends a paragraph.
     Block,
+    /// A heading of the first level: it can be the title.
+    Heading,
     /// Separates paragraphs and has no content.
     Rule,
     LineBreak,
-    /// A table cell: apart from its neighbours, in the same paragraph.
+    Preformatted,
+    Table,
+    Row,
+    /// A table cell outside a grid: a block.
     Cell,
+    OrderedList,
+    List,
+    Item,
+    /// Struck out: no longer said.
+    Struck,
+    Raised,
+    Lowered,
+    Quoted,
+    /// How the base beside it is read.
+    Reading,
+    Image,
+    Input,
+    Select,
+    /// Shown from right to left, whatever it is.
+    Reordered,
     Inline,
 }
 
-pub(super) fn kind(name: &[u8]) -> Kind {
-    match name {
-        b"script" | b"style" | b"head" | b"nav" | b"template" | b"noscript" | b"noembed" | b"noframes" | b"iframe" | b"object" | b"svg"
-        | b"math" | b"canvas" | b"audio" | b"video" | b"select" | b"textarea" | b"button" | b"datalist" => Kind::Skipped,
-        b"area" | b"base" | b"col" | b"embed" | b"img" | b"input" | b"link" | b"meta" | b"param" | b"source" | b"track" | b"wbr" => {
-            Kind::Void
-        }
-        b"hr" => Kind::Rule,
-        b"br" => Kind::LineBreak,
-        b"td" | b"th" => Kind::Cell,
-        b"address" | b"article" | b"aside" | b"blockquote" | b"body" | b"caption" | b"center" | b"dd" | b"details" | b"dialog" | b"div"
-        | b"dl" | b"dt" | b"fieldset" | b"figcaption" | b"figure" | b"footer" | b"form" | b"h1" | b"h2" | b"h3" | b"h4" | b"h5" | b"h6"
-        | b"header" | b"hgroup" | b"html" | b"legend" | b"li" | b"main" | b"ol" | b"p" | b"pre" | b"search" | b"section" | b"summary"
-        | b"table" | b"tbody" | b"tfoot" | b"thead" | b"tr" | b"ul" => Kind::Block,
+/// What an element is, by its name and, where it is inline, by its style.
+pub(super) fn kind(element: &Element, style: &Style) -> Kind {
+    match by_name(element) {
+        Kind::Inline | Kind::Raised | Kind::Lowered | Kind::Struck if style.struck => Kind::Struck,
+        Kind::Inline if style.raised => Kind::Raised,
+        Kind::Inline if style.lowered => Kind::Lowered,
+        Kind::Inline if style.reordered => Kind::Reordered,
+        kind => kind,
+    }
+}
+
+fn by_name(element: &Element) -> Kind {
+    match element.html_name() {
+        "script" | "style" | "head" | "nav" | "noscript" | "noembed" | "noframes" | "canvas" | "audio" | "video" | "object" | "button"
+        | "datalist" | "rp" | "area" | "base" | "col" | "colgroup" | "embed" | "link" | "meta" | "param" | "source" | "track" | "wbr"
+        | "frame" | "frameset" | "title" | "bgsound" | "basefont" => Kind::Skipped,
+        "template" if element.attribute("shadowrootmode").is_none() => Kind::Skipped,
+        "iframe" if element.attribute("srcdoc").is_none() => Kind::Skipped,
+        "template" | "iframe" => Kind::Lost,
+        "hr" => Kind::Rule,
+        "br" => Kind::LineBreak,
+        "pre" | "listing" | "xmp" | "plaintext" | "textarea" => Kind::Preformatted,
+        "h1" => Kind::Heading,
+        "table" => Kind::Table,
+        "tr" => Kind::Row,
+        "td" | "th" => Kind::Cell,
+        "ol" => Kind::OrderedList,
+        "ul" | "menu" | "dir" => Kind::List,
+        "li" => Kind::Item,
+        "del" | "s" | "strike" => Kind::Struck,
+        "sup" => Kind::Raised,
+        "sub" => Kind::Lowered,
+        "q" => Kind::Quoted,
+        "rt" | "rtc" => Kind::Reading,
+        "img" => Kind::Image,
+        "input" => Kind::Input,
+        "select" => Kind::Select,
+        "bdo" if element.attribute("dir").is_some_and(|dir| dir.trim().eq_ignore_ascii_case("rtl")) => Kind::Reordered,
+        "address" | "article" | "aside" | "blockquote" | "body" | "caption" | "center" | "dd" | "details" | "dialog" | "div" | "dl"
+        | "dt" | "fieldset" | "figcaption" | "figure" | "footer" | "form" | "h2" | "h3" | "h4" | "h5" | "h6" | "header" | "hgroup"
+        | "html" | "legend" | "main" | "marquee" | "optgroup" | "option" | "p" | "search" | "section" | "summary" | "tbody" | "tfoot"
+        | "thead" => Kind::Block,
         _ => Kind::Inline,
     }
 }
 
-/// Elements that their parent's end tag closes as well.
-pub(super) fn end_is_optional(name: &[u8]) -> bool {
-    matches!(name, b"p" | b"li" | b"dt" | b"dd" | b"tr" | b"td" | b"th" | b"tbody" | b"thead" | b"tfoot" | b"head")
-}
-
-/// Whether the tag's own attributes keep it off the screen. Style sheets are not read: text that only
-/// they hide is taken for visible, and screened like all other text.
-pub(super) fn is_hidden(tag: &StartTag<usize>) -> bool {
-    tag.attributes.iter().any(|(name, value)| match name.as_slice() {
-        b"hidden" => true,
-        b"aria-hidden" => value.value.trim_ascii().eq_ignore_ascii_case(b"true"),
-        b"style" => {
-            let style: String =
-                String::from_utf8_lossy(&value.value).chars().filter(|c| !c.is_whitespace()).collect::<String>().to_ascii_lowercase();
-            style.split(';').any(|rule| {
-                let rule = rule.strip_suffix("!important").unwrap_or(rule);
-                matches!(rule, "display:none" | "visibility:hidden" | "visibility:collapse" | "opacity:0" | "opacity:0.0")
-                    || rule
-                        .strip_prefix("font-size:0")
-                        .is_some_and(|unit| !unit.starts_with(['.', '1', '2', '3', '4', '5', '6', '7', '8', '9']))
-            })
-        }
-        _ => false,
-    })
+/// Whether the element's own attributes keep it and all in it off the page. Style sheets are not read: text
+/// that only they hide is taken for visible, and screened like all other text.
+pub(super) fn is_hidden(element: &Element, style: &Style) -> bool {
+    let until_found = |value: &str| value.trim().eq_ignore_ascii_case("until-found");
+    style.gone
+        || element.attribute("hidden").is_some_and(|value| !until_found(value))
+        || element.attribute("aria-hidden").is_some_and(|value| value.trim().eq_ignore_ascii_case("true"))
+        || element.attribute("popover").is_some()
+        || (element.html_name() == "dialog" && element.attribute("open").is_none())
 }

@@ -6,11 +6,40 @@ use std::ops::Range;
 use html5gum::{Token, Tokenizer};
 
 /// A stretch of text and the bytes it was read from; `verbatim` when they are the same.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Piece {
     pub text: String,
     pub source: Range<usize>,
     pub verbatim: bool,
+}
+
+impl Piece {
+    /// The part of it at `range` of its text, which lies between characters.
+    pub(super) fn part(&self, range: Range<usize>) -> Self {
+        let text = self.text.get(range.clone()).unwrap_or_default().to_owned();
+        let source = if self.verbatim { self.source.start + range.start..self.source.start + range.end } else { self.source.clone() };
+        Self { text, source, verbatim: self.verbatim }
+    }
+
+    /// Its parts between NUL characters, and those.
+    pub(super) fn parts_at_nul(self) -> Vec<Self> {
+        if !self.text.contains('\0') {
+            return vec![self];
+        }
+        let mut parts = Vec::new();
+        let mut start = 0;
+        for (at, _) in self.text.match_indices('\0') {
+            if at > start {
+                parts.push(self.part(start..at));
+            }
+            parts.push(self.part(at..at + 1));
+            start = at + 1;
+        }
+        if start < self.text.len() {
+            parts.push(self.part(start..self.text.len()));
+        }
+        parts
+    }
 }
 
 /// The pieces of a string token with `value`, which stands at `span` in `source`. Should the tokenizer's

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use schemas::allocation::{PPM, largest_remainder};
 use schemas::receipt::first::ValueRow;
 
-use crate::sentences;
+use crate::sentences::{self, Edition};
 
 /// Weaker support counts as none: sharing some words is not saying the same.
 const MIN_SUPPORT_PPM: u64 = 500_000;
@@ -45,7 +45,11 @@ struct Sentence<'a> {
 
 impl<'a> Sentence<'a> {
     fn all(text: &'a str) -> Vec<Self> {
-        sentences::split(text).iter().map(|sentence| sentence.of(text)).map(|text| Self { text, tokens: tokens(text) }).collect()
+        sentences::split_by(text, Edition::First)
+            .iter()
+            .map(|sentence| sentence.of(text))
+            .map(|text| Self { text, tokens: tokens(text) })
+            .collect()
     }
 }
 

@@ -274,7 +274,7 @@ proptest! {
         let whole: Vec<&str> = texts.iter().map(String::as_str).collect();
         let before = compute_shares(&sources, &compute_value_table(&segments, &whole)).unwrap();
         let which = which.index(sources.len());
-        let bounds = sentences::split(whole[which]);
+        let bounds = sentences::split_by(whole[which], sentences::Edition::First);
         let cut = bounds[at.index(bounds.len())].start;
         let (left, right) = whole[which].split_at(cut);
         // both halves stay in the cluster, or each is one of its own
@@ -294,7 +294,7 @@ proptest! {
 
     #[test]
     fn an_exact_quote_is_fully_supported(text in crate::sentences::tests::any_text()) {
-        for sentence in sentences::split(&text) {
+        for sentence in sentences::split_by(&text, sentences::Edition::First) {
             let quoted = sentence.of(&text);
             prop_assert_eq!(&compute_value_table(&[quoted], &[&text])[0].support_ppm, &vec![PPM]);
         }

@@ -37,11 +37,11 @@ impl Corpus {
             }
             submissions.push(Submission { datanet: text(&submission["datanet"]), contributor: text(&submission["contributor"]), files });
         }
-        let questions = list("questions")?
-            .iter()
-            .filter(|question| question["answerable"] == true)
-            .map(|question| Question { datanet: text(&question["datanet"]), text: text(&question["question"]) });
-        Ok(Self { datanets: list("datanets")?, submissions, questions: questions.collect() })
+        let asked = list("questions")?;
+        let questions = asked.iter().filter(|question| question["answerable"] == true);
+        let questions =
+            questions.map(|question| Question { datanet: text(&question["datanet"]), text: text(&question["question"]) }).collect();
+        Ok(Self { datanets: list("datanets")?, submissions, questions })
     }
 
     /// One Datanet of it.

@@ -22,7 +22,7 @@ pub(super) fn markdown(outcomes: &[Outcome]) -> String {
             Class::NotCovered => "not covered",
         };
         // writing to a string does not fail
-        drop(writeln!(text, "| {} | {sybils} | {gain:.2} | {worst_other:.2} | {changed_answers} | {held} |", attack.name));
+        let _ = writeln!(text, "| {} | {sybils} | {gain:.2} | {worst_other:.2} | {changed_answers} | {held} |", attack.name);
     }
     text
 }

@@ -60,6 +60,10 @@ impl Embedder for Remembering {
     fn count_tokens(&self, text: &str) -> Result<usize, EngineError> {
         self.inner.count_tokens(text)
     }
+
+    fn token_offsets(&self, text: &str) -> Result<Vec<(usize, usize)>, EngineError> {
+        self.inner.token_offsets(text)
+    }
 }
 
 struct People {

@@ -1,0 +1,185 @@
+//! Tables: a cell says what it does by its row and column, so each keeps its place. A row is written between
+//! strokes; an empty cell leaves its place empty, and a cell of several rows is repeated in each.
+//!
+//! A table that holds pages (headings, other tables) or has one column lays out; its cells are blocks.
+
+use super::elements;
+use super::reader::{Context, Step};
+use super::style::Style;
+use super::tree::{Element, NodeId, Tree};
+use super::writer::Writer;
+
+/// What HTML allows.
+const MOST_COLUMNS: usize = 1000;
+/// A longer cell is not repeated in further rows.
+const REPEATED_BYTES: usize = 200;
+
+/// A part of a table, in the order of the page.
+#[derive(Debug)]
+pub(super) enum Part {
+    /// A caption, or what has no place in a table.
+    Block(NodeId),
+    /// Rows that share cells.
+    Section(Vec<Row>),
+}
+
+#[derive(Debug)]
+pub(super) struct Row {
+    /// The section, where there is one, and the row: what their styles say holds for the cells.
+    owners: Vec<NodeId>,
+    cells: Vec<NodeId>,
+}
+
+/// The parts of a table that is read as a grid; `None` for one that lays out.
+pub(super) fn rows(tree: &Tree, id: NodeId, element: &Element) -> Option<Vec<Part>> {
+    if matches!(element.attribute("role").map(str::trim), Some("presentation" | "none")) {
+        return None;
+    }
+    let mut parts = Vec::new();
+    let mut loose = Vec::new();
+    for child in tree.children(id) {
+        let Some(part) = tree.element(*child) else { continue };
+        match part.html_name() {
+            "tr" => loose.extend(row(tree, *child, Vec::new())),
+            "tbody" | "thead" | "tfoot" if !is_hidden(part) => {
+                parts.extend((!loose.is_empty()).then(|| Part::Section(std::mem::take(&mut loose))));
+                let rows = tree.children(*child).iter().filter_map(|at| row(tree, *at, vec![*child]));
+                parts.push(Part::Section(rows.collect()));
+            }
+            "tbody" | "thead" | "tfoot" | "colgroup" | "col" => {}
+            _ => parts.push(Part::Block(*child)),
+        }
+    }
+    parts.extend((!loose.is_empty()).then_some(Part::Section(loose)));
+    is_grid(tree, &parts).then_some(parts)
+}
+
+/// A row with its cells, where it is shown.
+fn row(tree: &Tree, id: NodeId, mut owners: Vec<NodeId>) -> Option<Row> {
+    let element = tree.element(id).filter(|element| element.html_name() == "tr" && !is_hidden(element))?;
+    debug_assert!(element.html_name() == "tr", "rows alone have cells");
+    owners.push(id);
+    let is_cell = |at: &NodeId| tree.element(*at).is_some_and(|cell| matches!(cell.html_name(), "td" | "th") && !is_hidden(cell));
+    Some(Row { owners, cells: tree.children(id).iter().copied().filter(is_cell).collect() })
+}
+
+fn is_hidden(element: &Element) -> bool {
+    elements::is_hidden(element, &Style::of(element.attribute("style")))
+}
+
+fn is_grid(tree: &Tree, parts: &[Part]) -> bool {
+    let rows = || parts.iter().filter_map(|part| if let Part::Section(rows) = part { Some(rows) } else { None }).flatten();
+    rows().any(|row| row.cells.len() > 1) && rows().flat_map(|row| &row.cells).all(|cell| !holds_a_page(tree, *cell))
+}
+
+/// Whether a cell holds what cannot stand in a line.
+fn holds_a_page(tree: &Tree, cell: NodeId) -> bool {
+    let mut open = tree.children(cell).to_vec();
+    while let Some(at) = open.pop() {
+        let name = tree.element(at).map_or("", Element::html_name);
+        if matches!(name, "table" | "h1" | "h2" | "h3" | "h4" | "h5" | "h6" | "pre" | "article" | "section" | "form") {
+            return true;
+        }
+        open.extend(tree.children(at));
+    }
+    false
+}
+
+/// Appends the steps that write a part, last first.
+pub(super) fn plan(tree: &Tree, part: &Part, context: Context, steps: &mut Vec<Step>) {
+    let rows = match part {
+        Part::Block(id) => return steps.push(Step::Visit(*id, context)),
+        Part::Section(rows) => rows,
+    };
+    steps.push(Step::EndSection);
+    for row in rows.iter().rev() {
+        let context = row.owners.iter().fold(context, |context, owner| inherit(tree, *owner, context));
+        steps.push(Step::EndRow);
+        for cell in row.cells.iter().rev() {
+            let context = inherit(tree, *cell, context);
+            let span = |name| tree.element(*cell).and_then(|cell| cell.attribute(name)?.trim().parse::<usize>().ok());
+            let rows = span("rowspan").map_or(1, |rows| if rows == 0 { usize::MAX } else { rows });
+            let columns = span("colspan").unwrap_or(1).clamp(1, MOST_COLUMNS);
+            steps.push(Step::EndCell { rows, columns });
+            steps.extend(tree.children(*cell).iter().rev().map(|child| Step::Visit(*child, context)));
+            steps.push(Step::StartCell);
+        }
+        steps.push(Step::StartRow);
+    }
+}
+
+fn inherit(tree: &Tree, owner: NodeId, mut context: Context) -> Context {
+    let style = Style::of(tree.element(owner).and_then(|owner| owner.attribute("style")));
+    context.visible = style.visible.unwrap_or(context.visible);
+    context.sized = style.sized.unwrap_or(context.sized);
+    context
+}
+
+/// Where the next cell of the table that is being written stands.
+#[derive(Debug)]
+pub(super) struct Grid {
+    column: usize,
+    /// By column, the cells from rows above that reach into the rows to come: how many, and what they say.
+    carried: Vec<Option<(usize, String)>>,
+    /// So many bytes may still be written for cells that are spelled elsewhere.
+    allowance: usize,
+}
+
+impl Grid {
+    /// For a page of so many bytes.
+    pub(super) fn new(page_bytes: usize) -> Self {
+        Self { column: 0, carried: Vec::new(), allowance: page_bytes.max(4096) }
+    }
+
+    pub(super) fn start_row(&mut self) {
+        self.column = 0;
+    }
+
+    pub(super) fn end_section(&mut self) {
+        self.carried.clear();
+    }
+
+    /// Writes the cells from above that stand before the next one.
+    pub(super) fn fill_carried(&mut self, writer: &mut Writer) {
+        while let Some(slot) = self.carried.get_mut(self.column)
+            && let Some((rows, text)) = slot
+        {
+            if self.allowance >= text.len() + 3 {
+                self.allowance -= text.len() + 3;
+                writer.repeat_cell(text);
+            }
+            *rows -= 1;
+            if *rows == 0 {
+                *slot = None;
+            }
+            self.column += 1;
+        }
+    }
+
+    pub(super) fn end_cell(&mut self, writer: &mut Writer, rows: usize, columns: usize) {
+        let said = writer.end_cell();
+        let said = if said.len() <= REPEATED_BYTES { said.to_owned() } else { String::new() };
+        for column in 0..columns {
+            if column > 0 && self.allowance >= 2 {
+                self.allowance -= 2;
+                writer.repeat_cell("");
+            }
+            if rows > 1 {
+                let carried = if column == 0 { said.clone() } else { String::new() };
+                self.carry(rows - 1, carried);
+            }
+            self.column += 1;
+        }
+    }
+
+    fn carry(&mut self, rows: usize, text: String) {
+        if self.column < MOST_COLUMNS {
+            if self.carried.len() <= self.column {
+                self.carried.resize(self.column + 1, None);
+            }
+            if let Some(slot) = self.carried.get_mut(self.column) {
+                *slot = Some((rows, text));
+            }
+        }
+    }
+}

@@ -1,0 +1,225 @@
+use super::*;
+
+fn read(page: &str) -> Parsed {
+    super::super::parse("page.html", page.as_bytes()).unwrap_or_else(|refusal| panic!("{page:?}: {refusal:?}"))
+}
+
+/// What a reader sees of a page, its paragraphs parted by `¶` and its lines by `/`.
+#[track_caller]
+fn check(page: &str, expected: &str) {
+    let shown = read(page).text.replace("\n\n", " ¶ ").replace('\n', " // ");
+    assert_eq!(shown, expected, "{page}");
+}
+
+#[track_caller]
+fn flagged(page: &str, expected: &[&str]) {
+    let parsed = read(page);
+    assert_eq!(parsed.flags(&(0..parsed.text.len())), expected, "{page}");
+}
+
+#[test]
+fn what_is_hidden_hides_itself_alone() {
+    // omitted end tags
+    check("<table><tr hidden><td>x<tr><td>Limit<td>15</table><p>after", "| Limit | 15 | ¶ after");
+    check(
+        "<table><tr><th hidden>id<th>Drug<th>Limit<tr><td hidden><b>7<td>A<td>25</table><p>after",
+        "| Drug | Limit | // | A | 25 | ¶ after",
+    );
+    check("<ul><li hidden>x<li>one<li>two</ul>after", "• one ¶ • two ¶ after");
+    check("<dl><dt hidden>x<dd>y<dt>z</dl>", "y ¶ z");
+    check("<p hidden>x<p>y", "y");
+    check("<p>a<p hidden>x<div>b</div>", "a ¶ b");
+    check("<select><option hidden>x<option>y</select>", "y");
+    // no content and no end tag
+    for void in ["hr", "br", "wbr", "img", "input"] {
+        check(&format!("a <{void} aria-hidden=true> b <{void} hidden/> c"), "a b c");
+    }
+    // unclosed
+    check("<div><nav><a href=/>Home</a></div><h1>Rules</h1><p>Keep.", "Rules ¶ Keep.");
+    check("<div><button>go</div><p>Keep.", "Keep.");
+    check("<p>a <span hidden>b<p>c", "a ¶ c");
+    check("<div hidden><p>a</div>b", "b");
+    // misnested
+    check("<b hidden>a<p>b</b>c", "c");
+    check("<p><b>1<i hidden>2</b>3</i>4", "14");
+    // head
+    check("<html><head><title>t</title><span>a</span> <b>b</b></html>", "a b");
+    check("<head><title>t</title>plain words", "plain words");
+    // styles
+    check(
+        "<p style='display:none'>x<p style='visibility:hidden'>y <b style='visibility:visible'>z</b><p style='font-size:0'>u <i style='font-size:1em'>v",
+        "z ¶ v",
+    );
+    check("<div style='display:block'>a</div><div style='opacity:0'>b</div>", "a");
+    check(
+        "<p hidden=until-found>a<dialog>b</dialog><dialog open>c</dialog><div popover>d</div><details><summary>e</summary>f</details>",
+        "a ¶ c ¶ e ¶ f",
+    );
+    check("a<template>b</template><noscript>c</noscript><script>d</script><style>e</style><!-- f --><![CDATA[g]]>", "a");
+    check("<!--[if IE]>a<![endif]--><![if !IE]>b<![endif]>", "b");
+    check("<body>a<plaintext>b</body>", "a ¶ b</body>");
+    check("<svg><title>t</title></svg>a", "a");
+}
+
+#[test]
+fn a_page_without_text_says_so() {
+    for page in ["<frameset><frame src=a></frameset>", "<html hidden>a", "<body style=display:none>a", "<title>only</title>"] {
+        let refusal = super::super::parse("a.html", page.as_bytes()).unwrap_err();
+        assert_eq!(refusal.code, "empty", "{page}");
+    }
+}
+
+#[test]
+fn exponents_indices_and_notes_are_told_apart() {
+    check("at most 10<sup>3</sup> CFU", "at most 10^3 CFU");
+    check("10 <sup>−9</sup>m", "10^−9 m");
+    check("4.2 &times; 10<sup>-9</sup> m<sup>2</sup>/s", "4.2 × 10^-9 m^2/s");
+    check("x<sup>n+1</sup> (a)<sup>2</sup>", "x^(n+1) (a)^2");
+    check("10<sup>3</sup>5", "10^3 5");
+    check("10<sup>1/2</sup>", "10^(1/2)");
+    check("CO<sub>2</sub>, H<sub>2</sub>O, C<sub>6</sub>H<sub>12</sub>O<sub>6</sub>, Ca(OH)<sub>2</sub>", "CO2, H2O, C6H12O6, Ca(OH)2");
+    check("x<sub>1</sub> v<sub>max</sub>t 10<sub>2</sub> a<sub>i,j</sub>", "x_1 v_max t 10_2 a_(i,j)");
+    check("SO<sub>4</sub><sup>2-</sup> Ca<sup>2+</sup>", "SO4^(2-) Ca^(2+)");
+    check("<sup>14</sup>C", "^14 C");
+    check("the 1<sup>st</sup> of 2<sup>nd</sup> M<sup>me</sup> Acme<sup>®</sup> Acme<sup>TM</sup>", "the 1st of 2nd Mme Acme® Acme TM");
+    check("30<sup>[1]</sup> and 8<sup><a href=#n2>2</a></sup> °C, 5<sup>*</sup>", "30 [1] and 8 [2] °C, 5 [*]");
+    check("10<span style='vertical-align:super'>3</span>", "10^3");
+    check("a<sup></sup>b", "ab");
+    flagged("at most 30<sup>1</sup> minutes", &["raised_number"]);
+    flagged("Celsius<sup>2</sup>", &["raised_number"]);
+    flagged("10<sup>3</sup> 2<sup>8</sup> cm<sup>2</sup> 5<sup>-1</sup> H<sub>2</sub>O 3<sup><a href=#x>1</a></sup>", &[]);
+}
+
+#[test]
+fn formulas_are_read() {
+    check("at most <math><mn>30</mn></math> minutes", "at most 30 minutes");
+    check("<table><tr><td>A<td><math><mo>-</mo><mn>15</mn></math><tr><td>B<td>8</table>", "| A | -15 | // | B | 8 |");
+    check(
+        "is <span class=katex><span class=katex-mathml><math><semantics><mrow><mn>83.144</mn></mrow><annotation encoding=application/x-tex>83.144</annotation></semantics></math></span><span class=katex-html aria-hidden=true>83.144</span></span> kJ",
+        "is 83.144 kJ",
+    );
+    check("<math><msup><mn>10</mn><mn>3</mn></msup></math>", "10^3");
+    check("<math><msup><mn>10</mn><mrow><mo>−</mo><mn>9</mn></mrow></msup><mi>m</mi></math>", "10^−9 m");
+    check("<math><mn>1</mn><mfrac><mn>1</mn><mn>2</mn></mfrac></math>", "1 1/2");
+    check("<math><mfrac><mrow><mi>a</mi><mo>+</mo><mi>b</mi></mrow><mi>c</mi></mfrac></math>", "(a + b)/c");
+    check("<math><mi>x</mi><mo>=</mo><mo>-</mo><mn>5</mn><mo>-</mo><mn>3</mn></math>", "x = -5 - 3");
+    check("<math><msub><mi>x</mi><mn>1</mn></msub><mo>&le;</mo><msqrt><mn>2</mn></msqrt></math>", "x_1 ≤ √(2)");
+    check("<math><mn>2</mn><mo>&#x2062;</mo><mi>π</mi><mi>r</mi></math>", "2 πr");
+    check("<math><mn>10</mn><mn>3</mn></math>", "10 3");
+    check("<math><mtable><mtr><mtd><mn>1</mn></mtd><mtd><mn>2</mn></mtd></mtr></mtable></math>", "[1, 2]");
+    check("<math><mfenced><mn>1</mn><mn>2</mn></mfenced><mi>sin</mi><mi>x</mi></math>", "(1, 2) sin x");
+    check(
+        "<span class=mwe-math-element><span style='display:none'><math><msup><mn>10</mn><mn>3</mn></msup></math></span><img alt='{\\displaystyle 10^{3}}' aria-hidden=true></span>",
+        "10^3",
+    );
+    flagged("<math><mmultiscripts><mi>C</mi><mprescripts/><none/><mn>14</mn></mmultiscripts></math>", &["formula"]);
+    flagged("<math><msup><mn>10</mn><mn>3</mn></msup></math>", &[]);
+}
+
+#[test]
+fn what_is_struck_out_is_not_said() {
+    check(
+        "The price is <del>10</del> <ins>12</ins> EUR, <s>5</s>6, <strike>7</strike> <span style='text-decoration:line-through'>8</span>",
+        "The price is 12 EUR, 6,",
+    );
+    flagged("The price is <del>10</del> 12", &["struck_text"]);
+    flagged("<p>kept</p><del><p>a rule</p></del>", &["struck_text"]);
+}
+
+#[test]
+fn cells_keep_their_place() {
+    check(
+        "<table><tr><th>Drug<th>Low<th>High<tr><td>A<td><td>8<tr><td><td>2<td></table>",
+        "| Drug | Low | High | // | A | | 8 | // | | 2 | |",
+    );
+    check("<table><tr><td rowspan=2>A<td>1<tr><td>2<tr><td>B<td>3</table>", "| A | 1 | // | A | 2 | // | B | 3 |");
+    check("<table><tr><td colspan=2>wide<td>c<tr><td>1<td>2<td>3</table>", "| wide | | c | // | 1 | 2 | 3 |");
+    check("<table><tr><td>1<td rowspan=2>x<tr><td>2<tr><td>3<td>y</table>", "| 1 | x | // | 2 | x | // | 3 | y |");
+    check(
+        "<table><caption>Limits</caption><thead><tr><th>a<th>b</thead><tbody><tr><td>1<td>2</tbody></table>",
+        "Limits ¶ | a | b | // | 1 | 2 |",
+    );
+    check("<table><tr><td>2<br>3<td><p>4</p><p>5</p><tr><td>x<td>y</table>", "| 2 / 3 | 4 / 5 | // | x | y |");
+    check("<table><tr><td style='visibility:hidden'>x<td>y<tr><td>1<td>2</table>", "| | y | // | 1 | 2 |");
+    check("<table>moved<tr><td>a<td>b</table>", "moved ¶ | a | b |");
+    check("<table><tr><td><table><tr><td>1<td>2</table><td><p>page</table>", "| 1 | 2 | ¶ page");
+    check("<table><tr><td>one column<tr><td>of text</table>", "one column ¶ of text");
+    check("<table role=presentation><tr><td>a<td>b</table>", "a ¶ b");
+}
+
+#[test]
+fn lists_keep_their_numbers() {
+    check("<ol><li>a<li>b</ol>", "1. a ¶ 2. b");
+    check("<ol start=3><li>a<li value=10>b<li>c</ol>", "3. a ¶ 10. b ¶ 11. c");
+    check("<ol reversed><li>a<li>b</ol>", "2. a ¶ 1. b");
+    check("<ol type=a><li>x<li type=I>y</ol>", "a. x ¶ II. y");
+    check("<ol><li>a<ul><li>b</ul><li>c<ol><li>d</ol></ol>", "1. a ¶ • b ¶ 2. c ¶ 1. d");
+    check("<ol><li><p>a</p><p>b</p><li hidden>x<li>c</ol>", "1. a ¶ b ¶ 2. c");
+}
+
+#[test]
+fn the_rest_of_what_markup_says() {
+    check("<p>He said <q>stop <q>now</q> </q> then.", "He said “stop ‘now’” then.");
+    check("<ruby>漢<rp>(</rp><rt>かん</rt><rp>)</rp>字<rt>じ</rt></ruby>", "漢(かん)字(じ)");
+    check("<abbr title='World Health Organization'>WHO</abbr> &amp; <wbr>co<wbr>operate", "WHO & cooperate");
+    check("at most <img src=x alt=30> minutes", "at most 30 minutes");
+    flagged("at most <img src=x alt=30> minutes", &["image_text"]);
+    check(
+        "<label>Limit <input value=30></label> <input type=checkbox checked> on <input type=checkbox> off <input type=submit value=Go><input type=password value=x>",
+        "Limit 30 [x] on [ ] off",
+    );
+    check("<select><option>a<option selected>b</select> <textarea>\nc\n d</textarea>", "b ¶ c //  d");
+    check("<h2><button>Storage</button></h2><p>Cold.<button>Copy</button>", "Storage ¶ Cold.");
+    check(
+        "a<svg><text x=1>b</text><text><tspan x=1>1</tspan><tspan x=2>2</tspan></text><foreignObject><p>c</p></foreignObject></svg>d",
+        "a // b ¶ 1 2 ¶ c ¶ d",
+    );
+    flagged("<svg><text>b</text></svg>", &["drawing"]);
+    flagged("a <iframe srcdoc='<p>b'></iframe>", &["left_out"]);
+    flagged("<bdo dir=rtl>03</bdo>", &["reordered_text"]);
+    check("<pre>\n a\n  b</pre>x", " a // b ¶ x".replace("// b", "//   b").as_str());
+    check("a&#0;b&#x80;c&#27;d\u{c}e", "a\u{fffd}b€c d e");
+    check("one<br>two<br/>three<hr>four", "one // two // three ¶ four");
+}
+
+#[test]
+fn xhtml_is_read_as_it_says() {
+    let declared = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<html xmlns=\"http://www.w3.org/1999/xhtml\">";
+    check(&format!("{declared}<head><title/><script src=\"a.js\"/></head><body><p>a</p><p><a name=\"x\"/>b</p></body></html>"), "a ¶ b");
+    check(&format!("{declared}<body><p>a<![CDATA[ < b]]></p><div hidden=\"hidden\"/><p>c</p></body></html>"), "a < b ¶ c");
+    // not well formed: HTML after all
+    check(&format!("{declared}<body><p>a<p hidden>b<p>c</body></html>"), "a ¶ c");
+    let named = super::super::parse("a.xhtml", b"<html><head><title>T</title><script/></head><body><p>a</p></body></html>").unwrap();
+    assert_eq!((named.text.as_str(), named.title.as_deref()), ("a", Some("T")));
+    assert!(
+        super::super::parse("a.html", b"<html><head><script/></head><body><p>a</p></body></html>").is_err(),
+        "HTML has no closed script"
+    );
+}
+
+#[test]
+fn declared_encodings_lead_back_to_the_bytes() {
+    let page = "<!doctype html><meta charset=shift_jis><title>保存</title><p>ワクチンは2度から8度で&amp;保管します。";
+    let (bytes, _, _) = encoding_rs::SHIFT_JIS.encode(page);
+    let parsed = super::super::parse("a.html", &bytes).unwrap();
+    assert_eq!((parsed.text.as_str(), parsed.title.as_deref()), ("ワクチンは2度から8度で&保管します。", Some("保存")));
+    let at = parsed.text.find("保管").unwrap();
+    let source = parsed.source(at..at + "保管".len());
+    assert_eq!(encoding_rs::SHIFT_JIS.decode(&bytes[source]).0, "保管");
+}
+
+#[test]
+fn hostile_pages_end() {
+    let deep = |piece: &str| super::super::parse("a.html", format!("<p>start {}", piece.repeat(50_000)).as_bytes());
+    for piece in ["<div>", "<b>", "<table><tr><td>", "<svg>", "<math><mrow>", "<ul><li>", "<q>", "<select><optgroup>"] {
+        if let Err(refusal) = deep(piece) {
+            assert_eq!(refusal.code, "too_complex", "{piece}");
+        }
+    }
+    let fonts: String = (0..5_000).map(|at| format!("<font size={at}><p>")).collect();
+    assert_eq!(super::super::parse("a.html", fonts.as_bytes()).unwrap_err().code, "too_complex");
+    let wide = format!("<table>{}</table>", "<tr><td colspan=1000 rowspan=0>x".repeat(5_000));
+    assert!(read(&wide).text.len() < 4 * wide.len() + 10_000);
+    let spaces = format!("{}<p>x", " ".repeat(2_000_000));
+    assert_eq!(read(&spaces).text, "x");
+}
