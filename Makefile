@@ -21,7 +21,7 @@ BENCH := $(CURDIR)/.headwater/bench
 # One place for the model, whichever of the binary and the tests looks for it.
 export HEADWATER_MODELS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/headwater/models
 
-.PHONY: help setup build model demo contracts test simulate crash mutate-indexer lint bench bench-embed bench-embed-accuracy bench-generate bench-indexer clean
+.PHONY: help setup build model demo contracts test simulate crash mutate-indexer lint bench bench-embed bench-embed-accuracy bench-gaming bench-generate bench-indexer clean
 
 help: ## Lists these targets
 	@grep -hE '^[a-z-]+:.* ## ' "$(CURDIR)/Makefile" | sed -E 's/^([a-z-]+):.* ## /\1\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-20s %s\n' "$$name" "$$text"; done
@@ -81,6 +81,10 @@ bench-indexer: setup ## Measures the indexer beside others on one chain and writ
 	@python3 "$(CURDIR)/tests/bench/indexer/compile.py" --check
 	@cargo build --release --workspace --bins $(CARGO_FLAGS)
 	@python3 "$(CURDIR)/tests/bench/indexer/bench.py"
+
+# SYBILS (1,4,20) chooses how many accounts each attack has.
+bench-gaming: model ## Measures what gaming the attribution pays and writes BENCHMARKS.md; a quarter of an hour
+	@GAMING_TABLE="$(CURDIR)/BENCHMARKS.md" cargo test --release --package tests $(CARGO_FLAGS) -- --ignored --nocapture bench_gaming
 
 # SIZES (135M,0.5B,1.7B) and ROUNDS choose less than everything.
 bench-generate: ## Measures the decoder beside llama.cpp and transformers and writes BENCHMARKS.md; half an hour and 16 GB

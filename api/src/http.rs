@@ -39,6 +39,7 @@ use access::Who::{self, Curators, Keys, Public, Signed};
 use access::{Authenticated, Insider, Optional};
 pub use access::{CURATOR_HEADER, curator_header};
 pub use analysts::AnalystRequest;
+pub use answers::Reexecution;
 pub use apps::AppRequest;
 pub use chain::{ChainView, Fees};
 pub use chat::{AskReply, AttributionObject};
@@ -81,7 +82,9 @@ fn doors() -> Vec<Door> {
         Door("GET", "/v1/models", Keys(&[AppRole, Analyst]), get(models::list)),
         Door("GET", "/v1/models/{*id}", Keys(&[AppRole, Analyst]), get(models::show)),
         Door("GET", "/v1/receipts/{id}", Public, get(answers::receipt)),
+        Door("GET", "/v1/receipts/{id}/inclusion", Public, get(answers::inclusion)),
         Door("GET", "/v1/receipts/{id}/evidence", Keys(&[AppRole, Analyst]), get(answers::evidence)),
+        Door("GET", "/v1/receipts/{id}/reexecution", Keys(&[AppRole]), get(answers::reexecute)),
         Door("GET", "/v1/index/contracts", Keys(&[Analyst]), get(contracts::list)),
         Door("POST", "/v1/index/contracts", Keys(&[]), post(contracts::add).layer(DefaultBodyLimit::max(2 * MAX_ABI_BYTES))),
         Door("DELETE", "/v1/index/contracts/{name}", Keys(&[]), delete(contracts::remove)),

@@ -33,6 +33,7 @@ use crate::limits::Limits;
 use crate::settlement::{LIMIT_MARGIN_SECONDS, SettlementStatus};
 use contracts::Contracts;
 use generator::Writer;
+pub(crate) use start::rag_config;
 pub use start::{Running, start};
 
 /// All parts of a running service.

@@ -1,14 +1,15 @@
 //! Who said it first: finding chunks that repeat earlier ones of the same Datanet.
 //!
 //! Two chunks with the same words are the same content; two whose sets of word 5-grams are alike enough
-//! (true Jaccard similarity, found through MinHash) are taken for it. Content belongs to the chunk that was
-//! registered first: later ones join its cluster, whoever sent them, and earn nothing by it.
+//! (true Jaccard similarity, found through MinHash) and that say the same numbers, units and negations are taken for it.
 
+mod clusters;
 mod fingerprint;
 mod index;
 mod minhash;
 mod sketch;
 
+pub(crate) use clusters::{Clusters, Placement};
 pub(crate) use fingerprint::{Fingerprint, words};
 pub(crate) use index::{Index, NewChunk, NewDocument};
 

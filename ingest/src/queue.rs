@@ -96,9 +96,7 @@ impl Ingest {
         let missing = || IngestError::NotFound(format!("there is no document {id}"));
         let document = self.store().scan::<DocumentRow>(Some(&of_document)).await?.into_iter().next().ok_or_else(missing)?;
         let submission = self.submission_row(document.submission_id).await?.ok_or_else(missing)?;
-        let (of, submissions) = ([id].into(), [(submission.submission_id, submission)].into());
-        let mut chunks = self.standing_chunks(document.datanet_id, &of_document, &of, &submissions).await?;
-        chunks.sort_by_key(|chunk| chunk.ordinal);
+        let chunks = self.document_chunks(&document, &submission).await?;
         Ok((document, chunks))
     }
 }

@@ -76,29 +76,21 @@ impl Ingest {
         Ok(index)
     }
 
-    /// The chunks that `filter` selects of the documents `of`, with the standing that the index gives them.
-    pub(crate) async fn standing_chunks(
-        &self,
-        datanet: DatanetId,
-        filter: &str,
-        of: &HashSet<DocumentId>,
-        submissions: &HashMap<SubmissionId, SubmissionRow>,
-    ) -> Result<Vec<ChunkRow>> {
-        let mut chunks = self.store().scan::<ChunkRow>(Some(filter)).await?;
-        chunks.retain(|chunk| of.contains(&chunk.document_id));
+    /// The chunks of a document, in order, with what the index says of each.
+    pub(crate) async fn document_chunks(&self, document: &DocumentRow, submission: &SubmissionRow) -> Result<Vec<ChunkRow>> {
+        let mut chunks = self.store().scan::<ChunkRow>(Some(&format!("document_id = '{}'", document.document_id))).await?;
         let mut indexes = self.inner.registrations.lock().await;
-        let index = self.take_index(&mut indexes, datanet).await?;
+        let index = self.take_index(&mut indexes, document.datanet_id).await?;
         for chunk in &mut chunks {
             if let Some(standing) = index.chunk(chunk.chunk_id, chunk.submission_id) {
                 chunk.cluster_id = standing.cluster_id;
                 chunk.duplicate_of = standing.repeats.as_ref().map(|repeat| repeat.chunk_id);
                 chunk.similarity_ppm = standing.repeats.as_ref().map(|repeat| repeat.similarity_ppm);
             }
-            if let Some(submission) = submissions.get(&chunk.submission_id) {
-                chunk.registered = submission.registered;
-            }
+            chunk.registered = submission.registered;
         }
-        indexes.insert(datanet, index);
+        indexes.insert(document.datanet_id, index);
+        chunks.sort_by_key(|chunk| chunk.ordinal);
         Ok(chunks)
     }
 }

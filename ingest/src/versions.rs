@@ -3,17 +3,18 @@
 //! A curator signs what [`Ingest::preview`] shows; publishing computes it again and takes nothing else.
 //! The `versions` row is the commit: members that are written without it are not a version.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
-use schemas::ids::{ChunkId, DatanetId, SubmissionId};
+use schemas::ids::{ChunkId, DatanetId, DocumentId, SubmissionId};
 use schemas::leaves::VersionLeaf;
 use schemas::merkle::StandardMerkleTree;
-use schemas::tables::{ChunkRow, DatanetRow, Millis, VersionRow};
+use schemas::tables::{ChunkRow, DatanetRow, Millis, SubmissionRow, VersionRow};
 use schemas::{Address, B256, signed};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::datanets::hash_json;
+use crate::duplicates::{Clusters, Fingerprint, Placement};
 use crate::service::Step;
 use crate::{Ingest, IngestError, Result};
 
@@ -114,11 +115,7 @@ impl Ingest {
         let id = datanet.datanet_id;
         let uploads = self.uploads(id).await?;
         let accepted = uploads.accepted();
-        let mut members = if accepted.is_empty() {
-            Vec::new()
-        } else {
-            self.standing_chunks(id, &format!("datanet_id = '{id}'"), &accepted, &uploads.submissions).await?
-        };
+        let mut members = if accepted.is_empty() { Vec::new() } else { self.members(id, &accepted, &uploads.submissions).await? };
         if members.is_empty() {
             return Err(IngestError::NothingToPublish(format!("Datanet {:?} has no accepted document; accept one first", datanet.name)));
         }
@@ -152,18 +149,48 @@ impl Ingest {
         };
         Ok((preview, members))
     }
+
+    /// The chunks of the accepted documents, with the clusters that they form among themselves: nothing that is
+    /// pending or rejected has a part in it.
+    async fn members(
+        &self,
+        datanet: DatanetId,
+        accepted: &HashSet<DocumentId>,
+        submissions: &HashMap<SubmissionId, SubmissionRow>,
+    ) -> Result<Vec<ChunkRow>> {
+        let mut members = self.store().scan::<ChunkRow>(Some(&format!("datanet_id = '{datanet}'"))).await?;
+        members.retain(|chunk| accepted.contains(&chunk.document_id));
+        for chunk in &mut members {
+            if let Some(submission) = submissions.get(&chunk.submission_id) {
+                chunk.registered = submission.registered;
+            }
+        }
+        let near_duplicate_ppm = self.config().near_duplicate_ppm;
+        self.compute("comparing texts", move || cluster(members, near_duplicate_ppm)).await
+    }
+}
+
+/// States of each member what it repeats among those registered before it.
+fn cluster(mut members: Vec<ChunkRow>, near_duplicate_ppm: u64) -> Vec<ChunkRow> {
+    members.sort_by_key(|chunk| (chunk.registered, chunk.document_id, chunk.ordinal));
+    let ids: Vec<ChunkId> = members.iter().map(|chunk| chunk.chunk_id).collect();
+    let mut clusters = Clusters::new(near_duplicate_ppm);
+    for chunk in &mut members {
+        let Placement { cluster_id, repeats } = clusters.place(chunk.chunk_id, Fingerprint::of(&chunk.text));
+        chunk.cluster_id = cluster_id;
+        chunk.duplicate_of = repeats.and_then(|(earlier, _)| ids.get(earlier).copied());
+        chunk.similarity_ppm = repeats.map(|(_, similarity_ppm)| similarity_ppm);
+    }
+    members
 }
 
 fn key(chunk: &ChunkRow) -> (ChunkId, SubmissionId) {
     (chunk.chunk_id, chunk.submission_id)
 }
 
-/// The root over (chunk id, contributor, submission id) of every member.
+/// The root over (chunk id, contributor, submission id, registration) of every member.
 fn root(members: &[ChunkRow]) -> Result<B256> {
-    let leaf = |chunk: &ChunkRow| {
-        VersionLeaf { chunk_id: chunk.chunk_id, contributor: chunk.contributor, submission_id: chunk.submission_id }.hash()
-    };
-    let leaves: Vec<B256> = members.iter().map(leaf).collect();
+    let leaves: Vec<B256> = members.iter().map(|chunk| VersionLeaf::of(chunk).hash()).collect();
     Ok(StandardMerkleTree::new(&leaves)?.root())
 }
 

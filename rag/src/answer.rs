@@ -1,9 +1,9 @@
 //! What is asked, what is answered, and what is kept of it.
 
-use schemas::Address;
 use schemas::ids::{AnswerId, ChunkId, DocumentId};
 use schemas::receipt::{Receipt, Source};
 use schemas::tables::{DatanetRow, Wei};
+use schemas::{Address, B256};
 use serde::{Deserialize, Serialize};
 
 use crate::generate::GenerationSettings;
@@ -15,6 +15,8 @@ pub struct AskRequest {
     /// The published version to answer from; the newest where absent.
     pub version: Option<u64>,
     pub question: String,
+    /// 32 random bytes: with them the receipt's hash of the question tells nothing to who guesses it. A stored answer keeps its own.
+    pub salt: B256,
     /// With `key_id` the identity of the request: sent again it gives the stored answer.
     pub request_id: String,
     /// The API key that asks.
@@ -82,7 +84,7 @@ pub struct CopyOf {
     /// The repeating chunk.
     pub chunk_id: ChunkId,
     pub document_id: DocumentId,
-    /// The chunk that was in the prompt.
+    /// The chunk that said it first.
     pub original_chunk_id: ChunkId,
     pub original_contributor: Address,
 }
@@ -93,18 +95,21 @@ pub struct CopyOf {
 pub struct Evidence {
     pub receipt: Receipt,
     pub question: String,
+    /// Of the receipt's hash of the question.
+    pub question_salt: B256,
     pub answer: String,
     /// In the order of the receipt's sources.
     pub source_texts: Vec<String>,
 }
 
-/// A later member of a cluster that an answer used.
+/// A member that repeats one that an answer used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct CopyRecord {
     pub(crate) chunk_id: ChunkId,
     pub(crate) contributor: Address,
     pub(crate) document_id: DocumentId,
-    pub(crate) cluster_id: ChunkId,
+    /// The chunk that it repeats.
+    pub(crate) original_id: ChunkId,
 }
 
 /// What is kept of an answer; the rest of an [`Answer`] follows from it.
@@ -113,6 +118,7 @@ pub(crate) struct CopyRecord {
 pub(crate) struct AnswerRecord {
     pub(crate) receipt: Receipt,
     pub(crate) question: String,
+    pub(crate) question_salt: B256,
     pub(crate) answer: String,
     pub(crate) copies: Vec<CopyRecord>,
 }
@@ -189,7 +195,7 @@ impl AnswerRecord {
             .collect();
         lines.sort_by(|a, b| b.share_ppm.cmp(&a.share_ppm).then(a.contributor.cmp(&b.contributor)));
         lines.extend(self.copies.iter().filter_map(|copy| {
-            let original = body.sources.iter().find(|source| source.cluster_id == copy.cluster_id)?;
+            let original = body.sources.iter().find(|source| source.chunk_id == copy.original_id)?;
             let copy_of = CopyOf {
                 chunk_id: copy.chunk_id,
                 document_id: copy.document_id,

@@ -1,28 +1,31 @@
-//! The game `support/1`: how an answer's worth is divided over those whose chunks it rests on.
+//! The game `support/2`: how an answer's worth is divided over those whose chunks it rests on.
 //!
-//! Players are the contributors in the prompt. For each segment *s* of the answer with weight
-//! *w(s)*, and each source *c*, the support is how much of *s* one sentence of *c* says. The
-//! worth of a set *S* of contributors is v(S) = Σ w(s) · max of the supports by sources of *S*,
-//! and shares are the exact Shapley value of v.
+//! Each thing that a sentence of the answer says (a content word, a number with its unit, a negation: a token of
+//! [`schemas::said`]) belongs to the contributor of the first-registered source that says the sentence and has that token.
+//! A source says a sentence of the answer where one of its statements holds at least half of the sentence's tokens. So
+//! whoever comes later earns what it adds: a copy, however it is edited, cut, mixed or multiplied over accounts, adds
+//! nothing to the tokens that it keeps, and moves nobody's pay.
 //!
-//! A max game is a sum of threshold games: at level *t* a contributor either reaches *t* or does
-//! not, and the level's worth is divided equally among those who do (MaxShapley, arXiv 2512.05958,
-//! has the same closed form). Near-duplicates are ordered by registration: at level *t* a source
-//! does not count if an earlier-registered source of its cluster, by another contributor, reaches
-//! *t* as well. So a perfect copy earns nothing and moves nobody's pay (Owen value with the
-//! cluster contiguous), and cutting a document in two changes no contributor's share.
+//! The worth of a set *S* of contributors is v(S) = Σ w(s) · (the part of the tokens of *s* that belong to *S*). v is additive,
+//! so its exact Shapley value is each one's own worth. It is Owen's value with all who say a sentence as one union in the
+//! order of registration, and cutting a document in two, or listing sources in another order, changes nobody's share.
 //!
-//! Everything is integer arithmetic over its inputs, so anybody recomputes it to the last digit.
-//! Nothing here reads a table, a clock or a model.
+//! What says nothing earns nothing: a sentence of the answer that only gives the question's own words back, and in a
+//! source a question, a list of words, or a sentence about the text itself ([`crate::statements`]). What the answer says twice
+//! is paid once.
+//!
+//! Everything is integer arithmetic over texts and order, so anybody recomputes it to the last digit. Nothing here reads a
+//! table, a clock or a model. [`first`] is the game before.
 
+pub(crate) mod first;
 mod shares;
 mod support;
 
-pub use shares::{MAX_SOURCES, Shares, SourceKey, compute_shares};
-pub use support::{MIN_SUPPORT_PPM, compute_value_table};
+pub use shares::{MAX_SOURCES, Shares, compute_shares};
+pub use support::{SourceText, compute_value_table};
 
 /// The name of this value function, stated in every receipt.
-pub const METHOD: &str = "support/1";
+pub const METHOD: &str = "support/2";
 
 #[cfg(test)]
 mod tests;

@@ -3,12 +3,14 @@
 use std::path::PathBuf;
 
 use engine::ContextMode;
+use schemas::receipt::Quoting;
 use schemas::signed::SigningDomain;
 
-use crate::attribution::MAX_SOURCES;
 use crate::retrieve::MAX_RRF_K;
 use crate::{RagError, Result};
 
+/// Leaves room in a receipt for those who said first what is said.
+const MAX_TOP_K: usize = 24;
 /// More at once would only wait for the CPU, and hold memory meanwhile.
 const MAX_QUEUE: usize = 10_000;
 
@@ -93,6 +95,34 @@ impl Default for QuoteConfig {
     }
 }
 
+impl QuoteConfig {
+    /// As receipts state it.
+    pub(crate) fn stated(&self) -> Quoting {
+        let Self { min_cosine_ppm, min_coverage_ppm, min_score_ppm, further_score_ppm, max_sentences, embedded_sentences } = *self;
+        Quoting {
+            min_cosine_ppm,
+            min_coverage_ppm,
+            min_score_ppm,
+            further_score_ppm,
+            max_sentences: max_sentences as u64,
+            embedded_sentences: embedded_sentences as u64,
+        }
+    }
+
+    /// As a receipt stated it.
+    pub(crate) fn of(stated: &Quoting) -> Self {
+        let limit = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+        Self {
+            min_cosine_ppm: stated.min_cosine_ppm,
+            min_coverage_ppm: stated.min_coverage_ppm,
+            min_score_ppm: stated.min_score_ppm,
+            further_score_ppm: stated.further_score_ppm,
+            max_sentences: limit(stated.max_sentences),
+            embedded_sentences: limit(stated.embedded_sentences),
+        }
+    }
+}
+
 impl RagConfig {
     /// Defaults for everything but where and for whom.
     pub fn new(domain: SigningDomain, index_dir: PathBuf, wal_dir: PathBuf) -> Self {
@@ -141,8 +171,8 @@ impl RagConfig {
         if temperature_ppm > 2_000_000 || top_p_ppm == 0 || top_p_ppm > 1_000_000 {
             return Err(RagError::Config("generation: temperature must be from 0 to 2, top_p above 0 and at most 1".into()));
         }
-        if self.top_k > MAX_SOURCES {
-            return Err(RagError::Config(format!("top_k is {}; shares are exact for up to {MAX_SOURCES} sources", self.top_k)));
+        if self.top_k > MAX_TOP_K {
+            return Err(RagError::Config(format!("top_k is {}; at most {MAX_TOP_K}", self.top_k)));
         }
         if self.rrf_k > MAX_RRF_K {
             return Err(RagError::Config(format!("rrf_k is {}; at most {MAX_RRF_K}", self.rrf_k)));

@@ -15,7 +15,8 @@ use schemas::receipt::{AnswerSentence, FinishReason, Generation};
 
 use crate::citations::{CitationFilter, Plain};
 use crate::prompt::{self, Form};
-use crate::{RagError, Result, blocking, quote, sentences};
+use crate::sentences::{self, Edition};
+use crate::{RagError, Result, blocking, quote};
 
 pub use settings::GenerationSettings;
 pub(crate) use settings::{Chosen, check, same};
@@ -157,11 +158,16 @@ fn is_declined(answer: &str) -> bool {
 
 /// The sentences of an answer, each with its text without citations. An answer that is no sentence is one as a whole.
 pub(crate) fn read(answer: &str, form: Form) -> Vec<(AnswerSentence, String)> {
+    read_by(answer, form, Edition::Second)
+}
+
+/// [`read`], as an edition cuts sentences.
+pub(crate) fn read_by(answer: &str, form: Form, edition: Edition) -> Vec<(AnswerSentence, String)> {
     let plain = match form {
         Form::Prose => Plain::without_citations(answer),
         Form::Prescribed => Plain::whole(answer),
     };
-    let spans = sentences::split(&plain.text);
+    let spans = sentences::split_by(&plain.text, edition);
     let starts: Vec<usize> = spans.iter().map(|span| span.start).collect();
     let mut read: Vec<(AnswerSentence, String)> = Vec::with_capacity(spans.len());
     for (index, span) in spans.iter().enumerate() {

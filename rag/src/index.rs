@@ -1,8 +1,7 @@
 //! The text index of one published version: derived from the store, rebuilt when it is not exactly
 //! what that version needs.
 //!
-//! One document per near-duplicate cluster (its earliest-registered member), so that copies move
-//! no word statistics. User text never reaches tantivy's query parser, which recurses without a
+//! One document per chunk, of what it was the first to state, so that copies move no word statistics. User text never reaches tantivy's query parser, which recurses without a
 //! limit: a query is a flat disjunction of analysed terms.
 
 mod build;
@@ -12,7 +11,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use schemas::ids::ChunkId;
-use schemas::tables::{ChunkRow, VersionRow};
+use schemas::tables::VersionRow;
 use tantivy::collector::TopDocs;
 use tantivy::query::{BooleanQuery, Occur, Query, TermQuery};
 use tantivy::schema::document::Value;
@@ -50,9 +49,9 @@ pub(crate) fn directory(index_dir: &Path, row: &VersionRow) -> PathBuf {
     index_dir.join(row.datanet_id.to_string()).join(format!("v{}", row.version))
 }
 
-/// Opens the index of `row`, whose representatives are `chunks`; builds it where it is missing,
-/// damaged, or of something else. Blocks.
-pub(crate) fn open_or_build(index_dir: &Path, row: &VersionRow, chunks: &[&ChunkRow]) -> Result<TextIndex> {
+/// Opens the index of `row`, in which `chunks` are searched; builds it where it is missing, damaged, or of something else.
+/// Blocks.
+pub(crate) fn open_or_build(index_dir: &Path, row: &VersionRow, chunks: &[(ChunkId, String)]) -> Result<TextIndex> {
     let target = directory(index_dir, row);
     let payload = build::payload(row, chunks.len())?;
     if target.exists() {

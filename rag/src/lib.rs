@@ -13,6 +13,7 @@ mod config;
 mod epochs;
 mod error;
 mod generate;
+mod inclusion;
 mod index;
 mod prompt;
 mod quote;
@@ -21,6 +22,7 @@ mod retrieve;
 mod sentences;
 mod service;
 mod snapshot;
+mod statements;
 mod verify;
 
 pub use answer::{Answer, Answerer, AskRequest, Citation, CopyOf, Evidence, ShareLine};
@@ -29,8 +31,9 @@ pub use epochs::first as rewards_1;
 pub use epochs::{Asked, ClosingTerms, Collected, Collection, EpochComputation, EpochInputs, RewardProof, recompute_epoch};
 pub use error::{RagError, Result};
 pub use generate::{GenerationSettings, GenerationStats, Listener, Progress};
+pub use inclusion::{Inclusion, verify_inclusion};
 pub use service::Rag;
-pub use verify::{verify_evidence, verify_receipt};
+pub use verify::{FirstEvidence, verify_evidence, verify_first_evidence, verify_first_receipt, verify_receipt, verify_run};
 
 /// Runs CPU or file work off the async runtime.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {

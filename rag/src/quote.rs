@@ -1,10 +1,11 @@
-//! The extractive answerer `quote/1`: it says nothing but sentences of the sources, verbatim, and
-//! declines where no sentence is close enough to the question.
+//! The extractive answerer `quote/2`: it says nothing but statements of the version, verbatim, and
+//! declines where none is close enough to the question.
 //!
-//! A sentence's score is the mean of two numbers in 0..=1: the cosine of its embedding to the
+//! A statement's score is the mean of two numbers in 0..=1: the cosine of its embedding to the
 //! question's, and its coverage, the part of the question's content words that it holds, weighted
 //! by their rarity in the Datanet. A word that the Datanet has never seen is the rarest of all, so
-//! a question about something that is not there finds no coverage.
+//! a question about something that is not there finds no coverage. What adds nothing to the question's
+//! words is no answer, and of several who say the same the first is quoted.
 
 mod candidates;
 mod choose;
@@ -13,34 +14,34 @@ use engine::Embedder;
 
 use crate::index::{self, TextIndex};
 use crate::retrieve::Question;
+use crate::snapshot::Snapshot;
 use crate::{QuoteConfig, Result};
 use candidates::Candidate;
 
 /// The name of this answerer, stated in receipts.
-pub(crate) const GENERATOR: &str = "quote/1";
+pub(crate) const GENERATOR: &str = "quote/2";
 
 /// What is said when nothing can be quoted.
 pub(crate) const DECLINED: &str = "The Datanet does not hold an answer to this question.";
 
-/// A sentence to quote: a byte range of the text of a source.
+/// A statement to quote: a byte range of the text of a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Quote {
-    /// Index of the source.
-    pub(crate) source: usize,
+    /// Position of the member in the version.
+    pub(crate) chunk: usize,
     pub(crate) start: usize,
     pub(crate) end: usize,
 }
 
-/// The sentences to answer with, best first; none where the sources do not answer. `sources` are
-/// texts, best first. Blocks.
+/// The statements to answer with, best first; none where the members at `positions`, best first, do not answer. Blocks.
 pub(crate) fn select(
     question: &Question,
-    sources: &[&str],
-    text_index: &TextIndex,
+    snapshot: &Snapshot,
+    positions: &[usize],
     embedder: &dyn Embedder,
     config: &QuoteConfig,
 ) -> Result<Vec<Quote>> {
-    let scored = score(question, sources, text_index, embedder, config)?;
+    let scored = score(question, snapshot, positions, embedder, config)?;
     Ok(choose::choose(&scored, config))
 }
 
@@ -61,23 +62,23 @@ impl Scored {
     }
 }
 
-/// Every quotable sentence worth embedding, with its measures, best score first.
+/// Every quotable statement worth embedding, with its measures, best score first.
 pub(crate) fn score(
     question: &Question,
-    sources: &[&str],
-    text_index: &TextIndex,
+    snapshot: &Snapshot,
+    positions: &[usize],
     embedder: &dyn Embedder,
     config: &QuoteConfig,
 ) -> Result<Vec<Scored>> {
-    let words = content_words(&question.terms, text_index)?;
-    let mut covered: Vec<(f64, Candidate)> = (candidates::all(sources).into_iter())
+    let words = content_words(&question.terms, &snapshot.text)?;
+    let mut covered: Vec<(f64, Candidate)> = (candidates::all(snapshot, positions, question).into_iter())
         .map(|candidate| (coverage(&words, &candidate.terms), candidate))
         .filter(|(coverage, _)| *coverage > 0.0)
         .collect();
     // stable: equal coverage stays in the order of the sources
     covered.sort_by(|a, b| b.0.total_cmp(&a.0));
     covered.truncate(config.embedded_sentences);
-    let texts: Vec<&str> = covered.iter().map(|(_, candidate)| candidate.of(sources)).collect();
+    let texts: Vec<&str> = covered.iter().map(|(_, candidate)| candidate.of(snapshot)).collect();
     let vectors = embedder.embed(&texts)?;
     let mut scored: Vec<Scored> = (covered.into_iter().zip(&vectors))
         .map(|((coverage, candidate), vector)| Scored { candidate, cosine: dot(&question.vector, vector), coverage })

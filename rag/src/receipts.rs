@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use schemas::B256;
 use schemas::ids::AnswerId;
 use schemas::receipt::{Receipt, ReceiptBody};
 use schemas::signer::Signer;
@@ -27,9 +28,10 @@ pub(crate) use rows::receipt_of;
 /// An answer that is not numbered and signed yet.
 #[derive(Debug)]
 pub(crate) struct Draft {
-    /// `sequence` and `issued_at_ms` are set when it is signed.
+    /// `sequence`, `previous` and `issued_at_ms` are set when it is signed.
     pub(crate) body: ReceiptBody,
     pub(crate) question: String,
+    pub(crate) salt: B256,
     pub(crate) answer: String,
     pub(crate) copies: Vec<CopyRecord>,
 }
@@ -52,6 +54,8 @@ pub(crate) struct Ledger {
 struct Writer {
     log: Log,
     next_sequence: u64,
+    /// Body hash of the last receipt; zero before the first.
+    previous: B256,
 }
 
 /// What is in the log and maybe not in the tables yet.
@@ -73,12 +77,16 @@ impl Ledger {
     /// Opens the log in `dir` and replays what is in it.
     pub(crate) async fn open(store: Store, signer: Arc<dyn Signer>, dir: &Path, pending_limit: usize) -> Result<Self> {
         let stored = store.max::<ReceiptRow>("sequence").await?.unwrap_or(0);
+        let last = store.scan::<ReceiptRow>(Some(&format!("sequence = {stored}"))).await?.into_iter().next();
         let dir = dir.to_owned();
         let (log, records) = blocking(move || Log::open(&dir)).await?;
-        let logged = records.iter().map(|record| record.receipt.body.sequence).max().unwrap_or(0);
+        let newest = records.iter().map(|record| &record.receipt).max_by_key(|receipt| receipt.body.sequence);
+        let newest = newest.filter(|newest| newest.body.sequence >= stored);
+        let previous = newest.map(|newest| newest.body_hash).or(last.map(|last| last.body_hash)).unwrap_or_default();
+        let logged = newest.map_or(0, |newest| newest.body.sequence);
         let mut pending = Pending::default();
         records.into_iter().for_each(|record| pending.insert(Arc::new(record)));
-        let writer = Writer { log, next_sequence: stored.max(logged).saturating_add(1) };
+        let writer = Writer { log, next_sequence: stored.max(logged).saturating_add(1), previous };
         tracing::info!(next_sequence = writer.next_sequence, pending = pending.records.len(), "receipt log opened");
         let (writer, pending) = (Mutex::new(writer), Mutex::new(pending));
         Ok(Self { store, signer, pending_limit, writer, pending, draining: tokio::sync::Mutex::default() })
@@ -93,13 +101,15 @@ impl Ledger {
             return Err(RagError::Busy { what: "the queue of receipts that wait for the tables", limit: self.pending_limit });
         }
         let sequence = writer.next_sequence;
-        let body = ReceiptBody { sequence, issued_at_ms: Millis::now().0, ..draft.body };
+        let Draft { body, question, salt: question_salt, answer, copies } = draft;
+        let body = ReceiptBody { sequence, previous: writer.previous, issued_at_ms: Millis::now().0, ..body };
         let (_, body_hash) = body.canonical()?;
         let signature = self.signer.sign_digest(body.signing_digest()?)?;
         let receipt = Receipt { body, body_hash, signer: self.signer.address(), signature };
-        let record = AnswerRecord { receipt, question: draft.question, answer: draft.answer, copies: draft.copies };
+        let record = AnswerRecord { receipt, question, question_salt, answer, copies };
         writer.log.append(&record)?;
         writer.next_sequence = sequence + 1;
+        writer.previous = body_hash;
         let record = Arc::new(record);
         locked(&self.pending).insert(record.clone());
         Ok(record)

@@ -1,15 +1,14 @@
 //! Which chunks an answer may rest on: vector and BM25 candidates, fused by rank.
 //!
-//! Only the earliest-registered chunk of each near-duplicate cluster takes part, in either
-//! retriever. So a copy changes no rank, takes nobody's place, and search over a version with
-//! copies answers as over one without.
+//! What states nothing of its own takes no part: a chunk that on the whole repeats earlier ones is not searched by vector,
+//! and by words only in what it adds. So a copy changes no rank, takes nobody's place, and search over a version with
+//! copies answers as over one without. Beside a chunk stand those that say one of its statements with another number.
 
 mod fusion;
 
 use engine::Embedder;
 use schemas::ids::ChunkId;
 use schemas::receipt::Retrieval;
-use schemas::tables::ChunkRow;
 use store::Store;
 
 use crate::snapshot::Snapshot;
@@ -18,10 +17,16 @@ use crate::{RagConfig, RagError, Result, blocking, index};
 pub(crate) use fusion::MAX_K as MAX_RRF_K;
 use fusion::Ranked;
 
-/// A chunk for the prompt, with its rank in each retriever.
-#[derive(Debug)]
-pub(crate) struct Retrieved<'a> {
-    pub(crate) chunk: &'a ChunkRow,
+/// Chunks that may stand beside those that were found, at most.
+const MAX_BESIDE: usize = 4;
+
+/// The name of this way to search.
+pub(crate) const METHOD: &str = "rrf/2";
+
+/// A member for the prompt, with its rank in each retriever: none where it stands beside another.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Retrieved {
+    pub(crate) position: usize,
     pub(crate) vector_rank: Option<u64>,
     pub(crate) lexical_rank: Option<u64>,
 }
@@ -29,6 +34,7 @@ pub(crate) struct Retrieved<'a> {
 /// What retrieval needs of a question.
 #[derive(Clone)]
 pub(crate) struct Question {
+    pub(crate) text: String,
     /// `[dimensions]`, length 1.
     pub(crate) vector: Vec<f32>,
     pub(crate) terms: Vec<String>,
@@ -40,44 +46,59 @@ impl Question {
         let vector = embedder.embed(&[text])?.pop().ok_or_else(|| RagError::Worker("the embedder gave no vector".into()))?;
         let mut terms = index::terms(text);
         terms.truncate(index::MAX_TERMS);
-        Ok(Self { vector, terms })
+        Ok(Self { text: text.to_owned(), vector, terms })
     }
 }
 
-/// How [`retrieve`] works under `config`, as receipts state it. `rrf/1` weighs both retrievers alike.
+/// How [`retrieve`] works under `config`, as receipts state it. `rrf/2` weighs both retrievers alike, as `rrf/1` did, and
+/// searches what each chunk was the first to state.
 pub(crate) fn method(config: &RagConfig) -> Retrieval {
-    Retrieval { method: "rrf/1".into(), rrf_k: config.rrf_k, candidates: config.candidates as u64, top_k: config.top_k as u64 }
+    Retrieval { method: METHOD.into(), rrf_k: config.rrf_k, candidates: config.candidates as u64, top_k: config.top_k as u64 }
 }
 
-/// The best `top_k` chunks, best first.
-pub(crate) async fn retrieve<'a>(
-    store: &Store,
-    snapshot: &'a Snapshot,
-    question: &Question,
-    config: &RagConfig,
-) -> Result<Vec<Retrieved<'a>>> {
-    let by_vector = nearest(store, snapshot, &question.vector, config.candidates).await?;
-    let (text, terms, limit) = (snapshot.text.clone(), question.terms.clone(), config.candidates);
-    let by_words = blocking(move || text.search(&terms, limit)).await?;
-    let ranked = fusion::fuse(&by_vector, &by_words, config.rrf_k, config.top_k);
-    ranked
-        .into_iter()
-        .map(|Ranked { chunk_id, vector_rank, lexical_rank }| {
-            let chunk = snapshot.chunk(chunk_id).ok_or_else(|| RagError::not_found("chunk", chunk_id))?;
-            Ok(Retrieved { chunk, vector_rank, lexical_rank })
-        })
-        .collect()
+/// The best `top_k` chunks, best first, and those that stand beside them.
+pub(crate) async fn retrieve(store: &Store, snapshot: &Snapshot, question: &Question, method: &Retrieval) -> Result<Vec<Retrieved>> {
+    let limit = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    let candidates = limit(method.candidates);
+    let by_vector = nearest(store, snapshot, &question.vector, candidates).await?;
+    let (text, terms) = (snapshot.text.clone(), question.terms.clone());
+    let by_words = blocking(move || text.search(&terms, candidates)).await?;
+    let ranked = fusion::fuse(&by_vector, &by_words, method.rrf_k, limit(method.top_k));
+    let mut found = Vec::with_capacity(ranked.len());
+    for Ranked { chunk_id, vector_rank, lexical_rank } in ranked {
+        let position = snapshot.position(chunk_id).ok_or_else(|| RagError::not_found("chunk", chunk_id))?;
+        found.push(Retrieved { position, vector_rank, lexical_rank });
+    }
+    let beside = beside(snapshot, &found);
+    found.extend(beside.into_iter().map(|position| Retrieved { position, vector_rank: None, lexical_rank: None }));
+    Ok(found)
 }
 
-/// The nearest `wanted` representatives, nearest first. Copies are passed over, so the search is
+/// The chunks in which statements of those that were found are corrected or contradicted.
+fn beside(snapshot: &Snapshot, found: &[Retrieved]) -> Vec<usize> {
+    let statements = &snapshot.statements;
+    let mut beside: Vec<usize> = Vec::new();
+    for statement in found.iter().flat_map(|retrieved| statements.of_chunk(retrieved.position)) {
+        let others = [statements.corrected(statement.statement), statements.contradicted(statement.statement)];
+        for other in others.into_iter().flatten().filter_map(|other| statements.text(other)) {
+            let is_there = beside.contains(&other.chunk) || found.iter().any(|retrieved| retrieved.position == other.chunk);
+            if !is_there && beside.len() < MAX_BESIDE {
+                beside.push(other.chunk);
+            }
+        }
+    }
+    beside
+}
+
+/// The nearest `wanted` chunks that state something of their own, nearest first. Others are passed over, so the search is
 /// widened until enough are left or the version is exhausted.
 async fn nearest(store: &Store, snapshot: &Snapshot, vector: &[f32], wanted: usize) -> Result<Vec<ChunkId>> {
-    let wanted = wanted.min(snapshot.cluster_count());
+    let wanted = wanted.min(snapshot.speaking());
     let mut breadth = wanted;
     loop {
         let neighbours = store.nearest(snapshot.row.datanet_id, snapshot.row.lance_version, vector, breadth).await?;
         let mut found: Vec<ChunkId> = (neighbours.iter())
-            .filter(|neighbour| snapshot.represents(neighbour.chunk_id, neighbour.submission_id))
+            .filter(|neighbour| snapshot.speaker(neighbour.chunk_id, neighbour.submission_id).is_some())
             .map(|neighbour| neighbour.chunk_id)
             .collect();
         if found.len() >= wanted || breadth >= snapshot.len() || neighbours.len() < breadth {

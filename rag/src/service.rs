@@ -1,7 +1,8 @@
 //! [`Rag`]: everything this crate does, wired to one store.
 
 mod ask;
-mod draft;
+pub(crate) mod draft;
+mod reexecute;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -11,13 +12,14 @@ use schemas::Address;
 use schemas::ids::{AnswerId, DatanetId};
 use schemas::receipt::Receipt;
 use schemas::signer::Signer;
-use schemas::tables::{ClosingRow, Embedding, EpochRow, VersionRow};
+use schemas::tables::{ClosingRow, DatanetRow, Embedding, EpochRow, VersionRow};
 use store::Store;
-use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
-use crate::answer::{Answer, Answerer, AskRequest, Evidence};
+use crate::answer::{Answer, AnswerRecord, Answerer, AskRequest, Evidence};
 use crate::epochs::{self, Asked, ClosingTerms, Collection, RewardProof};
 use crate::generate::{Counters, GenerationStats, Listener, Progress};
+use crate::inclusion::{self, Inclusion};
 use crate::receipts::Ledger;
 use crate::snapshot::{Snapshot, SnapshotCache};
 use crate::{RagConfig, RagError, Result, blocking, index};
@@ -124,11 +126,10 @@ impl Rag {
     /// # Errors
     /// As [`Rag::ask`]; what was told before is then worth nothing.
     pub async fn ask_aloud(&self, request: AskRequest, listener: Listener<'_>) -> Result<Answer> {
-        let RagConfig { concurrent_answers, waiting_answers, generation, .. } = &self.config;
+        let generation = &self.config.generation;
         let by_model = self.generator.is_some() && request.answerer == Answerer::Configured;
         ask::check(&request, &self.config, by_model.then_some(generation.tokens_max))?;
-        let limit = concurrent_answers + waiting_answers + self.generator.as_ref().map_or(0, |_| generation.concurrent_answers);
-        let _admitted = self.admitted.try_acquire().map_err(|_| RagError::Busy { what: "the queue of questions", limit })?;
+        let _admitted = self.admit()?;
         let id = schemas::hashing::answer_id(&request.key_id, &request.request_id);
         let turn = self.turn(id).lock_owned().await;
         let mut said = 0;
@@ -182,11 +183,26 @@ impl Rag {
         let snapshot = self.snapshot(body.datanet_id, Some(body.version)).await?;
         let source_texts = (body.sources.iter())
             .map(|source| {
-                let chunk = snapshot.chunk(source.chunk_id).ok_or_else(|| RagError::not_found("chunk", source.chunk_id))?;
-                Ok(chunk.text.clone())
+                let chunk = snapshot.position(source.chunk_id).and_then(|position| snapshot.chunk(position));
+                Ok(chunk.ok_or_else(|| RagError::not_found("chunk", source.chunk_id))?.text.clone())
             })
             .collect::<Result<Vec<String>>>()?;
-        Ok(Evidence { receipt: record.receipt, question: record.question, answer: record.answer, source_texts })
+        let AnswerRecord { receipt, question, question_salt, answer, .. } = record;
+        Ok(Evidence { receipt, question, question_salt, answer, source_texts })
+    }
+
+    /// Where the answer's receipt stands in its epoch; none while that is not closed.
+    ///
+    /// # Errors
+    /// [`RagError::NotFound`]; [`RagError::EpochConflict`] when the tables contradict the epoch's root.
+    pub async fn inclusion(&self, id: AnswerId) -> Result<Option<Inclusion>> {
+        let receipt = self.receipt(id).await?;
+        inclusion::find(&self.store, id, receipt.body.sequence).await
+    }
+
+    async fn datanet(&self, id: DatanetId) -> Result<DatanetRow> {
+        let rows = self.store.scan::<DatanetRow>(Some(&format!("datanet_id = '{id}'"))).await?;
+        rows.into_iter().next().ok_or_else(|| RagError::not_found("Datanet", id))
     }
 
     /// Makes the text index of a published version ready; does nothing where it is.
@@ -285,6 +301,13 @@ impl Rag {
         })?;
         let (store, index_dir) = (self.store.clone(), self.config.index_dir.clone());
         self.snapshots.get((datanet, row.version), async move || Snapshot::load(&store, index_dir, row).await).await
+    }
+
+    /// A place among those who ask.
+    fn admit(&self) -> Result<SemaphorePermit<'_>> {
+        let RagConfig { concurrent_answers, waiting_answers, generation, .. } = &self.config;
+        let limit = concurrent_answers + waiting_answers + self.generator.as_ref().map_or(0, |_| generation.concurrent_answers);
+        self.admitted.try_acquire().map_err(|_| RagError::Busy { what: "the queue of questions", limit })
     }
 
     /// The lock that requests with this identity share.

@@ -1,4 +1,4 @@
-//! A published version, opened to be asked: its members, who came first, its Merkle tree and its
+//! A published version, opened to be asked: its members, who said what first, its Merkle tree and its
 //! text index. Nothing that is not a member of the version can be reached through it.
 
 mod cache;
@@ -14,25 +14,27 @@ use schemas::tables::{ChunkRow, Embedding, VersionRow};
 use store::Store;
 
 use crate::index::{self, TextIndex};
+use crate::statements::{ChunkStanding, StatementIndex};
 use crate::{RagError, Result, blocking};
 
 pub(crate) use cache::SnapshotCache;
 
-/// One version, read-only.
+/// One version, read-only. Members are named by their position in the order of registration.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
     pub(crate) row: VersionRow,
-    /// By registration, then chunk id: the earlier, the lower the index. Without embeddings.
+    /// By registration, then chunk id: the earlier, the lower the position. Without embeddings.
     chunks: Vec<ChunkRow>,
     by_chunk: HashMap<ChunkId, usize>,
-    /// Members of each near-duplicate cluster, earliest first.
-    clusters: HashMap<ChunkId, Vec<usize>>,
+    /// Members that state something of their own.
+    speaking: usize,
+    pub(crate) statements: StatementIndex,
     tree: StandardMerkleTree,
     pub(crate) text: TextIndex,
 }
 
 impl Snapshot {
-    /// Reads the version's members, checks them against its root, and opens or builds its text index.
+    /// Reads the version's members, checks them against its root, orders what they state, and opens or builds its text index.
     pub(crate) async fn load(store: &Store, index_dir: PathBuf, row: VersionRow) -> Result<Self> {
         let members = store.members(row.datanet_id, row.lance_version).await?;
         blocking(move || Self::build(index_dir, row, members)).await
@@ -44,21 +46,21 @@ impl Snapshot {
             chunk.embedding = Embedding::default();
         }
         let corrupt = |problem: String| RagError::CorruptVersion { datanet: row.datanet_id, version: row.version, problem };
-        let tree = StandardMerkleTree::new(&chunks.iter().map(|chunk| leaf(chunk).hash()).collect::<Vec<B256>>())?;
+        let tree = StandardMerkleTree::new(&chunks.iter().map(|chunk| VersionLeaf::of(chunk).hash()).collect::<Vec<B256>>())?;
         if tree.root() != row.root {
             return Err(corrupt(format!("its {} chunks have root {} instead of {}", chunks.len(), tree.root(), row.root)));
         }
         let mut by_chunk = HashMap::new();
-        let mut clusters: HashMap<ChunkId, Vec<usize>> = HashMap::new();
-        for (index, chunk) in chunks.iter().enumerate() {
-            by_chunk.entry(chunk.chunk_id).or_insert(index);
-            clusters.entry(chunk.cluster_id).or_default().push(index);
+        for (position, chunk) in chunks.iter().enumerate() {
+            by_chunk.entry(chunk.chunk_id).or_insert(position);
         }
-        let mut first: Vec<usize> = clusters.values().filter_map(|members| members.first().copied()).collect();
-        first.sort_unstable();
-        let representatives: Vec<&ChunkRow> = first.iter().filter_map(|index| chunks.get(*index)).collect();
-        let text = index::open_or_build(&index_dir, &row, &representatives)?;
-        Ok(Self { row, chunks, by_chunk, clusters, tree, text })
+        let statements = StatementIndex::build(&chunks);
+        let searched: Vec<(ChunkId, String)> = (chunks.iter().enumerate())
+            .filter_map(|(position, chunk)| Some((chunk.chunk_id, statements.searched_text(position, &chunk.text)?)))
+            .collect();
+        let text = index::open_or_build(&index_dir, &row, &searched)?;
+        let speaking = (0..chunks.len()).filter(|position| statements.chunk(*position) == ChunkStanding::Speaks).count();
+        Ok(Self { row, chunks, by_chunk, speaking, statements, tree, text })
     }
 
     /// Number of members.
@@ -66,40 +68,34 @@ impl Snapshot {
         self.chunks.len()
     }
 
-    /// Number of near-duplicate clusters: the chunks that can be retrieved.
-    pub(crate) fn cluster_count(&self) -> usize {
-        self.clusters.len()
+    /// Number of members that state something of their own: those that are searched by vector.
+    pub(crate) fn speaking(&self) -> usize {
+        self.speaking
+    }
+
+    pub(crate) fn chunk(&self, position: usize) -> Option<&ChunkRow> {
+        self.chunks.get(position)
     }
 
     /// The earliest-registered member with this id.
-    pub(crate) fn chunk(&self, id: ChunkId) -> Option<&ChunkRow> {
-        self.chunks.get(*self.by_chunk.get(&id)?)
+    pub(crate) fn position(&self, id: ChunkId) -> Option<usize> {
+        self.by_chunk.get(&id).copied()
     }
 
-    /// Whether this member is the one that stands for its cluster.
-    pub(crate) fn represents(&self, chunk: ChunkId, submission: SubmissionId) -> bool {
-        self.chunk(chunk)
-            .and_then(|row| self.representative(row.cluster_id))
-            .is_some_and(|first| first.chunk_id == chunk && first.submission_id == submission)
+    /// The position of a member that states something of its own.
+    pub(crate) fn speaker(&self, chunk: ChunkId, submission: SubmissionId) -> Option<usize> {
+        let position = self.position(chunk)?;
+        let is_first = self.chunk(position)?.submission_id == submission;
+        (is_first && self.statements.chunk(position) == ChunkStanding::Speaks).then_some(position)
     }
 
-    /// The earliest-registered member of a cluster.
-    pub(crate) fn representative(&self, cluster: ChunkId) -> Option<&ChunkRow> {
-        self.chunks.get(*self.clusters.get(&cluster)?.first()?)
-    }
-
-    /// The members of a cluster that came later than its representative, earliest first.
-    pub(crate) fn copies(&self, cluster: ChunkId) -> impl Iterator<Item = &ChunkRow> {
-        self.clusters.get(&cluster).into_iter().flatten().skip(1).filter_map(|index| self.chunks.get(*index))
+    /// The members that repeat this one on the whole, earliest first.
+    pub(crate) fn copies(&self, position: usize) -> impl Iterator<Item = &ChunkRow> {
+        self.statements.copies(position).iter().filter_map(|copy| self.chunks.get(*copy))
     }
 
     /// Proof that the member is in the version.
-    pub(crate) fn proof(&self, id: ChunkId) -> Result<Vec<B256>> {
-        let index = self.by_chunk.get(&id).copied();
-        index.and_then(|index| self.tree.proof(index)).ok_or_else(|| RagError::not_found("chunk", id))
+    pub(crate) fn proof(&self, position: usize) -> Result<Vec<B256>> {
+        self.tree.proof(position).ok_or_else(|| RagError::not_found("member", position))
     }
-}
-
-fn leaf(chunk: &ChunkRow) -> VersionLeaf {
-    VersionLeaf { chunk_id: chunk.chunk_id, contributor: chunk.contributor, submission_id: chunk.submission_id }
 }

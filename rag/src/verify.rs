@@ -1,14 +1,20 @@
 //! Checking an answer without trusting who gave it. Nothing here reads a table, a clock or a key.
 //!
-//! That the signer may sign and that the version root is on chain is for the caller to check.
+//! That the signer may sign and that the version root is on chain is for the caller to check, and that nothing better was
+//! left out of the sources only searching the version again shows ([`crate::Rag::reexecute`]).
+
+mod first;
+
+pub use first::{FirstEvidence, verify_first_evidence, verify_first_receipt};
 
 use schemas::allocation::PPM;
 use schemas::alloy_primitives::keccak256;
-use schemas::receipt::{AnswerStatus, Generation, Receipt, ReceiptBody, Segment, Source, check_source_text};
+use schemas::receipt::{AnswerStatus, Generation, Receipt, ReceiptBody, Segment, check_source_text, salted_question_hash};
 
 use crate::answer::{Evidence, slice};
-use crate::attribution::{self, SourceKey, compute_shares, compute_value_table};
+use crate::attribution::{self, SourceText, compute_shares, compute_value_table};
 use crate::prompt::{self, Form};
+use crate::sentences::Edition;
 use crate::{RagError, Result, generate};
 
 /// Checks the receipt's hash, signature, proofs and sums, and that its shares are exactly what its
@@ -32,7 +38,7 @@ pub fn verify_evidence(evidence: &Evidence) -> Result<()> {
     verify_receipt(&evidence.receipt)?;
     let body = &evidence.receipt.body;
     let bad = |problem: String| Err(RagError::Unproven(problem));
-    if keccak256(&evidence.question) != body.question_hash {
+    if salted_question_hash(evidence.question_salt, &evidence.question) != body.question_hash {
         return bad("the question is not the one that the receipt is for".into());
     }
     if keccak256(&evidence.answer) != body.answer_hash {
@@ -45,41 +51,76 @@ pub fn verify_evidence(evidence: &Evidence) -> Result<()> {
         check_source_text(source, text)?;
     }
     let said: Vec<String> = match &body.generation {
-        Some(generation) => generated_sentences(evidence, generation)?,
-        None => quoted_sentences(evidence)?,
+        Some(generation) => generated_sentences(&evidence.answer, body.status, generation, Edition::Second)?,
+        None => {
+            let places: Vec<(u64, u64)> = body.sources.iter().map(|source| (source.byte_start, source.byte_end)).collect();
+            quoted_sentences(&evidence.answer, body.status, &body.segments, &places, &evidence.source_texts)?
+        }
     };
     let said: Vec<&str> = said.iter().map(String::as_str).collect();
-    let texts: Vec<&str> = evidence.source_texts.iter().map(String::as_str).collect();
-    if compute_value_table(&said, &texts) != body.value_table {
+    let texts: Vec<SourceText<'_>> =
+        body.sources.iter().zip(&evidence.source_texts).map(|(source, text)| SourceText { source, text }).collect();
+    if compute_value_table(&evidence.question, &said, &texts) != body.value_table {
         return bad("the value table is not what the texts give".into());
     }
     Ok(())
 }
 
-/// The quoted sentences, each found where it says it stands.
-fn quoted_sentences(evidence: &Evidence) -> Result<Vec<String>> {
-    let body = &evidence.receipt.body;
+/// Checks that receipts of one signer are one run: each names the one before it, none is left out between them, and no
+/// sequence and no answer has two.
+///
+/// # Errors
+/// [`RagError::Unproven`].
+pub fn verify_run(receipts: &[Receipt]) -> Result<()> {
     let bad = |problem: String| Err(RagError::Unproven(problem));
-    let mut segments = Vec::with_capacity(body.segments.len());
-    for (index, segment) in body.segments.iter().enumerate() {
-        let Some(said) = slice(&evidence.answer, segment.start, segment.end) else {
+    let mut ordered: Vec<&Receipt> = receipts.iter().collect();
+    ordered.sort_by_key(|receipt| receipt.body.sequence);
+    let mut answers = std::collections::BTreeSet::new();
+    for pair in ordered.windows(2) {
+        let [before, after] = pair else { continue };
+        let (sequence, next) = (before.body.sequence, after.body.sequence);
+        if sequence == next {
+            return bad(format!("two receipts have the number {sequence}: the signer gave one answer two of them"));
+        }
+        if sequence.checked_add(1) == Some(next) && after.body.previous != before.body_hash {
+            return bad(format!("receipt {next} names another receipt before it than the {sequence} that was given"));
+        }
+    }
+    match ordered.iter().find(|receipt| !answers.insert(receipt.body.answer_id)) {
+        Some(twice) => bad(format!("answer {} has two receipts", twice.body.answer_id)),
+        None => Ok(()),
+    }
+}
+
+/// The quoted sentences, each found where it says it stands. `places` are the byte ranges of the sources in their files.
+fn quoted_sentences(
+    answer: &str,
+    status: AnswerStatus,
+    stated: &[Segment],
+    places: &[(u64, u64)],
+    texts: &[String],
+) -> Result<Vec<String>> {
+    let bad = |problem: String| Err(RagError::Unproven(problem));
+    let mut said = Vec::with_capacity(stated.len());
+    for (index, segment) in stated.iter().enumerate() {
+        let Some(sentence) = slice(answer, segment.start, segment.end) else {
             return bad(format!("segment {index} is not a range of the answer"));
         };
         let index_of = usize::try_from(segment.source).unwrap_or(usize::MAX);
-        let (source, text) = (body.sources.get(index_of), evidence.source_texts.get(index_of));
-        if !source.zip(text).is_some_and(|(source, text)| stands_in(segment, said, source, text)) {
+        let (place, text) = (places.get(index_of), texts.get(index_of));
+        if !place.zip(text).is_some_and(|(place, text)| stands_in(segment, sentence, *place, text)) {
             return bad(format!("segment {index} does not stand where it says it does"));
         }
-        segments.push(said.to_owned());
+        said.push(sentence.to_owned());
     }
-    if body.status == AnswerStatus::Answered && segments.join(" ") != evidence.answer {
+    if status == AnswerStatus::Answered && said.join(" ") != answer {
         return bad("the answer says more than its segments".into());
     }
-    Ok(segments)
+    Ok(said)
 }
 
 /// The sentences of a generated answer: they are the receipt's, and cite what it says they cite.
-fn generated_sentences(evidence: &Evidence, generation: &Generation) -> Result<Vec<String>> {
+fn generated_sentences(answer: &str, status: AnswerStatus, generation: &Generation, edition: Edition) -> Result<Vec<String>> {
     let bad = |problem: String| Err(RagError::Unproven(problem));
     if generation.prompt != prompt::VERSION {
         return bad(format!("prompt {:?} is not known here, only {:?}: use a newer version", generation.prompt, prompt::VERSION));
@@ -87,11 +128,11 @@ fn generated_sentences(evidence: &Evidence, generation: &Generation) -> Result<V
     if generation.prompt_hash != prompt::hash() {
         return bad(format!("the prompt's texts are not those of {}", prompt::VERSION));
     }
-    if evidence.receipt.body.status == AnswerStatus::Declined {
+    if status == AnswerStatus::Declined {
         return Ok(Vec::new());
     }
     let form = if generation.constraint_hash.is_some() { Form::Prescribed } else { Form::Prose };
-    let (sentences, said): (Vec<_>, Vec<_>) = generate::read(&evidence.answer, form).into_iter().unzip();
+    let (sentences, said): (Vec<_>, Vec<_>) = generate::read_by(answer, form, edition).into_iter().unzip();
     if sentences != generation.sentences {
         return bad("the sentences are not those of the answer".into());
     }
@@ -100,13 +141,14 @@ fn generated_sentences(evidence: &Evidence, generation: &Generation) -> Result<V
 
 /// Whether `said` is in the source's text, at the bytes of the file that the segment names. Where
 /// the text was taken out of markup, the chunk's own range is all that can be named.
-fn stands_in(segment: &Segment, said: &str, source: &Source, text: &str) -> bool {
-    let offset = |byte: u64| byte.checked_sub(source.byte_start);
-    if source.byte_end.checked_sub(source.byte_start) == Some(text.len() as u64) {
+fn stands_in(segment: &Segment, said: &str, place: (u64, u64), text: &str) -> bool {
+    let (byte_start, byte_end) = place;
+    let offset = |byte: u64| byte.checked_sub(byte_start);
+    if byte_end.checked_sub(byte_start) == Some(text.len() as u64) {
         let (start, end) = (offset(segment.source_byte_start), offset(segment.source_byte_end));
         start.zip(end).and_then(|(start, end)| slice(text, start, end)) == Some(said)
     } else {
-        (segment.source_byte_start, segment.source_byte_end) == (source.byte_start, source.byte_end) && text.contains(said)
+        (segment.source_byte_start, segment.source_byte_end) == place && text.contains(said)
     }
 }
 
@@ -115,8 +157,7 @@ fn verify_shares(body: &ReceiptBody) -> Result<()> {
     if body.method != attribution::METHOD {
         return bad(format!("method {:?} is not known here, only {:?}: use a newer version", body.method, attribution::METHOD));
     }
-    let keys: Vec<SourceKey> = body.sources.iter().map(SourceKey::from).collect();
-    let shares = compute_shares(&keys, &body.value_table)?;
+    let shares = compute_shares(&body.sources, &body.value_table)?;
     let same = shares.per_contributor == body.shares
         && shares.per_source_ppm == body.source_shares_ppm
         && shares.unattributed_ppm == body.unattributed_ppm;

@@ -5,16 +5,40 @@ use alloy_primitives::{Address, B256, U256, keccak256};
 use alloy_sol_types::SolValue;
 
 use crate::ids::{ChunkId, SubmissionId};
+use crate::tables::ChunkRow;
 
-/// A member of a Datanet version: `(bytes32 chunk_id, address contributor, bytes32 submission_id)`.
+/// A member of a Datanet version: `(bytes32 chunk_id, address contributor, bytes32 submission_id, uint64 registered)`. Who
+/// was first is bound by the root, and with the texts decides whom each statement belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct VersionLeaf {
     pub chunk_id: ChunkId,
     pub contributor: Address,
     pub submission_id: SubmissionId,
+    /// Registration order of the submission over all Datanets, from 1.
+    pub registered: u64,
 }
 
 impl VersionLeaf {
+    pub fn of(chunk: &ChunkRow) -> Self {
+        let ChunkRow { chunk_id, contributor, submission_id, registered, .. } = *chunk;
+        Self { chunk_id, contributor, submission_id, registered }
+    }
+
+    pub fn hash(&self) -> B256 {
+        double_keccak(&(self.chunk_id.0, self.contributor, self.submission_id.0, self.registered).abi_encode())
+    }
+}
+
+/// A member of a version as it was anchored before the order of registration was bound:
+/// `(bytes32 chunk_id, address contributor, bytes32 submission_id)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FirstVersionLeaf {
+    pub chunk_id: ChunkId,
+    pub contributor: Address,
+    pub submission_id: SubmissionId,
+}
+
+impl FirstVersionLeaf {
     pub fn hash(&self) -> B256 {
         double_keccak(&(self.chunk_id.0, self.contributor, self.submission_id.0).abi_encode())
     }

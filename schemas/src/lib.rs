@@ -15,6 +15,7 @@ pub mod ids;
 pub mod leaves;
 pub mod merkle;
 pub mod receipt;
+pub mod said;
 pub mod signed;
 pub mod signer;
 pub mod tables;

@@ -1,11 +1,12 @@
-//! Receipt v1: everything needed to check one answer without trusting who gave it.
+//! Receipt v2: everything needed to check one answer without trusting who gave it.
 //!
 //! The body is canonical JSON of integers and strings. Its keccak256 is signed (EIP-712
-//! `AnswerReceipt`) by the service. From the body alone a verifier checks that every source was a
-//! member of the version (inclusion proofs), and recomputes the shares from the value table.
+//! `AnswerReceipt`) by the service, and stands in the next receipt: a receipt that is left out, or given twice, breaks the
+//! chain. From the body alone a verifier checks that every source was a member of the version and when it was registered
+//! (inclusion proofs), and recomputes the shares from the value table. With the texts it recomputes the value table: to
+//! whom a statement belongs follows from texts and order alone.
 //!
-//! An answer that a model wrote has a `generation`; a quoted one has none, and its body is the same bytes as
-//! before there were models. A verifier that does not know the field refuses the receipt, as it must.
+//! An answer that a model wrote has a `generation`; a quoted one has none. [`first`] is the format before.
 
 use alloy_primitives::{Address, B256, keccak256};
 use serde::{Deserialize, Serialize};
@@ -17,12 +18,13 @@ use crate::signed::{self, SigningDomain};
 use crate::tables::Wei;
 use crate::{SchemaError, canonical, hashing, merkle};
 
+pub mod first;
 mod generation;
 
 pub use generation::{AnswerSentence, FinishReason, Generation, SamplingParameters, UsedAdapter};
 
 /// The format's name and version.
-pub const SCHEMA: &str = "headwater.receipt/1";
+pub const SCHEMA: &str = "headwater.receipt/2";
 
 /// What is signed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +34,8 @@ pub struct ReceiptBody {
     pub answer_id: AnswerId,
     /// Order of issue, from 1, without gaps.
     pub sequence: u64,
+    /// Body hash of the receipt before this one; zero for the first.
+    pub previous: B256,
     /// UTC milliseconds.
     pub issued_at_ms: i64,
     pub chain_id: u64,
@@ -39,22 +43,27 @@ pub struct ReceiptBody {
     pub datanet_id: DatanetId,
     pub version: u64,
     pub version_root: B256,
-    /// keccak256 of the question's UTF-8 bytes.
+    /// [`salted_question_hash`]; the salt is in the evidence, so that guessing the question shows nothing.
     pub question_hash: B256,
     /// keccak256 of the answer's UTF-8 bytes.
     pub answer_hash: B256,
     pub status: AnswerStatus,
     pub retrieval: Retrieval,
+    /// Absent where a model wrote the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quoting: Option<Quoting>,
     pub models: Models,
-    /// The chunks in the prompt, in prompt order.
+    /// What was retrieved, best first; after it the chunks that said first what the answer says, by registration.
     pub sources: Vec<Source>,
+    /// How many of the sources were retrieved.
+    pub retrieved: u64,
     /// The answer's sentences and where each was quoted from; none where a model wrote them.
     pub segments: Vec<Segment>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<Generation>,
-    /// Value function and its version, for instance `support/1`.
+    /// Value function and its version, for instance `support/2`.
     pub method: String,
-    /// One row per segment, or per sentence of a generated answer: how strongly each source supports it.
+    /// One row per segment, or per sentence of a generated answer: what each source was the first to say of it.
     pub value_table: Vec<ValueRow>,
     /// Per contributor, ordered by address.
     pub shares: Vec<ContributorShare>,
@@ -86,7 +95,7 @@ impl AnswerStatus {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Retrieval {
-    /// For instance `rrf/1`.
+    /// For instance `rrf/2`.
     pub method: String,
     /// The constant of reciprocal rank fusion.
     pub rrf_k: u64,
@@ -94,6 +103,18 @@ pub struct Retrieval {
     pub candidates: u64,
     /// Sources put into the prompt at most.
     pub top_k: u64,
+}
+
+/// When a statement was quoted, in parts per million where a number is a fraction: with them quoting can be repeated.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quoting {
+    pub min_cosine_ppm: u32,
+    pub min_coverage_ppm: u32,
+    pub min_score_ppm: u32,
+    pub further_score_ppm: u32,
+    pub max_sentences: u64,
+    pub embedded_sentences: u64,
 }
 
 /// Which models took part, by content hash.
@@ -107,7 +128,7 @@ pub struct Models {
     pub generator: String,
 }
 
-/// A chunk in the prompt, with its proof of membership.
+/// A chunk, with its proof of membership and of when it was registered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Source {
@@ -119,13 +140,12 @@ pub struct Source {
     pub byte_start: u64,
     pub byte_end: u64,
     pub text_sha256: Sha256,
-    /// The first-registered chunk of its near-duplicate cluster.
-    pub cluster_id: ChunkId,
+    /// Registration order of its submission: the earlier owns what both say.
     pub registered: u64,
     /// 1-based rank per retriever; absent where it was not found.
     pub vector_rank: Option<u64>,
     pub lexical_rank: Option<u64>,
-    /// Proof of the version leaf (chunk id, contributor, submission id).
+    /// Proof of the version leaf (chunk id, contributor, submission id, registration).
     pub proof: Vec<B256>,
 }
 
@@ -148,8 +168,8 @@ pub struct Segment {
 pub struct ValueRow {
     /// The segment's weight; the weights of all rows sum to 1,000,000.
     pub weight_ppm: u64,
-    /// Support by each source, in the order of `sources`, 0 to 1,000,000.
-    pub support_ppm: Vec<u64>,
+    /// The part of the segment that each source was the first to say, in the order of `sources`; together at most 1,000,000.
+    pub adds_ppm: Vec<u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -201,12 +221,20 @@ impl ReceiptBody {
             return bad(format!("schema {:?} instead of {SCHEMA:?}", self.schema));
         }
         for (index, source) in self.sources.iter().enumerate() {
-            let leaf = VersionLeaf { chunk_id: source.chunk_id, contributor: source.contributor, submission_id: source.submission_id };
-            if !merkle::verify(self.version_root, leaf.hash(), &source.proof) {
-                return bad(format!("source {index} ({}) is not proven to be a member of version {}", source.chunk_id, self.version));
+            if !merkle::verify(self.version_root, source.leaf().hash(), &source.proof) {
+                return bad(format!(
+                    "source {index} ({}) is not proven to be a member of version {}, registered as {}",
+                    source.chunk_id, self.version, source.registered
+                ));
             }
         }
+        if (self.sequence == 1) != (self.previous == B256::ZERO) {
+            return bad("the first receipt has none before it, and every other has one".into());
+        }
         let sources = self.sources.len();
+        if usize::try_from(self.retrieved).map_or(true, |retrieved| retrieved > sources) {
+            return bad(format!("{} sources were retrieved, and {sources} are listed", self.retrieved));
+        }
         if self.generation.is_some() && !self.segments.is_empty() {
             return bad("an answer is quoted or generated, not both".into());
         }
@@ -222,8 +250,9 @@ impl ReceiptBody {
             }
         }
         for (index, row) in self.value_table.iter().enumerate() {
-            if row.support_ppm.len() != sources || row.support_ppm.iter().any(|support| *support > PPM) {
-                return bad(format!("value row {index} does not give one support of at most {PPM} per source"));
+            let added: u128 = row.adds_ppm.iter().map(|adds| u128::from(*adds)).sum();
+            if row.adds_ppm.len() != sources || added > u128::from(PPM) {
+                return bad(format!("value row {index} does not give one part per source, of together at most {PPM}"));
             }
         }
         let weights: u128 = self.value_table.iter().map(|row| u128::from(row.weight_ppm)).sum();
@@ -274,11 +303,35 @@ impl Receipt {
     }
 }
 
+impl Source {
+    /// The leaf that its proof is for.
+    pub fn leaf(&self) -> VersionLeaf {
+        let Self { chunk_id, contributor, submission_id, registered, .. } = *self;
+        VersionLeaf { chunk_id, contributor, submission_id, registered }
+    }
+}
+
+/// keccak256 of the salt and the question's UTF-8 bytes.
+pub fn salted_question_hash(salt: B256, question: &str) -> B256 {
+    keccak256([salt.as_slice(), question.as_bytes()].concat())
+}
+
 /// Checks that `text` is the text of `source`: the chunk id binds it.
 pub fn check_source_text(source: &Source, text: &str) -> Result<(), SchemaError> {
-    let bound = hashing::chunk_id(source.document_sha256, source.byte_start, source.byte_end, text);
-    if hashing::sha256(text.as_bytes()) != source.text_sha256 || bound != source.chunk_id {
-        return Err(SchemaError::BadReceipt(format!("the text given for chunk {} is not the one that was anchored", source.chunk_id)));
+    let Source { chunk_id, document_sha256, byte_start, byte_end, text_sha256, .. } = *source;
+    check_chunk_text(chunk_id, document_sha256, (byte_start, byte_end), text_sha256, text)
+}
+
+fn check_chunk_text(
+    chunk_id: ChunkId,
+    document_sha256: Sha256,
+    (byte_start, byte_end): (u64, u64),
+    text_sha256: Sha256,
+    text: &str,
+) -> Result<(), SchemaError> {
+    let bound = hashing::chunk_id(document_sha256, byte_start, byte_end, text);
+    if hashing::sha256(text.as_bytes()) != text_sha256 || bound != chunk_id {
+        return Err(SchemaError::BadReceipt(format!("the text given for chunk {chunk_id} is not the one that was anchored")));
     }
     Ok(())
 }

@@ -278,7 +278,7 @@ async fn check(context: &Context, stage: &Stage) -> anyhow::Result<()> {
     stage.say("\n7. An auditor checks a receipt against the chain.");
     let id = stage.answers.first().and_then(|answer| answer["reply"]["attribution"]["receipt_id"].as_str());
     let id = id.context("the first answer has no receipt")?.to_owned();
-    let verify_args = |receipt: &str| VerifyArgs { receipt: receipt.to_owned(), rpc: None, registry: None, evidence: None };
+    let verify_args = |receipt: &str| VerifyArgs { receipts: vec![receipt.to_owned()], ..VerifyArgs::default() };
     stage.show(&format!("verify {id}"), &verify::verify(context, &verify_args(&id)).await?);
 
     let path = context.data_dir.join("receipt.json");

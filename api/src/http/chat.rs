@@ -17,6 +17,7 @@ use axum::response::{IntoResponse, Response};
 use engine::ChosenToken;
 use ingest::IngestError;
 use rag::{Answer, AskRequest, Progress, RagError};
+use schemas::B256;
 use schemas::U256;
 use schemas::ids::AnswerId;
 use schemas::tables::Wei;
@@ -55,6 +56,7 @@ pub(super) async fn chat(
         datanet,
         version: chat.version,
         question: chat.question.clone(),
+        salt: B256::from(rand::random::<[u8; 32]>()),
         request_id,
         key_id: caller.key_id.clone(),
         payer: caller.payer,

@@ -273,7 +273,7 @@ fn ingest_config(config: &Config, domain: schemas::signed::SigningDomain, owner:
     }
 }
 
-fn rag_config(config: &Config, data_dir: &Path, domain: schemas::signed::SigningDomain) -> RagConfig {
+pub(crate) fn rag_config(config: &Config, data_dir: &Path, domain: schemas::signed::SigningDomain) -> RagConfig {
     let mut rag = RagConfig::new(domain, data_dir.join("index"), data_dir.join("wal"));
     rag.top_k = config.rag.top_k;
     rag.candidates = config.rag.candidates;

@@ -2,6 +2,7 @@
 
 use schemas::B256;
 use schemas::alloy_primitives::keccak256;
+use schemas::said::{Quantity, Said};
 
 use super::minhash::{self, Bands};
 
@@ -23,12 +24,37 @@ pub(crate) struct Fingerprint {
     /// Hashes of the word 5-grams, sorted, each once.
     pub shingles: Vec<u64>,
     pub bands: Bands,
+    pub quantities: Quantities,
+}
+
+/// The numbers that a text says, with their units, and how often it says no.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Quantities {
+    /// Sorted; as often as they are said.
+    said: Vec<Quantity>,
+    negations: usize,
+}
+
+impl Quantities {
+    fn of(said: &Said) -> Self {
+        let mut quantities = said.figures.quantities.clone();
+        quantities.sort();
+        Self { said: quantities, negations: said.figures.negations }
+    }
+
+    /// Whether `earlier` says all of these, and no less often no.
+    pub(super) fn are_within(&self, earlier: &Self) -> bool {
+        let mut rest = earlier.said.iter();
+        self.negations == earlier.negations && self.said.iter().all(|quantity| rest.any(|other| other == quantity))
+    }
 }
 
 impl Fingerprint {
     /// A text without a word (a rule, a row of symbols) is compared as it stands.
     pub(crate) fn of(text: &str) -> Self {
-        let mut folded = words(text);
+        let segmented = schemas::words::segment(text);
+        let quantities = Quantities::of(&Said::of_words(&segmented));
+        let mut folded: Vec<String> = segmented.into_iter().map(|word| word.text).collect();
         if folded.is_empty() {
             folded.push(text.trim().to_owned());
         }
@@ -36,7 +62,7 @@ impl Fingerprint {
         let words: Vec<u64> = folded.iter().map(|word| hash_word(word)).collect();
         let shingles = shingles(&words);
         let bands = minhash::bands(&minhash::signature(&shingles));
-        Self { exact, words, shingles, bands }
+        Self { exact, words, shingles, bands, quantities }
     }
 }
 

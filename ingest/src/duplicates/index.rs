@@ -1,23 +1,23 @@
-//! The standing of every chunk of one Datanet, in registration order.
+//! What every upload to one Datanet repeats of earlier ones, in registration order, whatever became of those: what
+//! contributors and curators are told. It decides nothing: the clusters of a version are those of its members
+//! ([`super::Clusters`] over them alone).
 //!
-//! Derived: built by replaying the committed submissions, and equal however often it is rebuilt. It is what
-//! decides; the columns in `submitted_chunks` record what was found when the rows were written, which can
-//! differ only where a crash came between an upload's rows and its commit, and somebody else committed before
-//! the upload was tried again.
+//! Derived: built by replaying the committed submissions, and equal however often it is rebuilt. The columns in
+//! `submitted_chunks` record what was found when the rows were written, which can differ only where a crash came
+//! between an upload's rows and its commit, and somebody else committed before the upload was tried again.
 //!
 //! In memory, some 25 bytes per word of the Datanet.
 
 use std::collections::HashMap;
 use std::ops::Range;
 
+use schemas::Address;
 use schemas::ids::{ChunkId, DocumentId, SubmissionId};
-use schemas::{Address, B256};
 
-use super::fingerprint::{Fingerprint, jaccard_ppm};
+use super::clusters::Clusters;
+use super::fingerprint::Fingerprint;
 use super::sketch::Sketch;
 
-/// Most earlier chunks that one is compared with: those that share the most bands.
-const MAX_CANDIDATES: usize = 256;
 /// Most documents that are listed under one phrase: beyond, it is a common one.
 const MAX_DOCUMENTS_PER_PHRASE: usize = 64;
 /// Least part of a document found in an earlier one that is told.
@@ -77,18 +77,16 @@ pub(crate) struct DocumentEntry {
 struct Entry {
     standing: Standing,
     document: usize,
-    shingles: Vec<u64>,
 }
 
 #[derive(Debug)]
 pub(crate) struct Index {
-    near_duplicate_ppm: u64,
     /// The last registration that is in.
     pub through: u64,
+    /// Position for position those of `clusters`.
     entries: Vec<Entry>,
+    clusters: Clusters,
     by_key: HashMap<(ChunkId, SubmissionId), usize>,
-    exact: HashMap<B256, usize>,
-    bands: HashMap<u64, Vec<usize>>,
     documents: Vec<DocumentEntry>,
     by_document: HashMap<DocumentId, usize>,
     phrases: HashMap<u64, Vec<usize>>,
@@ -97,12 +95,10 @@ pub(crate) struct Index {
 impl Index {
     pub(crate) fn new(near_duplicate_ppm: u64) -> Self {
         Self {
-            near_duplicate_ppm,
             through: 0,
             entries: Vec::new(),
+            clusters: Clusters::new(near_duplicate_ppm),
             by_key: HashMap::new(),
-            exact: HashMap::new(),
-            bands: HashMap::new(),
             documents: Vec::new(),
             by_document: HashMap::new(),
             phrases: HashMap::new(),
@@ -172,47 +168,14 @@ impl Index {
     }
 
     fn add_chunk(&mut self, document: usize, submission_id: SubmissionId, ordinal: u64, chunk: NewChunk) {
-        let at = self.entries.len();
         let NewChunk { chunk_id, flags, fingerprint } = chunk;
-        let exact = self.exact.get(&fingerprint.exact).copied();
-        let matches = match exact {
-            Some(earlier) => vec![(earlier, 1_000_000)],
-            None => self.near(&fingerprint),
-        };
-        // Shown: the closest, the earliest of equals. Decisive: the cluster of the earliest.
-        let closest = matches.iter().max_by(|a, b| a.1.cmp(&b.1).then(b.0.cmp(&a.0)));
-        let repeats = closest.and_then(|(earlier, similarity_ppm)| {
-            let earlier = self.entries.get(*earlier)?;
-            Some(Repeat { chunk_id: earlier.standing.chunk_id, document: earlier.document, similarity_ppm: *similarity_ppm })
+        let placement = self.clusters.place(chunk_id, fingerprint);
+        let repeats = placement.repeats.and_then(|(earlier, similarity_ppm)| {
+            let earlier = self.entries.get(earlier)?;
+            Some(Repeat { chunk_id: earlier.standing.chunk_id, document: earlier.document, similarity_ppm })
         });
-        let earliest = matches.iter().map(|(earlier, _)| *earlier).min();
-        let cluster_id = earliest.and_then(|earlier| self.entries.get(earlier)).map_or(chunk_id, |earlier| earlier.standing.cluster_id);
-        if exact.is_none() {
-            // Further copies would only be found beside the first.
-            self.exact.insert(fingerprint.exact, at);
-            for band in fingerprint.bands {
-                self.bands.entry(band).or_default().push(at);
-            }
-        }
-        self.by_key.insert((chunk_id, submission_id), at);
-        let standing = Standing { chunk_id, ordinal, cluster_id, flags, repeats };
-        let shingles = if exact.is_none() { fingerprint.shingles } else { Vec::new() };
-        self.entries.push(Entry { standing, document, shingles });
-    }
-
-    /// Earlier chunks at least as similar as the threshold, with their similarity.
-    fn near(&self, fingerprint: &Fingerprint) -> Vec<(usize, u64)> {
-        let mut shared: HashMap<usize, usize> = HashMap::new();
-        for at in fingerprint.bands.iter().filter_map(|band| self.bands.get(band)).flatten() {
-            *shared.entry(*at).or_default() += 1;
-        }
-        let mut candidates: Vec<(usize, usize)> = shared.into_iter().collect();
-        candidates.sort_unstable_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
-        candidates
-            .into_iter()
-            .take(MAX_CANDIDATES)
-            .filter_map(|(at, _)| Some((at, jaccard_ppm(&fingerprint.shingles, &self.entries.get(at)?.shingles))))
-            .filter(|(_, ppm)| *ppm >= self.near_duplicate_ppm)
-            .collect()
+        self.by_key.insert((chunk_id, submission_id), self.entries.len());
+        let standing = Standing { chunk_id, ordinal, cluster_id: placement.cluster_id, flags, repeats };
+        self.entries.push(Entry { standing, document });
     }
 }

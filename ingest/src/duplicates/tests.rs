@@ -78,6 +78,33 @@ fn the_first_keeps_the_content() {
     assert_eq!(standing(&index, 6, 0), (first, Some((first, 1_000_000))));
 }
 
+/// A near-copy that says another number, unit or negation is none.
+#[test]
+fn a_correction_is_no_copy() {
+    let before = format!("{} An opened vial keeps for 31 days and is not frozen.", prose(9, 12));
+    let changed = |from: &str, to: &str| before.replace(from, to);
+    let corrections =
+        [changed("31 days", "10 weeks"), changed("31 days", "31 weeks"), changed("31 days", "30 days"), changed("is not", "is always")];
+    for after in corrections {
+        let index = index(&[std::slice::from_ref(&before), &[after.clone()]]);
+        assert_eq!(standing(&index, 2, 0), (chunk_id(2, 0), None), "{after}");
+    }
+    let shorter = changed(" and is not frozen", " and is not frozen again");
+    let index = index(&[&[before], &[shorter]]);
+    assert_eq!(standing(&index, 2, 0).0, chunk_id(1, 0));
+}
+
+#[test]
+fn likeness_to_a_later_member_makes_nobody_a_member() {
+    let words: Vec<String> = (0..90).map(|n| format!("word{n}")).collect();
+    let texts: Vec<Vec<String>> = (0..4).map(|step| vec![words[step * 6..step * 6 + 60].join(" ")]).collect();
+    let index = index(&texts.iter().map(Vec::as_slice).collect::<Vec<_>>());
+    assert_eq!(standing(&index, 2, 0).0, chunk_id(1, 0));
+    let (cluster, repeats) = standing(&index, 3, 0);
+    assert_eq!((cluster, repeats.map(|(of, _)| of)), (chunk_id(3, 0), Some(chunk_id(2, 0))));
+    assert_eq!(standing(&index, 4, 0).0, chunk_id(3, 0), "the first member that it is like");
+}
+
 #[test]
 fn ones_own_repeats_and_texts_without_words_cluster_too() {
     let text = prose(3, 6);

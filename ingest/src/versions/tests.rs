@@ -40,12 +40,7 @@ async fn accepted_documents_become_versions() {
         let members = ingest.store().members(id, version.lance_version).await.unwrap();
         assert_eq!(members.len() as u64, version.chunk_count);
         assert!(members.iter().all(|chunk| chunk.document_id == document));
-        let leaves: Vec<B256> = members
-            .iter()
-            .map(|chunk| {
-                VersionLeaf { chunk_id: chunk.chunk_id, contributor: chunk.contributor, submission_id: chunk.submission_id }.hash()
-            })
-            .collect();
+        let leaves: Vec<B256> = members.iter().map(|chunk| VersionLeaf::of(chunk).hash()).collect();
         let tree = StandardMerkleTree::new(&leaves).unwrap();
         for (index, leaf) in leaves.iter().enumerate() {
             assert!(merkle::verify(version.root, *leaf, &tree.proof(index).unwrap()));
@@ -147,4 +142,53 @@ async fn datanets_and_versions_are_owed_to_the_chain() {
     assert_eq!(owed(&[anchored]).await, crate::Anchoring::Level);
     let call = crate::anchor_call(&row);
     assert_eq!((call.version, call.root, call.parentRoot, call.chunkCount), (1, row.root, B256::ZERO, row.chunk_count));
+}
+
+/// Fourteen uploads that are rejected, each 0.8 like the one before, lead from a published text to one that somebody honest
+/// sends in: they move no cluster.
+#[tokio::test]
+async fn a_chain_of_rejected_uploads_ties_nothing() {
+    let (ingest, datanet) = service().await;
+    let id = datanet.datanet_id;
+    let words: Vec<String> = (0..130).map(|n| format!("word{n}")).collect();
+    let text = |step: usize| format!("{}.", words[step * 5..step * 5 + 60].join(" "));
+    let published = submit(&ingest, ALICE, id, &[("a.txt", &text(0))]).await;
+    decide(&ingest, id, published.documents[0].document_id, "accept", "").await;
+    for step in 1..=13 {
+        let sent = submit(&ingest, BOB, id, &[(&format!("{step}.txt"), &text(step))]).await;
+        assert_eq!(sent.documents[0].duplicate_chunks, 1, "step {step} is like the one before it");
+        decide(&ingest, id, sent.documents[0].document_id, "reject", "low_quality").await;
+    }
+    let honest = submit(&ingest, 9, id, &[("x.txt", &text(14))]).await;
+    decide(&ingest, id, honest.documents[0].document_id, "accept", "").await;
+    let row = ingest.publish(publication(CURATOR, id, &ingest.preview(id).await.unwrap())).await.unwrap();
+    let members = ingest.store().members(id, row.lance_version).await.unwrap();
+    assert_eq!(members.len(), 2);
+    for member in members {
+        assert_eq!((member.cluster_id, member.duplicate_of, member.similarity_ppm), (member.chunk_id, None, None));
+    }
+    // what was said of it when it came counts everything that had been sent in, and ties it to the published one neither
+    let (_, chunks) = ingest.document(honest.documents[0].document_id).await.unwrap();
+    let (_, first) = ingest.document(published.documents[0].document_id).await.unwrap();
+    assert!(chunks[0].duplicate_of.is_some() && chunks[0].cluster_id != first[0].chunk_id);
+}
+
+/// A copy of what is only pending is no copy in the version.
+#[tokio::test]
+async fn clusters_are_those_of_the_members() {
+    let (ingest, datanet) = service().await;
+    let id = datanet.datanet_id;
+    let text = prose(21, 12);
+    let pending = submit(&ingest, ALICE, id, &[("pending.txt", &text)]).await;
+    let copy = submit(&ingest, BOB, id, &[("copy.txt", &text)]).await;
+    decide(&ingest, id, copy.documents[0].document_id, "accept", "").await;
+    let clusters = async |version: &VersionRow| -> Vec<bool> {
+        let members = ingest.store().members(id, version.lance_version).await.unwrap();
+        members.iter().map(|member| member.duplicate_of.is_some()).collect()
+    };
+    let first = ingest.publish(publication(CURATOR, id, &ingest.preview(id).await.unwrap())).await.unwrap();
+    assert!(clusters(&first).await.iter().all(|is_copy| !is_copy));
+    decide(&ingest, id, pending.documents[0].document_id, "accept", "").await;
+    let second = ingest.publish(publication(CURATOR, id, &ingest.preview(id).await.unwrap())).await.unwrap();
+    assert_eq!(clusters(&second).await.iter().filter(|is_copy| **is_copy).count(), clusters(&first).await.len());
 }

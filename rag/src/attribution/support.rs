@@ -1,73 +1,113 @@
-//! Lexical support: how much of a segment one sentence of a source says.
+//! Which source was the first to say which part of an answer.
 
 use std::collections::BTreeSet;
 
 use schemas::allocation::{PPM, largest_remainder};
-use schemas::receipt::ValueRow;
+use schemas::receipt::{Source, ValueRow};
+use schemas::said::Said;
 
-use crate::sentences::{self, Edition};
+use super::shares::narrow;
+use crate::statements::{Known, Sentence, adds, read};
 
-/// Weaker support counts as none: sharing some words is not saying the same.
-pub const MIN_SUPPORT_PPM: u64 = 500_000;
+/// A statement says a sentence of which it holds at least one part in so many …
+const LEAST_PART: usize = 2;
+/// … unless it is a sentence so long that this is less than one part in so many of it: such a one holds every word there is.
+const GREATEST_LENGTH: usize = 5;
+/// A sentence repeats an earlier one of the answer that holds so many tenths of it.
+const REPEATED_TENTHS: usize = 7;
 
-/// Words that carry no content. Part of `support/1`, so it never changes.
-const STOP_WORDS: &[&str] = &[
-    "a", "an", "and", "are", "as", "at", "be", "been", "but", "by", "can", "do", "does", "for", "from", "had", "has", "have", "he", "her",
-    "his", "if", "in", "into", "is", "it", "its", "of", "on", "or", "she", "so", "such", "than", "that", "the", "their", "then", "there",
-    "these", "they", "this", "those", "to", "was", "were", "which", "who", "will", "with",
-];
+/// A source with its text.
+#[derive(Debug, Clone, Copy)]
+pub struct SourceText<'a> {
+    pub source: &'a Source,
+    pub text: &'a str,
+}
 
-/// One row per segment, `[segments][sources]`: its weight by length in bytes, and its support by
-/// each source in ppm.
-///
-/// Support is the greatest |tokens(segment) ∩ tokens(sentence)| / |tokens(segment)| over the
-/// sentences of the source, over distinct content tokens (lower-cased runs of letters and digits
-/// outside a fixed stop list), rounded down; below [`MIN_SUPPORT_PPM`] it is 0. A segment without
-/// a content token is supported by an identical sentence alone.
-pub fn compute_value_table(segments: &[&str], sources: &[&str]) -> Vec<ValueRow> {
-    let sources: Vec<Vec<Sentence<'_>>> = sources.iter().map(|text| Sentence::all(text)).collect();
-    let lengths: Vec<u128> = segments.iter().map(|segment| segment.len() as u128).collect();
-    let weights = largest_remainder(u128::from(PPM), &lengths);
-    (segments.iter().zip(weights))
-        .map(|(segment, weight)| {
-            let tokens = tokens(segment);
-            let support_ppm = sources.iter().map(|sentences| best(segment, &tokens, sentences)).collect();
-            // at most PPM
-            ValueRow { weight_ppm: u64::try_from(weight).unwrap_or(PPM), support_ppm }
+/// One row per segment, `[segments][sources]`: its weight, by length in bytes, and which part of its tokens each source was
+/// the first to say, in ppm. `question` is what was asked: a segment that adds nothing to its words belongs to nobody.
+pub fn compute_value_table(question: &str, segments: &[&str], sources: &[SourceText<'_>]) -> Vec<ValueRow> {
+    let question = Said::of(question);
+    let said: Vec<Said> = segments.iter().map(|segment| Said::of(segment)).collect();
+    let statements = statements(segments, sources);
+    let mut order: Vec<usize> = (0..sources.len()).collect();
+    order.sort_by_key(|index| sources.get(*index).map(|source| (source.source.registered, source.source.chunk_id)));
+    let new: Vec<BTreeSet<&str>> = (0..said.len()).map(|index| new_tokens(&said, index)).collect();
+    let weights = weights(segments, &said, &new);
+    (said.iter().zip(&new).zip(weights))
+        .map(|((segment, new), weight)| {
+            let parts = if adds(segment, &question).next().is_some() {
+                first_to_say(segment, new, &order, &statements)
+            } else {
+                vec![0; sources.len()]
+            };
+            ValueRow { weight_ppm: narrow(weight), adds_ppm: adds_ppm(&parts, new.len(), &order) }
         })
         .collect()
 }
 
-struct Sentence<'a> {
-    text: &'a str,
-    tokens: BTreeSet<String>,
+/// What each source states.
+fn statements(segments: &[&str], sources: &[SourceText<'_>]) -> Vec<Vec<Said>> {
+    let sentences: Vec<Vec<Sentence>> = sources.iter().map(|source| read(source.text)).collect();
+    let mut known = Known::default();
+    segments.iter().for_each(|segment| known.learn_text(segment));
+    sentences.iter().flatten().for_each(|sentence| known.learn(sentence));
+    let stated = |sentences: Vec<Sentence>| sentences.into_iter().filter(|one| one.is_statement(&known)).map(|one| one.said).collect();
+    sentences.into_iter().map(stated).collect()
 }
 
-impl<'a> Sentence<'a> {
-    fn all(text: &'a str) -> Vec<Self> {
-        sentences::split_by(text, Edition::First)
-            .iter()
-            .map(|sentence| sentence.of(text))
-            .map(|text| Self { text, tokens: tokens(text) })
-            .collect()
+/// The tokens of a segment that no earlier segment says which holds most of it.
+fn new_tokens(said: &[Said], index: usize) -> BTreeSet<&str> {
+    let Some(segment) = said.get(index) else { return BTreeSet::new() };
+    let earlier = said.get(..index).unwrap_or_default();
+    let repeated: Vec<&Said> =
+        earlier.iter().filter(|other| segment.shared(other) * 10 >= segment.tokens.len() * REPEATED_TENTHS).collect();
+    let is_new = |token: &&str| !repeated.iter().any(|other| other.tokens.contains(*token));
+    segment.tokens.iter().map(String::as_str).filter(is_new).collect()
+}
+
+/// By length in bytes, of a repetition its new part.
+fn weights(segments: &[&str], said: &[Said], new: &[BTreeSet<&str>]) -> Vec<u128> {
+    let lengths: Vec<u128> = (segments.iter().zip(said).zip(new))
+        .map(|((segment, said), new)| match said.tokens.len() as u128 {
+            0 => segment.len() as u128 * u128::from(PPM),
+            all => segment.len() as u128 * u128::from(PPM) * new.len() as u128 / all,
+        })
+        .collect();
+    largest_remainder(u128::from(PPM), &lengths)
+}
+
+/// How many of the `new` tokens of a segment each source was the first to say. `order` is that of registration.
+fn first_to_say(segment: &Said, new: &BTreeSet<&str>, order: &[usize], statements: &[Vec<Said>]) -> Vec<u128> {
+    let mut left: BTreeSet<&str> = new.clone();
+    let mut parts = vec![0; statements.len()];
+    for index in order {
+        let own = statements.get(*index).map(Vec::as_slice).unwrap_or_default();
+        let before = left.len();
+        for statement in own.iter().filter(|statement| says(statement, segment)) {
+            left.retain(|token| !statement.tokens.contains(*token));
+        }
+        if let Some(part) = parts.get_mut(*index) {
+            *part = (before - left.len()) as u128;
+        }
     }
+    parts
 }
 
-fn best(segment: &str, wanted: &BTreeSet<String>, sentences: &[Sentence<'_>]) -> u64 {
-    if wanted.is_empty() {
-        let said = !segment.trim().is_empty() && sentences.iter().any(|sentence| sentence.text == segment.trim());
-        return if said { PPM } else { 0 };
+/// Whether a statement says a sentence of the answer, in whole or in part.
+fn says(statement: &Said, segment: &Said) -> bool {
+    let shared = statement.shared(segment);
+    shared > 0 && shared * LEAST_PART >= segment.tokens.len() && shared * GREATEST_LENGTH >= statement.tokens.len()
+}
+
+/// Parts of `all` in ppm, exact in sum: by largest remainder in the order of registration, what nobody says last.
+fn adds_ppm(parts: &[u128], all: usize, order: &[usize]) -> Vec<u64> {
+    let mut weights: Vec<u128> = order.iter().map(|index| parts.get(*index).copied().unwrap_or(0)).collect();
+    weights.push((all as u128).saturating_sub(parts.iter().sum()));
+    let mut adds = vec![0; parts.len()];
+    for (index, part) in order.iter().zip(largest_remainder(u128::from(PPM), &weights)) {
+        if let Some(adds) = adds.get_mut(*index) {
+            *adds = narrow(part);
+        }
     }
-    let shared = sentences.iter().map(|sentence| wanted.intersection(&sentence.tokens).count()).max().unwrap_or(0);
-    let support = shared as u64 * PPM / wanted.len() as u64;
-    if support < MIN_SUPPORT_PPM { 0 } else { support }
-}
-
-/// The distinct content tokens of `text`.
-fn tokens(text: &str) -> BTreeSet<String> {
-    text.split(|c: char| !c.is_alphanumeric())
-        .filter(|word| !word.is_empty())
-        .map(str::to_lowercase)
-        .filter(|word| !STOP_WORDS.contains(&word.as_str()))
-        .collect()
+    adds
 }

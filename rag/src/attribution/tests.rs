@@ -2,188 +2,192 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use schemas::allocation::PPM;
-use schemas::ids::ChunkId;
-use schemas::receipt::ValueRow;
+use schemas::ids::{ChunkId, DocumentId, Sha256, SubmissionId};
+use schemas::receipt::{Source, ValueRow};
 use schemas::{Address, B256};
 
 use super::*;
 use crate::sentences;
 
-fn key(contributor: u8, cluster: u8, registered: u64, chunk: u8) -> SourceKey {
-    SourceKey {
-        contributor: Address::repeat_byte(contributor),
-        cluster_id: ChunkId(B256::repeat_byte(cluster)),
-        registered,
+const QUESTION: &str = "What is said?";
+
+fn source(contributor: u8, registered: u64, chunk: u8) -> Source {
+    Source {
         chunk_id: ChunkId(B256::repeat_byte(chunk)),
+        contributor: Address::repeat_byte(contributor),
+        submission_id: SubmissionId::default(),
+        registered,
+        document_id: DocumentId::default(),
+        document_sha256: Sha256::default(),
+        byte_start: 0,
+        byte_end: 0,
+        text_sha256: Sha256::default(),
+        vector_rank: None,
+        lexical_rank: None,
+        proof: vec![],
     }
 }
 
-fn row(weight_ppm: u64, support_ppm: &[u64]) -> ValueRow {
-    ValueRow { weight_ppm, support_ppm: support_ppm.to_vec() }
+/// Contributor, registration and text of each source.
+type Texts<'a> = Vec<(u8, u64, &'a str)>;
+
+fn sources(texts: &Texts<'_>) -> Vec<Source> {
+    (1..).zip(texts).map(|(chunk, (contributor, registered, _))| source(*contributor, *registered, chunk)).collect()
+}
+
+fn table(question: &str, segments: &[&str], texts: &Texts<'_>) -> Vec<ValueRow> {
+    let sources = sources(texts);
+    let texts: Vec<SourceText<'_>> = sources.iter().zip(texts).map(|(source, (_, _, text))| SourceText { source, text }).collect();
+    compute_value_table(question, segments, &texts)
+}
+
+fn shares(question: &str, segments: &[&str], texts: &Texts<'_>) -> Shares {
+    compute_shares(&sources(texts), &table(question, segments, texts)).unwrap()
 }
 
 /// `[contributor byte, share]` of everyone with a share.
-fn shares_of(sources: &[SourceKey], table: &[ValueRow]) -> Vec<(u8, u64)> {
-    let shares = compute_shares(sources, table).unwrap();
-    shares.per_contributor.iter().map(|share| (share.contributor[0], share.share_ppm)).collect()
+fn paid(segments: &[&str], texts: &Texts<'_>) -> Vec<(u8, u64)> {
+    shares(QUESTION, segments, texts).per_contributor.iter().map(|share| (share.contributor[0], share.share_ppm)).collect()
 }
 
-#[test]
-fn closed_forms() {
-    // OR: two who say the same, independently
-    let or = [key(1, 1, 1, 1), key(2, 2, 2, 2)];
-    assert_eq!(shares_of(&or, &[row(PPM, &[PPM, PPM])]), [(1, 500_000), (2, 500_000)]);
-    // one says it wholly, one by three quarters: the upper quarter is the first one's alone
-    assert_eq!(shares_of(&or, &[row(PPM, &[PPM, 750_000])]), [(1, 625_000), (2, 375_000)]);
-    // additive over segments
-    assert_eq!(shares_of(&or, &[row(750_000, &[PPM, 0]), row(250_000, &[0, PPM])]), [(1, 750_000), (2, 250_000)]);
-    // nobody reaches the top: what is missing is unattributed
-    let shares = compute_shares(&or, &[row(PPM, &[600_000, 0])]).unwrap();
-    assert_eq!((shares.per_source_ppm, shares.unattributed_ppm), (vec![600_000, 0], 400_000));
-    // thirds
-    let three = [key(1, 1, 1, 1), key(2, 2, 2, 2), key(3, 3, 3, 3)];
-    assert_eq!(shares_of(&three, &[row(PPM, &[PPM, PPM, PPM])]), [(1, 333_334), (2, 333_333), (3, 333_333)]);
-    // nothing answered, nothing attributed
-    let none = compute_shares(&or, &[]).unwrap();
-    assert_eq!((none.per_contributor, none.per_source_ppm, none.unattributed_ppm), (vec![], vec![0, 0], PPM));
-    assert_eq!(compute_shares(&[], &[]).unwrap().unattributed_ppm, PPM);
-}
+const RANGE: &str = "Most vaccines keep between 2 °C and 8 °C in the refrigerator.";
 
-/// reference/attribution.md, trap 1: X and Y are both needed (two segments); copying X must help nobody.
 #[test]
-fn trap_of_the_copy() {
-    let honest = [key(1, 1, 1, 1), key(2, 2, 2, 2)];
-    let table = |copies: usize| {
-        let mut first = vec![PPM, 0];
-        let mut second = vec![0, PPM];
-        first.extend(vec![PPM; copies]);
-        second.extend(vec![0; copies]);
-        [row(500_000, &first), row(500_000, &second)]
-    };
-    assert_eq!(shares_of(&honest, &table(0)), [(1, 500_000), (2, 500_000)]);
-    for copies in [1u8, 2, 3] {
-        let mut sources = honest.to_vec();
-        sources.extend((0..copies).map(|n| key(10 + n, 1, 10 + u64::from(n), 10 + n)));
-        assert_eq!(shares_of(&sources, &table(copies.into())), [(1, 500_000), (2, 500_000)], "{copies} copies");
+fn a_statement_belongs_to_whoever_registered_it_first() {
+    assert_eq!(paid(&[RANGE], &vec![(1, 5, RANGE)]), [(1, PPM)]);
+    // whichever is listed first
+    assert_eq!(paid(&[RANGE], &vec![(2, 9, RANGE), (1, 5, RANGE)]), [(1, PPM)]);
+    // edited, cut, mixed, in other letters, with small words: the words that count are the same
+    let edits = [
+        "So it is that most of the vaccines do keep, between 2 °C and 8 °C, in a refrigerator.",
+        "Intro here. In the refrigerator, between 2 and 8 °C, keep most vaccines. And more.",
+        "Mоst vаccines kееp between 2 °C аnd 8 °C in the refrigeratоr.",
+    ];
+    for edit in edits {
+        for sybils in [1, 4, 20] {
+            let mut texts = vec![(1, 5, RANGE)];
+            texts.extend((0..sybils).map(|n| (10 + n, 10 + u64::from(n), edit)));
+            assert_eq!(paid(&[RANGE], &texts), [(1, PPM)], "{edit}");
+        }
     }
-    // not marked as copies they would halve the first one's pay
-    let unmarked = [honest[0], honest[1], key(10, 10, 10, 10)];
-    assert_eq!(shares_of(&unmarked, &table(1)), [(1, 250_000), (2, 500_000), (10, 250_000)]);
-}
-
-/// reference/attribution.md, trap 2: players are owners, so cutting a document pays nothing.
-#[test]
-fn trap_of_the_split() {
-    let table = [row(500_000, &[PPM, 0, PPM]), row(500_000, &[0, PPM, PPM])];
-    let cut = [key(1, 1, 1, 1), key(1, 2, 1, 2), key(2, 3, 3, 3)];
-    assert_eq!(shares_of(&cut, &table), [(1, 500_000), (2, 500_000)]);
-    assert_eq!(compute_shares(&cut, &table).unwrap().per_source_ppm, [250_000, 250_000, 500_000]);
 }
 
 #[test]
-fn a_later_member_earns_what_it_adds() {
-    // the second of the cluster says more than the first: it is paid for the upper part
-    let sources = [key(1, 1, 1, 1), key(2, 1, 2, 2)];
-    assert_eq!(shares_of(&sources, &[row(PPM, &[600_000, PPM])]), [(1, 600_000), (2, 400_000)]);
-    assert_eq!(shares_of(&sources, &[row(PPM, &[PPM, 600_000])]), [(1, PPM)]);
+fn whoever_comes_later_earns_what_it_adds() {
+    let later = "Most vaccines keep between 2 °C and 8 °C in the refrigerator, until staff discard them.";
+    // most, vaccines, keep, between, 2, 8, refrigerator are the first one's; until, staff, discard the second one's
+    assert_eq!(paid(&[later], &vec![(1, 1, RANGE), (2, 2, later)]), [(1, 700_000), (2, 300_000)]);
+    // and nothing of what the answer does not say
+    assert_eq!(paid(&[RANGE], &vec![(1, 1, RANGE), (2, 2, later)]), [(1, PPM)]);
+    // who says less first keeps that
+    let less = "Most vaccines keep in the refrigerator.";
+    assert_eq!(paid(&[RANGE], &vec![(1, 1, less), (2, 2, RANGE)]), [(1, 571_429), (2, 428_571)]);
+    // a word or two is not saying it
+    assert_eq!(paid(&[RANGE], &vec![(1, 1, "Vaccines keep."), (2, 2, RANGE)]), [(2, PPM)]);
+}
+
+#[test]
+fn another_number_earns_that_number() {
+    let (right, wrong) = ("The opened vial keeps for 31 days.", "The opened vial keeps for 10 weeks.");
+    let texts = vec![(1, 1, right), (2, 2, wrong)];
+    assert_eq!(paid(&[wrong], &texts), [(1, 750_000), (2, 250_000)]);
+    // shown beside each other, what is said twice is paid once
+    let both = shares(QUESTION, &[right, wrong], &texts);
+    let weights: Vec<u64> = table(QUESTION, &[right, wrong], &texts).iter().map(|row| row.weight_ppm).collect();
+    assert!(weights[1] * 3 < weights[0], "{weights:?}");
+    assert_eq!(both.per_contributor[0].share_ppm, weights[0]);
+}
+
+#[test]
+fn what_says_nothing_earns_nothing() {
+    // before the one that says it, so that it would be the first
+    let silent = [
+        "Do most vaccines keep between 2 °C and 8 °C in the refrigerator?",
+        "most, vaccines, keep, between, refrigerator, 2 °C, 8 °C, cold, chain, range",
+        "most vaccines keep between refrigerator temperature cold chain range 2 °C 8 °C",
+        "This note treats the question whether most vaccines keep in the refrigerator.",
+    ];
+    for silent in silent {
+        let told = "Staff say that the cold chain has a temperature range.";
+        assert_eq!(paid(&[RANGE], &vec![(1, 1, silent), (2, 2, RANGE), (3, 3, told)]), [(2, PPM)], "{silent}");
+    }
+    // one sentence that holds every word there is
+    let everything = format!(
+        "Most vaccines keep between 2 °C and 8 °C in the refrigerator and {}.",
+        "alpha beta gamma delta ".repeat(1)
+            + "epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma tau upsilon phi chi psi omega one more or less wordy tail end"
+    );
+    assert_eq!(paid(&[RANGE], &vec![(1, 1, &everything), (2, 2, RANGE)]), [(2, PPM)]);
+    // an answer that only gives the question back is nobody's
+    let question = "Do most vaccines keep between 2 °C and 8 °C in the refrigerator?";
+    assert_eq!(shares(question, &[RANGE], &vec![(1, 1, RANGE)]).unattributed_ppm, PPM);
+}
+
+#[test]
+fn short_facts_and_tables_say_something() {
+    for text in ["Storage: 2-8 °C", "| Vaccine | keep between 2 °C and 8 °C |", "# Storage between 2 °C and 8 °C", "- 2 °C to 8 °C"]
+    {
+        assert_eq!(shares("Which?", &["It is 2 °C to 8 °C."], &vec![(1, 1, text)]).unattributed_ppm, 0, "{text}");
+    }
 }
 
 #[test]
 fn bad_tables_are_refused() {
-    let sources = [key(1, 1, 1, 1)];
+    let sources = [source(1, 1, 1)];
+    let row = |weight_ppm: u64, adds_ppm: &[u64]| ValueRow { weight_ppm, adds_ppm: adds_ppm.to_vec() };
     for table in [vec![row(PPM, &[])], vec![row(PPM, &[PPM + 1])], vec![row(PPM - 1, &[1])], vec![row(u64::MAX, &[1]), row(PPM, &[1])]] {
         assert!(compute_shares(&sources, &table).is_err(), "{table:?}");
     }
-    let many: Vec<SourceKey> = (0..=MAX_SOURCES as u8).map(|n| key(n, n, n.into(), n)).collect();
+    let many: Vec<Source> = (0..=MAX_SOURCES as u8).map(|n| source(n, n.into(), n)).collect();
     assert!(compute_shares(&many, &[]).is_err());
+    assert_eq!(compute_shares(&[], &[]).unwrap().unattributed_ppm, PPM);
+    assert!(compute_value_table(QUESTION, &[], &[]).is_empty());
 }
 
-#[test]
-fn the_largest_game_fits() {
-    let many: Vec<SourceKey> = (0..MAX_SOURCES as u8).map(|n| key(n / 2, n, n.into(), n)).collect();
-    let table = [row(PPM, &(1..=MAX_SOURCES as u64).map(|n| n * PPM / MAX_SOURCES as u64).collect::<Vec<_>>())];
-    let shares = compute_shares(&many, &table).unwrap();
-    assert_eq!(shares.per_source_ppm.iter().sum::<u64>() + shares.unattributed_ppm, PPM);
+const VOCABULARY: [&str; 12] = ["ice", "dry", "box", "heat", "cold", "gas", "cell", "drug", "dose", "van", "ship", "log"];
+
+fn sentence(words: &[usize]) -> String {
+    let line: Vec<&str> = words.iter().map(|word| VOCABULARY[*word]).collect();
+    format!("The {}.", line.join(" "))
 }
 
-#[test]
-fn supports() {
-    let quoted = "Keep most vaccines between 2 °C and 8 °C.";
-    let near = "Most vaccines are to be kept between 2 °C and 8 °C in a refrigerator.";
-    let far = "Sourdough needs flour. Keep most of it.";
-    let table = compute_value_table(&[quoted, "It is."], &[&format!("Intro. {quoted} More."), near, far, "So. It is. Not."]);
-    assert_eq!(table[0].support_ppm, [PPM, 857_142, 0, 0]);
-    assert_eq!(table[1].support_ppm, [0, 0, 0, PPM]);
-    assert_eq!(table.iter().map(|row| row.weight_ppm).sum::<u64>(), PPM);
-    // one long sentence cannot say everything
-    let stuffed = format!("{} {}", "x ".repeat(400), quoted.replace('.', ""));
-    assert!(compute_value_table(&[quoted], &[&stuffed])[0].support_ppm[0] <= PPM);
-    assert!(compute_value_table(&[], &["a"]).is_empty());
-}
-
-/// Sources with consistent registration: one contributor per `registered`.
-fn games() -> impl Strategy<Value = (Vec<SourceKey>, Vec<ValueRow>)> {
-    (1usize..7, 1usize..4).prop_flat_map(|(sources, segments)| {
-        let keys = proptest::collection::vec((1u8..5, 1u8..4), sources);
-        let supports = proptest::collection::vec(proptest::collection::vec(0u64..5, sources), segments);
-        let weights = proptest::collection::vec(1u128..100, segments);
-        (keys, supports, weights).prop_map(|(keys, supports, weights)| {
-            let keys = (keys.into_iter().zip(1u8..)).map(|((owner, cluster), n)| key(owner, cluster, u64::from(n) * 7 % 11, n)).collect();
-            let weights = schemas::allocation::largest_remainder(PPM.into(), &weights);
-            let rows = supports
-                .iter()
-                .zip(weights)
-                .map(|(levels, weight)| row(weight as u64, &levels.iter().map(|level| level * 250_000).collect::<Vec<_>>()));
-            (keys, rows.collect())
-        })
+/// Texts over few words, so that they overlap in every way; one contributor per registration.
+fn games() -> impl Strategy<Value = (Vec<(u8, u64, String)>, Vec<String>)> {
+    let said = || proptest::collection::vec(proptest::collection::vec(0usize..12, 2..7), 1..4);
+    let texts = proptest::collection::vec((1u8..5, said()), 1..7);
+    (texts, said()).prop_map(|(texts, answer)| {
+        let text = |said: Vec<Vec<usize>>| said.iter().map(|words| sentence(words)).collect::<Vec<_>>().join(" ");
+        let texts = (1u64..).zip(texts).map(|(n, (contributor, said))| (contributor, n * 7 % 11, text(said))).collect();
+        (texts, answer.iter().map(|words| sentence(words)).collect())
     })
 }
 
-/// The worth of a set of contributors, straight from the definition: the length of the union of
-/// the intervals in which their sources count, in steps of 250,000.
-fn worth(sources: &[SourceKey], table: &[ValueRow], set: &[Address]) -> u128 {
-    let mut total = 0;
-    for row in table {
-        for step in 1..=4u64 {
-            let level = step * 250_000;
-            let counts = |index: usize| {
-                let source = &sources[index];
-                set.contains(&source.contributor)
-                    && row.support_ppm[index] >= level
-                    && !(0..sources.len()).any(|other| {
-                        let other_key = &sources[other];
-                        other_key.cluster_id == source.cluster_id
-                            && other_key.contributor != source.contributor
-                            && (other_key.registered, other_key.chunk_id) < (source.registered, source.chunk_id)
-                            && row.support_ppm[other] >= level
-                    })
-            };
-            if (0..sources.len()).any(counts) {
-                total += u128::from(row.weight_ppm) * 250_000;
-            }
-        }
-    }
-    total
+fn borrowed(texts: &[(u8, u64, String)]) -> Texts<'_> {
+    texts.iter().map(|(contributor, registered, text)| (*contributor, *registered, text.as_str())).collect()
 }
 
-/// Σ over all orders of the players of what each adds when it arrives: Shapley times the number of orders.
+fn by_contributor(shares: &Shares) -> BTreeMap<Address, u64> {
+    shares.per_contributor.iter().map(|share| (share.contributor, share.share_ppm)).collect()
+}
+
+/// Σ over all orders of the players of what each adds when it arrives, straight from the definition of v.
 fn by_permutations(players: &[Address], worth: &dyn Fn(&[Address]) -> u128) -> (BTreeMap<Address, u128>, u128) {
     fn walk(
         arrived: &mut Vec<Address>,
         players: &[Address],
-        before: u128,
         worth: &dyn Fn(&[Address]) -> u128,
         added: &mut BTreeMap<Address, u128>,
     ) -> u128 {
         if arrived.len() == players.len() {
             return 1;
         }
+        let before = worth(arrived);
         let mut orders = 0;
         for player in players {
             if !arrived.contains(player) {
                 arrived.push(*player);
                 let now = worth(arrived);
-                let below = walk(arrived, players, now, worth, added);
+                let below = walk(arrived, players, worth, added);
                 *added.entry(*player).or_default() += (now - before) * below;
                 orders += below;
                 arrived.pop();
@@ -192,110 +196,95 @@ fn by_permutations(players: &[Address], worth: &dyn Fn(&[Address]) -> u128) -> (
         orders
     }
     let mut added = BTreeMap::new();
-    let orders = walk(&mut Vec::new(), players, 0, worth, &mut added);
+    let orders = walk(&mut Vec::new(), players, worth, &mut added);
     (added, orders)
 }
 
 proptest! {
     #[test]
-    fn equals_shapley_over_all_orders((sources, table) in games()) {
+    fn equals_shapley_over_all_orders((texts, answer) in games()) {
+        let (texts, segments) = (borrowed(&texts), answer.iter().map(String::as_str).collect::<Vec<_>>());
+        let (sources, table) = (sources(&texts), table(QUESTION, &segments, &texts));
         let mut players: Vec<Address> = sources.iter().map(|source| source.contributor).collect();
         players.sort();
         players.dedup();
-        let (added, orders) = by_permutations(&players, &|set| worth(&sources, &table, set));
+        let worth = |set: &[Address]| -> u128 {
+            let row = |row: &ValueRow| -> u128 {
+                sources.iter().zip(&row.adds_ppm).filter(|(source, _)| set.contains(&source.contributor)).map(|(_, adds)| u128::from(*adds)).sum::<u128>()
+                    * u128::from(row.weight_ppm)
+            };
+            table.iter().map(row).sum()
+        };
+        let (added, orders) = by_permutations(&players, &worth);
         let mut weights: Vec<u128> = players.iter().map(|player| added[player]).collect();
-        let all = worth(&sources, &table, &players);
-        weights.push((u128::from(PPM) * u128::from(PPM) - all) * orders);
+        weights.push((u128::from(PPM) * u128::from(PPM) - worth(&players)) * orders);
         let mut expected = schemas::allocation::largest_remainder(PPM.into(), &weights);
-        let unattributed = expected.pop().unwrap();
-        let expected: Vec<(Address, u64)> = players.into_iter().zip(expected).map(|(p, s)| (p, s as u64)).filter(|(_, s)| *s > 0).collect();
-        let shares = compute_shares(&sources, &table).unwrap();
-        let got: Vec<(Address, u64)> = shares.per_contributor.iter().map(|share| (share.contributor, share.share_ppm)).collect();
-        prop_assert_eq!(got, expected);
-        prop_assert_eq!(u128::from(shares.unattributed_ppm), unattributed);
-        // without clusters the worth is the plain maximum
-        let best: u128 = table.iter().map(|row| u128::from(row.weight_ppm) * u128::from(*row.support_ppm.iter().max().unwrap())).sum();
-        prop_assert_eq!(all, best, "ordering a cluster loses nothing of the whole");
+        expected.pop();
+        let expected: BTreeMap<Address, u64> = players.into_iter().zip(expected).map(|(p, s)| (p, s as u64)).filter(|(_, s)| *s > 0).collect();
+        prop_assert_eq!(by_contributor(&compute_shares(&sources, &table).unwrap()), expected);
     }
 
     #[test]
-    fn sums_are_exact((sources, table) in games()) {
-        let shares = compute_shares(&sources, &table).unwrap();
+    fn sums_are_exact((texts, answer) in games()) {
+        let (texts, segments) = (borrowed(&texts), answer.iter().map(String::as_str).collect::<Vec<_>>());
+        let shares = shares(QUESTION, &segments, &texts);
         prop_assert_eq!(shares.per_contributor.iter().map(|s| s.share_ppm).sum::<u64>() + shares.unattributed_ppm, PPM);
+        prop_assert_eq!(shares.per_source_ppm.iter().sum::<u64>() + shares.unattributed_ppm, PPM);
         for share in &shares.per_contributor {
-            let own: u64 = sources.iter().zip(&shares.per_source_ppm).filter(|(s, _)| s.contributor == share.contributor).map(|(_, p)| p).sum();
+            let own: u64 = texts.iter().zip(&shares.per_source_ppm).filter(|(t, _)| Address::repeat_byte(t.0) == share.contributor).map(|(_, p)| p).sum();
             prop_assert_eq!(own, share.share_ppm);
         }
-        prop_assert_eq!(shares.per_source_ppm.iter().sum::<u64>() + shares.unattributed_ppm, PPM);
     }
 
+    /// Whatever somebody registers later, and under however many names, nobody's pay for what was there moves.
     #[test]
-    fn a_perfect_copy_earns_nothing_and_changes_nobody((sources, table) in games(), of in any::<prop::sample::Index>(), owner in 1u8..8) {
-        let before = compute_shares(&sources, &table).unwrap();
-        let of = of.index(sources.len());
-        let mut copied = sources.clone();
-        copied.push(SourceKey { contributor: Address::repeat_byte(owner), registered: 1000, chunk_id: ChunkId(B256::repeat_byte(99)), ..sources[of] });
-        let table: Vec<ValueRow> = table.iter().map(|row| {
-            let mut row = row.clone();
-            row.support_ppm.push(row.support_ppm[of]);
-            row
-        }).collect();
-        let after = compute_shares(&copied, &table).unwrap();
-        prop_assert_eq!(&after.per_contributor, &before.per_contributor);
-        prop_assert_eq!(after.unattributed_ppm, before.unattributed_ppm);
-        if !sources.iter().any(|source| source.contributor == Address::repeat_byte(owner)) {
-            prop_assert_eq!(after.per_source_ppm.last(), Some(&0));
+    fn what_comes_later_moves_nobody((texts, answer) in games(), (more, _) in games(), copied in any::<prop::sample::Index>()) {
+        let segments: Vec<&str> = answer.iter().map(String::as_str).collect();
+        let before = shares(QUESTION, &segments, &borrowed(&texts));
+        let copy = texts[copied.index(texts.len())].2.clone();
+        let mut later = texts.clone();
+        later.extend(more.into_iter().zip(100u64..).map(|((contributor, _, text), n)| (contributor + 50, n, text)));
+        later.push((90, 200, copy));
+        let after = shares(QUESTION, &segments, &borrowed(&later));
+        for (contributor, share) in by_contributor(&before) {
+            // to the ppm that rounding gives
+            prop_assert!(by_contributor(&after).get(&contributor).copied().unwrap_or(0).abs_diff(share) <= segments.len() as u64 + 1);
         }
+        prop_assert!(!by_contributor(&after).contains_key(&Address::repeat_byte(90)), "the copy comes last and adds nothing");
     }
 
     #[test]
-    fn the_order_of_sources_is_irrelevant((sources, table) in games(), seed in any::<u64>()) {
-        let mut order: Vec<usize> = (0..sources.len()).collect();
+    fn the_order_of_sources_is_irrelevant((texts, answer) in games(), seed in any::<u64>()) {
+        let segments: Vec<&str> = answer.iter().map(String::as_str).collect();
+        let mut order: Vec<usize> = (0..texts.len()).collect();
         order.sort_by_key(|index| (*index as u64 + 1).wrapping_mul(seed | 1));
-        let shuffled: Vec<SourceKey> = order.iter().map(|index| sources[*index]).collect();
-        let rows: Vec<ValueRow> = table.iter().map(|r| row(r.weight_ppm, &order.iter().map(|i| r.support_ppm[*i]).collect::<Vec<_>>())).collect();
-        let (a, b) = (compute_shares(&sources, &table).unwrap(), compute_shares(&shuffled, &rows).unwrap());
+        let all = sources(&borrowed(&texts));
+        let given: Vec<SourceText<'_>> = all.iter().zip(&texts).map(|(source, (.., text))| SourceText { source, text }).collect();
+        let shuffled: Vec<SourceText<'_>> = order.iter().map(|index| given[*index]).collect();
+        let moved: Vec<Source> = order.iter().map(|index| all[*index].clone()).collect();
+        let a = compute_shares(&all, &compute_value_table(QUESTION, &segments, &given)).unwrap();
+        let b = compute_shares(&moved, &compute_value_table(QUESTION, &segments, &shuffled)).unwrap();
         prop_assert_eq!(&a.per_contributor, &b.per_contributor);
         prop_assert_eq!(order.iter().map(|i| a.per_source_ppm[*i]).collect::<Vec<_>>(), b.per_source_ppm);
     }
 
     #[test]
-    fn splitting_a_source_changes_no_contributor((sources, _) in games(), words in proptest::collection::vec(proptest::collection::vec(0usize..12, 3..7), 6..12), at in any::<prop::sample::Index>(), which in any::<prop::sample::Index>()) {
-        const VOCABULARY: [&str; 12] = ["ice", "dry", "box", "heat", "cold", "gas", "cell", "drug", "dose", "van", "ship", "log"];
-        let sentences: Vec<String> = words.iter().map(|s| {
-            let line: Vec<&str> = s.iter().map(|w| VOCABULARY[*w]).collect();
-            format!("The {}.", line.join(" "))
-        }).collect();
-        let segments: Vec<&str> = sentences.iter().take(2).map(String::as_str).collect();
-        let texts: Vec<String> = (0..sources.len()).map(|n| {
-            sentences.iter().skip(n % 3).step_by(1 + n % 2).cloned().collect::<Vec<_>>().join(" ")
-        }).collect();
-        let whole: Vec<&str> = texts.iter().map(String::as_str).collect();
-        let before = compute_shares(&sources, &compute_value_table(&segments, &whole)).unwrap();
-        let which = which.index(sources.len());
-        let bounds = sentences::split_by(whole[which], sentences::Edition::First);
-        let cut = bounds[at.index(bounds.len())].start;
-        let (left, right) = whole[which].split_at(cut);
-        // both halves stay in the cluster, or each is one of its own
-        for cluster in [sources[which].cluster_id, ChunkId(B256::repeat_byte(200))] {
-            if cluster != sources[which].cluster_id && sources.iter().filter(|s| s.cluster_id == sources[which].cluster_id).count() > 1 {
-                continue;
-            }
-            let mut keys = sources.clone();
-            keys.push(SourceKey { cluster_id: cluster, chunk_id: ChunkId(B256::repeat_byte(201)), ..sources[which] });
-            let mut cut_texts = whole.clone();
-            cut_texts[which] = left;
-            cut_texts.push(right);
-            let after = compute_shares(&keys, &compute_value_table(&segments, &cut_texts)).unwrap();
-            prop_assert_eq!(&after.per_contributor, &before.per_contributor);
-        }
+    fn splitting_a_source_changes_no_contributor((texts, answer) in games(), which in any::<prop::sample::Index>(), at in any::<prop::sample::Index>()) {
+        let segments: Vec<&str> = answer.iter().map(String::as_str).collect();
+        let before = shares(QUESTION, &segments, &borrowed(&texts));
+        let (contributor, registered, text) = texts[which.index(texts.len())].clone();
+        let bounds = sentences::split(&text);
+        let (left, right) = text.split_at(bounds[at.index(bounds.len())].start);
+        let mut cut = borrowed(&texts);
+        cut[which.index(texts.len())].2 = left;
+        cut.push((contributor, registered, right));
+        prop_assert_eq!(shares(QUESTION, &segments, &cut).per_contributor, before.per_contributor);
     }
 
     #[test]
-    fn an_exact_quote_is_fully_supported(text in crate::sentences::tests::any_text()) {
-        for sentence in sentences::split_by(&text, sentences::Edition::First) {
-            let quoted = sentence.of(&text);
-            prop_assert_eq!(&compute_value_table(&[quoted], &[&text])[0].support_ppm, &vec![PPM]);
-        }
+    fn any_text_is_weighed(answer in crate::sentences::tests::any_text(), text in crate::sentences::tests::any_text()) {
+        let segments: Vec<&str> = sentences::split(&answer).iter().map(|sentence| sentence.of(&answer)).collect();
+        let shares = shares(QUESTION, &segments, &vec![(1, 1, &text), (2, 2, &answer)]);
+        prop_assert_eq!(shares.per_source_ppm.iter().sum::<u64>() + shares.unattributed_ppm, PPM);
     }
 }

@@ -8,7 +8,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use schemas::tables::{ChunkRow, VersionRow};
+use schemas::ids::ChunkId;
+use schemas::tables::VersionRow;
 use serde::{Deserialize, Serialize};
 use tantivy::{Index, ReloadPolicy, TantivyDocument, TantivyError};
 
@@ -58,7 +59,7 @@ impl Seal {
 }
 
 /// Builds into a directory beside `target` and renames it there.
-pub(super) fn build(target: &Path, payload: &str, chunks: &[&ChunkRow]) -> Result<()> {
+pub(super) fn build(target: &Path, payload: &str, chunks: &[(ChunkId, String)]) -> Result<()> {
     static BUILDS: AtomicU64 = AtomicU64::new(0);
     let parent = target.parent().unwrap_or(target);
     fs::create_dir_all(parent).map_err(RagError::io(parent))?;
@@ -74,16 +75,16 @@ pub(super) fn build(target: &Path, payload: &str, chunks: &[&ChunkRow]) -> Resul
     if target.join(SEAL).exists() { Ok(()) } else { built }
 }
 
-fn fill(dir: &Path, payload: &str, chunks: &[&ChunkRow]) -> Result<()> {
+fn fill(dir: &Path, payload: &str, chunks: &[(ChunkId, String)]) -> Result<()> {
     let (schema, fields) = schema();
     let index = Index::create_in_dir(dir, schema)?;
     index.tokenizers().register(ANALYZER, analyzer());
     // one thread: the same chunks in the same order give the same segments
     let mut writer = index.writer_with_num_threads::<TantivyDocument>(1, WRITER_MEMORY_BYTES)?;
-    for chunk in chunks {
+    for (chunk_id, text) in chunks {
         let mut document = TantivyDocument::default();
-        document.add_text(fields.chunk_id, chunk.chunk_id.to_string());
-        document.add_text(fields.text, &chunk.text);
+        document.add_text(fields.chunk_id, chunk_id.to_string());
+        document.add_text(fields.text, text);
         writer.add_document(document)?;
     }
     let mut commit = writer.prepare_commit()?;

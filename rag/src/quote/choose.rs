@@ -1,4 +1,4 @@
-//! Picking from the scored sentences: whether to answer, and what to add.
+//! Picking from the scored statements: whether to answer, and what to add.
 
 use super::{Quote, Scored};
 use crate::QuoteConfig;
@@ -6,13 +6,14 @@ use crate::QuoteConfig;
 /// Sentences that share more of their words than this say the same.
 const SAME_WORDS: f64 = 0.7;
 
-/// The sentences to quote, best first. `scored` is ordered by score.
+/// The statements to quote, best first, each followed by the one that contradicts it. `scored` is ordered by score.
 pub(super) fn choose(scored: &[Scored], config: &QuoteConfig) -> Vec<Quote> {
     let mut chosen: Vec<&Scored> = Vec::new();
-    let Some(best) = scored.iter().find(|sentence| strong(sentence, config)) else { return Vec::new() };
+    let alone = || scored.iter().filter(|sentence| sentence.candidate.beside.is_none());
+    let Some(best) = alone().find(|sentence| strong(sentence, config)) else { return Vec::new() };
     let further = best.score() * ratio(config.further_score_ppm);
     chosen.push(best);
-    for sentence in scored {
+    for sentence in alone() {
         if chosen.len() >= config.max_sentences {
             break;
         }
@@ -21,7 +22,10 @@ pub(super) fn choose(scored: &[Scored], config: &QuoteConfig) -> Vec<Quote> {
             chosen.push(sentence);
         }
     }
-    chosen.iter().map(|s| Quote { source: s.candidate.source, start: s.candidate.start, end: s.candidate.end }).collect()
+    let beside =
+        |one: &Scored| scored.iter().find(|other| other.candidate.beside == Some(one.candidate.statement) && strong(other, config));
+    let all = chosen.into_iter().flat_map(|one| std::iter::once(one).chain(beside(one)));
+    all.map(|one| Quote { chunk: one.candidate.chunk, start: one.candidate.start, end: one.candidate.end }).collect()
 }
 
 /// Whether a sentence may be quoted at all.

@@ -1,21 +1,93 @@
 use super::candidates;
+use crate::retrieve::Question;
+use crate::tests::world::{World, file};
 
-fn quotable(text: &str) -> Vec<&str> {
-    let sources = [text];
-    candidates::all(&sources).iter().map(|candidate| candidate.of(&sources)).collect()
+const QUESTION: &str = "How cold is dry ice?";
+
+/// The quotable statements of texts, each by a contributor of its own, in the order of registration.
+async fn quotable(question: &str, texts: &[&str]) -> Vec<(usize, String)> {
+    let files: Vec<_> = (1u8..).zip(texts).map(|(n, text)| file(&n.to_string(), n, text)).collect();
+    let world = World::new(&files).await;
+    let rag = world.rag().await;
+    let snapshot = rag.snapshot(world.datanet.datanet_id, None).await.unwrap();
+    let question = Question::read(question, world.embedder.as_ref()).unwrap();
+    let positions: Vec<usize> = (0..snapshot.len()).collect();
+    let candidates = candidates::all(&snapshot, &positions, &question);
+    candidates
+        .iter()
+        .map(|candidate| (usize::from(snapshot.chunk(candidate.chunk).unwrap().contributor[0]), candidate.of(&snapshot).to_owned()))
+        .collect()
 }
 
-#[test]
-fn only_whole_statements_are_quoted() {
-    let text = "# A heading about dry ice\n\nDry ice sublimates at -78.5 °C. Is dry ice cold and safe?\n\n| dry ice | cold box | a table row. |\n\n\
-        - Dry ice belongs in a vented box\n- Keep dry ice away from:\n\n```\nlet dry_ice_code = cold box.\n```\n\n\
-        See ![dry ice picture here](http://evil.example/x.png). Too short.\n\nA title about dry ice without a stop";
-    assert_eq!(quotable(text), ["Dry ice sublimates at -78.5 °C.", "Dry ice belongs in a vented box"]);
+async fn said(question: &str, texts: &[&str]) -> Vec<String> {
+    quotable(question, texts).await.into_iter().map(|(_, said)| said).collect()
 }
 
-#[test]
-fn the_same_sentence_is_offered_once() {
-    let sources = ["Dry ice sublimates fast.", "Dry ice sublimates fast. Dry ice vents need care."];
-    let offered: Vec<(usize, &str)> = candidates::all(&sources).iter().map(|c| (c.source, c.of(&sources))).collect();
-    assert_eq!(offered, [(0, "Dry ice sublimates fast."), (1, "Dry ice vents need care.")]);
+#[tokio::test(flavor = "multi_thread")]
+async fn only_whole_statements_are_quoted() {
+    let text = "# A heading about dry ice\n| dry ice | cold box | a table row. |\n- Dry ice belongs in a vented box\n- Keep dry ice away from:\n\
+        \nDry ice sublimates at -78.5 °C. Is dry ice cold and safe?\n```\nlet dry_ice_code = cold box.\n```\n\
+        See ![dry ice picture here](http://evil.example/x.png). Too short.";
+    let mut said = said(QUESTION, &[text]).await;
+    said.sort();
+    assert_eq!(said, ["Dry ice belongs in a vented box", "Dry ice sublimates at -78.5 °C."]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_to_say_it_is_quoted() {
+    let texts =
+        ["Dry ice sublimates at -78.5 °C in still air.", "In still air dry ice will sublimate at -78.5 °C. Vents need care in winter."];
+    let offered = quotable(QUESTION, &texts).await;
+    assert_eq!(offered, [(1, texts[0].to_owned()), (2, "Vents need care in winter.".to_owned())]);
+}
+
+/// Lists of words, questions, and sentences that give the question back are no answers; short facts are.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_adds_nothing_to_the_question_is_no_answer() {
+    let question = "At what temperature should insulin be stored in a refrigerator?";
+    let nothing = [
+        "This note treats the question at what temperature insulin should be stored in a refrigerator.",
+        "Here we discuss at what temperature insulin should be stored in the refrigerator.",
+        "Readers often ask at what temperature insulin should be stored in a refrigerator.",
+        "Insulin should be stored in a refrigerator at a temperature.",
+        "It matters a lot at what temperature insulin should be stored in a refrigerator.",
+        "At what temperature should insulin be stored in a refrigerator?",
+        "insulin, storage, temperature, refrigerator, range, degrees, vial, pen, cold, chain",
+        "- insulin temperature refrigerator storage cold chain range vial",
+    ];
+    for text in nothing {
+        // beside a text of another person, which knows the words
+        let texts = ["Staff keep each vial of insulin in the cold chain, and read the degrees of storage in range of the pen.", text];
+        let offered = quotable(question, &texts).await;
+        assert!(offered.iter().all(|(contributor, _)| *contributor == 1), "{text}: {offered:?}");
+    }
+    for text in [
+        "Insulin is stored in a refrigerator at 2 °C to 8 °C.",
+        "- Insulin storage: 2-8 °C",
+        "Unopened insulin belongs in the refrigerator door.",
+    ] {
+        assert_eq!(said(question, &[text]).await.len(), 1, "{text}");
+    }
+}
+
+/// "31 days" → "10 weeks": by another contributor both are shown, by the same one the correction alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_correction_is_shown_beside_what_it_corrects() {
+    let question = "How does an opened vial of heparin keep?";
+    let (before, after) = ("An opened vial of heparin keeps for 31 days.", "An opened vial of heparin keeps for 10 weeks.");
+    assert_eq!(quotable(question, &[before, after]).await, [(1, before.to_owned()), (2, after.to_owned())]);
+    let files = [file("a", 1, before), file("b", 1, after)];
+    let world = World::new(&files).await;
+    let rag = world.rag().await;
+    let answer = world.ask(&rag, question).await;
+    assert_eq!(answer.text, after);
+}
+
+/// Similar sentences about different things: who asks for one gets that one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_similar_fact_about_something_else_stays_an_answer() {
+    let texts =
+        ["Opened insulin glargine keeps for 28 days at room temperature.", "Opened insulin lispro keeps for 28 days at room temperature."];
+    assert!(said("How long does insulin lispro keep?", &texts).await.contains(&texts[1].to_owned()));
+    assert_eq!(said("How long does insulin glargine keep?", &texts).await, [texts[0]]);
 }

@@ -38,6 +38,7 @@ fn answer_row(record: &AnswerRecord) -> AnswerRow {
         datanet_id: body.datanet_id,
         version: body.version,
         question: record.question.clone(),
+        question_salt: record.question_salt,
         answer: record.answer.clone(),
         status: body.status.as_str().into(),
         generator: body.models.generator.clone(),
@@ -52,7 +53,7 @@ fn answer_row(record: &AnswerRecord) -> AnswerRow {
 /// One row per source with a share, and one at zero per copy of a used chunk.
 fn attribution_rows(record: &AnswerRecord) -> Vec<AttributionRow> {
     let body = &record.receipt.body;
-    let row = |chunk_id, contributor, document_id, cluster_id, share_ppm| AttributionRow {
+    let row = |chunk_id, contributor, document_id, original_id, share_ppm| AttributionRow {
         answer_id: body.answer_id,
         chunk_id,
         contributor,
@@ -60,14 +61,14 @@ fn attribution_rows(record: &AnswerRecord) -> Vec<AttributionRow> {
         datanet_id: body.datanet_id,
         version: body.version,
         share_ppm,
-        cluster_id,
+        original_id,
         method: body.method.clone(),
         issued_at: Millis(body.issued_at_ms),
     };
     let earning = (body.sources.iter().zip(&body.source_shares_ppm)).filter(|(_, share)| **share > 0);
     let mut rows: Vec<AttributionRow> =
-        earning.map(|(source, share)| row(source.chunk_id, source.contributor, source.document_id, source.cluster_id, *share)).collect();
-    rows.extend(record.copies.iter().map(|copy| row(copy.chunk_id, copy.contributor, copy.document_id, copy.cluster_id, 0)));
+        earning.map(|(source, share)| row(source.chunk_id, source.contributor, source.document_id, source.chunk_id, *share)).collect();
+    rows.extend(record.copies.iter().map(|copy| row(copy.chunk_id, copy.contributor, copy.document_id, copy.original_id, 0)));
     rows
 }
 
@@ -107,9 +108,9 @@ pub(super) fn record(receipt: &ReceiptRow, answer: AnswerRow, mut attributions: 
             chunk_id: row.chunk_id,
             contributor: row.contributor,
             document_id: row.document_id,
-            cluster_id: row.cluster_id,
+            original_id: row.original_id,
         })
         .collect();
-    copies.sort_by_key(|copy| (copy.cluster_id, copy.chunk_id, copy.contributor));
-    Ok(AnswerRecord { receipt, question: answer.question, answer: answer.answer, copies })
+    copies.sort_by_key(|copy| (copy.original_id, copy.chunk_id, copy.contributor));
+    Ok(AnswerRecord { receipt, question: answer.question, question_salt: answer.question_salt, answer: answer.answer, copies })
 }

@@ -4,9 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use engine::Generator;
-use schemas::alloy_primitives::keccak256;
 use schemas::ids::{AnswerId, DocumentId};
-use schemas::receipt::Source;
 use schemas::tables::DocumentRow;
 use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit};
 
@@ -14,8 +12,7 @@ use super::draft::Found;
 use super::{Held, Rag};
 use crate::answer::{AnswerRecord, Answerer, AskRequest};
 use crate::generate::{self, Chosen, Listener, Running};
-use crate::retrieve::{self, Question, Retrieved};
-use crate::snapshot::Snapshot;
+use crate::retrieve::{self, Question};
 use crate::{RagConfig, RagError, Result, blocking, quote};
 
 const ID_MAX_BYTES: usize = 256;
@@ -48,7 +45,7 @@ pub(super) fn check(request: &AskRequest, config: &RagConfig, tokens_max: Option
 /// Whether a stored answer is to this request. Settings count for an answer that a model wrote.
 pub(super) fn check_same(record: &AnswerRecord, request: &AskRequest) -> Result<()> {
     let body = &record.receipt.body;
-    let same = body.question_hash == keccak256(&request.question)
+    let same = record.question == request.question
         && body.datanet_id == request.datanet.datanet_id
         && request.version.is_none_or(|version| version == body.version)
         && body.generation.as_ref().is_none_or(|made| generate::same(&request.generation, made));
@@ -66,7 +63,7 @@ impl Rag {
     ) -> Result<AnswerRecord> {
         let computing = self.computing().await?;
         let (question, found) = self.find_sources(id, request).await?;
-        let generator = self.generator.clone().filter(|_| found.request.answerer == Answerer::Configured && !found.texts.is_empty());
+        let generator = self.generator.clone().filter(|_| found.request.answerer == Answerer::Configured && !found.retrieved.is_empty());
         let record = match generator {
             None => self.quote(question, found, Held { _turn: turn, _computing: computing }).await?,
             Some(generator) => {
@@ -89,11 +86,9 @@ impl Rag {
         let snapshot = self.snapshot(request.datanet.datanet_id, request.version).await?;
         let (embedder, text) = (self.embedder.clone(), request.question.clone());
         let question = blocking(move || Question::read(&text, embedder.as_ref())).await?;
-        let found = retrieve::retrieve(&self.store, &snapshot, &question, &self.config).await?;
-        let sources = found.iter().map(|retrieved| source(&snapshot, retrieved)).collect::<Result<Vec<Source>>>()?;
-        let texts = found.iter().map(|retrieved| retrieved.chunk.text.clone()).collect();
-        drop(found);
-        Ok((question, Found { id, request, snapshot, sources, texts }))
+        let method = retrieve::method(&self.config);
+        let retrieved = retrieve::retrieve(&self.store, &snapshot, &question, &method).await?;
+        Ok((question, Found { id, request, snapshot, method, retrieved }))
     }
 
     async fn quote(&self, question: Question, found: Found, held: Held) -> Result<Arc<AnswerRecord>> {
@@ -101,9 +96,8 @@ impl Rag {
         blocking(move || {
             // a caller that goes away does not stop this: a retry waits for it, and finds its receipt
             let _held = held;
-            let texts: Vec<&str> = found.texts.iter().map(String::as_str).collect();
-            let quotes = quote::select(&question, &texts, &found.snapshot.text, embedder.as_ref(), &config.quote)?;
-            ledger.issue(found.quoted(&quotes, embedder.info(), &config)?)
+            let quotes = quote::select(&question, &found.snapshot, &found.positions(), embedder.as_ref(), &config.quote)?;
+            ledger.issue(found.quoted(quotes, embedder.info(), &config)?)
         })
         .await
     }
@@ -122,8 +116,8 @@ impl Rag {
             self.generating.try_acquire().map_err(|_| RagError::Busy { what: "the queue of answers that a model writes", limit })?;
         let chosen = Chosen::new(&found.request.generation, &self.config.generation, generator.adapters())?;
         let mut running = Running::start(&self.counters);
-        let (question, texts) = (&found.request.question, &found.texts);
-        let written = generate::write(generator, found.id, question, texts, &chosen, &mut running, listener).await;
+        let (question, texts) = (&found.request.question, found.texts());
+        let written = generate::write(generator, found.id, question, &texts, &chosen, &mut running, listener).await;
         let written = match written {
             Ok(written) => written,
             Err(error) => {
@@ -142,7 +136,7 @@ impl Rag {
         .await
     }
 
-    async fn computing(&self) -> Result<OwnedSemaphorePermit> {
+    pub(super) async fn computing(&self) -> Result<OwnedSemaphorePermit> {
         self.computing.clone().acquire_owned().await.map_err(|error| RagError::Worker(error.to_string()))
     }
 
@@ -155,24 +149,4 @@ impl Rag {
         let rows = self.store.scan::<DocumentRow>(Some(&format!("document_id IN ({})", list.join(", ")))).await?;
         Ok(rows.into_iter().map(|row| (row.document_id, row.file_name)).collect())
     }
-}
-
-/// A retrieved chunk as the receipt states it.
-fn source(snapshot: &Snapshot, retrieved: &Retrieved<'_>) -> Result<Source> {
-    let chunk = retrieved.chunk;
-    Ok(Source {
-        chunk_id: chunk.chunk_id,
-        contributor: chunk.contributor,
-        submission_id: chunk.submission_id,
-        document_id: chunk.document_id,
-        document_sha256: chunk.document_sha256,
-        byte_start: chunk.byte_start,
-        byte_end: chunk.byte_end,
-        text_sha256: chunk.text_sha256,
-        cluster_id: chunk.cluster_id,
-        registered: chunk.registered,
-        vector_rank: retrieved.vector_rank,
-        lexical_rank: retrieved.lexical_rank,
-        proof: snapshot.proof(chunk.chunk_id)?,
-    })
 }

@@ -3,27 +3,29 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use schemas::alloy_primitives::keccak256;
 use schemas::ids::AnswerId;
-use schemas::receipt::{self, AnswerStatus, Generation, Models, ReceiptBody, Segment, Source};
+use schemas::receipt::{self, AnswerStatus, Generation, Models, ReceiptBody, Retrieval, Segment, Source};
+use schemas::said::Said as Tokens;
 use schemas::tables::{ChunkRow, Wei};
+use schemas::{B256, alloy_primitives::keccak256};
 
 use crate::answer::{AskRequest, CopyRecord};
-use crate::attribution::{self, SourceKey, compute_shares, compute_value_table};
+use crate::attribution::{self, MAX_SOURCES, SourceText, compute_shares, compute_value_table};
 use crate::generate::Written;
 use crate::quote::{self, Quote};
 use crate::receipts::Draft;
+use crate::retrieve::Retrieved;
 use crate::snapshot::Snapshot;
-use crate::{RagConfig, Result, retrieve};
+use crate::{RagConfig, RagError, Result};
 
-/// A question with the sources that were found for it.
-pub(super) struct Found {
-    pub(super) id: AnswerId,
-    pub(super) request: AskRequest,
-    pub(super) snapshot: Arc<Snapshot>,
-    pub(super) sources: Vec<Source>,
-    /// In the order of `sources`.
-    pub(super) texts: Vec<String>,
+/// A question with what was found for it.
+pub(crate) struct Found {
+    pub(crate) id: AnswerId,
+    pub(crate) request: AskRequest,
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) method: Retrieval,
+    /// Best first.
+    pub(crate) retrieved: Vec<Retrieved>,
 }
 
 /// An answer's text with what the receipt states of how it came about.
@@ -31,30 +33,39 @@ struct Said {
     answer: String,
     /// What the value function sees, one per row of the value table.
     sentences: Vec<String>,
-    segments: Vec<Segment>,
+    quotes: Vec<Quote>,
     generation: Option<Generation>,
     answered: bool,
     generator: String,
 }
 
 impl Found {
-    /// Of quoted sentences; declined where there are none.
-    pub(super) fn quoted(self, quotes: &[Quote], embedder: &engine::EmbedderInfo, config: &RagConfig) -> Result<Draft> {
-        let texts: Vec<&str> = self.texts.iter().map(String::as_str).collect();
-        let Composed { answer, segments } = compose(&self.sources, &texts, quotes);
+    pub(crate) fn positions(&self) -> Vec<usize> {
+        self.retrieved.iter().map(|retrieved| retrieved.position).collect()
+    }
+
+    /// In the order of what was retrieved.
+    pub(crate) fn texts(&self) -> Vec<String> {
+        self.retrieved.iter().filter_map(|retrieved| self.snapshot.chunk(retrieved.position)).map(|chunk| chunk.text.clone()).collect()
+    }
+
+    /// Of quoted statements, verbatim, joined by a space; declined where there are none.
+    pub(crate) fn quoted(self, quotes: Vec<Quote>, embedder: &engine::EmbedderInfo, config: &RagConfig) -> Result<Draft> {
+        let sentences: Vec<String> = quotes.iter().filter_map(|quote| said(&self.snapshot, quote)).map(str::to_owned).collect();
+        let answered = !sentences.is_empty();
         let said = Said {
-            answer,
-            sentences: quotes.iter().filter_map(|quote| said(&texts, quote)).map(str::to_owned).collect(),
-            answered: !segments.is_empty(),
-            segments,
+            answer: if answered { sentences.join(" ") } else { quote::DECLINED.to_owned() },
+            sentences,
+            quotes,
             generation: None,
+            answered,
             generator: quote::GENERATOR.to_owned(),
         };
         self.draft(said, embedder, config)
     }
 
     /// Of what a model wrote.
-    pub(super) fn generated(
+    pub(crate) fn generated(
         mut self,
         written: Written,
         generator: &str,
@@ -62,13 +73,12 @@ impl Found {
         config: &RagConfig,
     ) -> Result<Draft> {
         let Written { answer, declined, generation, said } = written;
-        let kept = self.sources.len() - usize::try_from(generation.dropped_sources).unwrap_or(0).min(self.sources.len());
-        self.sources.truncate(kept);
-        self.texts.truncate(kept);
+        let kept = self.retrieved.len() - usize::try_from(generation.dropped_sources).unwrap_or(0).min(self.retrieved.len());
+        self.retrieved.truncate(kept);
         let said = Said {
             answer,
             sentences: said,
-            segments: Vec::new(),
+            quotes: Vec::new(),
             generation: Some(generation),
             answered: !declined,
             generator: generator.to_owned(),
@@ -77,30 +87,40 @@ impl Found {
     }
 
     fn draft(self, said: Said, embedder: &engine::EmbedderInfo, config: &RagConfig) -> Result<Draft> {
-        let Self { id, request, snapshot, sources, texts } = self;
-        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let retrieved = self.retrieved.len() as u64;
+        let positions = self.sources(&said);
+        let Self { id, request, snapshot, method, retrieved: found } = self;
+        let members = positions.iter().map(|position| member(&snapshot, *position)).collect::<Result<Vec<&ChunkRow>>>()?;
+        let sources = (positions.iter().zip(&members))
+            .map(|(position, chunk)| source(&snapshot, *position, chunk, &found))
+            .collect::<Result<Vec<Source>>>()?;
+        let segments = segments(&said, &positions, &members);
+        let texts: Vec<SourceText<'_>> =
+            sources.iter().zip(&members).map(|(source, chunk)| SourceText { source, text: &chunk.text }).collect();
         let sentences: Vec<&str> = said.sentences.iter().map(String::as_str).collect();
-        let value_table = compute_value_table(&sentences, &texts);
-        let keys: Vec<SourceKey> = sources.iter().map(SourceKey::from).collect();
-        let shares = compute_shares(&keys, &value_table)?;
-        let copies = copies(&snapshot, &sources, &shares.per_source_ppm);
+        let value_table = compute_value_table(&request.question, &sentences, &texts);
+        let shares = compute_shares(&sources, &value_table)?;
+        let copies = copies(&snapshot, &positions, &sources, &shares.per_source_ppm);
         let body = ReceiptBody {
             schema: receipt::SCHEMA.to_owned(),
             answer_id: id,
             sequence: 0,
+            previous: B256::ZERO,
             issued_at_ms: 0,
             chain_id: config.domain.chain_id,
             registry: config.domain.registry,
             datanet_id: snapshot.row.datanet_id,
             version: snapshot.row.version,
             version_root: snapshot.row.root,
-            question_hash: keccak256(&request.question),
+            question_hash: receipt::salted_question_hash(request.salt, &request.question),
             answer_hash: keccak256(&said.answer),
             status: if said.answered { AnswerStatus::Answered } else { AnswerStatus::Declined },
-            retrieval: retrieve::method(config),
+            quoting: said.generation.is_none().then(|| config.quote.stated()),
+            retrieval: method,
             models: Models { embedder: embedder.name.clone(), embedder_sha256: embedder.sha256.clone(), generator: said.generator },
             sources,
-            segments: said.segments,
+            retrieved,
+            segments,
             generation: said.generation,
             method: attribution::METHOD.to_owned(),
             value_table,
@@ -110,63 +130,94 @@ impl Found {
             fee_wei: if said.answered { request.fee_wei } else { Wei(0) },
             payer: request.payer,
         };
-        Ok(Draft { body, question: request.question, answer: said.answer, copies })
+        Ok(Draft { body, question: request.question, salt: request.salt, answer: said.answer, copies })
     }
-}
 
-struct Composed {
-    answer: String,
-    segments: Vec<Segment>,
-}
-
-/// The quoted sentences, verbatim, joined by a space; or the words of declining.
-fn compose(sources: &[Source], texts: &[&str], quotes: &[Quote]) -> Composed {
-    let mut answer = String::new();
-    let mut segments = Vec::new();
-    for quote in quotes {
-        let (Some(source), Some(said)) = (sources.get(quote.source), said(texts, quote)) else { continue };
-        if !answer.is_empty() {
-            answer.push(' ');
+    /// What was retrieved; after it, by registration, what was quoted beside it and who was the first to say what is said.
+    fn sources(&self, said: &Said) -> Vec<usize> {
+        let mut positions = self.positions();
+        let mut further: BTreeSet<usize> = BTreeSet::new();
+        let quoted = said.quotes.iter().map(|quote| quote.chunk);
+        let first = said.sentences.iter().flat_map(|sentence| self.snapshot.statements.first_to_say(&Tokens::of(sentence)));
+        for position in quoted.chain(first).filter(|position| !positions.contains(position)) {
+            if positions.len() + further.len() < MAX_SOURCES {
+                further.insert(position);
+            }
         }
-        let start = answer.len() as u64;
-        answer.push_str(said);
-        let (source_byte_start, source_byte_end) = source_bytes(source, texts.get(quote.source).map_or(0, |text| text.len()), quote);
-        segments.push(Segment { start, end: answer.len() as u64, source: quote.source as u64, source_byte_start, source_byte_end });
+        positions.extend(further);
+        positions
     }
-    if segments.is_empty() {
-        quote::DECLINED.clone_into(&mut answer);
-    }
-    Composed { answer, segments }
 }
 
-fn said<'a>(texts: &[&'a str], quote: &Quote) -> Option<&'a str> {
-    texts.get(quote.source)?.get(quote.start..quote.end)
+fn member(snapshot: &Snapshot, position: usize) -> Result<&ChunkRow> {
+    snapshot.chunk(position).ok_or_else(|| RagError::not_found("member", position))
+}
+
+/// A member as the receipt states it.
+fn source(snapshot: &Snapshot, position: usize, chunk: &ChunkRow, found: &[Retrieved]) -> Result<Source> {
+    let retrieved = found.iter().find(|retrieved| retrieved.position == position);
+    Ok(Source {
+        chunk_id: chunk.chunk_id,
+        contributor: chunk.contributor,
+        submission_id: chunk.submission_id,
+        document_id: chunk.document_id,
+        document_sha256: chunk.document_sha256,
+        byte_start: chunk.byte_start,
+        byte_end: chunk.byte_end,
+        text_sha256: chunk.text_sha256,
+        registered: chunk.registered,
+        vector_rank: retrieved.and_then(|retrieved| retrieved.vector_rank),
+        lexical_rank: retrieved.and_then(|retrieved| retrieved.lexical_rank),
+        proof: snapshot.proof(position)?,
+    })
+}
+
+fn said<'a>(snapshot: &'a Snapshot, quote: &Quote) -> Option<&'a str> {
+    snapshot.chunk(quote.chunk)?.text.get(quote.start..quote.end)
+}
+
+/// Where each quote stands in the answer and in its file.
+fn segments(said: &Said, positions: &[usize], members: &[&ChunkRow]) -> Vec<Segment> {
+    let mut start = 0;
+    let mut segments = Vec::with_capacity(said.quotes.len());
+    for (quote, sentence) in said.quotes.iter().zip(&said.sentences) {
+        let end = start + sentence.len() as u64;
+        let source = positions.iter().position(|position| *position == quote.chunk);
+        if let Some((source, chunk)) = source.and_then(|source| Some((source, members.get(source)?))) {
+            let (source_byte_start, source_byte_end) = source_bytes(chunk, quote);
+            segments.push(Segment { start, end, source: source as u64, source_byte_start, source_byte_end });
+        }
+        start = end + 1;
+    }
+    segments
 }
 
 /// Bytes of the file: exact where the chunk's text is as long as its range of the file, for then it
 /// is that range; the chunk's range where text was taken out of markup.
-fn source_bytes(source: &Source, text_bytes: usize, quote: &Quote) -> (u64, u64) {
-    if source.byte_end.checked_sub(source.byte_start) == Some(text_bytes as u64) {
-        (source.byte_start + quote.start as u64, source.byte_start + quote.end as u64)
+fn source_bytes(chunk: &ChunkRow, quote: &Quote) -> (u64, u64) {
+    if chunk.byte_end.checked_sub(chunk.byte_start) == Some(chunk.text.len() as u64) {
+        (chunk.byte_start + quote.start as u64, chunk.byte_start + quote.end as u64)
     } else {
-        (source.byte_start, source.byte_end)
+        (chunk.byte_start, chunk.byte_end)
     }
 }
 
-/// The later members of every cluster that earned something, each once per contributor.
-fn copies(snapshot: &Snapshot, sources: &[Source], per_source_ppm: &[u64]) -> Vec<CopyRecord> {
+/// The members that repeat one that earned something, each once per contributor.
+fn copies(snapshot: &Snapshot, positions: &[usize], sources: &[Source], per_source_ppm: &[u64]) -> Vec<CopyRecord> {
     let mut listed: BTreeSet<_> = sources.iter().map(|source| (source.chunk_id, source.contributor)).collect();
-    let used = sources.iter().zip(per_source_ppm).filter(|(_, share)| **share > 0).map(|(source, _)| source.cluster_id);
-    let mut copies: Vec<CopyRecord> = used
-        .flat_map(|cluster| snapshot.copies(cluster))
-        .filter(|chunk| listed.insert((chunk.chunk_id, chunk.contributor)))
-        .map(|chunk: &ChunkRow| CopyRecord {
-            chunk_id: chunk.chunk_id,
-            contributor: chunk.contributor,
-            document_id: chunk.document_id,
-            cluster_id: chunk.cluster_id,
-        })
-        .collect();
-    copies.sort_by_key(|copy| (copy.cluster_id, copy.chunk_id, copy.contributor));
+    let mut copies = Vec::new();
+    for ((position, source), _) in positions.iter().zip(sources).zip(per_source_ppm).filter(|(_, share)| **share > 0) {
+        for chunk in snapshot.copies(*position).filter(|chunk| chunk.contributor != source.contributor) {
+            if listed.insert((chunk.chunk_id, chunk.contributor)) {
+                copies.push(CopyRecord {
+                    chunk_id: chunk.chunk_id,
+                    contributor: chunk.contributor,
+                    document_id: chunk.document_id,
+                    original_id: source.chunk_id,
+                });
+            }
+        }
+    }
+    copies.sort_by_key(|copy| (copy.original_id, copy.chunk_id, copy.contributor));
     copies
 }

@@ -163,6 +163,7 @@ async fn changed_evidence_fails() {
     type Change = Box<dyn Fn(&mut Evidence)>;
     let changes: Vec<(&str, Change)> = vec![
         ("question", Box::new(|e| e.question.push(' '))),
+        ("salt", Box::new(|e| e.question_salt = keccak256("another"))),
         ("answer", Box::new(|e| e.answer.push('!'))),
         ("text", Box::new(|e| e.source_texts[0].push('x'))),
         ("texts", Box::new(|e| e.source_texts.truncate(1))),
@@ -216,9 +217,8 @@ async fn signed_lies_fail_too() {
     verify_receipt(&misplaced.receipt).unwrap();
     assert!(matches!(verify_evidence(&misplaced), Err(RagError::Unproven(_))), "a quote from another place");
     let mut invented = evidence.clone();
-    invented.receipt.body.value_table[0].support_ppm.iter_mut().for_each(|support| *support = 0);
-    let keys: Vec<_> = invented.receipt.body.sources.iter().map(crate::attribution::SourceKey::from).collect();
-    let shares = crate::attribution::compute_shares(&keys, &invented.receipt.body.value_table).unwrap();
+    invented.receipt.body.value_table[0].adds_ppm.iter_mut().for_each(|adds| *adds = 0);
+    let shares = crate::attribution::compute_shares(&invented.receipt.body.sources, &invented.receipt.body.value_table).unwrap();
     invented.receipt.body.shares = shares.per_contributor;
     invented.receipt.body.source_shares_ppm = shares.per_source_ppm;
     invented.receipt.body.unattributed_ppm = shares.unattributed_ppm;

@@ -21,7 +21,7 @@ fn terms(block_number: u64) -> ClosingTerms {
     ClosingTerms { block_number, block_hash: B256::with_last_byte(1), data_bps: 7000, reserve_wei: Wei(0) }
 }
 
-async fn close(rag: &Rag, block_number: u64) -> Result<ClosingRow> {
+pub(super) async fn close(rag: &Rag, block_number: u64) -> Result<ClosingRow> {
     rag.close_epoch(terms(block_number), &BTreeSet::new()).await
 }
 

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use engine::{Embedder, HashingEmbedder};
+use schemas::alloy_primitives::keccak256;
 use schemas::ids::{ChunkId, DatanetId};
 use schemas::leaves::VersionLeaf;
 use schemas::merkle::StandardMerkleTree;
@@ -83,7 +84,9 @@ impl World {
             policy_hash: B256::ZERO,
             created_at: Millis(0),
         };
-        let world = Self { store: Store::in_memory().await.unwrap(), datanet, embedder, dir: tempfile::tempdir().unwrap() };
+        let store = Store::in_memory().await.unwrap();
+        store.insert_new(std::slice::from_ref(&datanet)).await.unwrap();
+        let world = Self { store, datanet, embedder, dir: tempfile::tempdir().unwrap() };
         if !files.is_empty() {
             world.publish(1, files).await;
         }
@@ -95,10 +98,7 @@ impl World {
         let (chunks, documents) = rows(self.datanet.datanet_id, files, self.embedder.as_ref());
         self.store.insert_new::<DocumentRow>(&documents).await.unwrap();
         let lance_version = self.store.publish_members(self.datanet.datanet_id, version, &chunks).await.unwrap();
-        let leaves: Vec<B256> = chunks
-            .iter()
-            .map(|c| VersionLeaf { chunk_id: c.chunk_id, contributor: c.contributor, submission_id: c.submission_id }.hash())
-            .collect();
+        let leaves: Vec<B256> = chunks.iter().map(|chunk| VersionLeaf::of(chunk).hash()).collect();
         let row = VersionRow {
             datanet_id: self.datanet.datanet_id,
             version,
@@ -150,6 +150,7 @@ impl World {
             datanet: self.datanet.clone(),
             version: None,
             question: question.into(),
+            salt: keccak256(request_id),
             request_id: request_id.into(),
             key_id: "key".into(),
             payer: Some(account(0xbb)),
@@ -164,7 +165,7 @@ impl World {
     }
 }
 
-/// Chunks and documents as ingest would make them. A chunk with the text of an earlier one joins its cluster.
+/// Chunks and documents as ingest would make them.
 pub(crate) fn rows(datanet: DatanetId, files: &[File], embedder: &dyn Embedder) -> (Vec<ChunkRow>, Vec<DocumentRow>) {
     let (mut chunks, mut documents): (Vec<ChunkRow>, Vec<DocumentRow>) = Default::default();
     for (registered, file) in (1u64..).zip(files) {
@@ -178,7 +179,6 @@ pub(crate) fn rows(datanet: DatanetId, files: &[File], embedder: &dyn Embedder) 
             let (byte_start, byte_end) = (at, at + text.len() as u64);
             at = byte_end + 2;
             let chunk_id = hashing::chunk_id(sha256, byte_start, byte_end, text);
-            let earlier = chunks.iter().find(|chunk: &&ChunkRow| chunk.text == text);
             chunks.push(ChunkRow {
                 chunk_id,
                 submission_id,
@@ -192,8 +192,8 @@ pub(crate) fn rows(datanet: DatanetId, files: &[File], embedder: &dyn Embedder) 
                 text: text.into(),
                 text_sha256: hashing::sha256(text.as_bytes()),
                 token_count: 1,
-                cluster_id: earlier.map_or(chunk_id, |earlier| earlier.cluster_id),
-                duplicate_of: earlier.map(|earlier| earlier.chunk_id),
+                cluster_id: chunk_id,
+                duplicate_of: None,
                 similarity_ppm: None,
                 flags: vec![],
                 registered,

@@ -1,4 +1,4 @@
-// vectors/standard-merkle-tree.json: what OpenZeppelin's own library says of trees of our three leaf types.
+// vectors/standard-merkle-tree.json: what OpenZeppelin's own library says of trees of our leaf types.
 // The Rust tree and the Solidity contracts are tested against this file; neither had a part in it.
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -25,6 +25,17 @@ const KINDS = [
       // Contributors repeat, as they do in a Datanet.
       address("headwater/vector/contributor", index % 4),
       random("headwater/vector/submission", index >> 1),
+    ],
+  },
+  {
+    kind: "version/2",
+    leafEncoding: ["bytes32", "address", "bytes32", "uint64"],
+    value: (index) => [
+      random("headwater/vector/chunk", index),
+      address("headwater/vector/contributor", index % 4),
+      random("headwater/vector/submission", index >> 1),
+      // One number per submission.
+      String(1 + (index >> 1)),
     ],
   },
   {

@@ -1,6 +1,6 @@
 //! `answers`: what was asked and said.
 
-use alloy_primitives::Address;
+use alloy_primitives::{Address, B256};
 
 use super::{Millis, Wei, WriteMode, table};
 use crate::ids::{AnswerId, DatanetId};
@@ -13,6 +13,8 @@ table! {
     datanet_id: DatanetId,
     version: u64,
     question: String,
+    /// Private, as the question is: with it the receipt's hash of the question can be checked.
+    question_salt: B256,
     answer: String,
     /// `answered` or `declined`.
     status: String,

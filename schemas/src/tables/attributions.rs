@@ -15,8 +15,8 @@ table! {
     datanet_id: DatanetId,
     version: u64,
     share_ppm: u64,
-    /// The first chunk of its cluster; differs from `chunk_id` for copies.
-    cluster_id: ChunkId,
+    /// The chunk that said it first; differs from `chunk_id` for copies.
+    original_id: ChunkId,
     method: String,
     issued_at: Millis,
 }

@@ -6,6 +6,7 @@ mod crash;
 mod disputes;
 mod doors;
 mod followed;
+mod gaming;
 mod generated;
 mod harness;
 mod local;

@@ -11,7 +11,7 @@ use crate::config::{Config, Sources};
 async fn answer(settings: &[&str], request: Request) -> (StatusCode, HeaderMap, Value) {
     let folder = tempfile::tempdir().unwrap();
     let set = settings.iter().map(|text| (*text).to_owned()).collect();
-    let config = Config::load(&Sources { data_dir: folder.path().into(), file: None, set }).unwrap();
+    let config = Config::load(&Sources { data_dir: folder.path().into(), file: None, set, defaults: &[] }).unwrap();
     let front = Arc::new(Front::new(&config.http));
     let mut router: Router = Router::new()
         .route("/", get(|| async { "seen" }))

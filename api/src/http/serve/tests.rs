@@ -15,7 +15,7 @@ struct Served {
 async fn served(settings: &[&str]) -> Served {
     let folder = tempfile::tempdir().unwrap();
     let set = settings.iter().map(|text| (*text).to_owned()).collect();
-    let http = Config::load(&Sources { data_dir: folder.path().into(), file: None, set }).unwrap().http;
+    let http = Config::load(&Sources { data_dir: folder.path().into(), file: None, set, defaults: &[] }).unwrap().http;
     let router = Router::new().route("/", get(|| async { "seen" })).route("/body", post(|body: String| async move { body }));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());

@@ -1,0 +1,66 @@
+//! Searching a receipt's version again.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use rag::{Evidence, Rag};
+use schemas::receipt::Receipt;
+use schemas::signer::KeySigner;
+use store::{Durability, Store, StoreConfig};
+
+use super::checks::Checks;
+use super::document::Document;
+use crate::cli::Context;
+use crate::http::Reexecution;
+use crate::service::{embedder, rag_config};
+
+const WHAT: &str = "that searching the version again gives these sources, this answer and these shares";
+
+/// By the service that runs with the data folder, or else from the folder itself: an auditor names a copy of it.
+pub(super) async fn note(context: &Context, document: &Document, checks: &mut Checks) {
+    let Document::Receipt { receipt, evidence } = document else {
+        checks.skip("retrieval", format!("{WHAT}: receipts of this form were made in ways that are not repeated here"));
+        return;
+    };
+    let by_service = context.client().is_ok();
+    let again = match evidence {
+        _ if by_service => by_the_service(context, receipt).await,
+        Some(evidence) => here(context, evidence).await,
+        None => {
+            checks.skip("retrieval", format!("{WHAT}: that takes the evidence"));
+            return;
+        }
+    };
+    let whose = if by_service { "the service itself" } else { "the data folder" };
+    match again {
+        Ok(differences) if differences.is_empty() => checks.valid("retrieval", format!("searched again by {whose}: nothing differs")),
+        Ok(differences) => checks.fail("retrieval", format!("searched again by {whose}: {}", differences.join("; "))),
+        Err(error) => checks.skip("retrieval", format!("{WHAT}: {error:#}")),
+    }
+}
+
+async fn by_the_service(context: &Context, receipt: &Receipt) -> anyhow::Result<Vec<String>> {
+    let path = format!("/v1/receipts/{}/reexecution", receipt.body.answer_id);
+    let again: Reexecution = context.client()?.get(&path).await?;
+    let theirs: Receipt = context.client()?.get(&format!("/v1/receipts/{}", receipt.body.answer_id)).await?;
+    if theirs != *receipt {
+        bail!("the service has another receipt for this answer");
+    }
+    Ok(again.differences)
+}
+
+async fn here(context: &Context, evidence: &Evidence) -> anyhow::Result<Vec<String>> {
+    let config = context.config()?;
+    let data_dir: &Path = &context.data_dir;
+    if !data_dir.join("store").exists() && config.store_url(data_dir)?.starts_with("file") {
+        bail!("there is no store in {}", data_dir.display());
+    }
+    let store = Store::open(&StoreConfig { url: config.store_url(data_dir)?, durability: Durability::Fast }).await?;
+    let embedder = embedder::open(&config, &store, data_dir).await.context("loading the embedding model")?;
+    // signs nothing
+    let signer = KeySigner::from_bytes(&schemas::B256::repeat_byte(1))?;
+    let domain = evidence.receipt.body.signing_domain();
+    let rag = Rag::open(store, embedder, Arc::new(signer), rag_config(&config, data_dir, domain)).await?;
+    Ok(rag.reexecute(evidence).await?)
+}

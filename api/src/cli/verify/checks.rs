@@ -1,0 +1,148 @@
+//! What was checked, and how it came out. What was not checked is never called valid.
+
+use rag::{Inclusion, RagError};
+use schemas::receipt::Receipt;
+use serde::Serialize;
+
+use super::document::Document;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Outcome {
+    Valid,
+    NotChecked,
+    Failed,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Check {
+    /// What of: `receipt`, `evidence`, `retrieval`, `epoch`, `chain`, `run`.
+    pub(super) of: &'static str,
+    pub(super) outcome: Outcome,
+    /// What was found, or would have been checked.
+    pub(super) detail: String,
+}
+
+/// The checks of one document.
+#[derive(Debug)]
+pub(super) struct Checks {
+    title: String,
+    pub(super) done: Vec<Check>,
+}
+
+impl Checks {
+    pub(super) fn new(title: String) -> Self {
+        Self { title, done: Vec::new() }
+    }
+
+    pub(super) fn valid(&mut self, of: &'static str, detail: impl Into<String>) {
+        self.done.push(Check { of, outcome: Outcome::Valid, detail: detail.into() });
+    }
+
+    pub(super) fn skip(&mut self, of: &'static str, detail: impl Into<String>) {
+        self.done.push(Check { of, outcome: Outcome::NotChecked, detail: detail.into() });
+    }
+
+    pub(super) fn fail(&mut self, of: &'static str, detail: impl Into<String>) {
+        self.done.push(Check { of, outcome: Outcome::Failed, detail: detail.into() });
+    }
+
+    pub(super) fn failed(&self) -> bool {
+        self.done.iter().any(|check| check.outcome == Outcome::Failed)
+    }
+
+    pub(super) fn text(&self) -> String {
+        let outcome = match (self.failed(), self.done.iter().any(|check| check.outcome == Outcome::NotChecked)) {
+            (true, _) => "does not hold",
+            (false, true) => "holds as far as it was checked",
+            (false, false) => "holds",
+        };
+        let lines = self.done.iter().map(|check| {
+            let mark = match check.outcome {
+                Outcome::Valid => "✓ valid      ",
+                Outcome::NotChecked => "– not checked",
+                Outcome::Failed => "✗ failed     ",
+            };
+            format!("\n  {mark}  {}: {}", check.of, check.detail)
+        });
+        format!("{} {outcome}{}", self.title, lines.collect::<String>())
+    }
+
+    /// What the document alone shows.
+    pub(super) fn of(document: &Document) -> Self {
+        let mut checks = Self::new(format!("receipt {}", document.id()));
+        match document {
+            Document::Receipt { receipt, evidence } => {
+                checks.outcome("receipt", rag::verify_receipt(receipt), &stated(receipt));
+                match evidence {
+                    Some(evidence) => checks.outcome("evidence", rag::verify_evidence(evidence), EVIDENCE),
+                    None => checks.skip("evidence", format!("{EVIDENCE}; the payer and the operator can fetch it")),
+                }
+            }
+            Document::First { receipt, evidence } => {
+                let stated = "hash and signature, membership of the sources, and that the shares follow from the value table";
+                checks.outcome("receipt", rag::verify_first_receipt(receipt), stated);
+                match evidence {
+                    Some(evidence) => checks.outcome("evidence", rag::verify_first_evidence(evidence), EVIDENCE),
+                    None => checks.skip("evidence", EVIDENCE),
+                }
+                checks.skip("order", "who registered first, and which receipt came before: receipts of this form do not bind it");
+            }
+        }
+        checks
+    }
+
+    pub(super) fn inclusion(&mut self, document: &Document, inclusion: Option<&Inclusion>) {
+        const ONE_OF: &str = "that the receipt is the one that its epoch counts";
+        match (document, inclusion) {
+            (Document::Receipt { receipt, .. }, Some(inclusion)) => {
+                let detail = format!("the receipt is one of those of epoch {} ({})", inclusion.epoch, inclusion.receipts_root);
+                self.outcome("epoch", rag::verify_inclusion(receipt, inclusion), &detail);
+            }
+            (Document::Receipt { .. }, None) => self.skip("epoch", format!("{ONE_OF}: it is not closed, or nobody gave the proof")),
+            (Document::First { .. }, _) => self.skip("epoch", ONE_OF),
+        }
+    }
+
+    fn outcome(&mut self, of: &'static str, result: Result<(), RagError>, detail: &str) {
+        match result {
+            Ok(()) => self.valid(of, detail),
+            Err(error) => self.fail(of, error.to_string()),
+        }
+    }
+}
+
+const EVIDENCE: &str = "re-executed: question, answer and texts are those of the receipt, and give the same value table";
+
+fn stated(receipt: &Receipt) -> String {
+    let body = &receipt.body;
+    format!(
+        "hash and signature (signer {}), membership and order of registration of {} sources in version {} ({}), and that the shares follow \
+         from the value table and sum to 1,000,000",
+        receipt.signer,
+        body.sources.len(),
+        body.version,
+        body.version_root
+    )
+}
+
+/// Whether receipts are of one run.
+pub(super) fn run(documents: &[Document]) -> Checks {
+    let mut checks = Checks::new(format!("run of {} receipts", documents.len()));
+    let receipts: Vec<Receipt> = (documents.iter())
+        .filter_map(|document| match document {
+            Document::Receipt { receipt, .. } => Some(receipt.as_ref().clone()),
+            Document::First { .. } => None,
+        })
+        .collect();
+    if receipts.len() < documents.len() {
+        checks.skip("run", "receipts of the first form are not chained");
+    }
+    let signers = receipts.windows(2).all(|pair| matches!(pair, [a, b] if a.signer == b.signer));
+    if signers {
+        checks.outcome("run", rag::verify_run(&receipts), "each names the one before it, and no answer and no number has two");
+    } else {
+        checks.fail("run", "they are signed by several services: each has a run of its own");
+    }
+    checks
+}

@@ -1,0 +1,108 @@
+//! An answer again: the pinned version is searched as the receipt says that it was, and what comes out is compared.
+
+use schemas::receipt::ReceiptBody;
+
+use super::Rag;
+use super::draft::Found;
+use crate::answer::{Answerer, AskRequest, Evidence};
+use crate::attribution;
+use crate::config::QuoteConfig;
+use crate::generate::{self, Written};
+use crate::prompt::Form;
+use crate::retrieve::{self, Question};
+use crate::{GenerationSettings, RagConfig, RagError, Result, blocking, quote, verify_evidence};
+
+impl Rag {
+    /// Searches the receipt's version again, and quotes again where the answer was quoted; a model's words are taken as they
+    /// are. Returns in words what differs from the receipt: nothing, where it tells the truth.
+    ///
+    /// # Errors
+    /// [`RagError::Unproven`] for evidence that does not hold, or was made in ways that are not known here;
+    /// [`RagError::NotFound`] for a version that is not in the store; [`RagError::Busy`].
+    pub async fn reexecute(&self, evidence: &Evidence) -> Result<Vec<String>> {
+        verify_evidence(evidence)?;
+        let _admitted = self.admit()?;
+        let _computing = self.computing().await?;
+        let stated = &evidence.receipt.body;
+        self.check_repeatable(stated)?;
+        let datanet = self.datanet(stated.datanet_id).await?;
+        let snapshot = self.snapshot(stated.datanet_id, Some(stated.version)).await?;
+        if snapshot.row.root != stated.version_root {
+            return Ok(vec![format!("the version's root is {}, not {}", snapshot.row.root, stated.version_root)]);
+        }
+        let (embedder, text) = (self.embedder.clone(), evidence.question.clone());
+        let question = blocking(move || Question::read(&text, embedder.as_ref())).await?;
+        let retrieved = retrieve::retrieve(&self.store, &snapshot, &question, &stated.retrieval).await?;
+        let request = AskRequest {
+            datanet,
+            version: Some(stated.version),
+            question: evidence.question.clone(),
+            salt: evidence.question_salt,
+            request_id: String::new(),
+            key_id: String::new(),
+            payer: stated.payer,
+            fee_wei: stated.fee_wei,
+            answerer: Answerer::Configured,
+            generation: GenerationSettings::default(),
+        };
+        let found = Found { id: stated.answer_id, request, snapshot, method: stated.retrieval.clone(), retrieved };
+        let (evidence, embedder, config) = (evidence.clone(), self.embedder.clone(), self.config.clone());
+        let draft = blocking(move || {
+            let body = &evidence.receipt.body;
+            let Some(generation) = body.generation.clone() else {
+                let config = RagConfig { quote: body.quoting.as_ref().map(QuoteConfig::of).unwrap_or_default(), ..config };
+                let quotes = quote::select(&question, &found.snapshot, &found.positions(), embedder.as_ref(), &config.quote)?;
+                return found.quoted(quotes, embedder.info(), &config);
+            };
+            let form = if generation.constraint_hash.is_some() { Form::Prescribed } else { Form::Prose };
+            let declined = generation.sentences.is_empty();
+            let said =
+                if declined { Vec::new() } else { generate::read(&evidence.answer, form).into_iter().map(|(_, said)| said).collect() };
+            let written = Written { answer: evidence.answer.clone(), declined, generation, said };
+            found.generated(written, &body.models.generator, embedder.info(), &config)
+        })
+        .await?;
+        Ok(differences(stated, &draft.body))
+    }
+
+    fn check_repeatable(&self, stated: &ReceiptBody) -> Result<()> {
+        let info = self.embedder.info();
+        let known = [
+            ("retrieval", stated.retrieval.method.as_str(), retrieve::METHOD),
+            ("method", stated.method.as_str(), attribution::METHOD),
+            ("embedder", stated.models.embedder_sha256.as_str(), info.sha256.as_str()),
+        ];
+        match known.iter().find(|(_, stated, ours)| stated != ours) {
+            Some((what, stated, ours)) => {
+                Err(RagError::Unproven(format!("{what} is {stated:?} in the receipt and {ours:?} here: re-execute it with that one")))
+            }
+            None if stated.generation.is_none() && stated.models.generator != quote::GENERATOR => {
+                Err(RagError::Unproven(format!("{:?} is not known here, only {:?}", stated.models.generator, quote::GENERATOR)))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+fn differences(stated: &ReceiptBody, again: &ReceiptBody) -> Vec<String> {
+    let mut differences = Vec::new();
+    let ids = |body: &ReceiptBody| body.sources.iter().map(|source| source.chunk_id).collect::<Vec<_>>();
+    let (before, now) = (ids(stated), ids(again));
+    for missing in now.iter().filter(|id| !before.contains(id)) {
+        differences.push(format!("chunk {missing} is found, and the receipt leaves it out"));
+    }
+    for invented in before.iter().filter(|id| !now.contains(id)) {
+        differences.push(format!("chunk {invented} is a source of the receipt, and is not found"));
+    }
+    let mut compare = |what: &str, same: bool| {
+        if !same {
+            differences.push(format!("{what} of the receipt is not what comes out"));
+        }
+    };
+    compare("the order or rank of the sources", before != now || stated.sources == again.sources && stated.retrieved == again.retrieved);
+    compare("the answer", stated.answer_hash == again.answer_hash && stated.status == again.status);
+    compare("the place of the quotes", before != now || stated.segments == again.segments);
+    compare("the value table", before != now || stated.value_table == again.value_table);
+    compare("the shares", stated.shares == again.shares && stated.unattributed_ppm == again.unattributed_ppm);
+    differences
+}

@@ -1,0 +1,22 @@
+//! What texts state, sentence by sentence: which sentences say anything, and who said each first.
+//!
+//! [`speech`] tells statements from questions, lists of words and sentences about the text itself, and [`index`] orders the
+//! statements of a version: later ones that say the same as an earlier one belong to it. The first is part of the value
+//! function `support/2`, so a change there needs a new method version; the second decides what can be retrieved and quoted,
+//! and never whom an answer pays.
+
+mod boilerplate;
+mod index;
+mod speech;
+
+pub(crate) use index::{ChunkStanding, Standing, StatementIndex, StatementText};
+pub(crate) use speech::{Known, Sentence, adds, read, restates};
+
+/// Of two sets of so many tokens that share `shared`: whether the later says what the earlier says, to at least
+/// `least` per ten of its tokens, and the earlier is no sentence so long that it holds every word there is.
+fn is_within(later: usize, earlier: usize, shared: usize, least: usize) -> bool {
+    shared > 0 && shared * 10 >= later * least && shared * 10 >= earlier * 3
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,210 @@
+//! The statements of one version, in the order of registration: which chunk was the first to state what.
+//!
+//! Derived from the members' texts and their order alone, in time linear in the texts: a statement is compared with those
+//! before it that share one of its rarest tokens, at most so many of each.
+
+mod build;
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
+
+use schemas::ids::DocumentId;
+use schemas::said::{Figures, Said};
+
+use super::boilerplate::Boilerplate;
+use super::is_within;
+use crate::sentences::Kind;
+
+/// Tenths of a statement's tokens that an earlier one holds of which it is a repetition.
+const SAME_TENTHS: usize = 7;
+/// Earlier statements that are looked at for one token.
+const COMPARED_PER_TOKEN: usize = 4096;
+
+/// How a statement stands to those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It says nothing.
+    Silent,
+    Own,
+    /// It says what an earlier one says.
+    Repeats(usize),
+    /// It says what an earlier one says, but for a number, a unit or a negation.
+    Differs(usize),
+}
+
+/// How a chunk stands to those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ChunkStanding {
+    /// It states something of its own.
+    Speaks,
+    /// On the whole it repeats an earlier chunk.
+    Repeats(usize),
+    /// It states nothing.
+    Silent,
+}
+
+#[derive(Debug)]
+struct Statement {
+    chunk: usize,
+    range: Range<usize>,
+    kind: Kind,
+    /// Sorted.
+    tokens: Vec<u32>,
+    figures: Figures,
+    standing: Standing,
+    /// The later statement by which its contributor corrects it.
+    corrected: Option<usize>,
+    /// The earliest by another contributor that says it with another number.
+    contradicted: Option<usize>,
+}
+
+/// A statement and where it stands: bytes of the text of a member.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StatementText {
+    pub(crate) statement: usize,
+    pub(crate) chunk: usize,
+    pub(crate) range: Range<usize>,
+    pub(crate) kind: Kind,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct StatementIndex {
+    statements: Vec<Statement>,
+    /// Statements of each chunk, in the order of the text.
+    of_chunk: Vec<Range<usize>>,
+    chunks: Vec<ChunkStanding>,
+    /// Chunks that repeat a chunk on the whole.
+    copies: BTreeMap<usize, Vec<usize>>,
+    ids: HashMap<String, u32>,
+    /// Statements that say something of their own, by token, in order.
+    postings: Vec<Vec<u32>>,
+    boilerplate: Boilerplate,
+}
+
+impl StatementIndex {
+    pub(crate) fn chunk(&self, chunk: usize) -> ChunkStanding {
+        self.chunks.get(chunk).copied().unwrap_or(ChunkStanding::Silent)
+    }
+
+    pub(crate) fn copies(&self, chunk: usize) -> &[usize] {
+        self.copies.get(&chunk).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    pub(crate) fn standing(&self, statement: usize) -> Standing {
+        self.statements.get(statement).map_or(Standing::Silent, |statement| statement.standing)
+    }
+
+    /// The statements of a chunk that say something.
+    pub(crate) fn of_chunk(&self, chunk: usize) -> impl Iterator<Item = StatementText> {
+        let range = self.of_chunk.get(chunk).cloned().unwrap_or_default();
+        range.filter(|at| self.standing(*at) != Standing::Silent).filter_map(|at| self.text(at))
+    }
+
+    pub(crate) fn text(&self, statement: usize) -> Option<StatementText> {
+        let Statement { chunk, range, kind, .. } = self.statements.get(statement)?;
+        Some(StatementText { statement, chunk: *chunk, range: range.clone(), kind: *kind })
+    }
+
+    /// The later statement by which the contributor of this one corrects it, and corrects that.
+    pub(crate) fn corrected(&self, statement: usize) -> Option<usize> {
+        let mut last = None;
+        let mut at = statement;
+        while let Some(next) = self.statements.get(at).and_then(|statement| statement.corrected) {
+            last = Some(next);
+            at = next;
+        }
+        last
+    }
+
+    /// The earliest statement by another contributor that says this one with another number.
+    pub(crate) fn contradicted(&self, statement: usize) -> Option<usize> {
+        self.statements.get(statement)?.contradicted
+    }
+
+    /// The words of a document that stand in most of its statements: a frame, not what is said.
+    pub(crate) fn is_boilerplate(&self, document: DocumentId, token: &str) -> bool {
+        self.ids.get(token).is_some_and(|id| self.boilerplate.holds(document, *id))
+    }
+
+    /// What of a chunk's text is searched for words: all of it but the statements that repeat earlier ones, of which only the
+    /// words are that those lack. None where nothing is left.
+    pub(crate) fn searched_text(&self, chunk: usize, text: &str) -> Option<String> {
+        if self.chunk(chunk) == ChunkStanding::Silent {
+            return None;
+        }
+        let (mut searched, mut added, mut at) = (String::with_capacity(text.len()), Vec::new(), 0);
+        for statement in self.of_chunk(chunk) {
+            let Standing::Repeats(first) = self.standing(statement.statement) else { continue };
+            searched.push_str(text.get(at..statement.range.start).unwrap_or_default());
+            at = statement.range.end;
+            let of_first = self.statements.get(first).map(|first| first.tokens.as_slice()).unwrap_or_default();
+            let said = Said::of(text.get(statement.range).unwrap_or_default());
+            added.extend(said.tokens.into_iter().filter(|token| self.ids.get(token).is_none_or(|id| of_first.binary_search(id).is_err())));
+        }
+        searched.push_str(text.get(at..).unwrap_or_default());
+        for token in added {
+            searched.push(' ');
+            searched.push_str(&token);
+        }
+        searched.chars().any(char::is_alphanumeric).then_some(searched)
+    }
+
+    /// The chunks that were the first to say what `said` says, by registration: each is the first with some token of it, among
+    /// the statements that hold most of it.
+    pub(crate) fn first_to_say(&self, said: &Said) -> Vec<usize> {
+        let tokens: Vec<u32> = said.tokens.iter().filter_map(|token| self.ids.get(token)).copied().collect();
+        let all = said.tokens.len();
+        let mut candidates = self.candidates(&tokens, all, SAME_TENTHS);
+        candidates.sort_unstable();
+        let mut left: Vec<u32> = tokens;
+        let mut chunks: Vec<usize> = Vec::new();
+        for at in candidates {
+            let Some(statement) = self.statements.get(at) else { continue };
+            let before = left.len();
+            left.retain(|token| statement.tokens.binary_search(token).is_err());
+            if left.len() < before && !chunks.contains(&statement.chunk) {
+                chunks.push(statement.chunk);
+            }
+        }
+        chunks
+    }
+
+    /// Earlier statements that hold at least `tenths` of `all` tokens, of which `tokens` are known here.
+    fn candidates(&self, tokens: &[u32], all: usize, tenths: usize) -> Vec<usize> {
+        let needed = (all * tenths).div_ceil(10).max(1);
+        if tokens.len() < needed {
+            return Vec::new();
+        }
+        let posting = |token: &u32| self.postings.get(*token as usize).map(Vec::as_slice).unwrap_or_default();
+        // who holds enough of them holds one of any so many: the rarest are taken
+        let mut rarest: Vec<&u32> = tokens.iter().collect();
+        rarest.sort_by_key(|token| posting(token).len());
+        rarest.truncate(tokens.len() - needed + 1);
+        let mut found: Vec<u32> = rarest.into_iter().flat_map(|token| posting(token).iter().take(COMPARED_PER_TOKEN)).copied().collect();
+        found.sort_unstable();
+        found.dedup();
+        let enough = |at: &usize| {
+            let Some(statement) = self.statements.get(*at) else { return false };
+            is_within(all, statement.tokens.len(), common(tokens, &statement.tokens), tenths)
+        };
+        found.into_iter().map(|at| at as usize).filter(enough).collect()
+    }
+}
+
+/// Elements that two sorted sets share.
+fn common(a: &[u32], b: &[u32]) -> usize {
+    let (mut a, mut b) = (a.iter().peekable(), b.iter().peekable());
+    let mut both = 0;
+    while let (Some(x), Some(y)) = (a.peek(), b.peek()) {
+        match x.cmp(y) {
+            std::cmp::Ordering::Less => _ = a.next(),
+            std::cmp::Ordering::Greater => _ = b.next(),
+            std::cmp::Ordering::Equal => {
+                both += 1;
+                a.next();
+                b.next();
+            }
+        }
+    }
+    both
+}
