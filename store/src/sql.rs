@@ -42,7 +42,7 @@ use crate::{Store, StoreError};
 pub(crate) const STACK_BYTES: usize = 16 << 20;
 pub(crate) const THREADS: usize = 2;
 /// For reading files.
-pub(crate) const BLOCKING_THREADS: usize = 4;
+pub(crate) const BLOCKING_THREADS: usize = 2;
 
 /// Where queries run, apart from everything else. It lives as long as the process.
 pub(crate) static RUNTIME: LazyLock<std::io::Result<Runtime>> = LazyLock::new(|| {

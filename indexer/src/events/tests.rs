@@ -198,10 +198,14 @@ async fn a_first_node_that_lies_decides_nothing_about_money() {
         }
         liar.mine(1, &lies());
         for _ in 0..4 {
-            [&liar, &one, &two].map(|chain| chain.mine(0, &[]));
+            for chain in [&liar, &one, &two] {
+                chain.mine(0, &[]);
+            }
         }
         if lies_about_final {
-            [&liar, &one, &two].map(|chain| chain.finalize(5));
+            for chain in [&liar, &one, &two] {
+                chain.finalize(5);
+            }
         }
         let named = [&liar, &one, &two].map(|chain| ("http://node".to_owned(), Arc::new(chain.clone()) as Arc<dyn ChainSource>));
         let store = Store::in_memory().await.unwrap();

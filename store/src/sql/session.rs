@@ -84,7 +84,8 @@ pub(super) async fn open(store: &Store, snapshot: &Snapshot, limits: &QueryLimit
 
 pub(super) fn bare(limits: &QueryLimits) -> Result<SessionContext, StoreError> {
     let runtime = RuntimeEnvBuilder::new()
-        .with_memory_pool(Arc::new(FairSpillPool::new(limits.max_memory_bytes)))
+        // The rest is for what no pool counts: a worker process may use `max_memory_bytes` in all.
+        .with_memory_pool(Arc::new(FairSpillPool::new(limits.max_memory_bytes / 4 * 3)))
         .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled))
         .build_arc()?;
     let config = SessionConfig::new().with_information_schema(true).with_target_partitions(2);
@@ -99,8 +100,8 @@ pub(super) fn bare(limits: &QueryLimits) -> Result<SessionContext, StoreError> {
     for function in [exact::sum(), exact::mean()] {
         context.register_udaf(function);
     }
-    // What one call makes is held beside its arguments.
-    context.add_analyzer_rule(Arc::new(Rules { max_call_bytes: limits.max_memory_bytes / 2 }));
+    // Several calls' results are held at once.
+    context.add_analyzer_rule(Arc::new(Rules { max_call_bytes: limits.max_memory_bytes / 8 }));
     for function in functions::word_functions() {
         context.register_udf(function);
     }

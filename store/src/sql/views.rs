@@ -14,7 +14,8 @@ use crate::StoreError;
 const OF_DOCUMENTS: &[&str] = &["file_name", "title", "reason", "sha256"];
 const OF_REVIEWS: &[&str] = &["comment"];
 const OF_SUBMISSIONS: &[&str] = &["note"];
-const OF_ANSWERS: &[&str] = &["question", "answer"];
+/// With the salt, a guessed question could be checked against its receipt.
+const OF_ANSWERS: &[&str] = &["question", "question_salt", "answer"];
 
 /// Narrows every table that holds more than what is published.
 pub(super) async fn narrow(context: &SessionContext, payer: Option<Address>) -> Result<(), StoreError> {

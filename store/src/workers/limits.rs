@@ -9,8 +9,6 @@ use crate::sql::{BLOCKING_THREADS, QueryLimits, STACK_BYTES, THREADS};
 
 /// Files of tables that are open at once.
 const OPEN_FILES: u64 = 512;
-/// Beside what a query may allocate: buffers of readers, caches, small stacks of Lance's own threads.
-const OVERHEAD_BYTES: u64 = 96 << 20;
 /// For planning and for reading tables, where no time-out looks.
 const OVERHEAD_SECONDS: u64 = 5;
 
@@ -25,7 +23,7 @@ pub(super) fn restrict(limits: &QueryLimits) -> Result<()> {
     let seconds = limits.timeout.as_secs().saturating_mul(THREADS as u64 + 1).saturating_add(OVERHEAD_SECONDS);
     // The first ends it with a signal of its own, by which the reason is known; the second is not survived by anything.
     set(Resource::Cpu, seconds, seconds.saturating_add(2))?;
-    let bytes = address_bytes()?.saturating_add(stacks).saturating_add(OVERHEAD_BYTES).saturating_add(limits.max_memory_bytes as u64);
+    let bytes = address_bytes()?.saturating_add(stacks).saturating_add(limits.max_memory_bytes as u64);
     set(Resource::As, bytes, bytes)
 }
 

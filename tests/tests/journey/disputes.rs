@@ -65,9 +65,13 @@ fn ask(place: &Place, name: &str) -> anyhow::Result<String> {
     text(&registered, "nonce").map(str::to_owned)
 }
 
-/// The limit ends before the epoch is debited; it backs no answer from the moment it is cancelled.
+/// The limit ends before the epoch is debited; it backs no answer from the moment that its cancellation is seen.
 fn get_out_of_the_debit(place: &Place, nonce: &str) -> anyhow::Result<()> {
     let cancelled = place.json(&["apps", "cancel-limit", "--as", "rogue", "--nonce", nonce])?;
+    wait_for(
+        "the cancellation in the tables",
+        || Ok(Some(place.rows("SELECT seq FROM limit_cancelled")?).filter(|rows| !rows.is_empty())),
+    )?;
     refused(place, "no spending limit")?;
     let from = cancelled["cancelled_from"].as_u64().context("no time")?;
     wait_for("the limit to end", || Ok(Some(()).filter(|()| unix_seconds() > from)))

@@ -44,6 +44,8 @@ const DOORS: &[(&str, &str, [u16; 4])] = &[
     ("GET", "/v1/models/datanet:cold-chain", [401, 200, 200, 200]),
     ("GET", "/v1/models/owner/nobody", [401, 404, 404, 404]),
     ("GET", "/v1/receipts/0x1", [400, 400, 400, 400]),
+    ("GET", "/v1/receipts/0x1/inclusion", [400, 400, 400, 400]),
+    ("GET", "/v1/receipts/0x1/reexecution", [401, 400, 403, 400]),
     ("GET", "/v1/receipts/0x1/evidence", [401, 400, 400, 400]),
     ("GET", "/v1/index/contracts", [401, 403, 200, 200]),
     ("POST", "/v1/index/contracts", [401, 403, 403, 415]),

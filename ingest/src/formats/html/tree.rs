@@ -32,7 +32,9 @@ pub(super) enum Data {
     Root,
     Element(Element),
     Text(Vec<Piece>),
+    #[cfg_attr(not(test), expect(dead_code, reason = "only the suite of tests reads it"))]
     Comment(String),
+    #[cfg_attr(not(test), expect(dead_code, reason = "only the suite of tests reads it"))]
     Doctype(String),
 }
 

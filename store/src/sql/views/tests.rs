@@ -12,6 +12,7 @@ use crate::sql::{QueryLimits, Viewer};
 use crate::tests::{chunk, datanet, submission, version};
 
 const SECRET: &str = "AKIA-secret-words";
+const SALT: u8 = 0x5a;
 
 fn document(n: u8, datanet: &schemas::tables::DatanetRow, title: &str) -> DocumentRow {
     DocumentRow {
@@ -57,6 +58,7 @@ fn answer(n: u8, datanet: &schemas::tables::DatanetRow, payer: Option<Address>, 
         datanet_id: datanet.datanet_id,
         version: 1,
         question: format!("question {words}"),
+        question_salt: B256::repeat_byte(SALT),
         answer: format!("answer {words}"),
         status: "answered".into(),
         generator: "quote/1".into(),
@@ -117,7 +119,7 @@ async fn an_analyst_sees_what_is_published_and_nothing_else() {
     // No column of any table tells it.
     for name in &names {
         let text = seen(&store, analyst, &format!("SELECT * FROM {name}")).await;
-        for hidden in [SECRET, "of-mine", "of-other", "of-operator"] {
+        for hidden in [SECRET, "of-mine", "of-other", "of-operator", &format!("{SALT:x}").repeat(32)] {
             assert!(!text.contains(hidden), "{name} tells {hidden}: {text}");
         }
     }
