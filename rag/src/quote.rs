@@ -19,7 +19,7 @@ use crate::{QuoteConfig, Result};
 use candidates::Candidate;
 
 /// The name of this answerer, stated in receipts.
-pub(crate) const GENERATOR: &str = "quote/2";
+pub const GENERATOR: &str = "quote/2";
 
 /// What is said when nothing can be quoted.
 pub(crate) const DECLINED: &str = "The Datanet does not hold an answer to this question.";

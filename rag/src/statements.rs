@@ -7,10 +7,12 @@
 
 mod boilerplate;
 mod index;
+mod questions;
 mod speech;
 
 pub(crate) use index::{ChunkStanding, Standing, StatementIndex, StatementText};
-pub(crate) use speech::{Known, Sentence, adds, read, restates};
+pub(crate) use questions::{confirms, restates};
+pub(crate) use speech::{Known, Sentence, adds, read};
 
 /// Of two sets of so many tokens that share `shared`: whether the later says what the earlier says, to at least
 /// `least` per ten of its tokens, and the earlier is no sentence so long that it holds every word there is.

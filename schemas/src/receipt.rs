@@ -124,7 +124,7 @@ pub struct Models {
     pub embedder: String,
     /// sha256 of the weights.
     pub embedder_sha256: String,
-    /// `quote/1`, or the name of the model that wrote the answer.
+    /// `quote/2` (in old receipts `quote/1`), or the name of the model that wrote the answer.
     pub generator: String,
 }
 

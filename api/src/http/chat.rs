@@ -107,7 +107,7 @@ impl Asking {
         let id = schemas::hashing::answer_id(&request.key_id, &request.request_id);
         let configured = service.rag.generator().filter(|_| request.answerer == rag::Answerer::Configured);
         let adapter = request.generation.adapter.as_deref();
-        let generator = configured.map_or_else(|| request::QUOTE_GENERATOR.to_owned(), |info| reply::model(&info.name, adapter));
+        let generator = configured.map_or_else(|| rag::QUOTE_GENERATOR.to_owned(), |info| reply::model(&info.name, adapter));
         let (teller, pieces) = mpsc::unbounded_channel();
         let is_paid = held.is_some();
         let answer = tokio::spawn(async move {

@@ -8,7 +8,8 @@ mod file;
 mod record;
 mod state;
 
-use std::fs::{File, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -61,7 +62,13 @@ impl Lock {
         std::fs::create_dir_all(folder).map_err(|error| outbox_error(folder, &error))?;
         let path = folder.join(format!("{chain_id}-{account:#x}.jsonl"));
         let lock = path.with_extension("lock");
-        let file = File::create(&lock).map_err(|error| outbox_error(&lock, &error))?;
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&lock)
+            .map_err(|error| outbox_error(&lock, &error))?;
         let deadline = Instant::now() + patience;
         loop {
             match file.try_lock() {

@@ -7,7 +7,7 @@ use schemas::receipt::{Source, ValueRow};
 use schemas::said::Said;
 
 use super::shares::narrow;
-use crate::statements::{Known, Sentence, adds, read};
+use crate::statements::{Known, Sentence, adds, confirms, read};
 
 /// A statement says a sentence of which it holds at least one part in so many …
 const LEAST_PART: usize = 2;
@@ -24,18 +24,19 @@ pub struct SourceText<'a> {
 }
 
 /// One row per segment, `[segments][sources]`: its weight, by length in bytes, and which part of its tokens each source was
-/// the first to say, in ppm. `question` is what was asked: a segment that adds nothing to its words belongs to nobody.
+/// the first to say, in ppm. `question` is what was asked: a segment that neither confirms it nor adds to its words
+/// belongs to nobody.
 pub fn compute_value_table(question: &str, segments: &[&str], sources: &[SourceText<'_>]) -> Vec<ValueRow> {
-    let question = Said::of(question);
+    let asked = Said::of(question);
     let said: Vec<Said> = segments.iter().map(|segment| Said::of(segment)).collect();
     let statements = statements(segments, sources);
     let mut order: Vec<usize> = (0..sources.len()).collect();
     order.sort_by_key(|index| sources.get(*index).map(|source| (source.source.registered, source.source.chunk_id)));
     let new: Vec<BTreeSet<&str>> = (0..said.len()).map(|index| new_tokens(&said, index)).collect();
     let weights = weights(segments, &said, &new);
-    (said.iter().zip(&new).zip(weights))
-        .map(|((segment, new), weight)| {
-            let parts = if adds(segment, &question).next().is_some() {
+    (segments.iter().zip(&said).zip(&new).zip(weights))
+        .map(|(((text, segment), new), weight)| {
+            let parts = if adds(segment, &asked).next().is_some() || confirms(text, question) {
                 first_to_say(segment, new, &order, &statements)
             } else {
                 vec![0; sources.len()]

@@ -118,9 +118,12 @@ fn what_says_nothing_earns_nothing() {
             + "epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma tau upsilon phi chi psi omega one more or less wordy tail end"
     );
     assert_eq!(paid(&[RANGE], &vec![(1, 1, &everything), (2, 2, RANGE)]), [(2, PPM)]);
-    // an answer that only gives the question back is nobody's
-    let question = "Do most vaccines keep between 2 °C and 8 °C in the refrigerator?";
-    assert_eq!(shares(question, &[RANGE], &vec![(1, 1, RANGE)]).unattributed_ppm, PPM);
+    // an answer that only gives the question back is nobody's; one that confirms it is somebody's
+    let back = "Most vaccines keep between temperatures in the refrigerator.";
+    let open = "Between what temperatures do most vaccines keep in the refrigerator?";
+    assert_eq!(shares(open, &[back], &vec![(1, 1, back)]).unattributed_ppm, PPM);
+    let claim = "Do most vaccines keep between 2 °C and 8 °C in the refrigerator?";
+    assert_eq!(shares(claim, &[RANGE], &vec![(1, 1, RANGE)]).unattributed_ppm, 0);
 }
 
 #[test]

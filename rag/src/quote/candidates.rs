@@ -8,7 +8,7 @@ use super::sorted_terms;
 use crate::retrieve::Question;
 use crate::sentences::{self, Kind};
 use crate::snapshot::Snapshot;
-use crate::statements::{Standing, StatementText, adds, restates};
+use crate::statements::{Standing, StatementText, adds, confirms, restates};
 
 /// Fewer content words than this say nothing on their own.
 const MIN_TERMS: usize = 3;
@@ -93,9 +93,13 @@ impl Asked<'_> {
         (terms.len() >= MIN_TERMS).then_some(Candidate { statement, beside: None, chunk, start: range.start, end: range.end, terms })
     }
 
-    /// Whether a text adds something to the question's own words, and to the frame in which its document puts every statement.
+    /// Whether a text confirms the question, or adds something to its words and to the frame in which its document puts every
+    /// statement.
     fn is_answer(&self, chunk: usize, text: &str) -> bool {
         let Some(document) = self.snapshot.chunk(chunk).map(|chunk| chunk.document_id) else { return false };
+        if confirms(text, &self.question.text) {
+            return true;
+        }
         let said = Said::of(text);
         let is_asked = |token: &str| sorted_terms(token).iter().all(|term| self.question.terms.contains(term));
         let is_frame = |token: &str| self.snapshot.statements.is_boilerplate(document, token);

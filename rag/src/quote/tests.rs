@@ -70,6 +70,27 @@ async fn what_adds_nothing_to_the_question_is_no_answer() {
     }
 }
 
+/// Who claims something, or asks whether it is so, gets the statement that says so; a topic or an open question gets back nothing
+/// of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_is_confirmed_and_a_question_is_not_given_back() {
+    let statement = "Opened vials of heparin are discarded after 28 days.";
+    for claim in [statement, "Are opened vials of heparin discarded after 28 days?", "opened vials of heparin are discarded after 28 days"]
+    {
+        assert_eq!(said(claim, &[statement]).await, [statement], "{claim}");
+    }
+    for (question, text) in [
+        ("Are opened vials of heparin discarded after 30 days?", "Opened vials of heparin are discarded after days."),
+        ("Storage of opened vials", "Storage of opened vials."),
+        ("When are opened vials of heparin discarded?", "When opened vials of heparin are discarded."),
+        ("¿Cuándo se desechan los viales abiertos de heparina?", "Cuándo se desechan los viales abiertos de heparina."),
+        ("开封的药瓶几天后丢弃?", "开封的药瓶几天后丢弃。"),
+        ("เก็บวัคซีนไว้ที่อุณหภูมิเท่าใด?", "เก็บวัคซีนไว้ที่อุณหภูมิเท่าใด"),
+    ] {
+        assert_eq!(said(question, &[text]).await, [""; 0], "{question}");
+    }
+}
+
 /// "31 days" → "10 weeks": by another contributor both are shown, by the same one the correction alone.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_correction_is_shown_beside_what_it_corrects() {

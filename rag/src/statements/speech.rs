@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use schemas::said::Said;
 use schemas::words::{self, Word, WordKind};
 
+use super::questions::INTERROGATIVE;
 use crate::sentences::{self, Kind};
 
 /// What a text calls itself.
@@ -72,7 +73,6 @@ const TREATING: &[&str] = &[
 ];
 const POINTING: &[&str] = &["this", "these", "here", "following", "below", "present", "our"];
 const ASKING: &[&str] = &["ask", "asked", "asking", "asks", "query", "question", "questions", "wonder", "wondered", "wonders"];
-const INTERROGATIVE: &[&str] = &["how", "what", "when", "where", "whether", "which", "who", "whom", "whose", "why"];
 /// Words around a question that say nothing of what is asked.
 const AROUND: &[&str] = &[
     "about",
@@ -241,30 +241,4 @@ fn is_in(list: &[&str], word: &Word) -> bool {
 pub(crate) fn adds<'a>(said: &'a Said, question: &'a Said) -> impl Iterator<Item = &'a str> {
     let around = |token: &str| [TEXTS, TREATING, ASKING, INTERROGATIVE, AROUND].iter().any(|list| list.contains(&token));
     said.tokens.iter().map(String::as_str).filter(move |token| !question.tokens.contains(*token) && !around(token))
-}
-
-/// Whether `text` gives the question back in its own order, the word included that asks.
-pub(crate) fn restates(text: &str, question: &str) -> bool {
-    let (said, asked) = (words::segment(text), words::segment(question));
-    if !said.iter().any(|word| is_in(INTERROGATIVE, word)) || !asked.iter().any(|word| is_in(INTERROGATIVE, word)) {
-        return false;
-    }
-    common_order(&said, &asked) * 5 >= asked.len() * 4
-}
-
-/// Length of the longest common subsequence.
-fn common_order(a: &[Word], b: &[Word]) -> usize {
-    let mut row = vec![0; b.len() + 1];
-    for word in a {
-        let mut diagonal = 0;
-        for (at, other) in b.iter().enumerate() {
-            let above = row.get(at + 1).copied().unwrap_or(0);
-            let left = row.get(at).copied().unwrap_or(0);
-            if let Some(cell) = row.get_mut(at + 1) {
-                *cell = if word.text == other.text { diagonal + 1 } else { above.max(left) };
-            }
-            diagonal = above;
-        }
-    }
-    row.last().copied().unwrap_or(0)
 }

@@ -84,7 +84,8 @@ async fn each_is_answered(embedder: Arc<dyn Embedder>) {
     let rag = world.rag().await;
     let mut wrong = Vec::new();
     for (name, sentences) in TEXTS {
-        for (sentence, question) in sentences {
+        // About it, and as a claim that it confirms.
+        for (sentence, question) in sentences.iter().flat_map(|(sentence, question)| [(sentence, question), (sentence, sentence)]) {
             let answer = world.ask(&rag, question).await;
             if answer.receipt.body.status != AnswerStatus::Answered || answer.citations[0].quote != *sentence {
                 wrong.push(format!("{name}: {question}: {:?}", answer.citations.first().map(|citation| &citation.quote)));

@@ -11,8 +11,6 @@ use crate::http::{ApiError, Reply};
 
 /// The model name for answers in the words of the sources.
 pub(in crate::http) const QUOTE: &str = "quote";
-/// The name in receipts.
-pub(super) const QUOTE_GENERATOR: &str = "quote/1";
 /// What a Datanet's name follows in a model's name.
 pub(in crate::http) const DATANET: &str = "datanet:";
 /// What stands between a model's name and an adapter's.
