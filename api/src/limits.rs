@@ -9,6 +9,7 @@ use schemas::signed::SignedSpendingLimit;
 use schemas::tables::{Millis, SpendingLimitRow};
 use schemas::{Address, B256, U256};
 use store::{Store, StoreError};
+use tokio::sync::{Mutex, MutexGuard};
 
 /// A registered limit, and what the chain leaves of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +41,7 @@ impl Standing {
 pub struct Limits {
     store: Store,
     by_payer: Arc<RwLock<BTreeMap<Address, BTreeMap<B256, SignedSpendingLimit>>>>,
+    registering: Arc<Mutex<()>>,
 }
 
 impl Limits {
@@ -48,7 +50,12 @@ impl Limits {
         for row in store.scan::<SpendingLimitRow>(None).await? {
             by_payer.entry(row.payer).or_default().insert(row.limit_hash, serde_json::from_str(&row.signed_limit)?);
         }
-        Ok(Self { store, by_payer: Arc::new(RwLock::new(by_payer)) })
+        Ok(Self { store, by_payer: Arc::new(RwLock::new(by_payer)), registering: Arc::default() })
+    }
+
+    /// To be held from counting a payer's limits to keeping one more.
+    pub async fn registering(&self) -> MutexGuard<'_, ()> {
+        self.registering.lock().await
     }
 
     /// Keeps a limit whose signature the caller has checked. Again, it changes nothing.

@@ -30,7 +30,7 @@ use crate::config::Config;
 use crate::credit::Reservations;
 use crate::http::Uploads;
 use crate::limits::Limits;
-use crate::settlement::{LIMIT_MARGIN_SECONDS, SettlementStatus};
+use crate::settlement::{LIMIT_MARGIN_SECONDS, SettlementStatus, Settling};
 use contracts::Contracts;
 use generator::Writer;
 pub(crate) use start::rag_config;
@@ -67,6 +67,8 @@ pub struct Service {
     pub queries: Semaphore,
     pub indexer: watch::Receiver<IndexerStatus>,
     pub settlement: watch::Sender<SettlementStatus>,
+    /// Held while an epoch is closed or debited, and the reserve filled.
+    pub settling: tokio::sync::Mutex<Settling>,
     /// What each reconciler last failed with; absent when it succeeded.
     pub troubles: Mutex<HashMap<&'static str, String>>,
     /// Fees of answers being made.

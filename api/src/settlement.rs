@@ -83,8 +83,16 @@ pub enum Stage {
     Accepted,
 }
 
+/// What one settlement must know of the one before.
+#[derive(Debug, Default)]
+pub struct Settling {
+    /// The block from which it is known what the reserve was last given.
+    reserve_known_at: u64,
+}
+
 /// Closes the next epoch, for a person who asked for it: not while one is being settled.
 pub async fn close(service: &Service) -> anyhow::Result<SettlementStatus> {
+    let mut settling = service.settling.lock().await;
     if let Some(closing) = service.rag.closing().await? {
         bail!("epoch {} is still being settled; wait until it is accepted", closing.epoch);
     }
@@ -94,23 +102,25 @@ pub async fn close(service: &Service) -> anyhow::Result<SettlementStatus> {
         bail!("epoch {last} is still being settled; {}", why.unwrap_or_else(|| "wait until it is accepted".into()));
     }
     service.indexer_placed().await?;
-    let closing = close_now(service).await?;
+    let closing = close_now(service, &mut settling).await?;
     let status = closed(&closing);
     service.settlement.send_replace(status.clone());
     Ok(status)
 }
 
 /// Closes the next epoch at the newest finalized block that the indexer holds, by the fee schedule in force at that block.
-async fn close_now(service: &Service) -> anyhow::Result<ClosingRow> {
+async fn close_now(service: &Service, settling: &mut Settling) -> anyhow::Result<ClosingRow> {
     let cut = service.indexer.borrow().indexed_finalized.context("the indexer holds no finalized block yet; try again shortly")?;
     let fees = events::fees_at(&service.store, &service.deployment, cut.number).await?;
     let fees = fees.context("the vault's fee schedule is in no finalized block yet; try again shortly")?;
     let reserve_wei = Wei(service.config.settlement.reserve_wei()?);
-    if let Err(error) = reserve::fill(service, reserve_wei).await {
+    let terms = ClosingTerms { block_number: cut.number, block_hash: cut.hash, data_bps: fees.dataBps, reserve_wei };
+    let closing = service.rag.close_epoch(terms, &debit::payable(service).await?).await?;
+    // Before the payers are debited: what is collected tells which block's pool the epoch has.
+    if let Err(error) = reserve::fill(service, settling, reserve_wei).await {
         tracing::warn!(error = format!("{error:#}"), "the operator's reserve is not in the pool; the epoch goes on with what is");
     }
-    let terms = ClosingTerms { block_number: cut.number, block_hash: cut.hash, data_bps: fees.dataBps, reserve_wei };
-    Ok(service.rag.close_epoch(terms, &debit::payable(service).await?).await?)
+    Ok(closing)
 }
 
 /// Brings everything one stage further, as far as it can be.
@@ -118,11 +128,13 @@ pub(crate) async fn step(service: &Service, clock: &mut Clock) -> anyhow::Result
     if !service.follows_closely() {
         return Ok(());
     }
-    let due = due::close_when_due(service, clock).await.context("closing an epoch");
+    let mut settling = service.settling.lock().await;
+    let due = due::close_when_due(service, clock, &mut settling).await.context("closing an epoch");
     let debited = match service.rag.closing().await? {
         Some(closing) => debit::advance(service, &closing).await.context("debiting the payers"),
         None => Ok(()),
     };
+    drop(settling);
     let known = service.settlement.borrow().clone();
     let paid = roots::advance(service, &known).await;
     let next = match &paid {

@@ -136,10 +136,26 @@ pub fn spending_limit_digest(chain_id: u64, vault: Address, limit: &SpendingLimi
     })
 }
 
-/// Checks that `signature` (65 bytes, `0x` hexadecimal, low s) over `digest` was made by `signer`.
+/// The 65 bytes of a signature in the one form that contracts take too: `0x` hexadecimal, r, s, and v as 27 or 28.
+///
+/// # Errors
+/// [`SchemaError::BadSignature`].
+pub fn signature_bytes(signature: &str) -> Result<[u8; 65], SchemaError> {
+    let bad = |problem: String| SchemaError::BadSignature(problem);
+    let digits = signature.strip_prefix("0x").ok_or_else(|| bad("malformed signature: it begins with 0x".into()))?;
+    let bytes = hex::decode(digits).map_err(|error| bad(format!("malformed signature: {error}")))?;
+    let bytes = <[u8; 65]>::try_from(bytes).map_err(|bytes| bad(format!("malformed signature: {} bytes instead of 65", bytes.len())))?;
+    match bytes[64] {
+        27 | 28 => Ok(bytes),
+        other => Err(bad(format!("malformed signature: its last byte is {other}; contracts take 27 or 28 there"))),
+    }
+}
+
+/// Checks that `signature` (in the form of [`signature_bytes`], low s) over `digest` was made by `signer`.
 pub fn check_signature(digest: B256, signature: &str, signer: Address) -> Result<(), SchemaError> {
     let bad = |problem: String| SchemaError::BadSignature(problem);
-    let parsed: Signature = signature.parse().map_err(|error| bad(format!("malformed signature: {error}")))?;
+    let parsed =
+        Signature::try_from(signature_bytes(signature)?.as_slice()).map_err(|error| bad(format!("malformed signature: {error}")))?;
     if parsed.normalize_s().is_some() {
         return Err(bad("the signature has a high s value; only the canonical low form is accepted".into()));
     }

@@ -81,7 +81,11 @@ mod tests {
         assert!(check_signature(digest, &signature, other.address()).is_err());
         let elsewhere = SigningDomain { chain_id: 2, ..domain }.digest(&message);
         assert!(check_signature(elsewhere, &signature, signer.address()).is_err());
-        for malformed in ["", "0x", "0x00", &signature[..signature.len() - 2]] {
+        // What contracts refuse, or other readers of the same text would: it is refused here as well.
+        let (digits, body) = (&signature[2..], &signature[..signature.len() - 2]);
+        let v = u8::from_str_radix(&signature[signature.len() - 2..], 16).unwrap();
+        let other_v = [v - 27, v + 8].map(|v| format!("{body}{v:02x}"));
+        for malformed in ["", "0x", "0x00", "0xé", body, digits, &format!("0X{digits}"), &other_v[0], &other_v[1]] {
             assert!(check_signature(digest, malformed, signer.address()).is_err(), "{malformed}");
         }
         assert!(KeySigner::from_bytes(&B256::ZERO).is_err());

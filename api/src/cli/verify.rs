@@ -27,8 +27,11 @@ pub struct VerifyArgs {
     /// The registry that holds the roots [default: the one that the service works with].
     #[arg(long, value_name = "ADDRESS", value_parser = schemas::ids::parse_address)]
     pub registry: Option<schemas::Address>,
+    /// The vault that took the epoch's debits [default: with a registry of your own none, otherwise the service's].
+    #[arg(long, value_name = "ADDRESS", value_parser = schemas::ids::parse_address)]
+    pub vault: Option<schemas::Address>,
     /// Ask no node: what the chain holds is then not checked.
-    #[arg(long, conflicts_with_all = ["rpc", "registry"])]
+    #[arg(long, conflicts_with_all = ["rpc", "registry", "vault"])]
     pub offline: bool,
     /// Evidence in a file (question, answer, source texts), for one receipt.
     #[arg(long, value_name = "FILE")]
@@ -36,7 +39,8 @@ pub struct VerifyArgs {
     /// The receipt's place in its epoch, in a file (`GET /v1/receipts/ID/inclusion`), for one receipt.
     #[arg(long, value_name = "FILE")]
     pub inclusion: Option<PathBuf>,
-    /// Search the version again: by the data folder that --data-dir names, or by the service that runs with it.
+    /// Search the version again: by the data folder that --data-dir names, or by the service that runs with it. Another
+    /// service's word counts for nothing.
     #[arg(long)]
     pub reexecute: bool,
 }
@@ -72,8 +76,8 @@ pub async fn verify(context: &Context, args: &VerifyArgs) -> anyhow::Result<Repo
 
 async fn check(context: &Context, args: &VerifyArgs, document: &Document) -> anyhow::Result<Checks> {
     let mut checks = Checks::of(document);
-    let inclusion = document::inclusion(context, args, document).await?;
-    checks.inclusion(document, inclusion.as_ref());
+    let (inclusion, without) = document::inclusion(context, args, document).await?;
+    checks.inclusion(document, inclusion.as_ref(), &without);
     if args.reexecute {
         again::note(context, document, &mut checks).await;
     } else {

@@ -112,6 +112,7 @@ async fn keep_limit(service: &App, limit: &SignedSpendingLimit) -> Reply<()> {
     if limit.max_amount < schemas::U256::from(least) {
         return Err(ApiError::bad_request(format!("the spending limit is of {} wei: let it be of {least} wei or more", limit.max_amount)));
     }
+    let _registering = service.limits.registering().await;
     check_count(service, limit.payer, now).await?;
     Ok(service.limits.keep(limit_hash, limit).await?)
 }

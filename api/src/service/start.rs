@@ -102,6 +102,7 @@ pub async fn start(config: Config, data_dir: &Path, progress: &(dyn Fn(&str) + S
         queries: Semaphore::new(config.sql.max_concurrent.max(1)),
         indexer: indexer.status(),
         settlement: watch::Sender::default(),
+        settling: tokio::sync::Mutex::default(),
         troubles: Mutex::default(),
         reservations: Arc::default(),
         operator: operator.address(),

@@ -113,7 +113,7 @@ async fn plans(service: &Service, asked: &[Asked]) -> anyhow::Result<Plans> {
         }
         let book = PayerBook::read(&service.store, &service.deployment, asked.payer).await?;
         let limits = service.limits.standing(asked.payer, service.operator, &book);
-        let of_payer = plan::debits(asked, limits, book.balance_wei, now, service.operator)?;
+        let of_payer = plan::debits(asked, limits, book.balance_wei, now, service.operator, service.config.settlement.limits_per_payer_max);
         bytes += of_payer.iter().map(SolValue::abi_encoded_size).sum::<usize>();
         if !of_payer.is_empty() {
             debits.push(of_payer);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rag::RagError;
 use schemas::tables::{ClosingRow, EpochRow, Millis, ReceiptRow};
 
-use super::{close_now, debit};
+use super::{Settling, close_now, debit};
 use crate::service::Service;
 
 /// Pause between two looks at the receipts.
@@ -29,7 +29,7 @@ impl Clock {
     }
 }
 
-pub(super) async fn close_when_due(service: &Service, clock: &mut Clock) -> anyhow::Result<()> {
+pub(super) async fn close_when_due(service: &Service, clock: &mut Clock, settling: &mut Settling) -> anyhow::Result<()> {
     let interval_seconds = service.config.settlement.interval_seconds;
     if interval_seconds == 0 || service.indexer.borrow().indexed_finalized.is_none() || !clock.is_due(interval_seconds) {
         return Ok(());
@@ -37,7 +37,7 @@ pub(super) async fn close_when_due(service: &Service, clock: &mut Clock) -> anyh
     if service.rag.closing().await?.is_some() || !is_due(service, interval_seconds).await? {
         return Ok(());
     }
-    match close_now(service).await {
+    match close_now(service, settling).await {
         Ok(_) => Ok(()),
         Err(error) if matches!(error.downcast_ref(), Some(RagError::NothingToSettle { .. })) => Ok(()),
         Err(error) => Err(error),

@@ -4,16 +4,20 @@
 use anyhow::Context;
 use indexer::At;
 use indexer::events::roots::funded_at;
+use indexer::source::HeadTag;
 use schemas::U256;
 use schemas::contracts::{OpenToken, RewardDistributor};
 use schemas::tables::{DebtRow, EpochRow, Wei};
 use store::Finality;
 
+use super::Settling;
 use crate::service::Service;
 
-/// Fills the pool up to its promises and the reserve, once what was given before is final.
-pub(super) async fn fill(service: &Service, reserve: Wei) -> anyhow::Result<()> {
-    if reserve.0 == 0 {
+/// Fills the pool up to its promises and the reserve, once what was given before is final. What the tables do not show yet may
+/// be the fault of a node that stands still: so what was sent is remembered, and nothing more is sent before its block is final.
+pub(super) async fn fill(service: &Service, settling: &mut Settling, reserve: Wei) -> anyhow::Result<()> {
+    let known_to = service.indexer.borrow().indexed_finalized.map_or(0, |block| block.number);
+    if reserve.0 == 0 || known_to < settling.reserve_known_at {
         return Ok(());
     }
     let (store, deployment) = (&service.store, &service.deployment);
@@ -32,9 +36,11 @@ pub(super) async fn fill(service: &Service, reserve: Wei) -> anyhow::Result<()> 
         service.operator,
         deployment.token
     );
+    settling.reserve_known_at = service.reader.block(HeadTag::Latest).await?.map_or(0, |block| block.number).max(known_to + 1);
     let approve = OpenToken::approveCall { spender: deployment.distributor, amount: missing };
     service.sender.call(deployment.token, &approve).await.context("approving the reserve")?;
     let outcome = service.sender.call(deployment.distributor, &RewardDistributor::fundCall { amount: missing }).await?;
+    settling.reserve_known_at = settling.reserve_known_at.max(outcome.block_number);
     tracing::info!(missing_wei = %missing, transaction = %outcome.hash, "filled the operator's reserve");
     service.saw(outcome.block_number).await;
     Ok(())

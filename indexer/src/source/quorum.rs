@@ -5,7 +5,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use futures::future::join_all;
@@ -23,6 +23,8 @@ pub struct QuorumSource {
     nodes: Vec<Node>,
     /// The one that is asked first; it changes when another one had to help out.
     preferred: AtomicUsize,
+    /// The newest block that was agreed to be final: whoever's head is below it stands still.
+    agreed_final: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -60,7 +62,7 @@ impl QuorumSource {
             return Err(IndexerError::BadUrl { url: String::new(), problem: "there is no address".into() });
         }
         let nodes = sources.into_iter().map(|(shown_url, source)| Node { shown_url, source }).collect();
-        Ok(Self { nodes, preferred: AtomicUsize::new(0) })
+        Ok(Self { nodes, preferred: AtomicUsize::new(0), agreed_final: AtomicU64::new(0) })
     }
 
     /// Asks the preferred node, and the others in turn as long as the failure may be the node's.
@@ -87,7 +89,24 @@ impl QuorumSource {
         Err(first_error.unwrap_or(IndexerError::BlockUnknown { block: "of no node".into() }))
     }
 
-    /// The newest header of a tag that a majority of those who answer has reached; at least half of the
+    /// The newest header of the preferred node, or of the next one that does not stand still below what is final.
+    async fn latest(&self) -> Result<Option<Header>> {
+        let agreed_final = self.agreed_final.load(Ordering::Relaxed);
+        for _ in 0..self.nodes.len() {
+            let head = self.first(|source| source.head(HeadTag::Latest)).await?;
+            if head.is_some_and(|head| head.number >= agreed_final) {
+                return Ok(head);
+            }
+            let preferred = self.preferred.load(Ordering::Relaxed);
+            if let Some(node) = self.nodes.get(preferred) {
+                tracing::warn!(node = node.shown_url, agreed_final, "a node stands still: its newest block is below what is final");
+            }
+            self.preferred.store((preferred + 1) % self.nodes.len(), Ordering::Relaxed);
+        }
+        Err(IndexerError::BlockUnknown { block: agreed_final.to_string() })
+    }
+
+    /// The newest header of a tag that a majority of those who answer has reached; more than half of the
     /// nodes must answer. Every node that has a block at that height must have this one.
     async fn agreed(&self, tag: HeadTag) -> Result<Option<Header>> {
         let heads = join_all(self.nodes.iter().map(|node| async move { (node, node.source.head(tag).await) })).await;
@@ -103,13 +122,17 @@ impl QuorumSource {
                 }
             }
         }
-        if let Some(error) = first_error.filter(|_| reports.len() < self.nodes.len().div_ceil(2)) {
+        if let Some(error) = first_error.filter(|_| reports.len() * 2 <= self.nodes.len()) {
             return Err(error);
         }
         let Some(number) = reached_by_majority(reports.iter().map(|(_, head)| head.map(|head| head.number)).collect()) else {
             return Ok(None);
         };
-        self.same_on_all(number, &reports).await.map(Some)
+        let header = self.same_on_all(number, &reports).await?;
+        if tag == HeadTag::Finalized {
+            self.agreed_final.fetch_max(number, Ordering::Relaxed);
+        }
+        Ok(Some(header))
     }
 
     async fn same_on_all(&self, number: u64, reports: &[Report<'_>]) -> Result<Header> {
@@ -181,7 +204,7 @@ impl ChainSource for QuorumSource {
 
     async fn head(&self, tag: HeadTag) -> Result<Option<Header>> {
         match tag {
-            HeadTag::Latest => self.first(|source| source.head(tag)).await,
+            HeadTag::Latest => self.latest().await,
             HeadTag::Safe | HeadTag::Finalized => self.agreed(tag).await,
         }
     }

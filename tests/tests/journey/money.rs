@@ -4,12 +4,14 @@
 use std::fs;
 
 use anyhow::{Context, ensure};
+use schemas::U256;
 use schemas::alloy_sol_types::SolCall;
 use schemas::contracts::Deployment;
 use schemas::contracts::PaymentVault::debitBatchCall;
 use schemas::hashing::sha256;
-use schemas::signed::SigningDomain;
 use schemas::signed::apps::AppAuthorisation;
+use schemas::signed::{SignedSpendingLimit, SigningDomain, SpendingLimit, spending_limit_digest};
+use schemas::signer::Signer;
 use serde_json::{Value, json};
 
 use crate::harness::{Place, Service, post, wait_for};
@@ -21,6 +23,7 @@ const SETTINGS: &str = r#"
 price_wei = "50000000000000000"
 [settlement]
 interval_seconds = 2
+reserve_wei = "300000000000000000"
 dispute_window_seconds = 1
 batch_bytes_max = 1000
 "#;
@@ -40,6 +43,9 @@ fn nobody_spends_what_is_not_theirs_and_epochs_settle_by_themselves() -> anyhow:
     let limit = a_limit_out_of_calldata_gives_nothing(&place, &service)?;
     a_limit_counts_once_however_often_it_is_registered(&service, &victim, &limit)?;
     a_revoked_key_is_no_good(&place, &service, &crowd)?;
+    what_the_vault_would_refuse_is_refused(&place, &service)?;
+    no_payer_has_more_limits_than_are_allowed(&place, &service)?;
+    the_reserve_is_filled_once(&place, &service)?;
     ensure!(service.lives()?, "the service ended by itself");
     Ok(())
 }
@@ -157,6 +163,67 @@ fn a_limit_counts_once_however_often_it_is_registered(service: &Service, key: &s
     }
     let statuses: Vec<u16> = (0..3).map(|_| ask(service, key).map(|(status, _)| status)).collect::<anyhow::Result<_>>()?;
     ensure!(statuses == [200, 402, 402], "{statuses:?}");
+    Ok(())
+}
+
+/// A limit of the thief's own.
+fn limit(place: &Place, service: &Service, nonce: u64) -> anyhow::Result<SignedSpendingLimit> {
+    let thief = api::identity::load(&place.data_dir(), "thief")?;
+    let deployment: Deployment = serde_json::from_value(service.deployment.clone())?;
+    let spender = place.json(&["keys", "address", "operator"])?["address"].clone();
+    let limit = SpendingLimit {
+        payer: thief.address(),
+        spender: serde_json::from_value(spender)?,
+        maxAmount: U256::from(10u64).pow(U256::from(18u64)),
+        expiry: unix_seconds()? + 1_000_000,
+        nonce: U256::from(nonce),
+    };
+    let signature = thief.sign_digest(spending_limit_digest(deployment.chain_id, deployment.vault, &limit))?;
+    let SpendingLimit { payer, spender, maxAmount: max_amount, expiry, nonce } = limit;
+    Ok(SignedSpendingLimit { payer, spender, max_amount, expiry, nonce, signature })
+}
+
+/// A signature in a form that only this service would read gives room that no debit ever finds.
+fn what_the_vault_would_refuse_is_refused(place: &Place, service: &Service) -> anyhow::Result<()> {
+    let good = limit(place, service, 1)?;
+    let (body, v) = good.signature.split_at(good.signature.len() - 2);
+    let low = u8::from_str_radix(v, 16)? - 27;
+    for signature in [format!("{body}{low:02x}"), good.signature.replacen("0x", "0X", 1), good.signature.replacen("0x", "", 1)] {
+        let (status, reply) = post(service.address(), "/v1/limits", &[], &json!(SignedSpendingLimit { signature, ..good.clone() }))?;
+        ensure!(status == 401, "{status} {reply}");
+    }
+    ensure!(post(service.address(), "/v1/limits", &[], &json!(good))?.0 == 200, "the same in the form that both read");
+    Ok(())
+}
+
+/// One is there already.
+fn no_payer_has_more_limits_than_are_allowed(place: &Place, service: &Service) -> anyhow::Result<()> {
+    let limits: Vec<_> = (2..22).map(|nonce| limit(place, service, nonce)).collect::<anyhow::Result<_>>()?;
+    let statuses: Vec<u16> = std::thread::scope(|scope| {
+        let posting: Vec<_> = limits
+            .iter()
+            .map(|limit| scope.spawn(move || post(service.address(), "/v1/limits", &[], &json!(limit)).map(|(status, _)| status)))
+            .collect();
+        posting.into_iter().map(|posted| posted.join().map_err(|_| anyhow::anyhow!("a request panicked"))?).collect::<anyhow::Result<_>>()
+    })?;
+    let taken = statuses.iter().filter(|status| **status == 200).count();
+    ensure!(taken == 7 && statuses.iter().all(|status| [200, 400].contains(status)), "{statuses:?}");
+    Ok(())
+}
+
+/// However many ask at once for a settlement, and however often.
+fn the_reserve_is_filled_once(place: &Place, service: &Service) -> anyhow::Result<()> {
+    let key = fs::read_to_string(place.data_dir().join("operator.apikey"))?;
+    let bearer = format!("Bearer {}", key.trim());
+    std::thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(|| post(service.address(), "/v1/settlements", &[("authorization", bearer.as_str())], &json!({})));
+        }
+    });
+    let funded = "SELECT coalesce(CAST(max(total_funded) AS VARCHAR), '0') AS wei FROM funded";
+    let most = 5 * 40_000_000_000_000_000 + 300_000_000_000_000_000u128;
+    let wei: u128 = place.rows(funded)?[0]["wei"].as_str().context("an amount")?.parse()?;
+    ensure!((300_000_000_000_000_000..=most).contains(&wei), "{wei} wei in the pool, of which 80 % of five answers and one reserve");
     Ok(())
 }
 

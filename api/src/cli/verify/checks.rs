@@ -16,7 +16,7 @@ pub(super) enum Outcome {
 
 #[derive(Debug, Serialize)]
 pub(super) struct Check {
-    /// What of: `receipt`, `evidence`, `retrieval`, `epoch`, `chain`, `run`.
+    /// What of: `receipt`, `generation`, `evidence`, `retrieval`, `epoch`, `chain`, `run`.
     pub(super) of: &'static str,
     pub(super) outcome: Outcome,
     /// What was found, or would have been checked.
@@ -74,6 +74,12 @@ impl Checks {
         match document {
             Document::Receipt { receipt, evidence } => {
                 checks.outcome("receipt", rag::verify_receipt(receipt), &stated(receipt));
+                if receipt.body.generation.is_some() {
+                    checks.skip(
+                        "generation",
+                        format!("that {} wrote the answer, by its own lights: no model is run again", receipt.body.models.generator),
+                    );
+                }
                 match evidence {
                     Some(evidence) => checks.outcome("evidence", rag::verify_evidence(evidence), EVIDENCE),
                     None => checks.skip("evidence", format!("{EVIDENCE}; the payer and the operator can fetch it")),
@@ -92,14 +98,14 @@ impl Checks {
         checks
     }
 
-    pub(super) fn inclusion(&mut self, document: &Document, inclusion: Option<&Inclusion>) {
+    pub(super) fn inclusion(&mut self, document: &Document, inclusion: Option<&Inclusion>, without: &str) {
         const ONE_OF: &str = "that the receipt is the one that its epoch counts";
         match (document, inclusion) {
             (Document::Receipt { receipt, .. }, Some(inclusion)) => {
                 let detail = format!("the receipt is one of those of epoch {} ({})", inclusion.epoch, inclusion.receipts_root);
                 self.outcome("epoch", rag::verify_inclusion(receipt, inclusion), &detail);
             }
-            (Document::Receipt { .. }, None) => self.skip("epoch", format!("{ONE_OF}: it is not closed, or nobody gave the proof")),
+            (Document::Receipt { .. }, None) => self.skip("epoch", format!("{ONE_OF}: {without}")),
             (Document::First { .. }, _) => self.skip("epoch", ONE_OF),
         }
     }
@@ -140,7 +146,19 @@ pub(super) fn run(documents: &[Document]) -> Checks {
     }
     let signers = receipts.windows(2).all(|pair| matches!(pair, [a, b] if a.signer == b.signer));
     if signers {
-        checks.outcome("run", rag::verify_run(&receipts), "each names the one before it, and no answer and no number has two");
+        let outcome = rag::verify_run(&receipts);
+        let is_one = outcome.is_ok();
+        checks.outcome("run", outcome, "no answer and no number has two, and each that follows one given here names it");
+        let mut numbers: Vec<u64> = receipts.iter().map(|receipt| receipt.body.sequence).collect();
+        numbers.sort_unstable();
+        for pair in numbers.windows(2) {
+            if let [before, after] = pair
+                && is_one
+                && before.saturating_add(1) < *after
+            {
+                checks.skip("run", format!("receipts {} to {}, which were not given: another run may hide there", before + 1, after - 1));
+            }
+        }
     } else {
         checks.fail("run", "they are signed by several services: each has a run of its own");
     }

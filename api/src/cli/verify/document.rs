@@ -108,13 +108,17 @@ pub(super) async fn read(context: &Context, args: &VerifyArgs, name: &str) -> an
     Ok(document)
 }
 
-/// The receipt's place in its epoch: from a file, or from the service where there is one and the epoch is closed.
-pub(super) async fn inclusion(context: &Context, args: &VerifyArgs, document: &Document) -> anyhow::Result<Option<Inclusion>> {
+/// The receipt's place in its epoch: from a file, or from the service where there is one and the epoch is closed. Or why there
+/// is none.
+pub(super) async fn inclusion(context: &Context, args: &VerifyArgs, document: &Document) -> anyhow::Result<(Option<Inclusion>, String)> {
     if let Some(path) = &args.inclusion {
-        return read_json(path).map(Some);
+        return Ok((Some(read_json(path)?), String::new()));
     }
-    let Ok(client) = context.client() else { return Ok(None) };
-    Ok(client.get(&format!("/v1/receipts/{}/inclusion", document.id())).await.ok())
+    let Ok(client) = context.client() else { return Ok((None, "nobody gave the proof (--inclusion)".into())) };
+    match client.get(&format!("/v1/receipts/{}/inclusion", document.id())).await {
+        Ok(inclusion) => Ok((Some(inclusion), String::new())),
+        Err(error) => Ok((None, format!("{error:#}"))),
+    }
 }
 
 fn read_json<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {

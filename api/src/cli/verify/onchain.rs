@@ -55,7 +55,6 @@ pub(super) async fn note(
 struct Node {
     url: String,
     registry: Address,
-    /// Where the service is known, its vault.
     vault: Option<Address>,
 }
 
@@ -71,8 +70,7 @@ impl Node {
 /// What the arguments name, and what the service says of the rest; none where neither does.
 async fn node(context: &Context, args: &VerifyArgs) -> anyhow::Result<Option<Node>> {
     if let (Some(url), Some(registry)) = (&args.rpc, args.registry) {
-        let vault = context.info().await.ok().map(|info| info.deployment.vault);
-        return Ok(Some(Node { url: url.clone(), registry, vault }));
+        return Ok(Some(Node { url: url.clone(), registry, vault: args.vault }));
     }
     let info = match context.info().await {
         Ok(info) => info,
@@ -83,7 +81,8 @@ async fn node(context: &Context, args: &VerifyArgs) -> anyhow::Result<Option<Nod
         Some(url) => url.clone(),
         None => info.node()?.to_owned(),
     };
-    let (registry, vault) = (args.registry.unwrap_or(info.deployment.registry), Some(info.deployment.vault));
+    let vault = args.vault.or((args.rpc.is_none() && args.registry.is_none()).then_some(info.deployment.vault));
+    let registry = args.registry.unwrap_or(info.deployment.registry);
     Ok(Some(Node { url, registry, vault }))
 }
 
@@ -91,7 +90,7 @@ async fn node(context: &Context, args: &VerifyArgs) -> anyhow::Result<Option<Nod
 async fn epoch(node: &Node, reader: &ContractReader, inclusion: &Inclusion, checks: &mut Checks) -> anyhow::Result<()> {
     let Inclusion { epoch, receipts_root, .. } = inclusion;
     if node.vault.is_none() {
-        checks.skip("chain", format!("that the vault debited epoch {epoch} by this root: its address is not known here"));
+        checks.skip("chain", format!("that the vault debited epoch {epoch} by this root: name it with --vault"));
         return Ok(());
     }
     let last = reader.last_batch(At::Finalized).await?;

@@ -84,7 +84,7 @@ async fn nodes_that_disagree_below_the_head_are_named() {
 }
 
 #[tokio::test]
-async fn half_of_the_nodes_must_answer() {
+async fn more_than_half_of_the_nodes_must_answer() {
     let [one, two, three] = [chain(9, 8), chain(9, 6), chain(9, 5)];
     let source = quorum(&[&one, &two, &three]);
     one.fail_next(1);
@@ -94,6 +94,19 @@ async fn half_of_the_nodes_must_answer() {
     let error = finalized(&source).await.unwrap_err();
     assert!(matches!(error, IndexerError::RpcUnreachable { .. }), "{error}");
     assert_eq!(finalized(&source).await.unwrap(), Some(6));
+    let two_nodes = quorum(&[&one, &two]);
+    two.fail_next(1);
+    assert!(finalized(&two_nodes).await.is_err(), "one of two decides nothing");
+}
+
+/// What is final is agreed on; a first node whose newest block stays below that would hide everything that is new.
+#[tokio::test]
+async fn a_node_that_stands_still_is_left() {
+    let [still, one, two] = [chain(5, 4), chain(9, 7), chain(9, 7)];
+    let source = quorum(&[&still, &one, &two]);
+    assert_eq!(source.head(HeadTag::Latest).await.unwrap().unwrap().number, 5, "nobody knows better yet");
+    assert_eq!(finalized(&source).await.unwrap(), Some(7));
+    assert_eq!(source.head(HeadTag::Latest).await.unwrap().unwrap().number, 9);
 }
 
 #[tokio::test]
