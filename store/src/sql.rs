@@ -12,6 +12,7 @@ mod exact;
 mod functions;
 mod guard;
 mod rules;
+mod screen;
 mod session;
 mod snapshot;
 mod statement;

@@ -3,8 +3,10 @@
 use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
+use schemas::arrow::error::ArrowError;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use store::StoreError;
 use store::sql::{Snapshot, Viewer};
 
 use super::{ApiError, App, Authenticated, Reply, rows};
@@ -68,13 +70,21 @@ pub(super) async fn sql(
     let columns: Vec<Column> = (result.schema.fields().iter())
         .map(|field| Column { name: field.name().clone(), data_type: field.data_type().to_string() })
         .collect();
-    let form = request.rows;
+    let (form, max_bytes) = (request.rows, service.query_limits.max_result_bytes);
     let written = tokio::task::spawn_blocking(move || {
-        let rows = rows::as_arrays(&result.batches).map_err(|error| ApiError::internal(&error))?;
+        let rows = rows::as_arrays(&result.batches, max_bytes).map_err(unwritable)?;
         let rows = if form == RowForm::Objects { as_objects(&columns, rows)? } else { rows };
         Ok(SqlReply { columns, rows, truncated: result.truncated, snapshot: result.snapshot })
     });
     written.await.map_err(|error| ApiError::internal(&error))?.map(Json)
+}
+
+/// A value that cannot be written (a time out of range) is the query's.
+fn unwritable(error: ArrowError) -> StoreError {
+    match error {
+        ArrowError::MemoryError(problem) => StoreError::QueryLimit(problem),
+        other => StoreError::Query(other.to_string()),
+    }
 }
 
 fn as_objects(columns: &[Column], rows: Vec<Value>) -> Reply<Vec<Value>> {

@@ -1,6 +1,8 @@
 //! Rows of a query as JSON that loses nothing: decimals as text at any depth, integers as numbers as far as every
 //! reader keeps them (2^53) and as text beyond, what is not finite as text.
 
+use std::collections::BTreeSet;
+
 use schemas::arrow::array::{Array, AsArray, RecordBatch};
 use schemas::arrow::datatypes::{
     DataType, Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type,
@@ -9,37 +11,59 @@ use schemas::arrow::datatypes::{
 use schemas::arrow::downcast_dictionary_array;
 use schemas::arrow::error::ArrowError;
 use schemas::arrow::util::display::{ArrayFormatter, FormatOptions};
-use serde_json::{Map, Number, Value};
+use serde_json::{Number, Value};
 
 /// The largest integer up to which every integer is a double: JavaScript's `Number.MAX_SAFE_INTEGER`.
 const SAFE_INTEGER: i128 = (1 << 53) - 1;
 /// Lists and structs within each other.
 const MAX_DEPTH: usize = 64;
 
-/// Every row as an array of its columns' values.
-pub(super) fn as_arrays(batches: &[RecordBatch]) -> Result<Vec<Value>, ArrowError> {
+/// Every row as an array of its columns' values, of at most so many bytes as text.
+///
+/// # Errors
+/// [`ArrowError::MemoryError`] where there are more: a column can hold many values in few bytes.
+pub(super) fn as_arrays(batches: &[RecordBatch], max_bytes: usize) -> Result<Vec<Value>, ArrowError> {
     let mut rows = Vec::with_capacity(batches.iter().map(RecordBatch::num_rows).sum());
+    let mut room = Room { left: max_bytes, max: max_bytes };
     for batch in batches {
         for row in 0..batch.num_rows() {
-            let cells = batch.columns().iter().map(|column| value(column.as_ref(), row, 0));
+            let cells = batch.columns().iter().map(|column| value(column.as_ref(), row, 0, &mut room));
             rows.push(Value::Array(cells.collect::<Result<_, _>>()?));
         }
     }
     Ok(rows)
 }
 
+/// What is left for the values to come.
+struct Room {
+    left: usize,
+    max: usize,
+}
+
+impl Room {
+    fn take(&mut self, bytes: usize) -> Result<(), ArrowError> {
+        let too_many = || ArrowError::MemoryError(format!("its result exceeds {} bytes; select less, or add a LIMIT", self.max));
+        self.left = self.left.checked_sub(bytes).ok_or_else(too_many)?;
+        Ok(())
+    }
+}
+
+/// What a value takes beside its text.
+const VALUE_BYTES: usize = 8;
+
 /// One value. `depth` counts what it stands in.
-fn value(array: &dyn Array, row: usize, depth: usize) -> Result<Value, ArrowError> {
+fn value(array: &dyn Array, row: usize, depth: usize, room: &mut Room) -> Result<Value, ArrowError> {
+    room.take(VALUE_BYTES)?;
     if array.is_null(row) {
         return Ok(Value::Null);
     }
     if depth > MAX_DEPTH {
         return Err(ArrowError::InvalidArgumentError(format!("a value nests deeper than {MAX_DEPTH}")));
     }
-    let list = |values: &dyn Array| {
-        (0..values.len()).map(|index| value(values, index, depth + 1)).collect::<Result<Vec<_>, _>>().map(Value::Array)
+    let mut list = |values: &dyn Array| {
+        (0..values.len()).map(|index| value(values, index, depth + 1, room)).collect::<Result<Vec<_>, _>>().map(Value::Array)
     };
-    Ok(match array.data_type() {
+    let written = match array.data_type() {
         DataType::Null => Value::Null,
         DataType::Boolean => Value::Bool(array.as_boolean().value(row)),
         DataType::Int8 => integer(array.as_primitive::<Int8Type>().value(row)),
@@ -68,20 +92,20 @@ fn value(array: &dyn Array, row: usize, depth: usize) -> Result<Value, ArrowErro
         DataType::FixedSizeList(..) => list(&array.as_fixed_size_list().value(row))?,
         DataType::Struct(fields) => {
             let columns = array.as_struct().columns();
-            let values = columns.iter().map(|column| value(column.as_ref(), row, depth + 1)).collect::<Result<Vec<_>, _>>()?;
+            let values = columns.iter().map(|column| value(column.as_ref(), row, depth + 1, room)).collect::<Result<Vec<_>, _>>()?;
             named(fields.iter().map(|field| field.name().clone()), values)
         }
         DataType::Map(..) => {
             let entries = array.as_map().value(row);
             let (keys, values) = (entries.column(0), entries.column(1));
             let names = (0..entries.len()).map(|index| text(keys.as_ref(), index)).collect::<Result<Vec<_>, _>>()?;
-            let values = (0..entries.len()).map(|index| value(values.as_ref(), index, depth + 1)).collect::<Result<Vec<_>, _>>()?;
+            let values = (0..entries.len()).map(|index| value(values.as_ref(), index, depth + 1, room)).collect::<Result<Vec<_>, _>>()?;
             named(names.into_iter(), values)
         }
         DataType::Dictionary(..) => {
             downcast_dictionary_array!(
                 array => match array.key(row) {
-                    Some(key) => value(array.values().as_ref(), key, depth + 1)?,
+                    Some(key) => value(array.values().as_ref(), key, depth + 1, room)?,
                     None => Value::Null,
                 },
                 _ => Value::String(text(array, row)?)
@@ -89,16 +113,18 @@ fn value(array: &dyn Array, row: usize, depth: usize) -> Result<Value, ArrowErro
         }
         // Decimals, and times as ISO 8601 has them.
         _ => Value::String(text(array, row)?),
-    })
+    };
+    room.take(written.as_str().map_or(0, str::len))?;
+    Ok(written)
 }
 
 /// An object, or a list of names and values where a name is there twice.
 fn named(names: impl Iterator<Item = String>, values: Vec<Value>) -> Value {
     let names: Vec<String> = names.collect();
     let count = names.len();
-    let object: Map<String, Value> = names.iter().cloned().zip(values.iter().cloned()).collect();
-    if object.len() == count {
-        return Value::Object(object);
+    let distinct: BTreeSet<&String> = names.iter().collect();
+    if distinct.len() == count {
+        return Value::Object(names.into_iter().zip(values).collect());
     }
     Value::Array(names.into_iter().zip(values).map(|(name, value)| Value::Array(vec![name.into(), value])).collect())
 }
@@ -135,7 +161,7 @@ mod tests {
     use std::sync::Arc;
 
     use schemas::arrow::array::{
-        ArrayRef, Decimal128Array, Decimal256Array, Float32Array, Float64Array, Int64Array, ListArray, StructArray,
+        ArrayRef, Decimal128Array, Decimal256Array, Float32Array, Float64Array, Int64Array, ListArray, NullArray, StringArray, StructArray,
         TimestampMillisecondArray, UInt64Array,
     };
     use schemas::arrow::buffer::OffsetBuffer;
@@ -144,7 +170,7 @@ mod tests {
     use super::*;
 
     fn rows(columns: Vec<(&str, ArrayRef)>) -> String {
-        serde_json::to_string(&as_arrays(&[RecordBatch::try_from_iter(columns).unwrap()]).unwrap()).unwrap()
+        serde_json::to_string(&as_arrays(&[RecordBatch::try_from_iter(columns).unwrap()], 1 << 20).unwrap()).unwrap()
     }
 
     fn decimals(values: Vec<Option<i128>>, scale: i8) -> ArrayRef {
@@ -179,6 +205,18 @@ mod tests {
         assert_eq!(rows(vec![("f", small)]), r#"[[0.1],["Infinity"]]"#);
         let times: ArrayRef = Arc::new(TimestampMillisecondArray::from(vec![0]).with_timezone("UTC"));
         assert_eq!(rows(vec![("t", times)]), r#"[["1970-01-01T00:00:00Z"]]"#);
+    }
+
+    #[test]
+    fn many_values_in_few_bytes_are_too_many() {
+        let nulls: ArrayRef = Arc::new(NullArray::new(1 << 20));
+        let field = Arc::new(Field::new("item", DataType::Null, true));
+        let list: ArrayRef = Arc::new(ListArray::new(field, OffsetBuffer::from_lengths([1 << 20]), nulls, None));
+        let batch = RecordBatch::try_from_iter(vec![("n", list)]).unwrap();
+        assert!(as_arrays(std::slice::from_ref(&batch), 16 << 20).is_ok());
+        assert!(matches!(as_arrays(&[batch], 1 << 20), Err(ArrowError::MemoryError(_))));
+        let text: ArrayRef = Arc::new(StringArray::from(vec!["x".repeat(1000)]));
+        assert!(as_arrays(&[RecordBatch::try_from_iter(vec![("t", text)]).unwrap()], 1000).is_err());
     }
 
     #[test]

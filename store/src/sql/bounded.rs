@@ -197,6 +197,8 @@ impl Size {
         } else {
             array.as_fixed_size_list_opt().map_or(array.len(), |lists| lists.values().len())
         };
+        // Elements of no size of their own (NULL alone, bits) are some bytes each wherever they end up.
+        let total = total.max(elements);
         let longest = match array.data_type() {
             DataType::Utf8 => longest(array.as_string::<i32>().iter()),
             DataType::LargeUtf8 => longest(array.as_string::<i64>().iter()),

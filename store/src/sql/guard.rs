@@ -24,6 +24,21 @@ pub(super) fn query_error(error: DataFusionError) -> StoreError {
         DataFusionError::ResourcesExhausted(problem) => {
             StoreError::QueryLimit(format!("it needs more memory than a query may use ({problem})"))
         }
+        // Lance computes filters itself, and says where in its own source one failed.
+        DataFusionError::External(source)
+            if matches!(
+                source.downcast_ref(),
+                Some(
+                    lance::Error::InvalidInput { .. }
+                        | lance::Error::NotSupported { .. }
+                        | lance::Error::Arrow { .. }
+                        | lance::Error::Execution { .. }
+                )
+            ) =>
+        {
+            let text = error.strip_backtrace();
+            StoreError::Query(text.rsplit_once(", /").map_or(text.as_str(), |(said, _)| said).to_owned())
+        }
         DataFusionError::IoError(_) | DataFusionError::ObjectStore(_) | DataFusionError::External(_) => {
             StoreError::Storage(error.strip_backtrace())
         }

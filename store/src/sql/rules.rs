@@ -209,8 +209,9 @@ impl Rules {
                 Operator::Plus | Operator::Minus | Operator::Multiply | Operator::Divide | Operator::Modulo | Operator::StringConcat => {
                     Ok(Transformed::yes(arithmetic(op, self.max_call_bytes).call(vec![*left, *right])))
                 }
-                // It drops the bits that do not fit, and whole numbers with them.
+                // One drops the bits that do not fit, and whole numbers with them; both take a number of places by its last bits.
                 Operator::BitwiseShiftLeft => plan_err!("<< is not supported: multiply by a power of two"),
+                Operator::BitwiseShiftRight => plan_err!(">> is not supported: divide by a power of two"),
                 _ => Ok(Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right }))),
             },
             Expr::Negative(inner) => Ok(Transformed::yes(negation().call(vec![*inner]))),

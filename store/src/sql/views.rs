@@ -8,6 +8,7 @@ use schemas::Address;
 use schemas::arrow::datatypes::DataType;
 use schemas::tables::{AnswerRow, ChunkRow, DocumentRow, ReviewRow, Row, SubmissionRow};
 
+use super::screen::screen;
 use crate::StoreError;
 
 /// Columns that hold, or are made from, what somebody wrote.
@@ -48,10 +49,10 @@ pub(super) async fn narrow(context: &SessionContext, payer: Option<Address>) -> 
     replace(context, AnswerRow::TABLE.name, answers.select(masked(&columns, OF_ANSWERS, &own)?)?)
 }
 
-/// Puts `rows` in the place of a table.
+/// Puts `rows` in the place of a table, and nothing that is asked beyond them.
 fn replace(context: &SessionContext, name: &str, rows: DataFrame) -> Result<(), StoreError> {
     context.deregister_table(name)?;
-    context.register_table(name, rows.into_view())?;
+    context.register_table(name, screen(rows))?;
     Ok(())
 }
 

@@ -4,12 +4,16 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use datafusion::common::types::{NativeType, logical_float64};
 use datafusion::common::{Result, ScalarValue, exec_datafusion_err, exec_err, plan_err};
 use datafusion::functions_aggregate::average::avg_udaf;
 use datafusion::functions_aggregate::sum::sum_udaf;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::{AggregateOrderSensitivity, format_state_name};
-use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, GroupsAccumulator, ReversedUDAF, Signature};
+use datafusion::logical_expr::{
+    Accumulator, AggregateUDF, AggregateUDFImpl, Coercion, GroupsAccumulator, ReversedUDAF, Signature, TypeSignature, TypeSignatureClass,
+    Volatility,
+};
 use schemas::arrow::array::{Array, ArrayRef, AsArray};
 use schemas::arrow::datatypes::{
     DataType, Decimal32Type, Decimal64Type, Decimal128Type, Decimal256Type, Field, FieldRef, Int64Type, UInt64Type, i256,
@@ -21,11 +25,22 @@ use crate::sql::functions::DIGITS;
 const MEAN_DIGITS: i8 = 4;
 
 pub(in crate::sql) fn sum() -> AggregateUDF {
-    AggregateUDF::from(Total { own: sum_udaf(), kind: Kind::Sum })
+    let own = sum_udaf();
+    AggregateUDF::from(Total { signature: own.signature().clone(), own, kind: Kind::Sum })
 }
 
+/// Of whole numbers it is a decimal: a float would not hold them.
 pub(in crate::sql) fn mean() -> AggregateUDF {
-    AggregateUDF::from(Total { own: avg_udaf(), kind: Kind::Mean })
+    let exact = |class| TypeSignature::Coercible(vec![Coercion::new_exact(class)]);
+    let from = |class, accepted, becomes| TypeSignature::Coercible(vec![Coercion::new_implicit(class, vec![accepted], becomes)]);
+    let float = TypeSignatureClass::Native(logical_float64());
+    let taken = vec![
+        exact(TypeSignatureClass::Decimal),
+        exact(TypeSignatureClass::Duration),
+        from(TypeSignatureClass::Decimal, TypeSignatureClass::Integer, NativeType::Decimal(20, 0)),
+        from(float, TypeSignatureClass::Float, NativeType::Float64),
+    ];
+    AggregateUDF::from(Total { own: avg_udaf(), kind: Kind::Mean, signature: Signature::one_of(taken, Volatility::Immutable) })
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -39,6 +54,7 @@ struct Total {
     /// DataFusion's function, for what is not exact in the first place.
     own: Arc<AggregateUDF>,
     kind: Kind,
+    signature: Signature,
 }
 
 /// Whether a result of this type is added up here.
@@ -59,7 +75,7 @@ impl AggregateUDFImpl for Total {
     }
 
     fn signature(&self) -> &Signature {
-        self.own.signature()
+        &self.signature
     }
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {

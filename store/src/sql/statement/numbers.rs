@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{CastKind, DataType, ExactNumberInfo, Expr, Value, VisitorMut};
+use datafusion::sql::sqlparser::ast::{CastKind, DataType, ExactNumberInfo, Expr, UnaryOperator, Value, VisitorMut};
 
 use crate::StoreError;
 use crate::sql::functions;
@@ -17,9 +17,14 @@ impl VisitorMut for WholeNumbers {
     type Break = StoreError;
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<StoreError> {
+        // Its sign comes on top: what has 64 bits without it may not have with it.
+        let (expr, least) = match expr {
+            Expr::UnaryOp { op: UnaryOperator::Minus, expr } => (expr.as_mut(), true),
+            expr => (expr, false),
+        };
         let Expr::Value(value) = expr else { return ControlFlow::Continue(()) };
         let Value::Number(text, _) = &value.value else { return ControlFlow::Continue(()) };
-        match exactly(text) {
+        match if least { negated(text) } else { exactly(text) } {
             Ok(None) => {}
             Ok(Some((precision, scale))) => {
                 let literal = Value::SingleQuotedString(text.clone()).with_span(value.span);
@@ -34,6 +39,14 @@ impl VisitorMut for WholeNumbers {
             Err(problem) => return ControlFlow::Break(StoreError::Query(problem)),
         }
         ControlFlow::Continue(())
+    }
+}
+
+/// [`exactly`], of a number that a minus stands before.
+fn negated(text: &str) -> Result<Option<(u64, i64)>, String> {
+    match text.parse::<u64>() {
+        Ok(whole) if whole > i64::MIN.unsigned_abs() => Ok(Some((20, 0))),
+        _ => exactly(text),
     }
 }
 
@@ -69,6 +82,10 @@ fn exactly(text: &str) -> Result<Option<(u64, i64)>, String> {
 
 #[cfg(test)]
 mod tests {
+    use datafusion::sql::sqlparser::ast::VisitMut;
+    use datafusion::sql::sqlparser::dialect::GenericDialect;
+    use datafusion::sql::sqlparser::parser::Parser;
+
     use super::*;
 
     #[test]
@@ -90,5 +107,18 @@ mod tests {
         }
         assert!(exactly(&"9".repeat(77)).is_err() && exactly("1e400").is_err());
         assert_eq!(exactly(&"9".repeat(76)), Ok(Some((76, 0))));
+    }
+
+    #[test]
+    fn negative_numbers_keep_their_digits() {
+        for (sql, expected) in [
+            ("SELECT -9223372036854775808", "SELECT -9223372036854775808"),
+            ("SELECT -9223372036854775809", "SELECT -CAST('9223372036854775809' AS DECIMAL(20,0))"),
+            ("SELECT 1 - 18446744073709551615", "SELECT 1 - 18446744073709551615"),
+        ] {
+            let mut parsed = Parser::parse_sql(&GenericDialect {}, sql).unwrap();
+            assert!(parsed.visit(&mut WholeNumbers).is_continue());
+            assert_eq!(parsed[0].to_string(), expected);
+        }
     }
 }

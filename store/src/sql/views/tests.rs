@@ -138,8 +138,35 @@ async fn an_analyst_sees_what_is_published_and_nothing_else() {
     ] {
         assert!(!seen(&store, analyst, &sql).await.contains("0x"), "{sql}");
     }
+    // Nor by what fails on them: only visible rows are looked at.
+    for sql in [
+        format!("SELECT count(*) AS n FROM submitted_chunks WHERE CASE WHEN text LIKE '%{SECRET}%' THEN CAST(text AS INT) ELSE 1 END > 0"),
+        format!("SELECT count(*) AS n FROM submitted_chunks WHERE 1 / (CASE WHEN text LIKE '%{SECRET}%' THEN 0 ELSE 1 END) = 1"),
+        format!("SELECT count(*) AS n FROM documents WHERE coalesce(CASE WHEN title LIKE '%{SECRET}%' THEN CAST(title AS INT) END, 1) > 0"),
+        format!("SELECT count(*) AS n FROM answers WHERE coalesce(CASE WHEN question LIKE '%of-%' THEN CAST(question AS INT) END, 1) > 0"),
+        format!(
+            "SELECT count(*) AS n FROM submitted_chunks a JOIN submitted_chunks b ON CAST(CASE WHEN a.text LIKE '%{SECRET}%' THEN a.text ELSE '1' END AS INT) = 1"
+        ),
+    ] {
+        assert!(seen(&store, analyst, &sql).await.contains('|'), "{sql}");
+    }
     let error = store.query_as(analyst, "EXPLAIN SELECT * FROM chunks", &QueryLimits::default(), None).await.unwrap_err();
     assert!(error.to_string().contains("operator"), "{error}");
+}
+
+/// A filter that fails is the query's fault, wherever it is computed.
+#[tokio::test]
+async fn what_fails_on_a_value_is_the_querys_fault() {
+    let store = store().await;
+    for sql in [
+        "SELECT count(*) FROM submitted_chunks WHERE CAST(text AS INT) > 0",
+        "SELECT count(*) FROM answers WHERE CAST(question AS INT) > 0",
+    ] {
+        for viewer in [Viewer::Everything, Viewer::Published { payer: Some(Address::repeat_byte(7)) }] {
+            let error = store.query_as(viewer, sql, &QueryLimits::default(), None).await.unwrap_err();
+            assert!(matches!(error, StoreError::Query(_)), "{sql}: {error:?}");
+        }
+    }
 }
 
 #[tokio::test]
