@@ -202,8 +202,24 @@ fn xhtml_is_read_as_it_says() {
     let declared = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<html xmlns=\"http://www.w3.org/1999/xhtml\">";
     check(&format!("{declared}<head><title/><script src=\"a.js\"/></head><body><p>a</p><p><a name=\"x\"/>b</p></body></html>"), "a ¶ b");
     check(&format!("{declared}<body><p>a<![CDATA[ < b]]></p><div hidden=\"hidden\"/><p>c</p></body></html>"), "a < b ¶ c");
-    // not well formed: HTML after all
-    check(&format!("{declared}<body><p>a<p hidden>b<p>c</body></html>"), "a ¶ c");
+    // not well formed: HTML after all, where nothing in it is closed as XML alone can
+    check(&format!("{declared}<body><p>a<p hidden>b<br/><p>c</body></html>"), "a ¶ c");
+    let refused = |page: &str| {
+        let refusal = super::super::parse("a.xhtml", page.as_bytes()).unwrap_err();
+        assert_eq!(refusal.code, "malformed_xml", "{page}");
+        refusal.reason
+    };
+    let page = format!("{declared}<head><title/></head><body><p>30<br></p></body></html>");
+    assert!(refused(&page).contains(&format!("at byte {};", page.find("</p>").unwrap())));
+    refused(&format!("{declared}<body><div hidden=\"hidden\"/><p>30"));
+    // entities of its own
+    for subset in ["[ <!ENTITY lim \"30\"> ]", "PUBLIC \"-//[>\" 'x' [\n<!ENTITY % x 'y'>\n]"] {
+        assert!(
+            refused(&format!("<?xml version=\"1.0\"?><!-- > --><!DOCTYPE html {subset}><html><body>at most &lim;</body></html>"))
+                .contains("entities")
+        );
+    }
+    check("<?xml version=\"1.0\"?><!DOCTYPE html PUBLIC \"-//[x]//EN\"><html><body>[a]</body></html>", "[a]");
     let named = super::super::parse("a.xhtml", b"<html><head><title>T</title><script/></head><body><p>a</p></body></html>").unwrap();
     assert_eq!((named.text.as_str(), named.title.as_deref()), ("a", Some("T")));
     assert!(
