@@ -9,7 +9,7 @@ use crate::formats::RAISED_NUMBER;
 /// So much of a raised text is looked at.
 const LOOKED_AT_BYTES: usize = 64;
 
-/// A longer text is no exponent, index or note's mark.
+/// A longer text is no note's mark, and an exponent or index only at once after its base.
 const LONGEST: usize = 24;
 
 /// What was opened, to be closed after its content.

@@ -7,7 +7,7 @@
 use super::elements;
 use super::reader::{Context, Step};
 use super::style::Style;
-use super::tree::{Element, NodeId, Tree};
+use super::tree::{Data, Element, NodeId, Tree};
 use super::writer::Writer;
 use crate::formats::{REORDERED_TEXT, STRUCK_TEXT};
 
@@ -77,25 +77,28 @@ fn is_grid(tree: &Tree, parts: &[Part]) -> bool {
 
 /// Whether a cell holds what stands badly in a line.
 fn holds_a_page(tree: &Tree, cell: NodeId) -> bool {
-    let mut open = tree.children(cell).to_vec();
-    while let Some(at) = open.pop() {
-        let name = tree.element(at).map_or("", Element::html_name);
-        let page = match name {
-            "table" | "h1" | "h2" | "h3" | "h4" | "h5" | "h6" | "article" | "section" => true,
-            "pre" => lines(tree, at) > 1,
-            _ => false,
-        };
-        if page {
-            return true;
+    let mut open: Vec<(NodeId, bool)> = tree.children(cell).iter().map(|child| (*child, false)).collect();
+    // Whether a line of preformatted text has ended, so that more text would be a second one.
+    let mut line_ended = false;
+    while let Some((at, mut preformatted)) = open.pop() {
+        match tree.node(at).map(|node| &node.data) {
+            Some(Data::Text(pieces)) if preformatted => {
+                for text in pieces.iter().map(|piece| piece.text.as_str()) {
+                    if text.trim().contains('\n') || (line_ended && !text.trim().is_empty()) {
+                        return true;
+                    }
+                    line_ended |= text.contains('\n');
+                }
+            }
+            Some(Data::Element(element)) => match element.html_name() {
+                "table" | "h1" | "h2" | "h3" | "h4" | "h5" | "h6" | "article" | "section" => return true,
+                name => preformatted |= name == "pre",
+            },
+            _ => {}
         }
-        open.extend(tree.children(at));
+        open.extend(tree.children(at).iter().rev().map(|child| (*child, preformatted)));
     }
     false
-}
-
-/// How many lines the text of an element has, by the text that stands in it at once.
-fn lines(tree: &Tree, id: NodeId) -> usize {
-    super::text(tree, id).trim().lines().count()
 }
 
 /// Appends the steps that write a part, last first.

@@ -240,6 +240,8 @@ fn cells_keep_their_place() {
     for cell in ["<pre>iron</pre>", "<form>iron</form>", "<h4>iron</h4>", "<table><tr><td>iron</table>"] {
         check(&format!("<table><tr><th>a<th>b<th>c<tr><td>{cell}<td><td>31</table>"), "| a | b | c | // | iron | | 31 |");
     }
+    check("<table><tr><td><pre><code>iron</code>\n</pre><td><td>31</table>", "| iron | | 31 |");
+    check("<table><tr><td><pre><code>a</code>\n<code>b</code></pre><td>31</table>", "a // b ¶ 31");
     check("<table><tr><th>a<th>b<tr><td><pre>1\n2</pre><td>3</table>", "| a | b | // | 1 / 2 | 3 |");
     let nested = "<table><tr><th>a<th>b<tr><td><table><tr><td>1<td>2</table><td>3</table>";
     check(nested, "| a | b | // | 1 / 2 | 3 |");
