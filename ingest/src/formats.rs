@@ -109,7 +109,7 @@ impl Parsed {
 /// A file that was not read: why, and what its contributor can do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refusal {
-    /// A fixed vocabulary: `empty`, `not_text`, `type_mismatch`, `malformed_jsonl`, `too_complex`,
+    /// A fixed vocabulary: `empty`, `not_text`, `type_mismatch`, `malformed_jsonl`, `malformed_xml`, `too_complex`,
     /// `too_many_chunks`, `duplicate_file`, `parse_failed`.
     pub code: &'static str,
     pub reason: String,

@@ -37,7 +37,7 @@ pub(super) enum Syntax {
 }
 
 pub(super) fn parse(source: &str, syntax: Syntax) -> Result<Parsed, Refusal> {
-    let tree = build(source, syntax).map_err(too_much)?;
+    let tree = build(source, syntax).map_err(refusal)?;
     let mut reader = Reader::new(source, &tree);
     reader.read();
     let Reader { writer, heading, .. } = reader;
@@ -47,18 +47,60 @@ pub(super) fn parse(source: &str, syntax: Syntax) -> Result<Parsed, Refusal> {
     Ok(Parsed { format: Format::Html, title, text: writer.text, map: writer.map, bytes: None, marks: writer.marks, sections })
 }
 
-fn build(source: &str, syntax: Syntax) -> Result<Tree, TooMuch> {
+/// Why a page is not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unread {
+    TooMuch(TooMuch),
+    /// Its tags do not match at this byte, and it cannot be HTML.
+    NotXml(usize),
+    /// It declares entities of its own from this byte on.
+    Entities(usize),
+}
+
+fn build(source: &str, syntax: Syntax) -> Result<Tree, Unread> {
     let start = bom_len(source);
     if syntax == Syntax::Xml {
+        if let Some(at) = internal_subset(source) {
+            return Err(Unread::Entities(at));
+        }
         let mut xml = builders::Xml::new();
         tokens::run(source, start, State::Data, &mut xml);
-        if let Some(tree) = xml.finish()? {
+        if let Some(tree) = xml.finish(source.len())? {
             return Ok(tree);
         }
     }
     let mut html = builders::Html::new(TreeBuilderOpts::default());
     tokens::run(source, start, State::Data, &mut html);
-    html.finish()
+    html.finish().map_err(Unread::TooMuch)
+}
+
+/// Where declarations start in the document type of a page that is XML.
+fn internal_subset(source: &str) -> Option<usize> {
+    let mut at = bom_len(source);
+    loop {
+        let rest = source.get(at..)?;
+        let past = |end: &str| rest.find(end).map(|found| found + end.len());
+        at += match rest.chars().next()? {
+            c if c.is_whitespace() => c.len_utf8(),
+            _ if rest.starts_with("<?") => past("?>")?,
+            _ if rest.starts_with("<!--") => past("-->")?,
+            _ if rest.starts_with("<!") => {
+                // Identifiers are quoted.
+                let mut quote = None;
+                let end = rest.char_indices().find(|(_, c)| {
+                    match (quote, c) {
+                        (Some(open), c) if open == *c => quote = None,
+                        (None, '"' | '\'') => quote = Some(*c),
+                        (None, '[' | '>') => return true,
+                        _ => {}
+                    }
+                    false
+                });
+                return end.filter(|(_, c)| *c == '[').map(|(offset, _)| at + offset);
+            }
+            _ => return None,
+        };
+    }
 }
 
 /// The text of the page's first title.
@@ -81,14 +123,24 @@ fn text(tree: &Tree, id: NodeId) -> String {
     pieces.flatten().map(|piece| piece.text.as_str()).collect()
 }
 
-fn too_much(problem: TooMuch) -> Refusal {
-    let reason = match problem {
-        TooMuch::Depth => format!("the page nests elements more than {} deep; flatten it, or save its text", tree::MAX_DEPTH),
-        TooMuch::Nodes => {
-            "the page's formatting tags are left open so often that it grows beyond bounds; close them, or save its text".to_owned()
+fn refusal(problem: Unread) -> Refusal {
+    let (code, reason) = match problem {
+        Unread::TooMuch(TooMuch::Depth) => {
+            ("too_complex", format!("the page nests elements more than {} deep; flatten it, or save its text", tree::MAX_DEPTH))
         }
+        Unread::TooMuch(TooMuch::Nodes) => (
+            "too_complex",
+            "the page's formatting tags are left open so often that it grows beyond bounds; close them, or save its text".to_owned(),
+        ),
+        Unread::NotXml(at) => {
+            ("malformed_xml", format!("the page is XHTML, but not well-formed XML at byte {at}; make its tags match, or save it as HTML"))
+        }
+        Unread::Entities(at) => (
+            "malformed_xml",
+            format!("the page's document type has declarations of its own (byte {at}), which are not read; write its entities out"),
+        ),
     };
-    Refusal { code: "too_complex", reason, media_type: Format::Html.media_type(), parser: Format::Html.parser() }
+    Refusal { code, reason, media_type: Format::Html.media_type(), parser: Format::Html.parser() }
 }
 
 #[cfg(test)]

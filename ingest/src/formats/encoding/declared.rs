@@ -18,7 +18,8 @@ fn xml_label(head: &str) -> Option<String> {
     attribute(declaration.trim_end_matches('?'), "encoding")
 }
 
-/// `<meta charset=…>`, or `<meta http-equiv=content-type content="text/html; charset=…">`; not in a comment.
+/// `<meta charset=…>`, or `<meta http-equiv=content-type content="text/html; charset=…">`; not in a comment, nor
+/// in the text of an element that holds no others.
 fn meta_label(head: &str) -> Option<String> {
     let mut rest = head;
     while let Some(at) = rest.find('<') {
@@ -41,19 +42,31 @@ fn meta_label(head: &str) -> Option<String> {
             }
         }
         rest = rest.get(tag.len().max(1)..)?;
+        let name = tag.get(1..)?.split(|c: char| c.is_whitespace() || matches!(c, '/' | '>')).next()?;
+        // `<title/>` is XHTML's, and has none.
+        if TEXT_ALONE.contains(&name) && !tag.ends_with("/>") {
+            rest = rest.get(rest.find(&format!("</{name}"))?..)?;
+        }
     }
     None
 }
 
-/// Bytes of the tag that `rest` starts with, a `>` in quotes not being its end.
+/// Elements whose content is text, whatever it looks like.
+const TEXT_ALONE: &[&str] = &["script", "style", "title", "textarea", "xmp", "iframe", "noembed", "noframes"];
+
+/// Bytes of the tag that `rest` starts with, a `>` in the quotes of a value not being its end.
 fn tag_len(rest: &str) -> usize {
-    let mut quote = None;
+    let (mut quote, mut before) = (None, '<');
+    let is_tag = rest.get(1..).is_some_and(|name| name.starts_with(|c: char| c.is_ascii_alphabetic()));
     for (at, c) in rest.char_indices() {
         match (quote, c) {
             (Some(open), c) if c == open => quote = None,
-            (None, '"' | '\'') if rest.starts_with("<meta") => quote = Some(c),
+            (None, '"' | '\'') if is_tag && before == '=' => quote = Some(c),
             (None, '>') => return at + 1,
             _ => {}
+        }
+        if !c.is_whitespace() {
+            before = c;
         }
     }
     rest.len()

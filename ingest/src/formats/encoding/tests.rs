@@ -98,6 +98,9 @@ fn declarations_are_found() {
         ("<meta content='text/html;charset=\"koi8-r\"' http-equiv=content-type>", "koi8-r"),
         ("<?xml version=\"1.0\" encoding=\"GB18030\"?><html>", "gb18030"),
         ("<!-- <meta charset=no> --><title>a > b</title><meta data-charset=no charset=utf-8>", "utf-8"),
+        ("<script>write('<meta charset=no>');</script><title><meta charset=no></title><meta charset=big5>", "big5"),
+        ("<style><meta charset=no></style><p title='<meta charset=no>'>it's<meta charset=big5>", "big5"),
+        ("<title/><meta charset=big5>", "big5"),
     ] {
         assert_eq!(found(page).as_deref(), Some(label), "{page}");
     }

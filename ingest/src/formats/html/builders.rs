@@ -8,6 +8,7 @@ use html5ever::tree_builder::{TreeBuilder, TreeBuilderOpts};
 use html5ever::{Attribute, LocalName, Namespace, QualName, ns};
 use html5gum::State;
 
+use super::Unread;
 use super::sink::Sink;
 use super::strings::Piece;
 use super::tokens::{Builder, Doctype, StartTag};
@@ -81,7 +82,7 @@ impl Builder for Html {
         }))
     }
 
-    fn end_tag(&mut self, name: &str) -> Option<State> {
+    fn end_tag(&mut self, name: &str, _at: usize) -> Option<State> {
         if self.stopped() {
             return None;
         }
@@ -133,23 +134,37 @@ impl Builder for Html {
     }
 }
 
+/// Elements of HTML that have no content.
+const VOID: &[&str] =
+    &["area", "base", "br", "col", "embed", "frame", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr"];
+
 /// Builds by XML's rules: `<title/>` is closed, and nothing is implied.
 pub(super) struct Xml {
     tree: Tree,
-    well_formed: bool,
+    /// Where a tag first does not match.
+    wrong_at: Option<usize>,
+    /// Whether an element is closed as XML alone can close it.
+    closed_as_xml: bool,
     /// Open elements with their names as they are spelled.
     open: Vec<(String, NodeId, Namespace)>,
 }
 
 impl Xml {
     pub(super) fn new() -> Self {
-        Self { tree: Tree::new(), well_formed: true, open: Vec::new() }
+        Self { tree: Tree::new(), wrong_at: None, closed_as_xml: false, open: Vec::new() }
     }
 
-    /// The page; `None` where its tags do not match, so that it is no XML, whatever it says.
-    pub(super) fn finish(self) -> Result<Option<Tree>, TooMuch> {
-        let well_formed = self.well_formed && self.open.is_empty();
-        self.tree.too_much.map_or(Ok(well_formed.then_some(self.tree)), Err)
+    /// The page of so many bytes; `None` where its tags do not match, so that it is HTML, whatever it says.
+    pub(super) fn finish(self, bytes: usize) -> Result<Option<Tree>, Unread> {
+        if let Some(problem) = self.tree.too_much {
+            return Err(Unread::TooMuch(problem));
+        }
+        match self.wrong_at.or((!self.open.is_empty()).then_some(bytes)) {
+            None => Ok(Some(self.tree)),
+            // HTML would take what follows for the content of an element that is closed.
+            Some(at) if self.closed_as_xml => Err(Unread::NotXml(at)),
+            Some(_) => Ok(None),
+        }
     }
 
     fn parent(&self) -> NodeId {
@@ -160,7 +175,7 @@ impl Xml {
 impl Builder for Xml {
     fn start_tag(&mut self, tag: StartTag) -> Option<State> {
         self.tree.count_token();
-        if self.tree.too_much.is_some() || !self.well_formed {
+        if self.tree.too_much.is_some() {
             return None;
         }
         let local = tag.name.rsplit(':').next().unwrap_or_default();
@@ -178,6 +193,10 @@ impl Builder for Xml {
             }
             _ => inherited,
         };
+        self.closed_as_xml |= tag.self_closing && namespace == ns!(html) && !VOID.contains(&local);
+        if self.wrong_at.is_some() {
+            return None;
+        }
         let mut spans = Vec::new();
         let attributes = tag.attributes.into_iter().map(|(name, value, span)| {
             let local = LocalName::from(name);
@@ -196,8 +215,10 @@ impl Builder for Xml {
         None
     }
 
-    fn end_tag(&mut self, name: &str) -> Option<State> {
-        self.well_formed &= self.open.pop().is_some_and(|(open, _, _)| open == name);
+    fn end_tag(&mut self, name: &str, at: usize) -> Option<State> {
+        if self.open.pop().is_none_or(|(open, _, _)| open != name) {
+            self.wrong_at.get_or_insert(at);
+        }
         None
     }
 

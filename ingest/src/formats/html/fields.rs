@@ -5,11 +5,13 @@ use super::reader::{Context, Reader, Step};
 use super::style::Style;
 use super::tree::{Element, NodeId, Tree};
 
-/// Writes what a field shows: its value, or whether it is ticked. Buttons, secrets and files show none.
+/// Writes what a field shows: its value, or whether it is ticked. Secrets and files show none.
 pub(super) fn input(reader: &mut Reader<'_>, element: &Element) {
     let kind = element.attribute("type").unwrap_or("text").trim().to_ascii_lowercase();
     let sign = match kind.as_str() {
-        "hidden" | "submit" | "button" | "reset" | "image" | "password" | "file" | "color" => return,
+        "hidden" => return,
+        "password" | "file" | "color" => return reader.writer.gap(),
+        "image" => return reader.image(element, "alt"),
         "checkbox" | "radio" if element.attribute("checked").is_some() => "[x]",
         "checkbox" | "radio" => "[ ]",
         _ => "",

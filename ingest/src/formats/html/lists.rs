@@ -1,5 +1,6 @@
 //! The numbers of ordered lists, as a browser counts them.
 
+use super::style::Style;
 use super::tree::{Element, NodeId, Tree};
 
 #[derive(Debug)]
@@ -14,7 +15,7 @@ impl List {
         let items = || tree.children(id).iter().filter(|child| tree.element(**child).is_some_and(|child| child.html_name() == "li"));
         let reversed = element.attribute("reversed").is_some();
         let start = whole(element.attribute("start")).unwrap_or_else(|| if reversed { items().count() as i64 } else { 1 });
-        let style = element.attribute("type").and_then(|style| style.trim().chars().next()).unwrap_or('1');
+        let style = numbering(element).unwrap_or('1');
         Self { next: start, step: if reversed { -1 } else { 1 }, style }
     }
 
@@ -22,7 +23,7 @@ impl List {
     pub(super) fn number(&mut self, item: &Element) -> String {
         let number = whole(item.attribute("value")).unwrap_or(self.next);
         self.next = number.saturating_add(self.step);
-        let style = item.attribute("type").and_then(|style| style.trim().chars().next()).unwrap_or(self.style);
+        let style = numbering(item).unwrap_or(self.style);
         let written = match style {
             'a' => alphabetic(number, b'a'),
             'A' => alphabetic(number, b'A'),
@@ -32,6 +33,12 @@ impl List {
         };
         format!("{}. ", written.unwrap_or_else(|| number.to_string()))
     }
+}
+
+/// How an element's own style or type says that items are numbered.
+fn numbering(element: &Element) -> Option<char> {
+    let by_type = || element.attribute("type").and_then(|style| style.trim().chars().next());
+    Style::of(element.attribute("style")).numbering.or_else(by_type)
 }
 
 fn whole(value: Option<&str>) -> Option<i64> {

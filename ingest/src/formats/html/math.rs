@@ -1,7 +1,8 @@
 //! MathML as a line of text: `10^3`, `(a + b)/c`, `x_1`, `√(2)`. Neighbours are kept apart where they would be
 //! read as one number or name; what has no such form marks the text.
 
-use super::tree::{Data, Element, NodeId, Tree};
+use super::strings::Piece;
+use super::tree::{Data, Element, NodeId, Tree, is_math};
 use super::writer::Writer;
 use crate::formats::FORMULA;
 
@@ -16,6 +17,26 @@ pub(super) fn write(tree: &Tree, id: NodeId, writer: &mut Writer) {
     let exact = formula.exact;
     if !exact {
         writer.mark(start, FORMULA);
+    }
+}
+
+/// Writes a formula as it is spelled; of MathML the text alone.
+pub(super) fn write_source(pieces: &[Piece], writer: &mut Writer) {
+    let is_mathml = pieces.first().is_some_and(|piece| piece.text.trim_start().starts_with("<math"));
+    let mut in_tag = false;
+    for piece in pieces {
+        let mut start = 0;
+        for (at, sign) in piece.text.match_indices(['<', '>']).filter(|_| is_mathml) {
+            if !in_tag {
+                writer.push(&piece.part(start..at), false);
+                writer.gap();
+            }
+            in_tag = sign == "<";
+            start = at + 1;
+        }
+        if !in_tag {
+            writer.push(&piece.part(start..piece.text.len()), false);
+        }
     }
 }
 
@@ -49,6 +70,9 @@ impl Formula<'_, '_> {
         let parts = parts(tree, id);
         let all = parts.as_slice();
         match (&*element.name.local, all) {
+            ("mn" | "mi" | "mo", [first, ..]) if is_wrapped(tree, *first) => {
+                all.iter().for_each(|part| self.element(*part, depth + 1));
+            }
             ("mn", _) => self.token(id, Last::Number),
             ("mi" | "mtext" | "ms", _) => self.token(id, Last::Name),
             ("mo", _) => self.operator(id),
@@ -59,14 +83,28 @@ impl Formula<'_, '_> {
             ("msup", [base, power]) => self.scripts(*base, &[("^", *power)], depth),
             ("msub", [base, index]) => self.scripts(*base, &[("_", *index)], depth),
             ("msubsup", [base, index, power]) => self.scripts(*base, &[("_", *index), ("^", *power)], depth),
-            ("munder", [base, under]) => self.scripts(*base, &[("_", *under)], depth),
-            ("mover", [base, over]) => self.scripts(*base, &[("^", *over)], depth),
-            ("munderover", [base, under, over]) => self.scripts(*base, &[("_", *under), ("^", *over)], depth),
+            ("munder", [base, under]) if self.has_limits(*base, *under) => self.scripts(*base, &[("_", *under)], depth),
+            ("mover", [base, over]) if self.has_limits(*base, *over) => self.scripts(*base, &[("^", *over)], depth),
+            ("munder", [base, under]) => self.stacked(" below ", *under, *base, depth),
+            ("mover", [base, over]) => self.stacked(" above ", *over, *base, depth),
+            ("munderover", [base, under, over]) => {
+                self.exact &= self.has_limits(*base, *under);
+                self.scripts(*base, &[("_", *under), ("^", *over)], depth);
+            }
             ("msqrt", _) => self.root(None, all, depth),
             ("mroot", [base, index]) => self.root(Some(*index), &[*base], depth),
             ("mfenced", _) => self.fenced(element, all, depth),
             ("mtable", _) => self.list("[", "; ", "]", all, depth),
             ("mtr" | "mlabeledtr", _) => self.list("", ", ", "", all, depth),
+            ("mpadded", _)
+                if element.attribute("voffset").is_some() || element.attribute("lspace").is_some_and(|by| by.starts_with('-')) =>
+            {
+                // Moved to where it is read as something else.
+                self.exact = false;
+                self.writer.gap();
+                all.iter().for_each(|part| self.element(*part, depth + 1));
+                self.writer.gap();
+            }
             ("math" | "mrow" | "mstyle" | "mpadded" | "merror" | "mtd", _) => all.iter().for_each(|part| self.element(*part, depth + 1)),
             _ => {
                 self.exact = false;
@@ -132,8 +170,8 @@ impl Formula<'_, '_> {
     }
 
     fn fraction(&mut self, element: &Element, over: NodeId, under: NodeId, depth: usize) {
-        // 1½ is not 11/2.
-        if matches!(self.last, Last::Number | Last::Closed) {
+        // 1½ is not 11/2, whether the 1 is the formula's or stands before it.
+        if matches!(self.last, Last::Number | Last::Closed) || self.writer.last().is_some_and(char::is_alphanumeric) {
             self.writer.gap();
         }
         let stacked = element.attribute("linethickness").is_some_and(|line| line.trim().starts_with('0'));
@@ -144,6 +182,26 @@ impl Formula<'_, '_> {
         self.writer.closing_sign("/");
         self.operand(under, depth);
         self.last = Last::Closed;
+        self.writer.close_word();
+    }
+
+    /// Whether what stands over or under a base bounds it (∑, lim) or is its accent.
+    fn has_limits(&self, base: NodeId, other: NodeId) -> bool {
+        let (base, other) = (core(self.tree, base), core(self.tree, other));
+        let is = |id, name| self.tree.element(id).is_some_and(|element| &*element.name.local == name);
+        let text = own_text(self.tree, base);
+        let sign = text.trim();
+        let is_word = sign.chars().count() > 1 && sign.chars().all(char::is_alphabetic);
+        is_word || (!sign.is_empty() && "∑∏∐∫∬∭∮⋃⋂⋁⋀⨁⨂⨀".contains(sign)) || (is(other, "mo") && !is(base, "mn"))
+    }
+
+    /// What stands over or under something else, which is no exponent.
+    fn stacked(&mut self, place: &str, other: NodeId, base: NodeId, depth: usize) {
+        self.exact = false;
+        if self.last != Last::Start || self.writer.last().is_some_and(char::is_alphanumeric) {
+            self.writer.gap();
+        }
+        self.list("(", place, ")", &[other, base], depth);
         self.writer.close_word();
     }
 
@@ -238,7 +296,7 @@ impl Formula<'_, '_> {
                     .children(at)
                     .iter()
                     .rev()
-                    .filter(|child| self.tree.element(**child).is_none_or(|element| !super::tree::is_math(&element.name.ns))),
+                    .filter(|child| self.tree.element(**child).is_none_or(|element| !is_math(&element.name.ns))),
             );
         }
     }
@@ -259,6 +317,23 @@ fn own_text(tree: &Tree, id: NodeId) -> String {
     text
 }
 
+/// Whether a part in a token is a formula: KaTeX wraps those of `\overset` so, and HTML takes them for its own.
+fn is_wrapped(tree: &Tree, id: NodeId) -> bool {
+    const NAMES: &[&str] = &["mover", "munder", "munderover", "mrow", "mstyle", "mpadded", "mn", "mi", "mo", "msup", "msub", "mfrac"];
+    tree.element(id).is_some_and(|part| NAMES.contains(&&*part.name.local))
+}
+
+/// What is in elements that hold it alone.
+fn core(tree: &Tree, mut id: NodeId) -> NodeId {
+    for _ in 0..MAX_DEPTH {
+        match parts(tree, id).as_slice() {
+            [only] => id = *only,
+            _ => break,
+        }
+    }
+    id
+}
+
 /// Characters of a token; of anything else more than one.
 fn length(tree: &Tree, id: NodeId) -> usize {
     if parts(tree, id).is_empty() { own_text(tree, id).trim().chars().count() } else { 2 }
@@ -269,8 +344,10 @@ fn is_simple(tree: &Tree, id: NodeId, depth: usize) -> bool {
     let Some(element) = tree.element(id) else { return true };
     let parts = parts(tree, id);
     match (&*element.name.local, parts.as_slice()) {
-        ("mn" | "mi" | "mo" | "mtext" | "mphantom" | "none", _) => true,
-        ("mrow" | "mstyle" | "mpadded" | "semantics" | "mtd", [only]) if depth < MAX_DEPTH => is_simple(tree, *only, depth + 1),
+        ("mn" | "mi" | "mo" | "mtext", []) | ("mtext" | "mphantom" | "none", _) => true,
+        ("mn" | "mi" | "mo" | "mrow" | "mstyle" | "mpadded" | "semantics" | "mtd", [only]) if depth < MAX_DEPTH => {
+            is_simple(tree, *only, depth + 1)
+        }
         // −9
         ("mrow" | "mstyle" | "mpadded", [sign, number]) => {
             let is = |id: NodeId, name| tree.element(id).is_some_and(|element| &*element.name.local == name);

@@ -6,12 +6,12 @@
 use super::elements::{self, Kind};
 use super::lists::List;
 use super::strings::{self, Piece};
-use super::style::{Display, Style};
+use super::style::Style;
 use super::tables::{self, Grid};
 use super::tree::{Data, Element, NodeId, Tree, is_drawing, is_math};
 use super::writer::Writer;
 use super::{drawings, fields, math, scripts};
-use crate::formats::{DRAWING, IMAGE_TEXT, LEFT_OUT, REORDERED_TEXT, STRUCK_TEXT};
+use crate::formats::{DRAWING, FORMULA, IMAGE_TEXT, LEFT_OUT, REORDERED_TEXT, STRUCK_TEXT};
 
 /// What an element's content inherits.
 #[derive(Debug, Clone, Copy)]
@@ -26,8 +26,6 @@ pub(super) struct Context {
     /// Its items have bullets or numbers.
     marked: bool,
     quotes: usize,
-    /// In a heading or a summary, where a button's words are the heading's.
-    heading: bool,
 }
 
 /// What is still to be done, last first.
@@ -41,6 +39,8 @@ pub(super) enum Step {
     CloseQuote(usize),
     /// The text from here on is marked.
     CloseMarked(usize, &'static str),
+    /// Something is left out here, or the cell that starts here is not what it seems.
+    Mark(&'static str),
     StartRow,
     EndRow,
     EndSection,
@@ -59,27 +59,21 @@ pub(super) struct Reader<'a> {
     pub steps: Vec<Step>,
     pub lists: Vec<List>,
     grid: Grid,
+    /// Where the text of a typeset formula ended last.
+    typeset: Option<usize>,
     /// Where the text of the first heading starts and ends.
     pub heading: Option<(usize, Option<usize>)>,
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(source: &'a str, tree: &'a Tree) -> Self {
-        Self { source, tree, writer: Writer::default(), steps: Vec::new(), lists: Vec::new(), grid: Grid::new(source.len()), heading: None }
+        let (steps, lists) = (Vec::new(), Vec::new());
+        Self { source, tree, writer: Writer::default(), steps, lists, grid: Grid::new(source.len()), typeset: None, heading: None }
     }
 
     /// Reads all of the page.
     pub(super) fn read(&mut self) {
-        let context = Context {
-            visible: true,
-            sized: true,
-            preformatted: false,
-            labelled: true,
-            list: None,
-            marked: true,
-            quotes: 0,
-            heading: false,
-        };
+        let context = Context { visible: true, sized: true, preformatted: false, labelled: true, list: None, marked: true, quotes: 0 };
         self.steps.push(Step::Visit(Tree::DOCUMENT, context));
         while let Some(step) = self.steps.pop() {
             self.step(step);
@@ -93,6 +87,7 @@ impl<'a> Reader<'a> {
             Step::CloseShifted(shifted) => shifted.close(&mut self.writer),
             Step::CloseQuote(depth) => self.writer.closing_sign(if depth.is_multiple_of(2) { "”" } else { "’" }),
             Step::CloseMarked(start, flag) => self.writer.mark(start, flag),
+            Step::Mark(flag) => self.writer.mark(self.writer.text.len(), flag),
             Step::StartRow => {
                 self.writer.start_row();
                 self.grid.start_row();
@@ -118,9 +113,13 @@ impl<'a> Reader<'a> {
         let tree = self.tree;
         match tree.node(id).map(|node| &node.data) {
             Some(Data::Root) => self.visit_children(id, context),
-            Some(Data::Text(pieces)) if context.visible && context.sized && context.labelled => {
+            Some(Data::Text(pieces)) if context.sized && context.labelled => {
                 for piece in pieces {
-                    self.writer.push(piece, context.preformatted);
+                    if context.visible || piece.text.trim().is_empty() {
+                        self.writer.push(piece, context.preformatted);
+                    } else {
+                        self.writer.gap();
+                    }
                 }
             }
             Some(Data::Element(element)) => self.element(id, element, context),
@@ -140,14 +139,21 @@ impl<'a> Reader<'a> {
         if elements::is_hidden(element, &style) {
             return;
         }
+        let kind = elements::kind(element, &style);
+        if style.blank || self.is_preview(element) {
+            return if kind.is_block() { self.writer.paragraph() } else { self.writer.gap() };
+        }
+        if elements::reorders(element, &style) {
+            self.steps.push(Step::CloseMarked(self.writer.text.len(), REORDERED_TEXT));
+        }
         context.visible = style.visible.unwrap_or(context.visible);
         context.sized = style.sized.unwrap_or(context.sized);
         context.preformatted = style.preformatted.unwrap_or(context.preformatted);
         if is_math(&element.name.ns) {
             if context.visible && context.sized {
-                math::write(self.tree, id, &mut self.writer);
+                return math::write(self.tree, id, &mut self.writer);
             }
-            return;
+            return self.writer.gap();
         }
         if is_drawing(&element.name.ns) {
             return self.drawing(id, element, context);
@@ -157,19 +163,15 @@ impl<'a> Reader<'a> {
         if matches!(name, "ol" | "ul" | "menu" | "dir") {
             context.marked = !style.unmarked;
         }
-        context.heading |= matches!(name, "h1" | "h2" | "h3" | "h4" | "h5" | "h6" | "summary" | "dt" | "legend" | "caption");
-        if name == "button" && context.heading {
-            return self.visit_children(id, context);
-        }
-        self.open(id, element, elements::kind(element, &style), context);
+        let seen = context.visible && (context.sized || kind == Kind::Image);
+        self.open(id, element, if seen { kind } else { kind.unseen() }, context);
     }
 
     /// Does what an element asks for before its content, and notes what it asks for after it.
     fn open(&mut self, id: NodeId, element: &'a Element, kind: Kind, mut context: Context) {
         match kind {
             Kind::Skipped => return,
-            Kind::Furniture(Display::Block) => return self.writer.paragraph(),
-            Kind::Furniture(_) => return self.writer.gap(),
+            Kind::Furniture | Kind::Rule => return self.writer.paragraph(),
             Kind::Lost => {
                 self.writer.gap();
                 return self.writer.mark(self.writer.text.len(), LEFT_OUT);
@@ -179,23 +181,23 @@ impl<'a> Reader<'a> {
                 self.writer.close_digits();
                 return self.writer.mark(self.writer.text.len(), STRUCK_TEXT);
             }
+            Kind::StruckBlock | Kind::StruckItem => {
+                self.writer.paragraph();
+                if kind == Kind::StruckItem {
+                    self.number(element, context);
+                }
+                return self.writer.mark(self.writer.text.len(), STRUCK_TEXT);
+            }
+            Kind::FormulaSource => return self.formula_source(id),
             Kind::Apart => {
                 self.writer.gap();
                 self.steps.push(Step::Close(kind));
             }
             Kind::LineBreak => return self.writer.line_break(),
-            Kind::Rule => return self.writer.paragraph(),
-            Kind::Image => {
-                return if context.visible {
-                    self.image(element)
-                };
-            }
-            Kind::Input => {
-                return if context.visible {
-                    fields::input(self, element)
-                };
-            }
+            Kind::Image => return self.image(element, "alt"),
+            Kind::Input => return fields::input(self, element),
             Kind::Select => return fields::select(self, id, element, context),
+            Kind::Raised if self.is_degree(id) => return self.writer.closing_sign("°"),
             Kind::Raised | Kind::Lowered => {
                 let shifted = scripts::open(self.tree, id, kind, &mut self.writer);
                 self.steps.push(Step::CloseShifted(shifted));
@@ -210,7 +212,6 @@ impl<'a> Reader<'a> {
                 self.writer.closing_sign("(");
                 self.steps.push(Step::Close(kind));
             }
-            Kind::Reordered => self.steps.push(Step::CloseMarked(self.writer.text.len(), REORDERED_TEXT)),
             Kind::Table => return self.table(id, element, context),
             Kind::Preformatted => {
                 self.writer.paragraph();
@@ -227,9 +228,8 @@ impl<'a> Reader<'a> {
             }
             Kind::Item => {
                 self.writer.paragraph();
-                let marked = context.marked;
-                let number = context.list.and_then(|list| self.lists.get_mut(list)).map(|list| list.number(element));
-                self.writer.set_marker(marked.then(|| number.unwrap_or_else(|| "• ".to_owned())));
+                let number = self.number(element, context);
+                self.writer.set_marker(context.marked.then(|| number.unwrap_or_else(|| "• ".to_owned())));
                 self.steps.push(Step::Close(kind));
             }
             Kind::Heading | Kind::Block | Kind::Row | Kind::Cell => {
@@ -239,9 +239,35 @@ impl<'a> Reader<'a> {
                 }
                 self.steps.push(Step::Close(kind));
             }
-            Kind::Inline => {}
+            Kind::Inline => {
+                if self.tree.children(id).is_empty() {
+                    return self.empty(element);
+                }
+            }
         }
         self.visit_children(id, context);
+    }
+
+    fn is_degree(&self, id: NodeId) -> bool {
+        matches!(self.steps.last(), Some(Step::Visit(next, _)) if scripts::is_degree(self.tree, id, *next, &self.writer))
+    }
+
+    /// Counts an item; the number it has in an ordered list.
+    fn number(&mut self, item: &Element, context: Context) -> Option<String> {
+        Some(self.lists.get_mut(context.list?)?.number(item))
+    }
+
+    /// An element without content, which style sheets may show: a picture by its name, or an icon. At once
+    /// after text an icon may be a sign of it (`2–8`).
+    fn empty(&mut self, element: &Element) {
+        if element.attribute("role").is_some_and(|role| role.trim() == "img") {
+            self.image(element, "aria-label");
+        } else if element.html_name() == "i" || elements::is_unspoken(element) {
+            if self.writer.last().is_some() {
+                self.writer.mark(self.writer.text.len(), LEFT_OUT);
+            }
+            self.writer.gap();
+        }
     }
 
     fn close(&mut self, kind: Kind) {
@@ -269,6 +295,12 @@ impl<'a> Reader<'a> {
         self.writer.paragraph();
         context.list = None;
         match tables::rows(self.tree, id, element) {
+            // In a cell there is no place for rows and columns.
+            Some(_) if self.writer.in_cell() => {
+                self.writer.mark(self.writer.text.len(), LEFT_OUT);
+                self.steps.push(Step::Close(Kind::Block));
+                self.visit_children(id, context);
+            }
             Some(parts) => {
                 self.steps.push(Step::EndGrid);
                 for part in parts.iter().rev() {
@@ -283,15 +315,17 @@ impl<'a> Reader<'a> {
     }
 
     /// What stands for an image, where it is not seen.
-    fn image(&mut self, element: &Element) {
+    pub(super) fn image(&mut self, element: &Element, name: &str) {
         let start = self.writer.text.len();
         self.writer.gap();
-        for piece in self.value(element, "alt") {
+        for piece in self.value(element, name) {
             self.writer.push(&piece, false);
         }
         self.writer.gap();
         if self.writer.text.len() > start {
             self.writer.mark(start, IMAGE_TEXT);
+        } else if element.attribute(name).is_none() {
+            self.writer.mark(start, LEFT_OUT);
         }
     }
 
@@ -307,6 +341,11 @@ impl<'a> Reader<'a> {
             drawings::Kind::Hidden => return,
             drawings::Kind::Drawing => {
                 context.labelled = false;
+                if element.attribute("role").is_some_and(|role| role.trim() == "img") && element.attribute("aria-label").is_some() {
+                    self.image(element, "aria-label");
+                }
+                self.writer.gap();
+                self.steps.push(Step::Close(Kind::Apart));
                 self.steps.push(Step::CloseMarked(self.writer.text.len(), DRAWING));
             }
             drawings::Kind::Label => {
@@ -325,10 +364,32 @@ impl<'a> Reader<'a> {
         let mut open = vec![id];
         while let Some(at) = open.pop() {
             if self.tree.element(at).is_some_and(|element| is_math(&element.name.ns)) {
-                return math::write(self.tree, at, &mut self.writer);
+                math::write(self.tree, at, &mut self.writer);
+                self.typeset = Some(self.writer.text.len());
+                return;
             }
             open.extend(self.tree.children(at).iter().rev());
         }
         self.writer.mark(self.writer.text.len(), LEFT_OUT);
+    }
+
+    /// A formula as it is spelled, unless it stands typeset before.
+    fn formula_source(&mut self, id: NodeId) {
+        if self.typeset == Some(self.writer.text.len()) {
+            return;
+        }
+        self.writer.gap();
+        let start = self.writer.text.len();
+        if let Some(Data::Text(pieces)) = self.tree.children(id).first().and_then(|text| self.tree.node(*text)).map(|node| &node.data) {
+            math::write_source(pieces, &mut self.writer);
+        }
+        self.writer.mark(start, FORMULA);
+        self.writer.gap();
+    }
+
+    /// Whether an element shows a formula until the script that follows has typeset it.
+    fn is_preview(&self, element: &Element) -> bool {
+        let Some(Step::Visit(next, _)) = self.steps.last() else { return false };
+        element.has_class("MathJax_Preview") && self.tree.element(*next).is_some_and(elements::is_formula_source)
     }
 }

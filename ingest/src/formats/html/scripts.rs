@@ -2,14 +2,14 @@
 //! is written `^3`, an index `_1`, a footnote's mark `[1]`. What could be either is marked.
 
 use super::elements::Kind;
-use super::tree::{Data, NodeId, Tree};
+use super::tree::{Data, Element, NodeId, Tree};
 use super::writer::Writer;
 use crate::formats::RAISED_NUMBER;
 
 /// So much of a raised text is looked at.
 const LOOKED_AT_BYTES: usize = 64;
 
-/// A longer text is no exponent, index or note's mark.
+/// A longer text is no note's mark, and an exponent or index only at once after its base.
 const LONGEST: usize = 24;
 
 /// What was opened, to be closed after its content.
@@ -45,11 +45,15 @@ impl Shifted {
 /// Writes what comes before the raised or lowered content of `id`.
 pub(super) fn open(tree: &Tree, id: NodeId, kind: Kind, writer: &mut Writer) -> Shifted {
     let (content, linked) = content(tree, id);
+    let linked = linked || is_all_of_a_link(tree, id);
     let text = content.trim();
     if text.is_empty() {
         return Shifted::Plain;
     }
     if text.chars().count() > LONGEST {
+        if !linked && is_base(writer) {
+            return grouped(if kind == Kind::Raised { "^" } else { "_" }, writer);
+        }
         // A remark, or a label moved by a hair.
         writer.gap();
         return Shifted::Plain;
@@ -75,12 +79,22 @@ pub(super) fn open(tree: &Tree, id: NodeId, kind: Kind, writer: &mut Writer) -> 
             writer.gap();
             Shifted::Plain
         }
-        _ if writer.last().is_some_and(|base| base.is_alphanumeric() || matches!(base, ')' | ']')) => {
+        _ if is_base(writer) => {
             writer.raise();
             if text.chars().all(char::is_alphanumeric) { Shifted::Word } else { group(writer) }
         }
         _ => Shifted::Plain,
     }
+}
+
+/// Whether what is written can be a base of what follows.
+fn is_base(writer: &Writer) -> bool {
+    writer.last().is_some_and(|base| base.is_alphanumeric() || matches!(base, ')' | ']'))
+}
+
+fn grouped(sign: &str, writer: &mut Writer) -> Shifted {
+    writer.sign(sign);
+    group(writer)
 }
 
 fn group(writer: &mut Writer) -> Shifted {
@@ -153,6 +167,29 @@ fn is_ordinal(text: &str, writer: &Writer) -> bool {
         Some(_) => matches!(text, "®" | "©" | "™" | "℠"),
         None => false,
     }
+}
+
+/// Whether a link holds this and nothing else.
+fn is_all_of_a_link(tree: &Tree, id: NodeId) -> bool {
+    let Some(parent) = tree.node(id).and_then(|node| node.parent) else { return false };
+    let is_link = |element: &Element| element.html_name() == "a" && element.attribute("href").is_some();
+    let is_blank = |other: NodeId| match tree.node(other).map(|node| &node.data) {
+        Some(Data::Text(pieces)) => pieces.iter().all(|piece| piece.text.trim().is_empty()),
+        _ => false,
+    };
+    tree.element(parent).is_some_and(is_link) && tree.children(parent).iter().all(|child| *child == id || is_blank(*child))
+}
+
+/// Whether a raised letter before `next` is a degree's sign, as in 37<sup>o</sup>C.
+pub(super) fn is_degree(tree: &Tree, id: NodeId, next: NodeId, writer: &Writer) -> bool {
+    let unit = match tree.node(next).map(|node| &node.data) {
+        Some(Data::Text(pieces)) => pieces.first().map_or("", |piece| piece.text.trim_start()),
+        _ => "",
+    };
+    let rest = unit.strip_prefix(['C', 'F']);
+    rest.is_some_and(|rest| !rest.starts_with(char::is_alphanumeric))
+        && writer.last().is_some_and(|base| base.is_ascii_digit())
+        && content(tree, id).0.trim() == "o"
 }
 
 /// The text in an element, as far as it is looked at, and whether a link is in it.

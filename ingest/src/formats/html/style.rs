@@ -3,8 +3,10 @@
 /// The declarations that matter. What is `None` is inherited.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Style {
-    /// Neither it nor anything in it is shown.
+    /// Neither it nor anything in it has a place on the page.
     pub gone: bool,
+    /// Neither it nor anything in it is seen, but its place is.
+    pub blank: bool,
     /// Its own text is shown, or what in it says otherwise.
     pub visible: Option<bool>,
     /// Its own text has a size.
@@ -16,6 +18,8 @@ pub(super) struct Style {
     pub reordered: bool,
     /// Its items have no bullets or numbers.
     pub unmarked: bool,
+    /// How its items are numbered, as the `type` of a list says it.
+    pub numbering: Option<char>,
     pub display: Display,
 }
 
@@ -36,11 +40,12 @@ impl Style {
         let Some(text) = attribute else { return style };
         let (mut overridden, mut rtl) = (false, false);
         let (mut relative, mut shift) = (false, 0.0);
+        let (mut small, mut at_top) = (false, false);
         let (mut hidden, mut transparent, mut shut) = (false, false, false);
-        // Of two declarations the later one counts.
+        // Of two declarations the later one counts, unless it says what CSS does not know.
         for (name, value) in declarations(text) {
             match name.as_str() {
-                "display" => {
+                "display" if is_display(&value) => {
                     hidden = value == "none";
                     style.display = display(&value);
                 }
@@ -49,15 +54,26 @@ impl Style {
                 "position" => relative = value == "relative",
                 "top" => shift -= number(&value).unwrap_or_default(),
                 "bottom" => shift += number(&value).unwrap_or_default(),
-                "list-style" | "list-style-type" => style.unmarked = value.split_whitespace().any(|part| part == "none"),
-                "visibility" => style.visible = Some(!matches!(value.as_str(), "hidden" | "collapse")),
-                "opacity" => transparent = is_zero(&value),
-                "content-visibility" => shut = value == "hidden",
-                "font-size" => style.sized = Some(!is_zero(&value)),
+                "list-style" | "list-style-type" => {
+                    style.unmarked = value.split_whitespace().any(|part| part == "none");
+                    style.numbering = value.split_whitespace().find_map(numbering);
+                }
+                "visibility" if matches!(value.as_str(), "visible" | "hidden" | "collapse") => style.visible = Some(value == "visible"),
+                "opacity" if number(&value).is_some() => transparent = is_zero(&value),
+                "content-visibility" if matches!(value.as_str(), "visible" | "hidden" | "auto") => shut = value == "hidden",
+                "font-size" => {
+                    style.sized = Some(!is_zero(&value));
+                    small = is_small(&value);
+                }
+                "font-variant" | "font-variant-position" => {
+                    let says = |wanted| value.split_whitespace().any(|part| part == wanted);
+                    (style.raised, style.lowered) = (says("super"), says("sub"));
+                }
                 "white-space" => style.preformatted = Some(matches!(value.as_str(), "pre" | "pre-wrap" | "break-spaces")),
                 "text-decoration" | "text-decoration-line" => style.struck = value.contains("line-through"),
-                "vertical-align" => {
+                "vertical-align" | "baseline-shift" => {
                     let length = number(&value).unwrap_or_default();
+                    at_top = matches!(value.as_str(), "top" | "text-top");
                     (style.raised, style.lowered) = (value == "super" || length > 0.0, value == "sub" || length < 0.0);
                 }
                 "unicode-bidi" => overridden = value.contains("override"),
@@ -65,15 +81,16 @@ impl Style {
                 _ => {}
             }
         }
-        style.raised |= relative && shift > 0.0;
+        style.raised |= (relative && shift > 0.0) || (at_top && small);
         style.lowered |= relative && shift < 0.0;
-        style.gone = hidden || transparent || shut;
+        style.gone = hidden;
+        style.blank = transparent || shut;
         style.reordered = overridden && rtl;
         style
     }
 }
 
-/// Names and values, in lower case, without comments and `!important`.
+/// Names and values, in lower case, without comments; those that are `!important` last.
 fn declarations(text: &str) -> Vec<(String, String)> {
     let mut bare = String::with_capacity(text.len());
     let mut rest = text;
@@ -82,14 +99,62 @@ fn declarations(text: &str) -> Vec<(String, String)> {
         rest = comment.split_once("*/").map_or("", |(_, after)| after);
     }
     bare.push_str(rest);
-    bare.to_lowercase()
-        .split(';')
-        .filter_map(|declaration| {
-            let (name, value) = declaration.split_once(':')?;
-            let value = value.split('!').next().unwrap_or_default();
-            Some((name.trim().to_owned(), value.trim().to_owned()))
-        })
-        .collect()
+    let bare = bare.to_lowercase();
+    let (important, usual): (Vec<&str>, Vec<&str>) = bare.split(';').partition(|declaration| declaration.contains('!'));
+    let parts = |declaration: &str| {
+        let (name, value) = declaration.split_once(':')?;
+        let value = value.split('!').next().unwrap_or_default();
+        Some((name.trim().to_owned(), value.trim().to_owned()))
+    };
+    usual.into_iter().chain(important).filter_map(parts).collect()
+}
+
+/// Whether CSS knows a value of `display`.
+fn is_display(value: &str) -> bool {
+    const KNOWN: &[&str] = &[
+        "none",
+        "contents",
+        "block",
+        "inline",
+        "flow",
+        "flow-root",
+        "table",
+        "flex",
+        "grid",
+        "ruby",
+        "math",
+        "list-item",
+        "initial",
+        "inherit",
+        "unset",
+        "revert",
+    ];
+    let known = |part: &str| {
+        let bare = part.strip_prefix("inline-").or_else(|| part.strip_prefix("-webkit-")).unwrap_or(part);
+        KNOWN.contains(&bare) || bare == "box" || part.starts_with("table-") || part.starts_with("ruby-")
+    };
+    !value.is_empty() && value.split_whitespace().all(known)
+}
+
+fn numbering(value: &str) -> Option<char> {
+    Some(match value {
+        "decimal" => '1',
+        "lower-alpha" | "lower-latin" => 'a',
+        "upper-alpha" | "upper-latin" => 'A',
+        "lower-roman" => 'i',
+        "upper-roman" => 'I',
+        _ => return None,
+    })
+}
+
+/// Whether a font size is below that of the text around.
+fn is_small(value: &str) -> bool {
+    let below = |unit: &str, usual: f64| value.ends_with(unit) && number(value).is_some_and(|size| size < usual);
+    matches!(value, "smaller" | "small" | "x-small" | "xx-small")
+        || below("%", 100.0)
+        || below("em", 1.0)
+        || below("px", 12.0)
+        || below("pt", 9.0)
 }
 
 fn display(value: &str) -> Display {
@@ -121,17 +186,21 @@ mod tests {
         for gone in [
             "display:none",
             "color:red; DISPLAY : None !important",
-            "opacity:0",
-            "opacity: 0.0",
             "/*x*/display/**/:none",
-            "content-visibility:hidden",
+            "display:none;display:bogus",
+            "display:none!important;display:block",
         ] {
             assert!(of(gone).gone, "{gone}");
         }
+        for blank in ["opacity:0", "opacity: 0.0", "content-visibility:hidden", "opacity:0;opacity:bogus"] {
+            assert!(of(blank).blank && !of(blank).gone, "{blank}");
+        }
         for shown in ["", "display:none;display:block", "opacity:.5", "display:none-such", "--display:none", "background:url(display:none"]
         {
-            assert!(!of(shown).gone, "{shown}");
+            assert!(!of(shown).gone && !of(shown).blank, "{shown}");
         }
+        assert_eq!((of("list-style: lower-alpha inside").numbering, of("list-style-type:disc").numbering), (Some('a'), None));
+        assert!(of("vertical-align:text-top;font-size:70%").raised && of("font-variant-position:super").raised);
         assert_eq!(of("visibility:hidden").visible, Some(false));
         assert_eq!(of("visibility:visible").visible, Some(true));
         assert_eq!(

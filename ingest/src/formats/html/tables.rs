@@ -1,17 +1,19 @@
 //! Tables: a cell says what it does by its row and column, so each keeps its place. A row is written between
 //! strokes; an empty cell leaves its place empty, and a cell of several rows is repeated in each.
 //!
-//! A table that holds pages (headings, other tables) or has one column lays out; its cells are blocks.
+//! A table that has one column lays out, and so does one that heads nothing and holds pages (headings, other
+//! tables); its cells are blocks. A table in a cell is written as lines of it.
 
 use super::elements;
 use super::reader::{Context, Step};
 use super::style::Style;
-use super::tree::{Element, NodeId, Tree};
+use super::tree::{Data, Element, NodeId, Tree};
 use super::writer::Writer;
+use crate::formats::{REORDERED_TEXT, STRUCK_TEXT};
 
 /// What HTML allows.
 const MOST_COLUMNS: usize = 1000;
-/// A longer cell is not repeated in further rows.
+/// A longer cell is not repeated in further rows: `…` stands for it.
 const REPEATED_BYTES: usize = 200;
 
 /// A part of a table, in the order of the page.
@@ -68,18 +70,33 @@ fn is_hidden(element: &Element) -> bool {
 
 fn is_grid(tree: &Tree, parts: &[Part]) -> bool {
     let rows = || parts.iter().filter_map(|part| if let Part::Section(rows) = part { Some(rows) } else { None }).flatten();
-    rows().any(|row| row.cells.len() > 1) && rows().flat_map(|row| &row.cells).all(|cell| !holds_a_page(tree, *cell))
+    let cells = || rows().flat_map(|row| &row.cells);
+    let heads = || cells().any(|cell| tree.element(*cell).is_some_and(|cell| cell.html_name() == "th"));
+    rows().any(|row| row.cells.len() > 1) && (heads() || cells().all(|cell| !holds_a_page(tree, *cell)))
 }
 
-/// Whether a cell holds what cannot stand in a line.
+/// Whether a cell holds what stands badly in a line.
 fn holds_a_page(tree: &Tree, cell: NodeId) -> bool {
-    let mut open = tree.children(cell).to_vec();
-    while let Some(at) = open.pop() {
-        let name = tree.element(at).map_or("", Element::html_name);
-        if matches!(name, "table" | "h1" | "h2" | "h3" | "h4" | "h5" | "h6" | "pre" | "article" | "section" | "form") {
-            return true;
+    let mut open: Vec<(NodeId, bool)> = tree.children(cell).iter().map(|child| (*child, false)).collect();
+    // Whether a line of preformatted text has ended, so that more text would be a second one.
+    let mut line_ended = false;
+    while let Some((at, mut preformatted)) = open.pop() {
+        match tree.node(at).map(|node| &node.data) {
+            Some(Data::Text(pieces)) if preformatted => {
+                for text in pieces.iter().map(|piece| piece.text.as_str()) {
+                    if text.trim().contains('\n') || (line_ended && !text.trim().is_empty()) {
+                        return true;
+                    }
+                    line_ended |= text.contains('\n');
+                }
+            }
+            Some(Data::Element(element)) => match element.html_name() {
+                "table" | "h1" | "h2" | "h3" | "h4" | "h5" | "h6" | "article" | "section" => return true,
+                name => preformatted |= name == "pre",
+            },
+            _ => {}
         }
-        open.extend(tree.children(at));
+        open.extend(tree.children(at).iter().rev().map(|child| (*child, preformatted)));
     }
     false
 }
@@ -92,26 +109,39 @@ pub(super) fn plan(tree: &Tree, part: &Part, context: Context, steps: &mut Vec<S
     };
     steps.push(Step::EndSection);
     for row in rows.iter().rev() {
-        let context = row.owners.iter().fold(context, |context, owner| inherit(tree, *owner, context));
+        let (context, row_says) = row.owners.iter().fold((context, Says::default()), |so_far, owner| inherit(tree, *owner, so_far));
         steps.push(Step::EndRow);
         for cell in row.cells.iter().rev() {
-            let context = inherit(tree, *cell, context);
+            let (context, says) = inherit(tree, *cell, (context, row_says));
             let span = |name| tree.element(*cell).and_then(|cell| cell.attribute(name)?.trim().parse::<usize>().ok());
             let rows = span("rowspan").map_or(1, |rows| if rows == 0 { usize::MAX } else { rows });
             let columns = span("colspan").unwrap_or(1).clamp(1, MOST_COLUMNS);
             steps.push(Step::EndCell { rows, columns });
-            steps.extend(tree.children(*cell).iter().rev().map(|child| Step::Visit(*child, context)));
+            if !says.nothing {
+                steps.extend(tree.children(*cell).iter().rev().map(|child| Step::Visit(*child, context)));
+            }
+            steps.extend(says.flags.into_iter().flatten().map(Step::Mark));
             steps.push(Step::StartCell);
         }
         steps.push(Step::StartRow);
     }
 }
 
-fn inherit(tree: &Tree, owner: NodeId, mut context: Context) -> Context {
-    let style = Style::of(tree.element(owner).and_then(|owner| owner.attribute("style")));
+/// What the styles of a cell, its row and its section say of its text.
+#[derive(Debug, Clone, Copy, Default)]
+struct Says {
+    nothing: bool,
+    flags: [Option<&'static str>; 2],
+}
+
+fn inherit(tree: &Tree, owner: NodeId, (mut context, says): (Context, Says)) -> (Context, Says) {
+    let Some(element) = tree.element(owner) else { return (context, says) };
+    let style = Style::of(element.attribute("style"));
     context.visible = style.visible.unwrap_or(context.visible);
     context.sized = style.sized.unwrap_or(context.sized);
-    context
+    let [struck, reordered] = says.flags;
+    let flags = [struck.or(style.struck.then_some(STRUCK_TEXT)), reordered.or(style.reordered.then_some(REORDERED_TEXT))];
+    (context, Says { nothing: says.nothing || style.blank || style.struck, flags })
 }
 
 /// Where the next cell of the table that is being written stands.
@@ -157,7 +187,7 @@ impl Grid {
 
     pub(super) fn end_cell(&mut self, writer: &mut Writer, rows: usize, columns: usize) {
         let said = writer.end_cell();
-        let said = if said.len() <= REPEATED_BYTES { said.to_owned() } else { String::new() };
+        let said = if said.len() <= REPEATED_BYTES { said.to_owned() } else { "…".to_owned() };
         for column in 0..columns {
             if column > 0 && self.allowance >= 2 {
                 self.allowance -= 2;

@@ -32,11 +32,11 @@ fn what_is_hidden_hides_itself_alone() {
     check("<select><option hidden>x<option>y</select>", "y");
     // no content and no end tag
     for void in ["hr", "br", "wbr", "img", "input"] {
-        check(&format!("a <{void} aria-hidden=true> b <{void} hidden/> c"), "a b c");
+        check(&format!("a <{void} style='display:none'> b <{void} hidden/> c"), "a b c");
     }
     // unclosed
     check("<div><nav><a href=/>Home</a></div><h1>Rules</h1><p>Keep.", "Rules ¶ Keep.");
-    check("<div><button>go</div><p>Keep.", "Keep.");
+    check("<div><button>go</div><p>Keep.", "go ¶ Keep.");
     check("<p>a <span hidden>b<p>c", "a ¶ c");
     check("<div hidden><p>a</div>b", "b");
     // misnested
@@ -71,6 +71,8 @@ fn a_page_without_text_says_so() {
 
 #[test]
 fn exponents_indices_and_notes_are_told_apart() {
+    check("at most 30<a href=#n1><sup>1</sup></a> minutes; <a href=#x>10<sup>3</sup> CFU</a>", "at most 30 [1] minutes; 10^3 CFU");
+    check("37<sup>o</sup>C, 37<sup>o</sup> F, 1<sup>o</sup> Caso", "37°C, 37° F, 1o Caso");
     check("at most 10<sup>3</sup> CFU", "at most 10^3 CFU");
     check("10 <sup>−9</sup>m", "10^−9 m");
     check("4.2 &times; 10<sup>-9</sup> m<sup>2</sup>/s", "4.2 × 10^-9 m^2/s");
@@ -126,7 +128,89 @@ fn formulas_are_read() {
 }
 
 #[test]
+fn formulas_keep_their_structure() {
+    check("1<math><mfrac><mn>1</mn><mn>2</mn></mfrac></math> hours", "1 1/2 hours");
+    // KaTeX's \overset, \underset, \stackrel, \raisebox
+    let over = "<math><mi><mover><mo><mn>10</mn></mo><mn>3</mn></mover></mi></math>";
+    check(over, "(3 above 10)");
+    flagged(over, &["formula"]);
+    check("<math><mi><munder><mo><mn>10</mn></mo><mn>3</mn></munder></mi></math>", "(3 below 10)");
+    check("<math><mn>10</mn><mo><mover><mo><mo>=</mo></mo><mn>3</mn></mover></mo><mn>5</mn></math>", "10 (3 above =) 5");
+    let raised = "<math><mn>10</mn><mpadded voffset=4pt><mstyle><mtext>3</mtext></mstyle></mpadded></math>";
+    check(raised, "10 3");
+    flagged(raised, &["formula"]);
+    check("<math><munderover><mo>∑</mo><mn>1</mn><mi>n</mi></munderover><mi>x</mi></math>", "∑_1^n x");
+    flagged("<math><munder><mi>lim</mi><mi>n</mi></munder><mover><mi>v</mi><mo>⃗</mo></mover></math>", &[]);
+    // exponents of any length
+    check("10<sup>−0.4(m<sub>1</sub> − m<sub>2</sub> + 25.000 + 7)</sup> units", "10^(−0.4(m_1 − m_2 + 25.000 + 7)) units");
+    check("a rule <sup>that was added in the second edition</sup> b", "a rule that was added in the second edition b");
+    check(
+        "10<span style='vertical-align:text-top;font-size:70%'>3</span> 10<span style='font-variant-position:super'>9</span>",
+        "10^3 10^9",
+    );
+}
+
+#[test]
+fn a_formula_is_said_once() {
+    let spelled = "at most <script type='math/tex'>30</script> min";
+    check(spelled, "at most 30 min");
+    flagged(spelled, &["formula"]);
+    check("<p><script type='math/mml'><math><mn>50</mn><mo>/</mo></math></script> <script type='math/asciimath'>60</script>", "50 / 60");
+    check("a <span class=MathJax_Preview>[30]</span><script type='math/tex; mode=display'>30</script> b", "a 30 b");
+    let visual = "<span class=x aria-hidden=true>30</span>";
+    for class in ["katex", "MathJax", "MathJax_CHTML", "MathJax_SVG"] {
+        check(&format!("a <span class={class}>{visual}<math><mn>30</mn></math></span><script type='math/tex'>30</script> b"), "a 30 b");
+    }
+}
+
+#[test]
+fn what_is_left_out_joins_nothing() {
+    // read to nobody, but seen
+    check("2<span aria-hidden=true>–</span>8, <span aria-hidden=true>−</span>20 C", "2–8, −20 C");
+    check("30<br aria-hidden=true>40<hr aria-hidden=true>50", "30 // 40 ¶ 50");
+    check("2<img aria-hidden=true alt=to>8", "2 to 8");
+    check("2<input type=button value=to>8 2<input type=image alt=to>8", "2 to 8 2 to 8");
+    check("2<span role=img aria-label=to></span>8 2<svg role=img aria-label=to><path/></svg>8", "2 to 8 2 to 8");
+    for unseen in [
+        "<span style='visibility:hidden'>x</span>",
+        "<sup style='visibility:hidden'>x</sup>",
+        "<span style='opacity:0'> - </span>",
+        "<svg aria-hidden=true><path/></svg>",
+        "<svg><title>to</title></svg>",
+        "<iframe src=x></iframe>",
+        "<img src=x>",
+        "<img alt=''>",
+        "<i class=minus aria-hidden=true></i>",
+        "<i class=minus></i>",
+        "<input type=password value=x>",
+        "<math style='visibility:hidden'><mn>1</mn></math>",
+    ] {
+        check(&format!("2{unseen}8"), "2 8");
+    }
+    check("2<span style='display:none'>x</span>8", "28");
+    check("a<div style='opacity:0'>b</div>c", "a ¶ c");
+    flagged("2<i class=minus></i>8", &["left_out"]);
+    flagged("2<iframe src=x></iframe>8", &["left_out"]);
+    flagged("2<img src=x>8", &["left_out"]);
+    flagged("<i class=home aria-hidden=true></i> Home <img alt=''>", &[]);
+}
+
+#[test]
 fn what_is_struck_out_is_not_said() {
+    for tag in ["p", "div", "h1", "pre", "section", "span", "q", "ul"] {
+        let page = format!("a <{tag} style='text-decoration:line-through'>10</{tag}> b");
+        assert_eq!(read(&page).text.split_whitespace().collect::<Vec<_>>(), ["a", "b"], "{page}");
+        flagged(&page, &["struck_text"]);
+    }
+    check("a<table style='text-decoration:line-through'><tr><td>1<td>2</table>b", "a ¶ b");
+    check("<ol><li style='text-decoration:line-through'>a<li>b</ol>", "2. b");
+    let cells = "<table><tr><td>A<td>5<tr style='text-decoration:line-through'><td>B<td>6<tr><td>C<td style='text-decoration:line-through'>7</table>";
+    check(cells, "| A | 5 | // | | | // | C | |");
+    flagged(cells, &["struck_text"]);
+    for tag in ["p", "div", "li", "span"] {
+        flagged(&format!("a <{tag} style='unicode-bidi:bidi-override;direction:rtl'>12</{tag}>"), &["reordered_text"]);
+    }
+    flagged("<table><tr><td>a<td style='unicode-bidi:bidi-override;direction:rtl'>12</table>", &["reordered_text"]);
     check(
         "The price is <del>10</del> <ins>12</ins> EUR, <s>5</s>6, <strike>7</strike> <span style='text-decoration:line-through'>8</span>",
         "The price is 12 EUR, 6,",
@@ -153,6 +237,20 @@ fn cells_keep_their_place() {
     check("<table>moved<tr><td>a<td>b</table>", "moved ¶ | a | b |");
     check("<table><tr><td><table><tr><td>1<td>2</table><td><p>page</table>", "| 1 | 2 | ¶ page");
     check("<table><tr><td>one column<tr><td>of text</table>", "one column ¶ of text");
+    for cell in ["<pre>iron</pre>", "<form>iron</form>", "<h4>iron</h4>", "<table><tr><td>iron</table>"] {
+        check(&format!("<table><tr><th>a<th>b<th>c<tr><td>{cell}<td><td>31</table>"), "| a | b | c | // | iron | | 31 |");
+    }
+    check("<table><tr><td><pre><code>iron</code>\n</pre><td><td>31</table>", "| iron | | 31 |");
+    check("<table><tr><td><pre><code>a</code>\n<code>b</code></pre><td>31</table>", "a // b ¶ 31");
+    check("<table><tr><th>a<th>b<tr><td><pre>1\n2</pre><td>3</table>", "| a | b | // | 1 / 2 | 3 |");
+    let nested = "<table><tr><th>a<th>b<tr><td><table><tr><td>1<td>2</table><td>3</table>";
+    check(nested, "| a | b | // | 1 / 2 | 3 |");
+    flagged(nested, &["left_out"]);
+    check(
+        &format!("<table><tr><td rowspan=2>{}<td>1<tr><td>2</table>", "x".repeat(300)),
+        &format!("| {} | 1 | // | … | 2 |", "x".repeat(300)),
+    );
+    check("<table><tr><td style='opacity:0'>x<td>y</table>", "| | y |");
     check("<table role=presentation><tr><td>a<td>b</table>", "a ¶ b");
 }
 
@@ -162,6 +260,7 @@ fn lists_keep_their_numbers() {
     check("<ol start=3><li>a<li value=10>b<li>c</ol>", "3. a ¶ 10. b ¶ 11. c");
     check("<ol reversed><li>a<li>b</ol>", "2. a ¶ 1. b");
     check("<ol type=a><li>x<li type=I>y</ol>", "a. x ¶ II. y");
+    check("<ol style='list-style-type:lower-alpha'><li>x<li style='list-style: upper-roman'>y</ol>", "a. x ¶ II. y");
     check("<ol><li>a<ul><li>b</ul><li>c<ol><li>d</ol></ol>", "1. a ¶ • b ¶ 2. c ¶ 1. d");
     check("<ol><li><p>a</p><p>b</p><li hidden>x<li>c</ol>", "1. a ¶ b ¶ 2. c");
 }
@@ -175,14 +274,15 @@ fn the_rest_of_what_markup_says() {
     flagged("at most <img src=x alt=30> minutes", &["image_text"]);
     check(
         "<label>Limit <input value=30></label> <input type=checkbox checked> on <input type=checkbox> off <input type=submit value=Go><input type=password value=x>",
-        "Limit 30 [x] on [ ] off",
+        "Limit 30 [x] on [ ] off Go",
     );
     check("<select><option>a<option selected>b</select> <textarea>\nc\n d</textarea>", "b ¶ c //  d");
-    check("<h2><button>Storage</button></h2><p>Cold.<button>Copy</button>", "Storage ¶ Cold.");
+    check("<h2><button>Storage</button></h2><p>Press <button>Start</button> for <button>30</button>s.", "Storage ¶ Press Start for 30 s.");
     check(
         "a<svg><text x=1>b</text><text><tspan x=1>1</tspan><tspan x=2>2</tspan></text><foreignObject><p>c</p></foreignObject></svg>d",
         "a // b ¶ 1 2 ¶ c ¶ d",
     );
+    flagged("2<svg><title>to</title></svg>8", &["drawing"]);
     flagged("<svg><text>b</text></svg>", &["drawing"]);
     flagged("a <iframe srcdoc='<p>b'></iframe>", &["left_out"]);
     flagged("<bdo dir=rtl>03</bdo>", &["reordered_text"]);
@@ -190,7 +290,7 @@ fn the_rest_of_what_markup_says() {
     check("a&#0;b&#x80;c&#27;d\u{c}e", "a\u{fffd}b€c d e");
     check(
         "<div>a<nav>x</nav>b</div> 1<button>x</button>2 1<del>0</del>2 1<span style='float:left'>2</span>3<span style='display:block'>4</span>",
-        "a ¶ b ¶ 1 2 1 2 1 2 3 ¶ 4",
+        "a ¶ b ¶ 1 x 2 1 2 1 2 3 ¶ 4",
     );
     check("<ol style='list-style:none'><li>a</ol><ul><li>b</ul>", "a ¶ • b");
     flagged("a <object>b</object> <canvas>c</canvas>", &["left_out"]);
@@ -202,8 +302,24 @@ fn xhtml_is_read_as_it_says() {
     let declared = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<html xmlns=\"http://www.w3.org/1999/xhtml\">";
     check(&format!("{declared}<head><title/><script src=\"a.js\"/></head><body><p>a</p><p><a name=\"x\"/>b</p></body></html>"), "a ¶ b");
     check(&format!("{declared}<body><p>a<![CDATA[ < b]]></p><div hidden=\"hidden\"/><p>c</p></body></html>"), "a < b ¶ c");
-    // not well formed: HTML after all
-    check(&format!("{declared}<body><p>a<p hidden>b<p>c</body></html>"), "a ¶ c");
+    // not well formed: HTML after all, where nothing in it is closed as XML alone can
+    check(&format!("{declared}<body><p>a<p hidden>b<br/><p>c</body></html>"), "a ¶ c");
+    let refused = |page: &str| {
+        let refusal = super::super::parse("a.xhtml", page.as_bytes()).unwrap_err();
+        assert_eq!(refusal.code, "malformed_xml", "{page}");
+        refusal.reason
+    };
+    let page = format!("{declared}<head><title/></head><body><p>30<br></p></body></html>");
+    assert!(refused(&page).contains(&format!("at byte {};", page.find("</p>").unwrap())));
+    refused(&format!("{declared}<body><div hidden=\"hidden\"/><p>30"));
+    // entities of its own
+    for subset in ["[ <!ENTITY lim \"30\"> ]", "PUBLIC \"-//[>\" 'x' [\n<!ENTITY % x 'y'>\n]"] {
+        assert!(
+            refused(&format!("<?xml version=\"1.0\"?><!-- > --><!DOCTYPE html {subset}><html><body>at most &lim;</body></html>"))
+                .contains("entities")
+        );
+    }
+    check("<?xml version=\"1.0\"?><!DOCTYPE html PUBLIC \"-//[x]//EN\"><html><body>[a]</body></html>", "[a]");
     let named = super::super::parse("a.xhtml", b"<html><head><title>T</title><script/></head><body><p>a</p></body></html>").unwrap();
     assert_eq!((named.text.as_str(), named.title.as_deref()), ("a", Some("T")));
     assert!(

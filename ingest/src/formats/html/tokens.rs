@@ -29,7 +29,8 @@ pub(super) struct Doctype<'a> {
 pub(super) trait Builder {
     /// How the tokenizer goes on: the content of some elements is text alone.
     fn start_tag(&mut self, tag: StartTag) -> Option<State>;
-    fn end_tag(&mut self, name: &str) -> Option<State>;
+    /// An end tag, and the byte at which it starts.
+    fn end_tag(&mut self, name: &str, at: usize) -> Option<State>;
     fn text(&mut self, piece: Piece);
     fn comment(&mut self, text: &str);
     fn doctype(&mut self, doctype: &Doctype<'_>);
@@ -86,7 +87,7 @@ impl<B: Builder> Callback<Infallible, usize> for Events<'_, B> {
             }
             CallbackEvent::EndTag { name } => {
                 self.tag = StartTag::default();
-                self.next_state = self.builder.end_tag(&text(name));
+                self.next_state = self.builder.end_tag(&text(name), self.place(span).start);
             }
             CallbackEvent::String { value } => {
                 for piece in strings::pieces(self.source, self.place(span), value) {

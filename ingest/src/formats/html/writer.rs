@@ -148,6 +148,10 @@ impl Writer {
                 if piece.verbatim { piece.source.start + offset..piece.source.start + offset + c.len_utf8() } else { piece.source.clone() };
             offset += c.len_utf8();
             let keeps = preformatted && self.cell.is_none();
+            if c == '\n' && preformatted && !keeps {
+                self.line_break();
+                continue;
+            }
             if (c.is_whitespace() && !keeps) || is_control(c) {
                 self.space(source, piece.verbatim && c == ' ');
                 continue;
@@ -190,6 +194,10 @@ impl Writer {
         self.text.push(' ');
         self.pending = Pending::Nothing;
         self.cell = Some(self.text.len());
+    }
+
+    pub(super) fn in_cell(&self) -> bool {
+        self.cell.is_some()
     }
 
     /// Ends a cell; returns what it says.
