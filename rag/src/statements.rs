@@ -11,7 +11,7 @@ mod questions;
 mod speech;
 
 pub(crate) use index::{ChunkStanding, Standing, StatementIndex, StatementText};
-pub(crate) use questions::{confirms, restates};
+pub(crate) use questions::{asks_for_measure, confirms, left_open, restates};
 pub(crate) use speech::{Known, Sentence, adds, read};
 
 /// Of two sets of so many tokens that share `shared`: whether the later says what the earlier says, to at least

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use schemas::said::Said;
+use schemas::said::{Figures, Quantity, Said};
 
 use super::sorted_terms;
 use crate::retrieve::Question;
 use crate::sentences::{self, Kind};
 use crate::snapshot::Snapshot;
-use crate::statements::{Standing, StatementText, adds, confirms, restates};
+use crate::statements::{Standing, StatementText, adds, asks_for_measure, confirms, left_open, restates};
 
 /// Fewer content words than this say nothing on their own.
 const MIN_TERMS: usize = 3;
@@ -27,6 +27,11 @@ pub(crate) struct Candidate {
     pub(crate) end: usize,
     /// Distinct, sorted.
     pub(crate) terms: Vec<String>,
+    /// Those of the question, but for the words that name what it leaves open.
+    pub(crate) asked: Vec<String>,
+    pub(crate) figures: Figures,
+    /// Whether it measures what the question asks a measure of.
+    pub(crate) measures: bool,
 }
 
 impl Candidate {
@@ -36,14 +41,17 @@ impl Candidate {
 }
 
 /// The quotable statements of the members at `positions`, in order, each once. In the place of a statement that says what an
-/// earlier one says, or that its contributor corrected, stands that one, wherever it is in the version.
+/// earlier one says, or that its contributor corrected, stands that one, wherever it is in the version; where the later has
+/// more of the question, both.
 pub(super) fn all(snapshot: &Snapshot, positions: &[usize], question: &Question) -> Vec<Candidate> {
-    let asked = Asked { snapshot, question, said: Said::of(&question.text) };
+    let asked = Asked::new(snapshot, question);
     let mut seen = BTreeSet::new();
     let mut candidates: Vec<Candidate> = Vec::new();
-    for statement in positions.iter().flat_map(|position| snapshot.statements.of_chunk(*position)) {
-        let Some(chosen) = asked.stand_in(&statement).filter(|chosen| !seen.contains(&chosen.statement)) else { continue };
-        seen.insert(chosen.statement);
+    let found = positions.iter().flat_map(|position| snapshot.statements.of_chunk(*position));
+    for chosen in found.flat_map(|statement| asked.stand_in(&statement)) {
+        if !seen.insert(chosen.statement) {
+            continue;
+        }
         let contradicted = snapshot.statements.contradicted(chosen.statement).filter(|other| !seen.contains(other));
         let beside = contradicted.and_then(|other| asked.candidate(&snapshot.statements.text(other)?));
         let beside = beside.filter(|other| asked.covers(other, &chosen));
@@ -60,21 +68,29 @@ struct Asked<'a> {
     snapshot: &'a Snapshot,
     question: &'a Question,
     said: Said,
+    /// Terms that name what the question leaves open.
+    open: BTreeSet<String>,
+    for_measure: bool,
 }
 
-impl Asked<'_> {
-    /// What is quoted where `statement` was found: the one that it repeats or contradicts, where that has as much of the
-    /// question; the one that corrects it.
-    fn stand_in(&self, statement: &StatementText) -> Option<Candidate> {
+impl<'a> Asked<'a> {
+    fn new(snapshot: &'a Snapshot, question: &'a Question) -> Self {
+        let open = left_open(&question.text).iter().flat_map(|word| sorted_terms(word)).collect();
+        Self { snapshot, question, said: Said::of(&question.text), open, for_measure: asks_for_measure(&question.text) }
+    }
+
+    /// What may be quoted where `statement` was found: itself or the one that corrects it, unless one that it repeats or
+    /// contradicts has as much of the question; and that one.
+    fn stand_in(&self, statement: &StatementText) -> Vec<Candidate> {
         let statements = &self.snapshot.statements;
-        let corrected = |at: usize| statements.corrected(at).unwrap_or(at);
-        let own = self.candidate(&statements.text(corrected(statement.statement))?);
-        let (Standing::Repeats(first) | Standing::Differs(first)) = statements.standing(statement.statement) else { return own };
-        let first = statements.text(corrected(first)).and_then(|first| self.candidate(&first));
-        match (own, first) {
-            (Some(own), Some(first)) => Some(if self.covers(&first, &own) { first } else { own }),
-            (own, first) => own.or(first),
-        }
+        let corrected = |at: usize| self.candidate(&statements.text(statements.corrected(at).unwrap_or(at))?);
+        let own = corrected(statement.statement);
+        let first = match statements.standing(statement.statement) {
+            Standing::Repeats(first) | Standing::Differs(first) => corrected(first),
+            Standing::Own | Standing::Silent => None,
+        };
+        let own = own.filter(|own| first.as_ref().is_none_or(|first| !self.covers(first, own)));
+        own.into_iter().chain(first).collect()
     }
 
     /// Whether `one` has every word of the question that `other` has.
@@ -86,24 +102,29 @@ impl Asked<'_> {
     fn candidate(&self, statement: &StatementText) -> Option<Candidate> {
         let StatementText { statement, chunk, range, kind } = statement.clone();
         let text = self.snapshot.chunk(chunk)?.text.get(range.clone())?;
-        if !quotable(kind, text) || !self.is_answer(chunk, text) {
+        let said = Said::of(text);
+        let terms = sorted_terms(text);
+        if !quotable(kind, text) || terms.len() < MIN_TERMS || !self.is_answer(chunk, text, &said) {
             return None;
         }
-        let terms = sorted_terms(text);
-        (terms.len() >= MIN_TERMS).then_some(Candidate { statement, beside: None, chunk, start: range.start, end: range.end, terms })
+        let is_held = |term: &&String| !self.open.contains(*term) && terms.binary_search(term).is_ok();
+        let asked = self.question.terms.iter().filter(is_held).cloned().collect();
+        let is_new = |quantity: &Quantity| quantity.unit.is_some() && !self.said.figures.quantities.contains(quantity);
+        let measures = self.for_measure && said.figures.quantities.iter().any(is_new);
+        let (start, end, figures) = (range.start, range.end, said.figures);
+        Some(Candidate { statement, beside: None, chunk, start, end, terms, asked, figures, measures })
     }
 
     /// Whether a text confirms the question, or adds something to its words and to the frame in which its document puts every
     /// statement.
-    fn is_answer(&self, chunk: usize, text: &str) -> bool {
+    fn is_answer(&self, chunk: usize, text: &str, said: &Said) -> bool {
         let Some(document) = self.snapshot.chunk(chunk).map(|chunk| chunk.document_id) else { return false };
         if confirms(text, &self.question.text) {
             return true;
         }
-        let said = Said::of(text);
         let is_asked = |token: &str| sorted_terms(token).iter().all(|term| self.question.terms.contains(term));
         let is_frame = |token: &str| self.snapshot.statements.is_boilerplate(document, token);
-        let added = adds(&said, &self.said).filter(|token| !is_asked(token) && !is_frame(token)).count();
+        let added = adds(said, &self.said).filter(|token| !is_asked(token) && !is_frame(token)).count();
         if !restates(text, &self.question.text) {
             return added > 0;
         }

@@ -33,6 +33,9 @@ const INTERROGATIVE_WITHIN: &[&str] = &[
 const WHETHER: &[&str] = &[
     "am", "are", "can", "could", "did", "do", "does", "had", "has", "have", "is", "may", "must", "should", "was", "were", "will", "would",
 ];
+/// What has a number and a unit for its answer, as it follows a word that asks.
+const MEASURES: &str = "age amount big cold concentration cost deep depth distance dosage dose duration far fast height high hot \
+     humidity large length long many much old percentage pressure price rate speed tall temperature temperatures volume warm weight wide";
 /// Fewer words than this are a topic, and claim nothing.
 const CLAIM_WORDS: usize = 5;
 
@@ -46,6 +49,33 @@ fn asks(text: &str) -> bool {
     let lower = text.to_lowercase();
     let mut alone = lower.split_whitespace().map(|word| word.trim_matches(|c: char| !c.is_alphanumeric()));
     alone.any(|word| ALONE.contains(word)) || (!lower.is_ascii() && WITHIN.iter().any(|part| lower.contains(part)))
+}
+
+/// The words by which a question names what it leaves open: `speed` of `at what speed`, `many days` of `after how many days`. An
+/// answer has a value in their place.
+pub(crate) fn left_open(question: &str) -> Vec<String> {
+    let asked = words::segment(question);
+    // accents tell `qué` from `que`
+    let is_asking = |word: &Word| question.get(word.range.clone()).is_some_and(|written| ALONE.contains(written.to_lowercase().as_str()));
+    let mut open = Vec::new();
+    for (at, _) in asked.iter().enumerate().filter(|(_, word)| is_asking(word)) {
+        for word in asked.iter().skip(at + 1).take_while(|word| !words::is_stop_word(&word.text)) {
+            open.push(word.text.clone());
+            if !is_measure(&word.text) {
+                break;
+            }
+        }
+    }
+    open
+}
+
+/// Whether what the question leaves open is a number with a unit.
+pub(crate) fn asks_for_measure(question: &str) -> bool {
+    left_open(question).iter().any(|word| is_measure(word))
+}
+
+fn is_measure(word: &str) -> bool {
+    MEASURES.split_whitespace().any(|measure| measure == word)
 }
 
 /// Whether `text` gives the question back in its own order, the word included that asks.

@@ -73,28 +73,42 @@ const TREATING: &[&str] = &[
 ];
 const POINTING: &[&str] = &["this", "these", "here", "following", "below", "present", "our"];
 const ASKING: &[&str] = &["ask", "asked", "asking", "asks", "query", "question", "questions", "wonder", "wondered", "wonders"];
-/// Words around a question that say nothing of what is asked.
+/// Words around a question that say nothing of what is asked, or only that it is said.
 const AROUND: &[&str] = &[
     "about",
+    "above",
+    "below",
     "common",
+    "described",
+    "elsewhere",
+    "explained",
+    "following",
+    "found",
     "frequently",
+    "given",
     "good",
     "great",
+    "here",
     "important",
-    "interesting",
     "interest",
+    "interesting",
     "know",
+    "listed",
     "matter",
+    "mentioned",
     "often",
     "people",
     "reader",
     "readers",
+    "stated",
     "subject",
+    "told",
     "treat",
     "treated",
     "want",
     "wants",
     "well",
+    "written",
     "yes",
 ];
 

@@ -115,3 +115,20 @@ fn the_first_to_say_it_is_found() {
     assert_eq!(index.first_to_say(&said), [1]);
     assert!(index.first_to_say(&schemas::said::Said::of("Penguins like it too.")).is_empty());
 }
+
+#[test]
+fn what_a_question_leaves_open_is_named() {
+    for (question, open, is_measure) in [
+        ("At what temperature does plasma thaw?", "temperature", true),
+        ("After how many days must a vial be discarded?", "many days", true),
+        ("At what temperature range should most vaccines be stored?", "temperature range", true),
+        ("How long does it keep?", "long", true),
+        ("How often is the warehouse audited?", "often", false),
+        ("Which vaccines does freezing destroy?", "vaccines", false),
+        ("Where is the temperature recorded?", "", false),
+        ("¿Qué temperatura tiene?", "temperatura", false),
+        ("May it be frozen?", "", false),
+    ] {
+        assert_eq!((left_open(question).join(" ").as_str(), asks_for_measure(question)), (open, is_measure), "{question}");
+    }
+}

@@ -48,3 +48,56 @@ async fn copies_change_nothing_but_are_shown() {
         assert!(other.iter().any(|line| line.contributor == account(20) && line.copy_of.is_some()));
     }
 }
+
+/// Who later says the same with more of the question's words, or says nothing in them, takes neither the answer nor pay.
+#[tokio::test(flavor = "multi_thread")]
+async fn words_of_the_question_displace_nobody() {
+    let tubes = "Gumtree sample tubes are centrifuged at 1500 g for ten minutes.";
+    let plasma = "Frozen Dogwood plasma thaws at 37 degrees Celsius within 20 minutes.";
+    let cases: [(&str, &str, &[&str]); 2] = [
+        (
+            "At what speed are Gumtree sample tubes centrifuged?",
+            tubes,
+            &[
+                "The centrifugation of the Gumtree sample tubes takes ten minutes at speed.",
+                "Gumtree sample tubes are centrifuged at 1500 g for ten minutes at what speed.",
+                "The speed at which Gumtree sample tubes are centrifuged has been chosen with care.",
+            ],
+        ),
+        (
+            "At what temperature does frozen Dogwood plasma thaw?",
+            plasma,
+            &[
+                "Frozen Dogwood plasma thaws at 37 degrees Celsius within 20 minutes as everybody working with frozen Dogwood plasma at what \
+                 temperature knows.",
+                "The temperature for frozen Dogwood plasma is stated here.",
+                "The temperature at which frozen Dogwood plasma does thaw is described below.",
+                "At a temperature that matters to pharmacists does frozen Dogwood plasma thaw.",
+            ],
+        ),
+    ];
+    for (question, first, later) in cases {
+        let each = later.iter().map(|text| (*text).to_owned());
+        for later in each.chain([later.join(" "), format!("{first} {}", later.join(" ")), later.join("\n\n")]) {
+            let world = World::new(&[file("first.txt", 1, first), file("later.txt", 2, &later)]).await;
+            let rag = world.rag().await;
+            let answer = world.ask(&rag, question).await;
+            assert_eq!(answer.text, first, "{later}");
+            let paid: Vec<_> = answer.shares.iter().filter(|line| line.share_ppm > 0).map(|line| line.contributor).collect();
+            assert_eq!(paid, [account(1)], "{later}");
+        }
+    }
+}
+
+/// Words that a question does not leave open are its subject: who has them answers, though an earlier text is alike.
+#[tokio::test(flavor = "multi_thread")]
+async fn words_of_the_subject_do() {
+    let glargine = "Opened insulin glargine keeps for 28 days at room temperature.";
+    for lispro in
+        ["Opened insulin lispro keeps for 28 days at room temperature.", "Opened insulin lispro keeps for a while at room temperature."]
+    {
+        let world = World::new(&[file("a.txt", 1, glargine), file("b.txt", 2, lispro)]).await;
+        let rag = world.rag().await;
+        assert_eq!(world.ask(&rag, "How long does opened insulin lispro keep?").await.text, lispro);
+    }
+}

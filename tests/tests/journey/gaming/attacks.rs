@@ -40,6 +40,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     attack("other case and spacing", Class::KeepsWords, false, |c, a, n| copies(c, a, n, |text, _| text.to_uppercase().replace(' ', "  "))),
     attack("one sentence per paragraph", Class::KeepsWords, false, |c, a, n| copies(c, a, n, |text, _| sentences(text).join("\n\n"))),
     attack("two sentences joined into one", Class::KeepsWords, false, |c, a, n| copies(c, a, n, joined)),
+    attack("the question appended to its answer", Class::KeepsWords, true, asked_after),
     attack("sentences of all texts mixed (soup)", Class::Edits, false, soup),
     attack("10 % of the words replaced", Class::Edits, false, |c, a, n| copies(c, a, n, |text, seed| edited(text, seed, 10))),
     attack("20 % of the words replaced", Class::Edits, true, |c, a, n| copies(c, a, n, |text, seed| edited(text, seed, 20))),
@@ -50,6 +51,9 @@ pub(super) const ATTACKS: &[Attack] = &[
     }),
     attack("the same in other words", Class::SaysNothing, false, |c, _, n| {
         pages(c, n, |q| format!("Whoever works here will sooner or later meet the matter of {}.", bare(q)))
+    }),
+    attack("a page that says that it answers", Class::SaysNothing, false, |c, _, n| {
+        pages(c, n, |q| format!("It is stated here and explained below {}.", bare(q)))
     }),
     attack("questions as a list", Class::SaysNothing, false, |c, _, n| pages(c, n, |q| format!("- {q}"))),
     attack("keywords of the questions under another text", Class::SaysNothing, false, |c, _, n| pages(c, n, stuffed)),
@@ -161,6 +165,28 @@ fn soup(corpus: &Corpus, attacker: &str, accounts: usize) -> Vec<Extra> {
             }
             let paragraphs: Vec<String> = all.chunks(8).map(|part| part.join(" ")).collect();
             extras.push(Extra { datanet: datanet.clone(), account, file_name: "soup.txt".into(), text: paragraphs.join("\n\n") });
+        }
+    }
+    extras
+}
+
+/// For every question the sentence that has most of its words, with the question after it.
+fn asked_after(corpus: &Corpus, attacker: &str, accounts: usize) -> Vec<Extra> {
+    let mut extras = Vec::new();
+    for datanet in corpus.names() {
+        let all: Vec<String> = corpus.texts_of_others(&datanet, attacker).iter().flat_map(|text| sentences(text)).collect();
+        let shared = |sentence: &String, question: &str| {
+            let words = schemas::words::content_words(sentence);
+            schemas::words::content_words(question).iter().filter(|word| words.iter().any(|other| other.text == word.text)).count()
+        };
+        for account in 0..accounts {
+            let asked = corpus.questions.iter().filter(|question| question.datanet == datanet);
+            let lines = asked.filter_map(|question| {
+                let closest = all.iter().max_by_key(|sentence| shared(sentence, &question.text))?;
+                Some(format!("{}, {}.", closest.trim_end_matches('.'), bare(&question.text)))
+            });
+            let text = lines.collect::<Vec<_>>().join("\n\n");
+            extras.push(Extra { datanet: datanet.clone(), account, file_name: "asked.md".into(), text });
         }
     }
     extras
