@@ -110,6 +110,7 @@ pub struct Sql {
     pub max_result_bytes: usize,
     pub max_memory_bytes: usize,
     pub timeout_seconds: u64,
+    pub operator_timeout_seconds: u64,
     pub max_concurrent: usize,
     pub warm_workers: usize,
 }

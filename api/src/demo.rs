@@ -27,8 +27,9 @@ pub struct DemoArgs {
 
 /// The folder used when none is named, in the working folder.
 const FOLDER: &str = ".headwater/demo";
-/// On a busy machine everything takes longer, and nothing is wrong: what is slow is waited for.
-const DEFAULTS: &[&str] = &["sql.timeout_seconds=86400", "http.request_timeout_seconds=86400"];
+/// On a busy machine everything takes longer, and nothing is wrong: what is slow is waited for. The demo queries by the
+/// operator's key; what others ask in SQL ends as it does elsewhere.
+const DEFAULTS: &[&str] = &["sql.operator_timeout_seconds=86400", "http.request_timeout_seconds=86400"];
 /// Marks a folder that a demo may empty.
 const MARKER: &str = "demo-folder";
 
@@ -158,4 +159,18 @@ fn empty_folder(folder: &Path) -> anyhow::Result<()> {
         std::fs::remove_dir_all(folder).with_context(|| format!("cannot empty {}", folder.display()))?;
     }
     identity::write_secret(&marker, "made by `headwater demo`, which empties this folder when it starts\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{Config, Sources};
+
+    #[test]
+    fn the_demo_waits_for_its_own_queries_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let load = |defaults| Config::load(&Sources { data_dir: folder.path().into(), file: None, set: Vec::new(), defaults }).unwrap();
+        let (usual, demo) = (load(&[]), load(super::DEFAULTS));
+        assert_eq!(demo.sql.timeout_seconds, usual.sql.timeout_seconds);
+        assert!(demo.sql.operator_timeout_seconds > 3600);
+    }
 }

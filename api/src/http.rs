@@ -27,7 +27,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, delete, get, post};
 use schemas::events::MAX_ABI_BYTES;
 use tower_http::timeout::TimeoutLayer;
@@ -112,7 +112,7 @@ pub fn routes() -> impl Iterator<Item = (&'static str, &'static str)> {
 /// All routes, each behind its guard, all behind what every request passes.
 pub fn router(service: App) -> Router {
     let timeout = Duration::from_secs(service.config.http.request_timeout_seconds);
-    let front = Arc::new(front::Front::new(&service.config.http));
+    let front = front::Front::new(&service.config.http);
     let mut router = Router::new();
     let upload_limit = usize::try_from(service.config.ingest.max_submission_bytes).unwrap_or(usize::MAX).saturating_add(1 << 20);
     for Door(_, path, who, handler) in doors() {
@@ -120,13 +120,9 @@ pub fn router(service: App) -> Router {
         let guard = access::Guard { service: service.clone(), who };
         router = router.route(path, handler.route_layer(from_fn_with_state(guard, access::admit)));
     }
-    router
-        .fallback(nowhere)
-        .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, timeout))
-        .layer(from_fn(front::in_envelope))
-        .layer(from_fn_with_state(front, front::pass))
-        .layer(TraceLayer::new_for_http())
-        .with_state(service)
+    let timeout = TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, timeout);
+    let router = router.fallback(nowhere).layer(timeout).with_state(service);
+    front::before(router, front).layer(TraceLayer::new_for_http())
 }
 
 async fn nowhere(uri: axum::http::Uri) -> ApiError {

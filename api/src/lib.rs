@@ -11,5 +11,6 @@ pub mod http;
 pub mod identity;
 pub mod limits;
 pub mod output;
+pub mod places;
 pub mod service;
 pub mod settlement;

@@ -23,13 +23,14 @@ use schemas::tables::Millis;
 use store::Store;
 use store::sql::QueryLimits;
 use store::workers::QueryWorkers;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use crate::auth::Keys;
 use crate::config::Config;
 use crate::credit::Reservations;
 use crate::http::Uploads;
 use crate::limits::Limits;
+use crate::places::Places;
 use crate::settlement::{LIMIT_MARGIN_SECONDS, SettlementStatus, Settling};
 use contracts::Contracts;
 use generator::Writer;
@@ -62,9 +63,11 @@ pub struct Service {
     pub source: Arc<dyn ChainSource>,
     pub price_wei: u128,
     pub query_limits: QueryLimits,
+    pub operator_query_limits: QueryLimits,
     /// Processes that queries run in.
     pub workers: QueryWorkers,
-    pub queries: Semaphore,
+    /// Queries under way.
+    pub queries: Arc<Places>,
     pub indexer: watch::Receiver<IndexerStatus>,
     pub settlement: watch::Sender<SettlementStatus>,
     /// Held while an epoch is closed or debited, and the reserve filled.

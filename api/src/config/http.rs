@@ -15,6 +15,8 @@ pub struct Http {
     pub header_timeout_seconds: u64,
     pub body_idle_timeout_seconds: u64,
     pub body_timeout_seconds: u64,
+    /// 0: any.
+    pub body_least_bytes_per_second: u64,
     pub write_timeout_seconds: u64,
     pub max_header_bytes: usize,
     pub max_connections: usize,

@@ -46,11 +46,7 @@ pub(super) async fn chat(
         IngestError::NotFound(problem) => request::unknown_model(problem),
         error => error.into(),
     })?;
-    let request_id = match headers.get("idempotency-key").map(|value| value.to_str()) {
-        Some(Ok(id)) if !id.is_empty() && id.len() <= 255 => id.to_owned(),
-        Some(_) => return Err(ApiError::bad_request("Idempotency-Key: use 1 to 255 visible ASCII characters")),
-        None => format!("{:032x}", rand::random::<u128>()),
-    };
+    let request_id = request::id(&headers)?;
     let (fee, held) = price(&service, &caller, schemas::hashing::answer_id(&caller.key_id, &request_id)).await?;
     let request = AskRequest {
         datanet,

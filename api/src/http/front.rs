@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use axum::Router;
 use axum::body::{Body, BodyDataStream, Bytes, HttpBody};
 use axum::extract::{Request, State};
 use axum::http::header::{
@@ -14,7 +15,7 @@ use axum::http::header::{
     CONTENT_TYPE, HOST, ORIGIN, VARY,
 };
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version};
-use axum::middleware::Next;
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
 
@@ -25,6 +26,10 @@ use crate::config::Http;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LocalAddress(pub(super) SocketAddr);
 
+/// Where a connection came from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PeerAddress(pub(super) IpAddr);
+
 /// Settings of the front, ready to be compared with.
 #[derive(Debug)]
 pub(super) struct Front {
@@ -32,8 +37,15 @@ pub(super) struct Front {
     hosts: Vec<String>,
     origins: Vec<String>,
     max_header_bytes: usize,
-    body_idle: Duration,
-    body_total: Duration,
+    body_pace: Pace,
+}
+
+/// How fast a body must come.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    idle: Duration,
+    total: Duration,
+    least_bytes_per_second: u64,
 }
 
 impl Front {
@@ -43,13 +55,19 @@ impl Front {
             hosts: http.hosts.iter().map(|host| host.to_ascii_lowercase()).collect(),
             origins: http.cors_origins.clone(),
             max_header_bytes: http.max_header_bytes,
-            body_idle: Duration::from_secs(http.body_idle_timeout_seconds),
-            body_total: Duration::from_secs(http.body_timeout_seconds),
+            body_pace: Pace {
+                idle: Duration::from_secs(http.body_idle_timeout_seconds),
+                total: Duration::from_secs(http.body_timeout_seconds),
+                least_bytes_per_second: http.body_least_bytes_per_second,
+            },
         }
     }
 
     /// A page of somebody else's, whose name was pointed at this machine, sends its own name.
     fn check_host(&self, request: &Request) -> Reply<()> {
+        if request.headers().get_all(HOST).iter().count() > 1 {
+            return Err(ApiError::bad_request("there is more than one Host header"));
+        }
         let of_header = match request.headers().get(HOST).map(HeaderValue::to_str) {
             Some(Ok(host)) => Some(host),
             Some(Err(_)) => return Err(ApiError::bad_request("the Host header is not text")),
@@ -123,8 +141,14 @@ fn without_port(host: &str) -> &str {
     }
 }
 
+/// `router` behind all of this. It stays a router of its own, whose replies are seen when they are whole: what a layer of it
+/// sees of a 405 names no method yet.
+pub(super) fn before(router: Router, front: Front) -> Router {
+    Router::new().fallback_service(router).layer(from_fn(in_envelope)).layer(from_fn_with_state(Arc::new(front), pass))
+}
+
 /// Passes a request on when its head is in order, and its body as long as it comes.
-pub(super) async fn pass(State(front): State<Arc<Front>>, request: Request, next: Next) -> Response {
+async fn pass(State(front): State<Arc<Front>>, request: Request, next: Next) -> Response {
     let origin = request.headers().get(ORIGIN).cloned();
     let mut response = match front.examine(&request) {
         Err(error) => error.into_response(),
@@ -164,41 +188,65 @@ impl Front {
         }
     }
 
-    /// A body that stops coming ends its request.
+    /// A body that stops coming, or trickles, ends its request.
     async fn timed(&self, request: Request, next: Next) -> Response {
         if request.body().is_end_stream() {
             return next.run(request).await;
         }
-        let ran_out = Arc::new(AtomicBool::new(false));
-        let (idle, deadline, flag) = (self.body_idle, Instant::now() + self.body_total, ran_out.clone());
+        let (ran_out, pace) = (Arc::new(AtomicBool::new(false)), self.body_pace);
+        let flag = ran_out.clone();
         let request = request.map(|body| {
-            Body::from_stream(futures::stream::try_unfold(body.into_data_stream(), move |body| {
-                next_piece(body, idle, deadline, flag.clone())
-            }))
+            let coming = Coming::new(body.into_data_stream(), pace, flag);
+            Body::from_stream(futures::stream::try_unfold(coming, Coming::next_piece))
         });
         let response = next.run(request).await;
         if ran_out.load(Ordering::Relaxed) {
-            let problem = format!("the body did not come in time: at most {} s may pass without a byte", self.body_idle.as_secs());
+            let problem = format!(
+                "the body did not come in time: at most {} s may pass without a byte, and it must come with {} bytes a second",
+                pace.idle.as_secs(),
+                pace.least_bytes_per_second
+            );
             return ApiError::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", problem).into_response();
         }
         response
     }
 }
 
-async fn next_piece(
-    mut body: BodyDataStream,
-    idle: Duration,
+/// A body on its way.
+struct Coming {
+    body: BodyDataStream,
+    pace: Pace,
     deadline: Instant,
+    received_bytes: u64,
+    /// For its bytes; what the service takes to use them is not the sender's.
+    waited: Duration,
     ran_out: Arc<AtomicBool>,
-) -> Result<Option<(Bytes, BodyDataStream)>, axum::BoxError> {
-    let patience = idle.min(deadline.saturating_duration_since(Instant::now()));
-    match tokio::time::timeout(patience, body.next()).await {
-        Ok(Some(piece)) => Ok(Some((piece?, body))),
-        Ok(None) => Ok(None),
-        Err(_) => {
-            ran_out.store(true, Ordering::Relaxed);
-            Err("the body did not come in time".into())
-        }
+}
+
+impl Coming {
+    fn new(body: BodyDataStream, pace: Pace, ran_out: Arc<AtomicBool>) -> Self {
+        Self { body, pace, deadline: Instant::now() + pace.total, received_bytes: 0, waited: Duration::ZERO, ran_out }
+    }
+
+    /// The rate counts from when the first byte may be late.
+    fn patience(&self, now: Instant) -> Duration {
+        let Pace { idle, least_bytes_per_second, .. } = self.pace;
+        let earned = self.received_bytes.saturating_mul(1000).checked_div(least_bytes_per_second);
+        let at_least_rate =
+            earned.map_or(Duration::MAX, |earned| idle.saturating_add(Duration::from_millis(earned)).saturating_sub(self.waited));
+        idle.min(self.deadline.saturating_duration_since(now)).min(at_least_rate)
+    }
+
+    async fn next_piece(mut self) -> Result<Option<(Bytes, Self)>, axum::BoxError> {
+        let began = Instant::now();
+        let Ok(piece) = tokio::time::timeout(self.patience(began), self.body.next()).await else {
+            self.ran_out.store(true, Ordering::Relaxed);
+            return Err("the body did not come in time".into());
+        };
+        let Some(piece) = piece.transpose()? else { return Ok(None) };
+        self.waited += began.elapsed();
+        self.received_bytes = self.received_bytes.saturating_add(piece.len() as u64);
+        Ok(Some((piece, self)))
     }
 }
 
@@ -206,7 +254,7 @@ async fn next_piece(
 const PLAIN_TEXT_BYTES: usize = 2048;
 
 /// Errors that are not ours (of the router, of a layer, of an extractor) become OpenAI's envelope.
-pub(super) async fn in_envelope(request: Request, next: Next) -> Response {
+async fn in_envelope(request: Request, next: Next) -> Response {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let response = next.run(request).await;
     let status = response.status();

@@ -1,21 +1,24 @@
 //! Connections: accepted within limits, given a time for everything they must do, closed in order at shutdown.
 //!
-//! Nobody is let wait behind those who say nothing: when all places are taken, the connection that has waited
-//! longest for its request gives way.
+//! Nobody is let wait behind those who say nothing, or little: when all places are taken, the connection that has
+//! waited longest for its request gives way, or else the one that has been sending its body longest. Nobody is worked
+//! for who has hung up.
 
+mod bodies;
 mod connections;
+mod hearing;
 mod patient;
 
 use std::convert::Infallible;
-use std::pin::Pin;
+use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes, HttpBody};
+use axum::body::Body;
 use axum::http::Request;
-use hyper::body::{Frame, Incoming, SizeHint};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
@@ -23,9 +26,11 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tower_service::Service as _;
 
-use super::front::LocalAddress;
+use super::front::{LocalAddress, PeerAddress};
 use crate::config::Http;
-use connections::{Connections, Place, Working};
+use bodies::{UntilRead, UntilSent};
+use connections::{Connections, Place};
+use hearing::Hearing;
 use patient::Patient;
 
 /// Heads up to this many times `http.max_header_bytes` are read, to be refused in words; larger ones are cut off.
@@ -50,10 +55,13 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Http, stop: Ca
             Some(_) = tasks.join_next(), if !tasks.is_empty() => continue,
         };
         match accepted {
-            Ok((stream, peer)) => match connections.enter(peer.ip().to_canonical()) {
-                Some(place) => drop(tasks.spawn(converse(stream, router.clone(), limits.clone(), place, stop.clone()))),
-                None => turn_away(&stream),
-            },
+            Ok((stream, peer)) => {
+                let peer = PeerAddress(peer.ip().to_canonical());
+                match connections.enter(peer.0) {
+                    Some(place) => drop(tasks.spawn(converse(stream, peer, router.clone(), limits.clone(), place, stop.clone()))),
+                    None => turn_away(&stream),
+                }
+            }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(BREATH).await;
@@ -72,21 +80,25 @@ fn turn_away(stream: &TcpStream) {
 }
 
 /// One connection, to its end.
-async fn converse(stream: TcpStream, router: Router, limits: Arc<Http>, place: Place, stop: CancellationToken) {
+async fn converse(stream: TcpStream, peer: PeerAddress, router: Router, limits: Arc<Http>, place: Place, stop: CancellationToken) {
     let Ok(local) = stream.local_addr() else { return };
     drop(stream.set_nodelay(true));
-    let working = place.handle();
+    let handle = place.handle();
     let answer = hyper::service::service_fn(move |request: Request<Incoming>| {
-        let at_work = working.begin();
-        let mut request = request.map(Body::new);
+        let begun = handle.begin();
+        let mut request = request.map(|body| Body::new(UntilRead::new(body, handle.clone())));
         request.extensions_mut().insert(LocalAddress(local));
+        request.extensions_mut().insert(peer);
         let mut router = router.clone();
         async move {
             let response = router.call(request).await?;
-            Ok::<_, Infallible>(response.map(|body| UntilSent { body, _at_work: at_work }))
+            Ok::<_, Infallible>(response.map(|body| UntilSent::new(body, begun)))
         }
     });
-    let io = TokioIo::new(Patient::new(stream, Duration::from_secs(limits.write_timeout_seconds)));
+    let (reading, writing) = stream.into_split();
+    let hearing = Hearing::new(reading);
+    let both = tokio::io::join(hearing.clone(), writing);
+    let io = TokioIo::new(Patient::new(both, Duration::from_secs(limits.write_timeout_seconds)));
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
@@ -97,10 +109,17 @@ async fn converse(stream: TcpStream, router: Router, limits: Arc<Http>, place: P
     let mut is_stopping = false;
     loop {
         tokio::select! {
+            // What can be answered at once is answered before the peer's end is looked for.
+            biased;
             ended = connection.as_mut() => {
                 if let Err(error) = ended {
                     tracing::debug!(%error, "a connection ended early");
                 }
+                return;
+            }
+            // Whether it is at work changes in the branch before alone, so that no other waking is needed.
+            () = poll_fn(|context| if place.is_working() { hearing.poll_gone(context) } else { Poll::Pending }) => {
+                tracing::debug!("a peer hung up before its answer");
                 return;
             }
             () = place.evicted() => return,
@@ -109,29 +128,6 @@ async fn converse(stream: TcpStream, router: Router, limits: Arc<Http>, place: P
                 connection.as_mut().graceful_shutdown();
             }
         }
-    }
-}
-
-/// A reply's body; its connection is at work until it is sent.
-struct UntilSent {
-    body: Body,
-    _at_work: Working,
-}
-
-impl HttpBody for UntilSent {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::multipart::{Field, MultipartRejection};
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{Multipart, Path, State};
+use axum::extract::{Extension, Multipart, Path, State};
 use ingest::{Announcement, IngestError, Room, SignedManifest, SignedReview, SignedSubmission, SubmissionReport, UploadedFile};
 use schemas::Address;
 use schemas::hashing::{ManifestEntry, sha256};
@@ -14,6 +14,7 @@ use schemas::tables::ReviewRow;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::front::PeerAddress;
 use super::uploads::Upload;
 use super::{ApiError, App, Insider, Reply};
 
@@ -76,16 +77,20 @@ pub(super) fn malformed(problem: &dyn std::fmt::Display) -> ApiError {
 }
 
 /// multipart/form-data: `submission` (JSON), then `file` parts with file names.
-pub(super) async fn submit(State(service): State<App>, form: Result<Multipart, MultipartRejection>) -> Reply<Json<SubmissionReport>> {
+pub(super) async fn submit(
+    State(service): State<App>,
+    peer: Option<Extension<PeerAddress>>,
+    form: Result<Multipart, MultipartRejection>,
+) -> Reply<Json<SubmissionReport>> {
     let mut form = form.map_err(|error| malformed(&error.body_text()))?;
-    let taken = take(&service, &mut form).await;
+    let taken = take(&service, peer.map(|Extension(peer)| peer), &mut form).await;
     if taken.is_err() {
         linger(&mut form).await;
     }
     taken.map(Json)
 }
 
-async fn take(service: &App, form: &mut Multipart) -> Reply<SubmissionReport> {
+async fn take(service: &App, peer: Option<PeerAddress>, form: &mut Multipart) -> Reply<SubmissionReport> {
     let fields = first_part(form).await?;
     let room = match fields.listed() {
         Some(listed) => match service.ingest.announce(fields.manifest(listed)).await? {
@@ -94,8 +99,14 @@ async fn take(service: &App, form: &mut Multipart) -> Reply<SubmissionReport> {
         },
         None => None,
     };
-    let mut upload = service.uploads.begin().await?;
-    let names = receive(form, &fields, &mut upload).await?;
+    let mut upload = if room.is_some() {
+        let from = peer.map(|PeerAddress(address)| address.to_string());
+        service.uploads.begin(from.into_iter().chain([fields.contributor.to_string()]).collect()).await?
+    } else {
+        service.ingest.datanet(&fields.datanet.to_string()).await?;
+        service.uploads.begin_unchecked().await?
+    };
+    let names = receive(form, &fields, service.config.ingest.max_files_per_submission, &mut upload).await?;
     let _reading = service.uploads.reader().await?;
     let files = names.into_iter().zip(upload.read().await?).map(|(file_name, bytes)| UploadedFile { file_name, bytes }).collect();
     match room {
@@ -122,11 +133,14 @@ async fn first_part(form: &mut Multipart) -> Reply<SubmissionFields> {
 }
 
 /// Writes the files to disk; their names, as announced or as they came.
-async fn receive(form: &mut Multipart, fields: &SubmissionFields, upload: &mut Upload) -> Reply<Vec<String>> {
+async fn receive(form: &mut Multipart, fields: &SubmissionFields, max_files: usize, upload: &mut Upload) -> Reply<Vec<String>> {
     let (mut names, mut total) = (Vec::new(), 0_u64);
     while let Some(mut part) = form.next_field().await.map_err(|error| malformed(&error.body_text()))? {
         if part.name() != Some("file") {
             return Err(malformed(&format!("unknown part {:?}; expected files after the submission", part.name())));
+        }
+        if names.len() >= max_files {
+            return Err(malformed(&format!("it has more than {max_files} files")));
         }
         let sent = part.file_name().map(str::to_owned).ok_or_else(|| malformed(&"a file part has no file name"))?;
         match &fields.files {

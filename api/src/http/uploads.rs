@@ -7,9 +7,10 @@ use anyhow::Context;
 use axum::body::Bytes;
 use axum::extract::multipart::Field;
 use tokio::io::AsyncWriteExt;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 
 use super::{ApiError, Reply};
+use crate::places::{Full, Place, Places};
 
 /// Uploads whose files are in memory to be read: each can be as large as `ingest.max_submission_bytes`.
 const READ_AT_ONCE: usize = 2;
@@ -18,7 +19,7 @@ const READ_AT_ONCE: usize = 2;
 #[derive(Debug)]
 pub struct Uploads {
     folder: PathBuf,
-    places: Arc<Semaphore>,
+    places: Arc<Places>,
     readers: Semaphore,
 }
 
@@ -33,16 +34,31 @@ impl Uploads {
             }
         };
         fresh().with_context(|| format!("cannot make the folder {} anew", folder.display()))?;
-        Ok(Self { folder, places: Arc::new(Semaphore::new(max_uploads)), readers: Semaphore::new(READ_AT_ONCE) })
+        Ok(Self { folder, places: Places::new(max_uploads), readers: Semaphore::new(READ_AT_ONCE) })
     }
 
-    /// A place for one upload.
+    /// A place for an upload whose signature is good, which counts for all of `holders`.
     ///
     /// # Errors
-    /// 503 while all are taken.
-    pub(super) async fn begin(&self) -> Reply<Upload> {
-        let place = self.places.clone().try_acquire_owned();
-        let place = place.map_err(|_| ApiError::busy("too many uploads are under way: try again shortly"))?;
+    /// 503 while all are taken, or as many as one holder may have.
+    pub(super) async fn begin(&self, holders: Vec<String>) -> Reply<Upload> {
+        let place = self.places.take(holders, 0).map_err(|full| match full {
+            Full::ForAll => ApiError::busy("too many uploads are under way: try again shortly"),
+            Full::ForOne => ApiError::busy(format!(
+                "{} uploads of this contributor or from this address are under way, as many as may be: try again shortly",
+                self.places.max_each()
+            )),
+        })?;
+        self.make(Some(place)).await
+    }
+
+    /// Room for an upload of which nothing could be checked. It takes no place, or whoever sends slowly would shut the
+    /// others out: there is one for each connection at most, and each is small.
+    pub(super) async fn begin_unchecked(&self) -> Reply<Upload> {
+        self.make(None).await
+    }
+
+    async fn make(&self, place: Option<Place>) -> Reply<Upload> {
         let folder = self.folder.join(format!("{:032x}", rand::random::<u128>()));
         tokio::fs::create_dir(&folder).await.map_err(|error| ApiError::internal(&error))?;
         Ok(Upload { folder, files: Vec::new(), _place: place })
@@ -59,7 +75,7 @@ impl Uploads {
 pub(super) struct Upload {
     folder: PathBuf,
     files: Vec<PathBuf>,
-    _place: OwnedSemaphorePermit,
+    _place: Option<Place>,
 }
 
 impl Upload {
@@ -112,13 +128,28 @@ mod tests {
         std::fs::create_dir_all(&left).unwrap();
         let uploads = Uploads::open(folder.path(), 2).unwrap();
         assert!(!left.exists(), "what a killed process left");
-        let (first, _second) = (uploads.begin().await.unwrap(), uploads.begin().await.unwrap());
+        let begin = |holder: &str| uploads.begin(vec![holder.to_owned()]);
+        let first = begin("ada").await.unwrap();
+        assert!(begin("ada").await.is_err(), "half of the places");
+        let _second = begin("bruno").await.unwrap();
         std::fs::write(first.folder.join("0"), "x").unwrap();
-        let full = uploads.begin().await.unwrap_err().body();
+        let full = begin("carla").await.unwrap_err().body();
         assert_eq!(full["error"]["code"], "busy");
+        uploads.begin_unchecked().await.unwrap();
         let held = first.folder.clone();
         drop(first);
         assert!(!held.exists());
-        uploads.begin().await.unwrap();
+        begin("ada").await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_nobody_signed_for_takes_nobodys_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let uploads = Uploads::open(folder.path(), 2).unwrap();
+        let mut unchecked = Vec::new();
+        for _ in 0..10 {
+            unchecked.push(uploads.begin_unchecked().await.unwrap());
+        }
+        uploads.begin(vec!["ada".into()]).await.unwrap();
     }
 }

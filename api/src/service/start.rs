@@ -19,7 +19,7 @@ use store::sql::QueryLimits;
 use store::workers::QueryWorkers;
 use store::{Durability, Store, StoreConfig};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +29,7 @@ use super::{Service, embedder, generator, reconcile};
 use crate::auth::{Keys, Role};
 use crate::config::Config;
 use crate::limits::Limits;
+use crate::places::Places;
 use crate::{http, identity};
 
 /// A started service.
@@ -97,9 +98,10 @@ pub async fn start(config: Config, data_dir: &Path, progress: &(dyn Fn(&str) + S
 
     let service = Arc::new(Service {
         price_wei: config.price_wei()?,
-        query_limits: query_limits(&config),
+        query_limits: query_limits(&config, config.sql.timeout_seconds),
+        operator_query_limits: query_limits(&config, config.sql.operator_timeout_seconds),
         workers: query_workers(&config)?,
-        queries: Semaphore::new(config.sql.max_concurrent.max(1)),
+        queries: Places::new(config.sql.max_concurrent),
         indexer: indexer.status(),
         settlement: watch::Sender::default(),
         settling: tokio::sync::Mutex::default(),
@@ -285,12 +287,12 @@ pub(crate) fn rag_config(config: &Config, data_dir: &Path, domain: schemas::sign
     rag
 }
 
-fn query_limits(config: &Config) -> QueryLimits {
+fn query_limits(config: &Config, timeout_seconds: u64) -> QueryLimits {
     QueryLimits {
         max_rows: config.sql.max_rows,
         max_result_bytes: config.sql.max_result_bytes,
         max_memory_bytes: config.sql.max_memory_bytes,
-        timeout: Duration::from_secs(config.sql.timeout_seconds),
+        timeout: Duration::from_secs(timeout_seconds),
         ..QueryLimits::default()
     }
 }

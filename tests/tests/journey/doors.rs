@@ -76,6 +76,7 @@ pub(crate) fn check(place: &Place, address: &str) -> anyhow::Result<()> {
     what_is_not_published_is_for_curators(place)?;
     names_and_numbers_come_out_whole(place)?;
     an_upload_is_refused_by_its_manifest(place, address)?;
+    forms_that_trickle_keep_nobody_out(place, address)?;
     a_name_that_a_browser_quoted_keeps_its_signature(place, address)?;
     others_on_this_machine_read_nothing(&place.data_dir())
 }
@@ -307,6 +308,26 @@ fn an_upload_is_refused_by_its_manifest(place: &Place, address: &str) -> anyhow:
     ensure!(reply.status == 413, "{reply:?}");
     let left = fs::read_dir(place.data_dir().join("uploads"))?.count();
     ensure!(left == 0, "{left} uploads left their files");
+    Ok(())
+}
+
+/// Without a list of files nothing of a form can be checked before it is there, whoever signed it.
+fn forms_that_trickle_keep_nobody_out(place: &Place, address: &str) -> anyhow::Result<()> {
+    let mut unlisted = Upload::signed(place, "a.txt", "A text.", "a.txt")?;
+    unlisted.fields.as_object_mut().context("fields")?.remove("files");
+    let (part, _) = unlisted.parts();
+    let file = "--edge\r\ncontent-disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\r\nA";
+    let mut trickling = Vec::new();
+    for _ in 0..20 {
+        let mut stream = TcpStream::connect(address)?;
+        write!(stream, "{}{part}{file}", Upload::head(address, 500_000))?;
+        trickling.push(stream);
+    }
+    let upload = Upload::signed(place, "after.txt", "Whoever signs for a text hands it in beside those who do not.", "after.txt")?;
+    let (fields, files) = upload.parts();
+    let reply = upload.send(address, &format!("{fields}{files}--edge--\r\n"))?;
+    ensure!(reply.status == 200, "{reply:?}");
+    drop(trickling);
     Ok(())
 }
 

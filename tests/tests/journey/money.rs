@@ -35,6 +35,7 @@ fn nobody_spends_what_is_not_theirs_and_epochs_settle_by_themselves() -> anyhow:
     fs::write(place.data_dir().join("headwater.toml"), SETTINGS)?;
     let service = place.up()?;
     publish(&place)?;
+    place.json(&["dev", "fund", "operator", "--open", "1"])?;
     let victim = payer(&place, "victim", "0.1")?;
     let crowd = payer(&place, "crowd", "0.15")?;
     of_fourteen_at_once_exactly_three_are_answered(&service, &crowd)?;

@@ -1,6 +1,7 @@
 //! What a client asks for. Each field is read by itself, so that an error names it as OpenAI's errors do. Fields that would
 //! change the answer and are not understood are refused; others are passed over.
 
+use axum::http::{HeaderMap, HeaderValue};
 use engine::Constraint;
 use rag::{Answerer, GenerationSettings};
 use serde::Deserialize;
@@ -19,6 +20,15 @@ pub(in crate::http) const ADAPTER: &str = "::";
 /// Fields that ask for something that no answer here has, unless they are empty.
 const UNSUPPORTED: &[&str] =
     &["tools", "tool_choice", "functions", "function_call", "logit_bias", "audio", "prediction", "web_search_options"];
+
+/// What tells a request from others of its key, by which it can be asked again; one of ours without `Idempotency-Key`.
+pub(super) fn id(headers: &HeaderMap) -> Reply<String> {
+    match headers.get("idempotency-key").map(HeaderValue::as_bytes) {
+        Some(id) if (1..=255).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic) => Ok(String::from_utf8_lossy(id).into_owned()),
+        Some(_) => Err(ApiError::bad_request("Idempotency-Key: use 1 to 255 visible ASCII characters, and no blanks")),
+        None => Ok(format!("{:032x}", rand::random::<u128>())),
+    }
+}
 
 /// A request that can be answered.
 #[derive(Debug)]

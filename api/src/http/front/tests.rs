@@ -1,6 +1,6 @@
 //! The front before a router of its own: no service is needed to be turned away.
 
-use axum::Router;
+use axum::Json;
 use axum::routing::{get, post};
 use serde_json::Value;
 use tower_service::Service as _;
@@ -12,14 +12,12 @@ async fn answer(settings: &[&str], request: Request) -> (StatusCode, HeaderMap, 
     let folder = tempfile::tempdir().unwrap();
     let set = settings.iter().map(|text| (*text).to_owned()).collect();
     let config = Config::load(&Sources { data_dir: folder.path().into(), file: None, set, defaults: &[] }).unwrap();
-    let front = Arc::new(Front::new(&config.http));
-    let mut router: Router = Router::new()
+    let router = Router::new()
         .route("/", get(|| async { "seen" }))
         .route("/body", post(|body: String| async move { body }))
         .route("/slow", get(|| async { StatusCode::GATEWAY_TIMEOUT }))
-        .layer(axum::middleware::from_fn(in_envelope))
-        .layer(axum::middleware::from_fn_with_state(front, pass));
-    let response = router.call(request).await.unwrap();
+        .route("/json", post(|body: Result<Json<Value>, axum::extract::rejection::JsonRejection>| async { body.map_err(ApiError::from) }));
+    let response = before(router, Front::new(&config.http)).call(request).await.unwrap();
     let (parts, body) = response.into_parts();
     let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
     (parts.status, parts.headers, serde_json::from_slice(&body).unwrap_or_default())
@@ -65,6 +63,9 @@ async fn foreign_hosts_are_refused_and_own_ones_served() {
     let mut none = request("GET", "/", &[]);
     none.headers_mut().remove(HOST);
     assert_eq!(answer(&[], none).await.0, StatusCode::BAD_REQUEST);
+    let mut two = request("GET", "/", &[]);
+    two.headers_mut().append(HOST, HeaderValue::from_static("127.0.0.1:8480"));
+    assert_eq!(answer(&[], two).await.0, StatusCode::BAD_REQUEST, "whichever is meant (RFC 9112, 3.2)");
 }
 
 #[tokio::test]
@@ -72,7 +73,8 @@ async fn errors_of_the_router_come_in_the_envelope() {
     for method in ["POST", "OPTIONS", "DELETE"] {
         let (status, headers, body) = answer(&[], request(method, "/", &[])).await;
         assert_eq!((status, error(&body).0), (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"), "{method}");
-        assert!(headers[ALLOW].to_str().unwrap().contains("GET"), "{headers:?}");
+        let allowed = headers[ALLOW].to_str().unwrap();
+        assert!(allowed.contains("GET") && error(&body).1.ends_with(&format!("there is: {allowed}")), "{headers:?} {body}");
     }
     let (status, _, body) = answer(&[], request("GET", "/slow", &[])).await;
     assert_eq!((status, error(&body).0), (StatusCode::GATEWAY_TIMEOUT, "request_timeout"));
@@ -81,6 +83,12 @@ async fn errors_of_the_router_come_in_the_envelope() {
     assert_eq!((status, error(&body).0), (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large"));
     let mut large = request("POST", "/body", &[]);
     *large.body_mut() = Body::from("x".repeat(3 << 20));
+    let (status, _, body) = answer(&[], large).await;
+    assert_eq!((status, error(&body).0), (StatusCode::PAYLOAD_TOO_LARGE, "too_large"));
+    let (status, _, body) = answer(&[], request("POST", "/json", &[("content-type", "text/plain")])).await;
+    assert_eq!((status, error(&body).0), (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"));
+    let mut large = request("POST", "/json", &[("content-type", "application/json")]);
+    *large.body_mut() = Body::from("1".repeat(3 << 20));
     let (status, _, body) = answer(&[], large).await;
     assert_eq!((status, error(&body).0), (StatusCode::PAYLOAD_TOO_LARGE, "too_large"));
 }
@@ -123,4 +131,32 @@ async fn a_body_that_stops_coming_ends_its_request() {
     *stalled.body_mut() = Body::from_stream(first.chain(futures::stream::pending()));
     let (status, _, body) = answer(&["http.body_idle_timeout_seconds=1"], stalled).await;
     assert_eq!((status, error(&body).0), (StatusCode::REQUEST_TIMEOUT, "body_timeout"));
+}
+
+#[tokio::test]
+async fn a_body_that_trickles_ends_its_request() {
+    // A byte and more each time, and never too long nothing.
+    let trickle = futures::stream::unfold((), |()| async {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        Some((Ok::<_, std::io::Error>("x"), ()))
+    });
+    let mut trickling = request("POST", "/body", &[]);
+    *trickling.body_mut() = Body::from_stream(trickle);
+    let (status, _, body) = answer(&["http.body_idle_timeout_seconds=1"], trickling).await;
+    assert_eq!((status, error(&body).0), (StatusCode::REQUEST_TIMEOUT, "body_timeout"));
+    assert!(error(&body).1.contains("1024 bytes a second"));
+}
+
+#[test]
+fn what_was_received_earns_time_and_what_the_service_takes_costs_none() {
+    let pace = Pace { idle: Duration::from_secs(15), total: Duration::from_secs(100), least_bytes_per_second: 1000 };
+    let coming = |received_bytes, waited| {
+        let body = Body::empty().into_data_stream();
+        let coming = Coming { received_bytes, waited: Duration::from_secs(waited), ..Coming::new(body, pace, Arc::default()) };
+        coming.patience(coming.deadline - pace.total).as_secs()
+    };
+    for (received_bytes, waited, patience) in [(0, 0, 15), (0, 10, 5), (10_000, 10, 15), (10_000, 20, 5), (10_000, 30, 0), (90_000, 90, 15)]
+    {
+        assert_eq!(coming(received_bytes, waited), patience, "{received_bytes} {waited}");
+    }
 }

@@ -1,4 +1,4 @@
-//! Which connections are open, and which of them wait for a request: pure bookkeeping under a lock.
+//! Which connections are open, and how far each is with its request: pure bookkeeping under a lock.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -16,7 +16,7 @@ pub(super) struct Connections {
 
 #[derive(Debug, Default)]
 struct Open {
-    /// Counts what happens: who waits since the smaller number waits longer.
+    /// Counts what happens: the smaller number is longer ago.
     clock: u64,
     by_id: BTreeMap<u64, Connection>,
 }
@@ -24,9 +24,19 @@ struct Open {
 #[derive(Debug)]
 struct Connection {
     address: IpAddr,
-    /// `None` while a request is at work.
-    waiting_since: Option<u64>,
+    phase: Phase,
     evicted: CancellationToken,
+}
+
+/// In the order in which connections give way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    /// For a request, since then.
+    Waiting(u64),
+    /// A request's body, since then.
+    Receiving(u64),
+    /// Does not give way.
+    Working,
 }
 
 impl Open {
@@ -35,11 +45,11 @@ impl Open {
         self.clock
     }
 
-    /// Closes the connection that has waited longest; whether there was one.
+    /// Closes the connection that has waited longest, or else received longest; whether there was one.
     fn evict(&mut self, of: impl Fn(&Connection) -> bool) -> bool {
-        let waiting = self.by_id.iter().filter(|(_, connection)| of(connection));
-        let longest = waiting.filter_map(|(id, connection)| Some((connection.waiting_since?, *id))).min();
-        let Some(evicted) = longest.and_then(|(_, id)| self.by_id.remove(&id)) else { return false };
+        let idle = self.by_id.iter().filter(|(_, connection)| of(connection) && connection.phase != Phase::Working);
+        let first = idle.min_by_key(|(_, connection)| connection.phase).map(|(id, _)| *id);
+        let Some(evicted) = first.and_then(|id| self.by_id.remove(&id)) else { return false };
         evicted.evicted.cancel();
         true
     }
@@ -66,7 +76,7 @@ impl Connections {
         }
         let id = open.tick();
         let evicted = CancellationToken::new();
-        open.by_id.insert(id, Connection { address, waiting_since: Some(id), evicted: evicted.clone() });
+        open.by_id.insert(id, Connection { address, phase: Phase::Waiting(id), evicted: evicted.clone() });
         Some(Place { handle: Handle { connections: self.clone(), id }, evicted })
     }
 }
@@ -86,6 +96,11 @@ impl Place {
     pub(super) fn handle(&self) -> Handle {
         self.handle.clone()
     }
+
+    /// Whether a request was received and its answer is not sent.
+    pub(super) fn is_working(&self) -> bool {
+        self.handle.connections.lock().by_id.get(&self.handle.id).is_some_and(|connection| connection.phase == Phase::Working)
+    }
 }
 
 impl Drop for Place {
@@ -102,26 +117,33 @@ pub(super) struct Handle {
 }
 
 impl Handle {
-    /// A request is there: until the result is dropped, the connection does not wait.
-    pub(super) fn begin(&self) -> Working {
-        if let Some(connection) = self.connections.lock().by_id.get_mut(&self.id) {
-            connection.waiting_since = None;
+    /// The head of a request is there: until the result is dropped, the connection does not wait for one.
+    pub(super) fn begin(&self) -> Begun {
+        self.pass(|_, now| Phase::Receiving(now));
+        Begun(self.clone())
+    }
+
+    /// The whole request is there.
+    pub(super) fn work(&self) {
+        self.pass(|phase, _| if matches!(phase, Phase::Receiving(_)) { Phase::Working } else { phase });
+    }
+
+    fn pass(&self, to: impl FnOnce(Phase, u64) -> Phase) {
+        let mut open = self.connections.lock();
+        let now = open.tick();
+        if let Some(connection) = open.by_id.get_mut(&self.id) {
+            connection.phase = to(connection.phase, now);
         }
-        Working(self.clone())
     }
 }
 
-/// A request at work.
+/// A request, until it is answered.
 #[derive(Debug)]
-pub(super) struct Working(Handle);
+pub(super) struct Begun(Handle);
 
-impl Drop for Working {
+impl Drop for Begun {
     fn drop(&mut self) {
-        let mut open = self.0.connections.lock();
-        let now = open.tick();
-        if let Some(connection) = open.by_id.get_mut(&self.0.id) {
-            connection.waiting_since = Some(now);
-        }
+        self.0.pass(|_, now| Phase::Waiting(now));
     }
 }
 
@@ -133,11 +155,35 @@ mod tests {
         [10, 0, 0, n].into()
     }
 
+    fn at_work(place: &Place) -> Begun {
+        let begun = place.handle().begin();
+        assert!(!place.is_working());
+        place.handle().work();
+        assert!(place.is_working());
+        begun
+    }
+
+    #[test]
+    fn who_sends_a_body_gives_way_after_those_who_send_nothing() {
+        let connections = Arc::new(Connections::new(4, 4));
+        let places: Vec<Place> = (1..=4).map(|n| connections.enter(address(n)).unwrap()).collect();
+        // The second has been sending longest; the third is at work; the fourth sends nothing.
+        let _begun = [places[1].handle().begin(), at_work(&places[2]), places[0].handle().begin()];
+        let mut entered = Vec::new();
+        for given_way in [3, 1, 0] {
+            assert!(!places[given_way].evicted.is_cancelled());
+            let place = connections.enter(address(5)).unwrap();
+            assert!(places[given_way].evicted.is_cancelled(), "{given_way}");
+            entered.push((place.handle().begin(), place));
+        }
+        assert!(!places[2].evicted.is_cancelled());
+    }
+
     #[test]
     fn who_waits_longest_gives_way_and_who_works_stays() {
         let connections = Arc::new(Connections::new(3, 2));
         let places: Vec<Place> = (1..=3).map(|n| connections.enter(address(n)).unwrap()).collect();
-        let mut work: Vec<Working> = places.iter().map(|place| place.handle().begin()).collect();
+        let mut work: Vec<Begun> = places.iter().map(at_work).collect();
         assert!(connections.enter(address(4)).is_none(), "all are at work");
         drop(work.remove(1));
         let fourth = connections.enter(address(4)).unwrap();
@@ -150,7 +196,7 @@ mod tests {
     fn an_address_has_so_many_places() {
         let connections = Arc::new(Connections::new(10, 2));
         let (first, second) = (connections.enter(address(1)).unwrap(), connections.enter(address(1)).unwrap());
-        let _busy = second.handle().begin();
+        let _busy = at_work(&second);
         let _third = connections.enter(address(1)).unwrap();
         assert!(first.evicted.is_cancelled() && !second.evicted.is_cancelled());
         assert!(connections.enter(address(2)).is_some(), "others are not asked to give way");

@@ -132,3 +132,14 @@ fn quoted_answers_take_no_form_and_have_no_probabilities() {
     }
     assert!(with(json!({ "response_format": { "type": "text" }, "temperature": 1 }), None).is_ok());
 }
+
+#[test]
+fn an_id_is_of_visible_characters() {
+    let id = |text: &[u8]| id(&HeaderMap::from_iter([("idempotency-key".parse().unwrap(), HeaderValue::from_bytes(text).unwrap())]));
+    assert_eq!(id(b"order-7/a:b").unwrap(), "order-7/a:b");
+    let long = [b'x'; 256];
+    for wrong in [&b""[..], b"a\tb", b"a b", "\u{e9}".as_bytes(), &long] {
+        assert!(id(wrong).is_err(), "{wrong:?}");
+    }
+    assert_ne!(super::id(&HeaderMap::new()).unwrap(), super::id(&HeaderMap::new()).unwrap());
+}
