@@ -112,12 +112,9 @@ fn what_says_nothing_earns_nothing() {
         assert_eq!(paid(&[RANGE], &vec![(1, 1, silent), (2, 2, RANGE), (3, 3, told)]), [(2, PPM)], "{silent}");
     }
     // one sentence that holds every word there is
-    let everything = format!(
-        "Most vaccines keep between 2 °C and 8 °C in the refrigerator and {}.",
-        "alpha beta gamma delta ".repeat(1)
-            + "epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma tau upsilon phi chi psi omega one more or less wordy tail end"
-    );
-    assert_eq!(paid(&[RANGE], &vec![(1, 1, &everything), (2, 2, RANGE)]), [(2, PPM)]);
+    let everything = "Most vaccines keep between 2 °C and 8 °C in the refrigerator and alpha beta gamma delta epsilon zeta eta theta iota kappa \
+        lambda mu nu xi omicron pi rho sigma tau upsilon phi chi psi omega one more or less wordy tail end.";
+    assert_eq!(paid(&[RANGE], &vec![(1, 1, everything), (2, 2, RANGE)]), [(2, PPM)]);
     // an answer that only gives the question back is nobody's; one that confirms it is somebody's
     let back = "Most vaccines keep between temperatures in the refrigerator.";
     let open = "Between what temperatures do most vaccines keep in the refrigerator?";

@@ -157,7 +157,7 @@ fn estimate(growth: Growth, args: &[ColumnarValue], rows: usize) -> Result<usize
             total.saturating_add(places.saturating_mul(longest.saturating_add(1)).saturating_mul(2))
         }
         Growth::Times => {
-            let times = args.get(1).map_or(Ok(0), |arg| largest(arg))?;
+            let times = args.get(1).map_or(Ok(0), largest)?;
             let text = size(0).longest.max(size(2).longest).max(4);
             times.saturating_mul(text).saturating_mul(rows.max(1))
         }

@@ -143,7 +143,8 @@ async fn an_analyst_sees_what_is_published_and_nothing_else() {
         format!("SELECT count(*) AS n FROM submitted_chunks WHERE CASE WHEN text LIKE '%{SECRET}%' THEN CAST(text AS INT) ELSE 1 END > 0"),
         format!("SELECT count(*) AS n FROM submitted_chunks WHERE 1 / (CASE WHEN text LIKE '%{SECRET}%' THEN 0 ELSE 1 END) = 1"),
         format!("SELECT count(*) AS n FROM documents WHERE coalesce(CASE WHEN title LIKE '%{SECRET}%' THEN CAST(title AS INT) END, 1) > 0"),
-        format!("SELECT count(*) AS n FROM answers WHERE coalesce(CASE WHEN question LIKE '%of-%' THEN CAST(question AS INT) END, 1) > 0"),
+        "SELECT count(*) AS n FROM answers WHERE coalesce(CASE WHEN question LIKE '%of-%' THEN CAST(question AS INT) END, 1) > 0"
+            .to_owned(),
         format!(
             "SELECT count(*) AS n FROM submitted_chunks a JOIN submitted_chunks b ON CAST(CASE WHEN a.text LIKE '%{SECRET}%' THEN a.text ELSE '1' END AS INT) = 1"
         ),

@@ -108,7 +108,7 @@ pub(super) async fn play(corpus: &Corpus, embedder: &Arc<Remembering>, extras: &
         let datanet = datanets.get(&submission.datanet).context("a Datanet")?;
         submit(&ingest, &mut people, datanet, &submission.contributor, submission.files.clone()).await?;
     }
-    let mut of_account: BTreeMap<(usize, &str), Vec<(String, Vec<u8>)>> = BTreeMap::new();
+    let mut of_account: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for extra in extras {
         let files = of_account.entry((extra.account, extra.datanet.as_str())).or_default();
         files.push((extra.file_name.clone(), extra.text.clone().into_bytes()));
