@@ -10,6 +10,22 @@ use super::plain::Plain;
 /// Folds a text as its words are: NFKC, without invisible characters and accents, lower case, look-alikes
 /// as Latin letters. `fold(fold(x)) == fold(x)`.
 pub fn fold(text: &str) -> String {
+    let mut folded = once(text);
+    // What a sign becomes can go with its neighbours in another way: rare, and soon done.
+    for _ in 0..MAX_PASSES {
+        let again = once(&folded);
+        if again == folded {
+            break;
+        }
+        folded = again;
+    }
+    folded
+}
+
+/// No text is known that takes more than two.
+const MAX_PASSES: usize = 8;
+
+fn once(text: &str) -> String {
     let plain = Plain::of(text).text;
     let mut folded = String::with_capacity(plain.len());
     let mut rest = plain.as_str();
@@ -28,6 +44,20 @@ pub(super) fn word(word: &str) -> String {
     if word.bytes().all(|byte| byte.is_ascii_alphabetic()) {
         return word.to_ascii_lowercase();
     }
+    // A letter that becomes a Latin one can make look-alikes of its neighbours, so as often as there are letters.
+    let mut folded = letters(word);
+    for _ in word.chars() {
+        let again = letters(&folded);
+        if again == folded {
+            break;
+        }
+        folded = again;
+    }
+    folded
+}
+
+/// Folds every letter, by what they are together.
+fn letters(word: &str) -> String {
     let shape = Shape::of(word);
     let mut folded = String::with_capacity(word.len());
     for c in word.chars() {

@@ -64,7 +64,8 @@ impl Plain {
 
     /// Appends what one cluster shows.
     fn append(&mut self, cluster: &str, first: char, source: Range<usize>, tail: &str) {
-        if first.is_whitespace() && self.joins_over_space(first, tail) {
+        let is_bare = || cluster.chars().skip(1).all(is_ignorable);
+        if first.is_whitespace() && is_bare() && self.joins_over_space(first, tail) {
             return;
         }
         if first.is_ascii() && cluster.len() == 1 {
@@ -132,7 +133,7 @@ impl Plain {
                     lines += usize::from(*c == '\n');
                     !c.is_whitespace()
                 })
-                .is_some_and(|next| is_unspaced(next) && lines < 2)
+                .is_some_and(|next| is_unspaced(bare(next)) && lines < 2)
     }
 
     fn ends_in_digit(&self) -> bool {
@@ -148,15 +149,19 @@ impl Plain {
 fn cluster_len(rest: &str) -> usize {
     let mut chars = rest.char_indices();
     chars.next();
-    chars
-        .find(|(_, c)| {
-            c.is_ascii()
-                || (canonical_combining_class(*c) == 0
-                    && !is_ignorable(*c)
-                    && !is_accent(*c)
-                    && is_nfkc_quick(std::iter::once(*c)) != IsNormalized::Maybe)
-        })
-        .map_or(rest.len(), |(at, _)| at)
+    chars.find(|(_, c)| c.is_ascii() || !(leans(*c) || is_ignorable(*c))).map_or(rest.len(), |(at, _)| at)
+}
+
+/// Whether a character goes with the one before it, as it is or in compatibility form: `ﹱ` is `ـً`, which no letter bears.
+fn leans(c: char) -> bool {
+    [c, bare(c)]
+        .into_iter()
+        .any(|c| canonical_combining_class(c) != 0 || is_accent(c) || is_nfkc_quick(std::iter::once(c)) == IsNormalized::Maybe)
+}
+
+/// What a character begins with in compatibility form.
+fn bare(c: char) -> char {
+    std::iter::once(c).nfkd().next().unwrap_or(c)
 }
 
 /// A cluster in compatibility form, without what leaves no mark and without the accents of letters.

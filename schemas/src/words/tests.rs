@@ -1,6 +1,7 @@
 use std::fmt::Write as _;
 
 use proptest::prelude::*;
+use unicode_normalization::{IsNormalized, is_nfkd_quick};
 
 use super::*;
 
@@ -201,6 +202,27 @@ fn any_text() -> impl Strategy<Value = String> {
         Just(" ".to_owned()),
     ];
     prop::collection::vec(part, 0..20).prop_map(|parts| parts.concat())
+}
+
+/// A letter that becomes a Latin one makes others look alike; a gap that bears a mark is none.
+#[test]
+fn what_one_folding_makes_another_leaves() {
+    for (text, once) in
+        [("ῖం", "io"), ("存¨苗", "存 \u{308}苗"), ("存 \u{200b}苗", "存苗"), ("保 🉐", "保得"), ("½\u{1133b}₂", "1/2\u{1133b} 2")]
+    {
+        assert_eq!((fold(text).as_str(), fold(once).as_str()), (once, once));
+    }
+}
+
+/// Those with another compatibility form, after a letter, a digit and a gap.
+#[test]
+fn every_character_is_folded_for_good() {
+    let composed = ('\0'..=char::MAX).filter(|c| is_nfkd_quick(std::iter::once(*c)) != IsNormalized::Yes);
+    let changed = composed.flat_map(|c| ["a", "00", " "].map(|before| format!("{before}{c}"))).filter(|text| {
+        let once = fold(text);
+        fold(&once) != once
+    });
+    assert_eq!(changed.collect::<Vec<_>>(), [""; 0]);
 }
 
 proptest! {
