@@ -28,6 +28,9 @@ const START_PATIENCE: Duration = Duration::from_secs(60);
 /// A worker ends a query itself; after so much more it is killed.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// Behind the standard streams.
+const FIRST_FILE: std::ffi::c_int = 3;
+
 /// Starts workers, and hands queries to them.
 #[derive(Debug)]
 pub struct QueryWorkers {
@@ -119,6 +122,8 @@ impl QueryWorkers {
 
     fn start(&self) -> Result<Worker, StoreError> {
         let failed = |error: std::io::Error| StoreError::Storage(format!("a process for a query cannot be started: {error}"));
+        // Rust opens files for one program; those that we were started with, and other languages' libraries', are for every one.
+        close_fds::set_fds_cloexec(FIRST_FILE, &[]);
         let mut command = Command::new(&self.program);
         // Nothing of the environment: keys stand there. One arena, so that the limit of addresses bounds what is allocated.
         command.args(&self.arguments).env_clear().env("MALLOC_ARENA_MAX", "1").current_dir("/").kill_on_drop(true);

@@ -178,7 +178,11 @@ async fn a_killed_worker_is_replaced_and_none_outlives_the_pool() {
 /// A worker sees neither our environment nor our files.
 #[tokio::test]
 async fn a_worker_inherits_no_secret() {
+    let (folder, _store) = folder().await;
     let workers = workers(0);
+    // As a shell leaves one to what it starts.
+    let inherited = std::fs::File::create(folder.path().join("lock")).unwrap();
+    rustix::io::fcntl_setfd(&inherited, rustix::io::FdFlags::empty()).unwrap();
     let worker = workers.take().await.unwrap();
     let id = worker.child.id().unwrap();
     let environment = std::fs::read(format!("/proc/{id}/environ")).unwrap();
