@@ -4,6 +4,7 @@
 //! Here is decided when two texts that share their words say something else all the same: another
 //! number, another unit, a negation more or less. Ingest asks it of chunks, rag of sentences.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 use crate::words::{self, Word, WordKind};
@@ -221,6 +222,24 @@ fn unit(rest: &[Word]) -> (Option<&'static str>, usize) {
 
 fn named(written: &str) -> Option<&'static str> {
     UNITS.iter().find(|(unit, forms)| *unit == written || forms.split(' ').any(|form| form == written)).map(|(unit, _)| *unit)
+}
+
+/// How many elements two sorted sets share.
+pub fn common<T: Ord>(a: &[T], b: &[T]) -> usize {
+    let (mut a, mut b) = (a.iter().peekable(), b.iter().peekable());
+    let mut both = 0;
+    while let (Some(x), Some(y)) = (a.peek(), b.peek()) {
+        match x.cmp(y) {
+            Ordering::Less => _ = a.next(),
+            Ordering::Greater => _ = b.next(),
+            Ordering::Equal => {
+                both += 1;
+                a.next();
+                b.next();
+            }
+        }
+    }
+    both
 }
 
 #[cfg(test)]

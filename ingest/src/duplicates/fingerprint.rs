@@ -2,7 +2,7 @@
 
 use schemas::B256;
 use schemas::alloy_primitives::keccak256;
-use schemas::said::{Quantity, Said};
+use schemas::said::{Quantity, Said, common};
 
 use super::minhash::{self, Bands};
 
@@ -81,24 +81,6 @@ pub(super) fn jaccard_ppm(a: &[u64], b: &[u64]) -> u64 {
     let both = common(a, b);
     let either = a.len() + b.len() - both;
     if either == 0 { 0 } else { both as u64 * 1_000_000 / either as u64 }
-}
-
-/// Elements that two sorted sets share.
-pub(super) fn common(a: &[u64], b: &[u64]) -> usize {
-    let (mut a, mut b) = (a.iter().peekable(), b.iter().peekable());
-    let mut both = 0;
-    while let (Some(x), Some(y)) = (a.peek(), b.peek()) {
-        match x.cmp(y) {
-            std::cmp::Ordering::Less => _ = a.next(),
-            std::cmp::Ordering::Greater => _ = b.next(),
-            std::cmp::Ordering::Equal => {
-                both += 1;
-                a.next();
-                b.next();
-            }
-        }
-    }
-    both
 }
 
 /// FNV-1a of 64 bits, mixed. It need not resist attack: whoever makes texts collide only gives up a

@@ -2,7 +2,9 @@
 //! (Cohen & Kaplan 2007). Exact for documents of up to [`SIZE`] shingles, an estimate beyond
 //! (standard error about 1/√k: 4 %).
 
-use super::fingerprint::{Fingerprint, common, shingles};
+use schemas::said::common;
+
+use super::fingerprint::{Fingerprint, shingles};
 
 pub(super) const SIZE: usize = 512;
 /// Fewer comparable shingles than this tell nothing about a document that has more.

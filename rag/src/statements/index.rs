@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
 use schemas::ids::DocumentId;
-use schemas::said::{Figures, Said};
+use schemas::said::{Figures, Said, common};
 
 use super::boilerplate::Boilerplate;
 use super::is_within;
@@ -189,22 +189,4 @@ impl StatementIndex {
         };
         found.into_iter().map(|at| at as usize).filter(enough).collect()
     }
-}
-
-/// Elements that two sorted sets share.
-fn common(a: &[u32], b: &[u32]) -> usize {
-    let (mut a, mut b) = (a.iter().peekable(), b.iter().peekable());
-    let mut both = 0;
-    while let (Some(x), Some(y)) = (a.peek(), b.peek()) {
-        match x.cmp(y) {
-            std::cmp::Ordering::Less => _ = a.next(),
-            std::cmp::Ordering::Greater => _ = b.next(),
-            std::cmp::Ordering::Equal => {
-                both += 1;
-                a.next();
-                b.next();
-            }
-        }
-    }
-    both
 }

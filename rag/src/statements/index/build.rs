@@ -6,9 +6,10 @@ use std::ops::Range;
 
 use schemas::Address;
 use schemas::ids::DocumentId;
+use schemas::said::common;
 use schemas::tables::ChunkRow;
 
-use super::{ChunkStanding, SAME_TENTHS, Standing, Statement, StatementIndex, common};
+use super::{ChunkStanding, SAME_TENTHS, Standing, Statement, StatementIndex};
 use crate::statements::boilerplate::Boilerplate;
 use crate::statements::is_within;
 use crate::statements::speech::{Known, Sentence, read};
