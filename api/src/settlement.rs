@@ -15,7 +15,9 @@ mod plan;
 mod reserve;
 mod roots;
 
-use anyhow::{Context, bail};
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail};
 use indexer::events::{self, roots::RootBook};
 use rag::ClosingTerms;
 use schemas::tables::{ClosingRow, EpochRow, Wei};
@@ -29,6 +31,9 @@ pub(crate) use due::Clock;
 
 /// What a payer's limits must outlive the interval between settlements by: time to debit, also on a chain that is slow.
 pub const LIMIT_MARGIN_SECONDS: u64 = 3_600;
+
+/// How long a person who asks for a settlement waits for the step that is under way.
+const SETTLING_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Where the oldest epoch stands that is not finished, or else the newest.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -92,7 +97,9 @@ pub struct Settling {
 
 /// Closes the next epoch, for a person who asked for it: not while one is being settled.
 pub async fn close(service: &Service) -> anyhow::Result<SettlementStatus> {
-    let mut settling = service.settling.lock().await;
+    let mut settling = tokio::time::timeout(SETTLING_PATIENCE, service.settling.lock())
+        .await
+        .map_err(|_| anyhow!("an epoch is being settled, and waits for the chain; try again shortly"))?;
     if let Some(closing) = service.rag.closing().await? {
         bail!("epoch {} is still being settled; wait until it is accepted", closing.epoch);
     }

@@ -79,7 +79,7 @@ fn checks(service: &App, detail: Detail) -> Value {
     let mut checks = json!({
         "indexer": { "ok": lag_ok, "lag_blocks": indexer.lag_blocks },
         "reconcilers": { "ok": troubles.is_empty() },
-        "settlement": { "ok": true, "stage": settlement.stage, "halted": settlement.halted.is_some() },
+        "settlement": { "ok": !troubles.contains_key("settlement"), "stage": settlement.stage, "halted": settlement.halted.is_some() },
     });
     if detail == Detail::Full {
         checks["indexer"]["error"] = json!(indexer.last_error);
