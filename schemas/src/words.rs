@@ -27,7 +27,6 @@ use icu_segmenter::{WordSegmenter, WordSegmenterBorrowed};
 
 use plain::Plain;
 
-pub use fold::fold;
 pub use scripts::{is_unspaced, mixed_script, mixes_scripts};
 pub use stop::{is_negation, is_stop_word};
 

@@ -5,40 +5,6 @@
 use unicode_script::{Script, UnicodeScript};
 use unicode_security::confusable_detection::skeleton;
 
-use super::plain::Plain;
-
-/// Folds a text as its words are: NFKC, without invisible characters and accents, lower case, look-alikes
-/// as Latin letters. `fold(fold(x)) == fold(x)`.
-pub fn fold(text: &str) -> String {
-    let mut folded = once(text);
-    // What a sign becomes can go with its neighbours in another way: rare, and soon done.
-    for _ in 0..MAX_PASSES {
-        let again = once(&folded);
-        if again == folded {
-            break;
-        }
-        folded = again;
-    }
-    folded
-}
-
-/// No text is known that takes more than two.
-const MAX_PASSES: usize = 8;
-
-fn once(text: &str) -> String {
-    let plain = Plain::of(text).text;
-    let mut folded = String::with_capacity(plain.len());
-    let mut rest = plain.as_str();
-    while let Some(first) = rest.chars().next() {
-        let inside = first.is_alphanumeric();
-        let len = rest.find(|c: char| c.is_alphanumeric() != inside).unwrap_or(rest.len());
-        let (run, tail) = rest.split_at(len);
-        folded.push_str(&if inside { word(run) } else { run.to_owned() });
-        rest = tail;
-    }
-    folded
-}
-
 /// Folds one word of a [`Plain`] text.
 pub(super) fn word(word: &str) -> String {
     if word.bytes().all(|byte| byte.is_ascii_alphabetic()) {

@@ -87,7 +87,7 @@ impl Plain {
             self.text.push(' ');
         }
         self.push(&shown, shift, source);
-        self.sealed = composed_number || enclosed || shift == Some(Shift::Lowered);
+        self.sealed = composed_number || enclosed;
     }
 
     fn push(&mut self, shown: &str, shift: Option<Shift>, source: Range<usize>) {
@@ -95,8 +95,9 @@ impl Plain {
         match shift {
             Some(Shift::Raised) if self.shifted != shift && self.ends_in_base() => self.text.push('^'),
             Some(Shift::Lowered) if self.shifted != shift && digit && self.ends_in_digit() => self.text.push('_'),
+            _ if digit && self.sealed => self.text.push(' '),
             // What comes down again begins anew.
-            None if digit && (self.sealed || self.shifted.is_some()) => self.text.push(' '),
+            None if digit && self.shifted.is_some() => self.text.push(' '),
             None if self.shifted == Some(Shift::Raised) && shown.starts_with(char::is_alphanumeric) => self.text.push(' '),
             _ => {}
         }
@@ -128,6 +129,7 @@ impl Plain {
         self.text.ends_with(is_unspaced)
             && tail
                 .chars()
+                .filter(|c| !is_ignorable(*c))
                 .take(LONGEST_GAP)
                 .find(|c| {
                     lines += usize::from(*c == '\n');
@@ -203,6 +205,8 @@ fn like_in_ascii(c: char) -> char {
 /// Raised and lowered characters.
 fn shift_of(c: char) -> Option<Shift> {
     match c {
+        // Not assigned, or with no form on the line.
+        _ if bare(c) == c => None,
         '²' | '³' | '¹' | 'ª' | 'º' | '\u{2070}'..='\u{207f}' | '\u{2b0}'..='\u{2b8}' | '\u{1d2c}'..='\u{1d61}' => Some(Shift::Raised),
         '\u{2080}'..='\u{209c}' | '\u{1d62}'..='\u{1d6a}' => Some(Shift::Lowered),
         _ => None,

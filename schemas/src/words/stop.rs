@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use super::fold;
+use super::plain::Plain;
 
 /// Articles, pronouns, prepositions, conjunctions and auxiliaries.
 const WORDS: &[&str] = &[
@@ -31,8 +32,7 @@ const WORDS: &[&str] = &[
     "في من على إلى هذا هذه التي الذي का की के में और है हैं से को यह",
 ];
 
-static STOP_WORDS: LazyLock<BTreeSet<String>> =
-    LazyLock::new(|| WORDS.iter().flat_map(|words| words.split_whitespace()).map(fold).collect());
+static STOP_WORDS: LazyLock<BTreeSet<String>> = LazyLock::new(|| folded(WORDS));
 
 /// Words that turn a statement around.
 const NEGATIONS: &[&str] = &[
@@ -47,8 +47,12 @@ const NEGATIONS: &[&str] = &[
     "لا لم لن ليس غير بدون नहीं मत बिना ไม่ ห้าม 않다 없다 안",
 ];
 
-static NEGATED: LazyLock<BTreeSet<String>> =
-    LazyLock::new(|| NEGATIONS.iter().flat_map(|words| words.split_whitespace()).map(fold).collect());
+static NEGATED: LazyLock<BTreeSet<String>> = LazyLock::new(|| folded(NEGATIONS));
+
+/// The words of lists, as words of a text are folded.
+fn folded(lists: &[&str]) -> BTreeSet<String> {
+    lists.iter().flat_map(|words| words.split_whitespace()).map(|word| fold::word(&Plain::of(word).text)).collect()
+}
 
 /// Whether a folded word says nothing by itself.
 pub fn is_stop_word(folded: &str) -> bool {
