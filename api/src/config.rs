@@ -185,9 +185,10 @@ impl Config {
             let (path, value) = assignment.split_once('=').with_context(|| format!("--set {assignment:?}: expected section.key=value"))?;
             set(&mut merged, path, value).with_context(|| format!("--set {assignment}"))?;
         }
-        let config: Self = merged.try_into().map_err(|error| {
+        let config: Self = serde_path_to_error::deserialize(merged).map_err(|error| {
             let place = file.map_or(String::new(), |path| format!(" (configuration file: {})", path.display()));
-            anyhow::anyhow!("configuration: {}{place}; `headwater config print` shows every key", error.message())
+            let (key, problem) = (error.path(), error.inner().message());
+            anyhow::anyhow!("configuration: {key}: {problem}{place}; `headwater config print` shows every key")
         })?;
         config.check()?;
         Ok(config)
@@ -325,6 +326,8 @@ mod tests {
             (Some("[sql]\nmax_row = 1\n"), None, None, "max_row"),
             (None, None, Some("http.cors_origins=https://a.example/"), "without a slash"),
             (None, None, Some("http.max_uploads=0"), "max_uploads"),
+            (None, None, Some("http.bind=localhost"), "http.bind: "),
+            (None, None, Some("sql.timeout_seconds=-1"), "sql.timeout_seconds: "),
             (Some("[sqll]\n"), None, None, "sqll"),
             (Some("not toml"), None, None, "TOML"),
             (None, Some(("HEADWATER__SQL__MAX_ROWS", "many")), None, "HEADWATER__SQL__MAX_ROWS"),
