@@ -30,7 +30,13 @@ struct Outcome {
     changed_answers: usize,
 }
 
-fn measure(corpus: &Corpus, embedder: &Arc<Remembering>, attacks: &[&'static Attack], sybils: &[usize]) -> anyhow::Result<Vec<Outcome>> {
+fn measure(
+    corpus: &Corpus,
+    embedder: &Arc<Remembering>,
+    attacks: &[&'static Attack],
+    sybils: &[usize],
+    tell: impl Fn(&Outcome),
+) -> anyhow::Result<Vec<Outcome>> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let before = runtime.block_on(world::play(corpus, embedder, &[]))?;
     let attacker = attacker(&before)?;
@@ -39,7 +45,9 @@ fn measure(corpus: &Corpus, embedder: &Arc<Remembering>, attacks: &[&'static Att
         for sybils in sybils {
             let texts = (attack.texts)(corpus, &attacker, *sybils);
             let after = runtime.block_on(world::play(corpus, embedder, &texts))?;
-            outcomes.push(outcome(attack, *sybils, &attacker, &before, &after));
+            let outcome = outcome(attack, *sybils, &attacker, &before, &after);
+            tell(&outcome);
+            outcomes.push(outcome);
         }
     }
     Ok(outcomes)
@@ -94,7 +102,7 @@ fn gaming_does_not_pay() -> anyhow::Result<()> {
     let corpus = Corpus::read()?.only("cold-chain");
     let embedder = Arc::new(Remembering::new(Arc::new(HashingEmbedder::new())));
     let attacks: Vec<&'static Attack> = ATTACKS.iter().filter(|attack| attack.in_test).collect();
-    let outcomes = measure(&corpus, &embedder, &attacks, &[1, 4])?;
+    let outcomes = measure(&corpus, &embedder, &attacks, &[1, 4], |_| {})?;
     let broken = hold(&outcomes);
     ensure!(broken.is_empty(), "{broken:#?}\n{}", table::markdown(&outcomes));
     Ok(())
@@ -117,7 +125,10 @@ fn bench_gaming() -> anyhow::Result<()> {
     let embedder = Arc::new(Remembering::new(inner));
     let sybils = std::env::var("SYBILS").unwrap_or_else(|_| "1,4,20".to_owned());
     let sybils: Vec<usize> = sybils.split(',').map(str::parse).collect::<Result<_, _>>().context("SYBILS: numbers")?;
-    let outcomes = measure(&corpus, &embedder, &ATTACKS.iter().collect::<Vec<_>>(), &sybils)?;
+    let outcomes = measure(&corpus, &embedder, &ATTACKS.iter().collect::<Vec<_>>(), &sybils, |outcome| {
+        let Outcome { attack, sybils, gain, worst_other, .. } = outcome;
+        eprintln!("{} by {sybils}: gain {gain:.2}, another keeps {worst_other:.2}", attack.name);
+    })?;
     println!("{}", table::markdown(&outcomes));
     if let Ok(file) = std::env::var("GAMING_TABLE") {
         table::write(std::path::Path::new(&file), name, &outcomes)?;
