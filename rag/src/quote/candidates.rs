@@ -12,8 +12,6 @@ use crate::statements::{Standing, StatementText, adds, asks_for_measure, confirm
 
 /// Fewer content words than this say nothing on their own.
 const MIN_TERMS: usize = 3;
-/// A sentence that gives the question back says something all the same if it adds a number, or so many words.
-const ADDED_TO_RESTATEMENT: usize = 3;
 
 /// A quotable statement: a byte range of the text of a member.
 #[derive(Debug, Clone)]
@@ -124,12 +122,10 @@ impl<'a> Asked<'a> {
         }
         let is_asked = |token: &str| sorted_terms(token).iter().all(|term| self.question.terms.contains(term));
         let is_frame = |token: &str| self.snapshot.statements.is_boilerplate(document, token);
-        let added = adds(said, &self.said).filter(|token| !is_asked(token) && !is_frame(token)).count();
-        if !restates(text, &self.question.text) {
-            return added > 0;
-        }
-        let quantities = &said.figures.quantities;
-        added >= ADDED_TO_RESTATEMENT || (added > 0 && quantities.iter().any(|quantity| !self.said.figures.quantities.contains(quantity)))
+        let is_new = |quantity: &Quantity| !self.said.figures.quantities.contains(quantity);
+        adds(said, &self.said).any(|token| !is_asked(token) && !is_frame(token))
+            // Whatever words are put around the question, they leave it open: only a number may answer it there.
+            && (!restates(text, &self.question.text) || said.figures.quantities.iter().any(is_new))
     }
 }
 
