@@ -20,7 +20,7 @@ use super::corpus::Corpus;
 /// What the names of the attacker's other accounts begin with.
 pub(super) const SYBIL: &str = "sybil-";
 const DEADLINE: u64 = 4_000_000_000;
-const FILES_AT_ONCE: usize = 100;
+const FILES_AT_ONCE: usize = 64;
 
 /// Who earned what, in parts of a million of one answer, and what was answered.
 pub(super) struct Pay {
