@@ -30,6 +30,8 @@ pub(crate) struct Candidate {
     pub(crate) figures: Figures,
     /// Whether it measures what the question asks a measure of.
     pub(crate) measures: bool,
+    /// Whether it gives the question back, with something around it.
+    pub(crate) restates: bool,
 }
 
 impl Candidate {
@@ -78,11 +80,16 @@ impl<'a> Asked<'a> {
     }
 
     /// What may be quoted where `statement` was found: itself or the one that corrects it, unless one that it repeats or
-    /// contradicts has as much of the question; and that one.
+    /// contradicts has as much of the question; and that one. Of another's statement with the question added to it, that one.
     fn stand_in(&self, statement: &StatementText) -> Vec<Candidate> {
         let statements = &self.snapshot.statements;
         let corrected = |at: usize| self.candidate(&statements.text(statements.corrected(at).unwrap_or(at))?);
         let own = corrected(statement.statement);
+        if let Some(own) = own.as_ref().filter(|own| own.restates)
+            && let Some(first) = statements.first_to_say_the_rest(own.statement, &self.said)
+        {
+            return corrected(first).into_iter().collect();
+        }
         let first = match statements.standing(statement.statement) {
             Standing::Repeats(first) | Standing::Differs(first) => corrected(first),
             Standing::Own | Standing::Silent => None,
@@ -102,7 +109,8 @@ impl<'a> Asked<'a> {
         let text = self.snapshot.chunk(chunk)?.text.get(range.clone())?;
         let said = Said::of(text);
         let terms = sorted_terms(text);
-        if !quotable(kind, text) || terms.len() < MIN_TERMS || !self.is_answer(chunk, text, &said) {
+        let restates = restates(text, &self.question.text);
+        if !quotable(kind, text) || terms.len() < MIN_TERMS || !self.is_answer(chunk, text, &said, restates) {
             return None;
         }
         let is_held = |term: &&String| !self.open.contains(*term) && terms.binary_search(term).is_ok();
@@ -110,12 +118,12 @@ impl<'a> Asked<'a> {
         let is_new = |quantity: &Quantity| quantity.unit.is_some() && !self.said.figures.quantities.contains(quantity);
         let measures = self.for_measure && said.figures.quantities.iter().any(is_new);
         let (start, end, figures) = (range.start, range.end, said.figures);
-        Some(Candidate { statement, beside: None, chunk, start, end, terms, asked, figures, measures })
+        Some(Candidate { statement, beside: None, chunk, start, end, terms, asked, figures, measures, restates })
     }
 
     /// Whether a text confirms the question, or adds something to its words and to the frame in which its document puts every
     /// statement.
-    fn is_answer(&self, chunk: usize, text: &str, said: &Said) -> bool {
+    fn is_answer(&self, chunk: usize, text: &str, said: &Said, restates: bool) -> bool {
         let Some(document) = self.snapshot.chunk(chunk).map(|chunk| chunk.document_id) else { return false };
         if confirms(text, &self.question.text) {
             return true;
@@ -125,7 +133,7 @@ impl<'a> Asked<'a> {
         let is_new = |quantity: &Quantity| !self.said.figures.quantities.contains(quantity);
         adds(said, &self.said).any(|token| !is_asked(token) && !is_frame(token))
             // Whatever words are put around the question, they leave it open: only a number may answer it there.
-            && (!restates(text, &self.question.text) || said.figures.quantities.iter().any(is_new))
+            && (!restates || said.figures.quantities.iter().any(is_new))
     }
 }
 

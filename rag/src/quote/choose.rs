@@ -28,10 +28,13 @@ pub(super) fn choose(scored: &[Scored], config: &QuoteConfig) -> Vec<Quote> {
     all.map(|one| Quote { chunk: one.candidate.chunk, start: one.candidate.start, end: one.candidate.end }).collect()
 }
 
-/// The sentences that may be quoted by themselves and do not yield to one before them that may, best first.
+/// The sentences that may be quoted by themselves and do not yield to one before them that may, best first. What gives the
+/// question back has all of its words, whatever it says of it: where anything else answers, that does.
 fn standing<'a>(scored: &'a [Scored], config: &QuoteConfig) -> Vec<&'a Scored> {
+    let quotable = || scored.iter().filter(|sentence| sentence.candidate.beside.is_none() && strong(sentence, config));
+    let all_restate = quotable().all(|sentence| sentence.candidate.restates);
     let mut by_registration: Vec<(usize, &Scored)> =
-        scored.iter().filter(|sentence| sentence.candidate.beside.is_none() && strong(sentence, config)).enumerate().collect();
+        quotable().filter(|sentence| all_restate || !sentence.candidate.restates).enumerate().collect();
     by_registration.sort_by_key(|(_, sentence)| sentence.candidate.statement);
     let mut standing: Vec<(usize, &Scored)> = Vec::new();
     for (rank, sentence) in by_registration {

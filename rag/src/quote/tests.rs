@@ -94,6 +94,35 @@ async fn a_claim_is_confirmed_and_a_question_is_not_given_back() {
     }
 }
 
+/// A page that puts the question to a statement of others, or to a number of its own, has all of the question's words; the
+/// statement that answers has not.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_question_beside_a_number_displaces_no_answer() {
+    let question = "At what temperature should insulin be stored in a refrigerator?";
+    let (answer, other) =
+        ("Unopened insulin is stored in the refrigerator at 2 °C to 8 °C.", "The loading dock serves 14 carriers in winter mornings.");
+    let asked = "at what temperature should insulin be stored in a refrigerator";
+    for added in [
+        format!("The loading dock serves 14 carriers in winter mornings, {asked}."),
+        format!("In winter mornings 14 carriers come to the loading dock: {asked}."),
+        format!("Our depot has room for 40 people, {asked}."),
+    ] {
+        let world = World::new(&[file("a", 1, answer), file("b", 2, other), file("c", 3, &added)]).await;
+        let rag = world.rag().await;
+        assert_eq!(world.ask(&rag, question).await.text, answer, "{added}");
+    }
+    let texts = [other, &format!("The loading dock serves 14 carriers in winter mornings, {asked}.")];
+    assert_eq!(quotable(question, &texts).await, [(1, other.to_owned())]);
+    let (question, answer) = ("When are opened vials of heparin discarded?", "Heparin is discarded 28 days after its vials stand opened.");
+    let added = "Our depot kept 40 crates, when are opened vials of heparin discarded.";
+    let world = World::new(&[file("a", 1, answer), file("c", 3, added)]).await;
+    let rag = world.rag().await;
+    assert_eq!(world.ask(&rag, question).await.text, answer);
+    // where `when` opens a clause, the sentence may be an answer all the same
+    let opened = "When opened, vials of heparin are discarded after 28 days.";
+    assert_eq!(said("When are opened vials of heparin discarded?", &[opened]).await, [opened]);
+}
+
 /// "31 days" → "10 weeks": by another contributor both are shown, by the same one the correction alone.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_correction_is_shown_beside_what_it_corrects() {

@@ -5,7 +5,7 @@
 
 mod build;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 
 use schemas::ids::DocumentId;
@@ -17,6 +17,8 @@ use crate::sentences::Kind;
 
 /// Tenths of a statement's tokens that an earlier one holds of which it is a repetition.
 const SAME_TENTHS: usize = 7;
+/// Shorter statements are the same only where all of their tokens are.
+const SHORT_TOKENS: usize = 3;
 /// Earlier statements that are looked at for one token.
 const COMPARED_PER_TOKEN: usize = 4096;
 
@@ -167,6 +169,14 @@ impl StatementIndex {
             }
         }
         chunks
+    }
+
+    /// The earliest statement before this one that says all of it but the words of `asked`, where that is more than a few words.
+    pub(crate) fn first_to_say_the_rest(&self, statement: usize, asked: &Said) -> Option<usize> {
+        let asked: BTreeSet<u32> = asked.tokens.iter().filter_map(|token| self.ids.get(token)).copied().collect();
+        let rest: Vec<u32> = self.statements.get(statement)?.tokens.iter().filter(|token| !asked.contains(token)).copied().collect();
+        let candidates = if rest.len() > SHORT_TOKENS { self.candidates(&rest, rest.len(), SAME_TENTHS) } else { Vec::new() };
+        candidates.into_iter().filter(|earlier| *earlier < statement).min()
     }
 
     /// Earlier statements that hold at least `tenths` of `all` tokens, of which `tokens` are known here.

@@ -9,7 +9,7 @@ use schemas::ids::DocumentId;
 use schemas::said::common;
 use schemas::tables::ChunkRow;
 
-use super::{ChunkStanding, SAME_TENTHS, Standing, Statement, StatementIndex};
+use super::{ChunkStanding, SAME_TENTHS, SHORT_TOKENS, Standing, Statement, StatementIndex};
 use crate::statements::boilerplate::Boilerplate;
 use crate::statements::is_within;
 use crate::statements::speech::{Known, Sentence, read};
@@ -21,8 +21,6 @@ const SAME_IN_COPY_TENTHS: usize = 3;
 const ALIKE_TENTHS: usize = 5;
 const SEVERAL: usize = 3;
 const ALIKE_IN_FEW_TENTHS: usize = 6;
-/// Shorter statements are the same only where all of their tokens are.
-const SHORT_TOKENS: usize = 3;
 /// Chunks whose every statement is compared with those of a later chunk that repeats some of them.
 const COMPARED_CHUNKS: usize = 4;
 /// Fewer words are no subject that a correction could be told by.
