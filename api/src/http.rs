@@ -9,6 +9,7 @@ mod chat;
 mod contracts;
 mod datanets;
 mod error;
+mod form;
 mod front;
 mod metrics;
 mod models;

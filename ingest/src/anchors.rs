@@ -70,7 +70,15 @@ impl Ingest {
         let _held = self.inner.decisions.lock().await;
         let versions = self.versions(datanet.datanet_id).await?;
         let foreign = anchored.iter().filter(|found| found.datanet_id == datanet.datanet_id && !is_ours(&versions, found));
+        let foreign: Vec<&AnchoredVersion> = foreign.collect();
+        if let Some(beyond) = foreign.iter().find(|found| i64::try_from(found.version).is_err()) {
+            return Err(IngestError::Conflict(format!(
+                "version {} stands on chain of Datanet {:?}, and no table counts so far: go on in a Datanet of another name",
+                beyond.version, datanet.name
+            )));
+        }
         let rows: Vec<ForeignVersionRow> = foreign
+            .into_iter()
             .map(|found| ForeignVersionRow {
                 datanet_id: found.datanet_id,
                 version: found.version,

@@ -39,7 +39,7 @@ impl Ingest {
     /// # Errors
     /// [`IngestError::InvalidRequest`], [`IngestError::Unauthorised`], [`IngestError::Forbidden`] for
     /// somebody who is no curator of the Datanet or sent the document in, [`IngestError::NotFound`], and
-    /// [`IngestError::Conflict`] for a decision older than the same curator's last.
+    /// [`IngestError::Conflict`] for a decision older than the same curator's last, or made before another's came.
     pub async fn review(&self, review: SignedReview) -> Result<ReviewRow> {
         let message = signed::review(
             review.curator,
@@ -134,7 +134,7 @@ fn check_rights(review: &SignedReview, datanet: &DatanetRow, document: &Document
     Ok(())
 }
 
-/// A signature that was kept back must not undo what its curator decided since.
+/// A signature that was kept back must not undo what its curator, or anybody, decided since.
 fn check_time(review: &SignedReview, earlier: &[ReviewRow], now: Millis) -> Result<()> {
     if review.decided_at > now.unix_seconds() + CLOCK_SKEW_S {
         return Err(IngestError::InvalidRequest(format!(
@@ -149,7 +149,13 @@ fn check_time(review: &SignedReview, earlier: &[ReviewRow], now: Millis) -> Resu
             "the review is dated {}, before this curator's last decision on the document ({last}); sign it again",
             review.decided_at
         ))),
-        _ => Ok(()),
+        _ => match earlier.iter().map(|row| row.received_at.unix_seconds()).max() {
+            Some(newest) if review.decided_at + CLOCK_SKEW_S < newest => Err(IngestError::Conflict(format!(
+                "the review is dated {}, and another decision on the document came at {newest}: look at that one, and sign again",
+                review.decided_at
+            ))),
+            _ => Ok(()),
+        },
     }
 }
 

@@ -56,6 +56,9 @@ pub(crate) struct ReadFile {
     pub reading: Reading,
 }
 
+/// The last second of the year 9999: the last that has a date in RFC 3339, and far less than a table holds.
+const LAST_DEADLINE: u64 = 253_402_300_799;
+
 impl Ingest {
     /// Takes an upload in. When this returns, the upload is durable and registered; the same upload again
     /// returns the same report, marked `already_known`.
@@ -75,9 +78,7 @@ impl Ingest {
             return Ok(known);
         }
         let now = Millis::now();
-        if checked.deadline < now.unix_seconds() {
-            return Err(expired(checked.deadline, now));
-        }
+        check_deadline(checked.deadline, now)?;
         for file in &checked.files {
             self.store().put_blob(file.bytes.clone()).await?;
         }
@@ -206,11 +207,19 @@ impl Ingest {
     }
 }
 
-fn expired(deadline: u64, now: Millis) -> IngestError {
-    IngestError::Expired(format!(
-        "the submission's deadline {deadline} has passed (it is {} now); sign it again with a later one",
-        now.unix_seconds()
-    ))
+/// Before anything is kept: a deadline is still to come, and is a date.
+fn check_deadline(deadline: u64, now: Millis) -> Result<()> {
+    let now = now.unix_seconds();
+    if deadline < now {
+        let problem = format!("the submission's deadline {deadline} has passed (it is {now} now); sign it again with a later one");
+        return Err(IngestError::Expired(problem));
+    }
+    if deadline > LAST_DEADLINE {
+        let problem =
+            format!("the submission's deadline {deadline} is no time in seconds since 1970 (it is {now} now); sign it again with another");
+        return Err(IngestError::InvalidRequest(problem));
+    }
+    Ok(())
 }
 
 fn same_file(file_name: &str) -> Refusal {

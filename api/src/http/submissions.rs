@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::multipart::{Field, MultipartRejection};
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{Extension, Multipart, Path, State};
+use axum::extract::{Extension, Path, State};
 use ingest::{Announcement, IngestError, Room, SignedManifest, SignedReview, SignedSubmission, SubmissionReport, UploadedFile};
 use schemas::Address;
 use schemas::hashing::{ManifestEntry, sha256};
@@ -14,6 +13,7 @@ use schemas::tables::ReviewRow;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::form::{Form, Part, malformed};
 use super::front::PeerAddress;
 use super::uploads::Upload;
 use super::{ApiError, App, Insider, Reply};
@@ -72,17 +72,13 @@ const MANIFEST_BYTES_MAX: usize = 256 << 10;
 /// Nothing of an upload that lists no files can be checked before they are there.
 const UNLISTED_BYTES_MAX: u64 = 1 << 20;
 
-pub(super) fn malformed(problem: &dyn std::fmt::Display) -> ApiError {
-    ApiError::bad_request(format!("the upload cannot be read: {problem}"))
-}
-
 /// multipart/form-data: `submission` (JSON), then `file` parts with file names.
 pub(super) async fn submit(
     State(service): State<App>,
     peer: Option<Extension<PeerAddress>>,
-    form: Result<Multipart, MultipartRejection>,
+    form: Result<Form, ApiError>,
 ) -> Reply<Json<SubmissionReport>> {
-    let mut form = form.map_err(|error| malformed(&error.body_text()))?;
+    let mut form = form?;
     let taken = take(&service, peer.map(|Extension(peer)| peer), &mut form).await;
     if taken.is_err() {
         linger(&mut form).await;
@@ -90,7 +86,7 @@ pub(super) async fn submit(
     taken.map(Json)
 }
 
-async fn take(service: &App, peer: Option<PeerAddress>, form: &mut Multipart) -> Reply<SubmissionReport> {
+async fn take(service: &App, peer: Option<PeerAddress>, form: &mut Form) -> Reply<SubmissionReport> {
     let fields = first_part(form).await?;
     let room = match fields.listed() {
         Some(listed) => match service.ingest.announce(fields.manifest(listed)).await? {
@@ -116,14 +112,14 @@ async fn take(service: &App, peer: Option<PeerAddress>, form: &mut Multipart) ->
 }
 
 /// The signed part, which must come before any file.
-async fn first_part(form: &mut Multipart) -> Reply<SubmissionFields> {
-    let part = form.next_field().await.map_err(|error| malformed(&error.body_text()))?;
+async fn first_part(form: &mut Form) -> Reply<SubmissionFields> {
+    let part = form.next_part().await?;
     let Some(mut part) = part else { return Err(malformed(&"the part submission is missing")) };
     if part.name() != Some("submission") {
         return Err(malformed(&"the part submission must come first: it is checked before any file is received"));
     }
     let mut text = Vec::new();
-    while let Some(bytes) = part.chunk().await.map_err(|error| malformed(&error.body_text()))? {
+    while let Some(bytes) = part.chunk().await? {
         text.extend_from_slice(&bytes);
         if text.len() > MANIFEST_BYTES_MAX {
             return Err(malformed(&format!("the part submission has more than {MANIFEST_BYTES_MAX} bytes")));
@@ -133,9 +129,9 @@ async fn first_part(form: &mut Multipart) -> Reply<SubmissionFields> {
 }
 
 /// Writes the files to disk; their names, as announced or as they came.
-async fn receive(form: &mut Multipart, fields: &SubmissionFields, max_files: usize, upload: &mut Upload) -> Reply<Vec<String>> {
+async fn receive(form: &mut Form, fields: &SubmissionFields, max_files: usize, upload: &mut Upload) -> Reply<Vec<String>> {
     let (mut names, mut total) = (Vec::new(), 0_u64);
-    while let Some(mut part) = form.next_field().await.map_err(|error| malformed(&error.body_text()))? {
+    while let Some(mut part) = form.next_part().await? {
         if part.name() != Some("file") {
             return Err(malformed(&format!("unknown part {:?}; expected files after the submission", part.name())));
         }
@@ -163,7 +159,7 @@ async fn receive(form: &mut Multipart, fields: &SubmissionFields, max_files: usi
 }
 
 async fn receive_listed(
-    part: &mut Field<'_>,
+    part: &mut Part<'_>,
     sent: &str,
     listed: &[ListedFile],
     names: &mut Vec<String>,
@@ -222,11 +218,12 @@ async fn unlisted(service: &App, fields: &SubmissionFields, files: Vec<UploadedF
 }
 
 /// A client that is still sending when it is refused would not see why: the connection would be reset under it.
-async fn linger(form: &mut Multipart) {
+async fn linger(form: &mut Form) {
     const BYTES_MAX: usize = 4 << 20;
+    form.let_come(BYTES_MAX);
     let rest = async {
         let mut read = 0;
-        while let Ok(Some(mut part)) = form.next_field().await {
+        while let Ok(Some(mut part)) = form.next_part().await {
             while let Ok(Some(bytes)) = part.chunk().await {
                 read += bytes.len();
                 if read > BYTES_MAX {

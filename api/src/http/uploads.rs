@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use axum::body::Bytes;
-use axum::extract::multipart::Field;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Semaphore;
 
+use super::form::Part;
 use super::{ApiError, Reply};
 use crate::places::{Full, Place, Places};
 
@@ -83,12 +83,12 @@ impl Upload {
     ///
     /// # Errors
     /// 413 when it has more than `max_bytes`, which `limit` explains.
-    pub(super) async fn receive(&mut self, part: &mut Field<'_>, max_bytes: u64, limit: &str) -> Reply<u64> {
+    pub(super) async fn receive(&mut self, part: &mut Part<'_>, max_bytes: u64, limit: &str) -> Reply<u64> {
         let path = self.folder.join(self.files.len().to_string());
         let mut file = tokio::fs::File::create(&path).await.map_err(|error| ApiError::internal(&error))?;
         self.files.push(path);
         let mut size = 0_u64;
-        while let Some(bytes) = part.chunk().await.map_err(|error| super::submissions::malformed(&error.body_text()))? {
+        while let Some(bytes) = part.chunk().await? {
             size = size.saturating_add(bytes.len() as u64);
             if size > max_bytes {
                 return Err(ApiError::new(axum::http::StatusCode::PAYLOAD_TOO_LARGE, "too_large", limit));

@@ -41,6 +41,12 @@ const PRINTABLE_MAGIC: &[(&[u8], &str, &str)] = &[
     (b"fLaC", "audio/flac", "a FLAC recording"),
 ];
 
+/// How a text starts that stands for a file kept elsewhere, and what to do.
+const POINTERS: &[(&str, &str, &str)] = &[
+    ("version https://git-lfs.github.com/spec/", "a Git LFS pointer", "run `git lfs pull` where it was cloned and upload the file itself"),
+    ("/annex/objects/", "a git-annex pointer", "run `git annex get` where it was cloned and upload the file itself"),
+];
+
 /// What a file is.
 pub(super) struct File {
     pub format: Format,
@@ -75,6 +81,9 @@ pub(super) fn detect(file_name: &str, bytes: &[u8]) -> Result<File, Refusal> {
     })?;
     let content = decoded.text.get(bom_len(&decoded.text)..).unwrap_or_default().trim_start();
     let head = content.get(..content.floor_char_boundary(SNIFF_BYTES)).unwrap_or_default().to_ascii_lowercase();
+    if let Some((_, really, advice)) = POINTERS.iter().find(|(start, _, _)| head.starts_with(start)) {
+        return Err(refusal("pointer", Format::Text.media_type(), format!("the file is {really}, not what it points to; {advice}")));
+    }
     let page = is_page(&head);
     if !page && claimed != Some(Format::Html) && (head.starts_with("<?xml") || head.starts_with("<svg")) {
         return Err(refuse("application/xml", "an XML document", "save its text as a .txt, .md or .html file and upload that"));

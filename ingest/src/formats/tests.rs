@@ -28,6 +28,9 @@ fn show(file_name: &str, bytes: &[u8]) -> String {
 #[test]
 fn refusals_say_what_the_file_is() {
     let files: &[(&str, &[u8])] = &[
+        ("lfs.txt", b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"),
+        ("lfs.html", b"\r\nversion https://git-lfs.github.com/spec/v1\r\noid sha256:4d7a\r\nsize 12345\r\n"),
+        ("annex.md", b"/annex/objects/SHA256E-s31--4d7a.md\n"),
         ("a.txt", b""),
         ("a.txt", b" \r\n\t"),
         ("a.txt", "\u{feff}".as_bytes()),

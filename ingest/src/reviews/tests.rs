@@ -60,6 +60,15 @@ async fn the_latest_decision_counts() {
 }
 
 #[tokio::test]
+async fn a_decision_kept_back_does_not_undo_anothers() {
+    let (ingest, datanet) = service().await;
+    let document = submit(&ingest, ALICE, datanet.datanet_id, &[("a.txt", "one")]).await.documents[0].document_id;
+    ingest.review(decision(BOB, datanet.datanet_id, document, "reject", "low_quality", 0)).await.unwrap();
+    let kept_back = decision(CURATOR, datanet.datanet_id, document, "accept", "", 3_600);
+    assert!(matches!(ingest.review(kept_back).await, Err(IngestError::Conflict(_))), "another curator decided since");
+}
+
+#[tokio::test]
 async fn the_queue_shows_what_a_curator_needs() {
     let (ingest, datanet) = service().await;
     let id = datanet.datanet_id;

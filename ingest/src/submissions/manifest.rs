@@ -10,7 +10,7 @@ use schemas::ids::DatanetId;
 use schemas::tables::{DocumentRow, Millis, SubmissionRow};
 
 use super::check::check_manifest;
-use super::{SubmissionReport, expired};
+use super::{SubmissionReport, check_deadline};
 use crate::{Ingest, IngestConfig, IngestError, Result};
 
 /// An upload as its contributor signed it, with its files by name, hash and size.
@@ -97,9 +97,7 @@ impl Ingest {
             return Ok(Announcement::Known(known));
         }
         let now = Millis::now();
-        if manifest.deadline < now.unix_seconds() {
-            return Err(expired(manifest.deadline, now));
-        }
+        check_deadline(manifest.deadline, now)?;
         self.hold_room(manifest.contributor, Sent::of(&manifest.files), now).await.map(Announcement::Expected)
     }
 

@@ -97,6 +97,9 @@ async fn a_deadline_binds_until_the_upload_is_acknowledged() {
         upload
     };
     assert!(matches!(ingest.submit(expiring(1_000)).await, Err(IngestError::Expired(_))));
+    for no_time in [u64::MAX, 1 << 63, DEADLINE * 1_000] {
+        assert!(matches!(ingest.submit(expiring(no_time)).await, Err(IngestError::InvalidRequest(_))), "{no_time}");
+    }
     assert!(!ingest.submit(expiring(DEADLINE)).await.unwrap().already_known);
     assert!(ingest.submit(expiring(1_000)).await.unwrap().already_known, "a late retry still learns that it was taken in");
 }

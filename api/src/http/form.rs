@@ -1,0 +1,145 @@
+//! A multipart form, part by part, of which little is in memory at a time: the parser keeps all that came until it has found
+//! a part's head, and finds none where a stranger sends none.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use axum::body::{Body, Bytes};
+use axum::extract::multipart::{Field, MultipartError};
+use axum::extract::{FromRequest, Multipart, Request};
+use futures::StreamExt;
+
+use super::ApiError;
+
+/// Bytes that may have come without belonging to a part that is being read: heads, boundaries, what stands before the first.
+const UNREAD_BYTES_MAX: u64 = 512 << 10;
+
+/// The bytes that came, less those that were read of parts.
+#[derive(Debug, Clone, Default)]
+struct Unread(Arc<AtomicU64>);
+
+impl Unread {
+    fn came(&self, bytes: usize) -> u64 {
+        let bytes = bytes as u64;
+        self.0.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes)
+    }
+
+    fn was_read(&self, bytes: usize) {
+        // Each was counted when it came.
+        self.0.fetch_sub(bytes as u64, Ordering::Relaxed);
+    }
+}
+
+pub(super) struct Form {
+    parts: Multipart,
+    unread: Unread,
+}
+
+/// A part on its way.
+pub(super) struct Part<'a> {
+    field: Field<'a>,
+    unread: Unread,
+}
+
+impl<S: Send + Sync> FromRequest<S> for Form {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let unread = Unread::default();
+        let counted = unread.clone();
+        let request = request.map(|body| {
+            Body::from_stream(body.into_data_stream().map(move |piece| {
+                let piece = piece?;
+                if counted.came(piece.len()) > UNREAD_BYTES_MAX {
+                    return Err(axum::Error::new(format!(
+                        "a part's head, or what stands before it, has more than {UNREAD_BYTES_MAX} bytes"
+                    )));
+                }
+                Ok(piece)
+            }))
+        });
+        let parts = Multipart::from_request(request, state).await.map_err(|error| malformed(&error.body_text()))?;
+        Ok(Self { parts, unread })
+    }
+}
+
+impl Form {
+    /// The next part; what is left of the one before is skipped.
+    pub(super) async fn next_part(&mut self) -> Result<Option<Part<'_>>, ApiError> {
+        let field = self.parts.next_field().await.map_err(refused)?;
+        Ok(field.map(|field| Part { field, unread: self.unread.clone() }))
+    }
+
+    /// Lets so many bytes more come that belong to nothing, to be skipped.
+    pub(super) fn let_come(&self, bytes: usize) {
+        let bytes = bytes as u64;
+        self.unread.0.update(Ordering::Relaxed, Ordering::Relaxed, |unread| unread.saturating_sub(bytes));
+    }
+}
+
+impl Part<'_> {
+    pub(super) fn name(&self) -> Option<&str> {
+        self.field.name()
+    }
+
+    pub(super) fn file_name(&self) -> Option<&str> {
+        self.field.file_name()
+    }
+
+    pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, ApiError> {
+        let chunk = self.field.chunk().await.map_err(refused)?;
+        if let Some(bytes) = &chunk {
+            self.unread.was_read(bytes.len());
+        }
+        Ok(chunk)
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn refused(error: MultipartError) -> ApiError {
+    malformed(&error.body_text())
+}
+
+pub(super) fn malformed(problem: &dyn std::fmt::Display) -> ApiError {
+    ApiError::bad_request(format!("the upload cannot be read: {problem}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(pieces: Vec<Vec<u8>>) -> Request {
+        let body = Body::from_stream(futures::stream::iter(pieces.into_iter().map(Ok::<_, std::convert::Infallible>)));
+        Request::builder().method("POST").header("content-type", "multipart/form-data; boundary=x").body(body).unwrap()
+    }
+
+    async fn read(pieces: Vec<Vec<u8>>) -> Result<usize, ApiError> {
+        let mut form = Form::from_request(request(pieces), &()).await?;
+        let mut total = 0;
+        while let Some(mut part) = form.next_part().await? {
+            while let Some(bytes) = part.chunk().await? {
+                total += bytes.len();
+            }
+        }
+        Ok(total)
+    }
+
+    /// 3 MiB of a file are read; 1 MiB before the first part, in a part's head, or between two are refused.
+    #[tokio::test]
+    async fn a_form_holds_little_that_is_of_no_part() {
+        const HEAD: &[u8] = b"--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\n";
+        let lot = |bytes: usize| vec![vec![b'a'; 1 << 14]; bytes >> 14];
+        let all = |pieces: &[&[Vec<u8>]]| pieces.concat();
+        let head = || vec![HEAD.to_vec()];
+        let end = || vec![b"\r\n--x--\r\n".to_vec()];
+        assert_eq!(read(all(&[&head(), &lot(3 << 20), &end()])).await.unwrap(), 3 << 20);
+        for endless in [
+            all(&[&lot(1 << 20), &head(), &end()]),
+            all(&[&[b"--x\r\nX-Long: ".to_vec()], &lot(1 << 20), &end()]),
+            all(&[&head(), &[b"b\r\n--x\r\nX-Long: ".to_vec()], &lot(1 << 20), &end()]),
+        ] {
+            let error = read(endless).await.unwrap_err();
+            assert!(error.body().to_string().contains("524288 bytes"), "{}", error.body());
+        }
+    }
+}
