@@ -130,6 +130,15 @@ contract PaymentVaultShortTest is VaultBase {
         vm.assertEq(distributor.totalFunded(), 17.5 ether, "the data part of what was collected");
     }
 
+    function test_what_a_payer_leaves_of_its_parts_is_not_for_the_next_one() public {
+        Debit memory unsigned = signed(limitOf(alice, 50 ether), BOB_KEY, 10 ether);
+        Debit memory paid = signed(limitOf(bob, 50 ether), BOB_KEY, 10 ether);
+        (unsigned.dataPart, unsigned.modelPart) = (7 ether, 2 ether);
+        (paid.dataPart, paid.modelPart) = (1 ether, 0);
+        post(two(unsigned, paid));
+        vm.assertEq(distributor.totalFunded(), 1 ether, "the parts of what was collected, and no others");
+    }
+
     function testFuzz_a_changed_limit_is_not_the_signed_one(uint256 field, uint256 value) public {
         Debit memory debit = signed(limitOf(alice, 50 ether), ALICE_KEY, 1 ether);
         field = bound(field, 0, 3);
