@@ -41,6 +41,8 @@ pub struct StoreSection {
     /// Empty: `store/` in the data folder.
     pub url: String,
     pub fsync: bool,
+    /// What is kept in memory of what was read of the tables' files, all tables together.
+    pub cache_mib: usize,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -66,6 +68,7 @@ pub struct Chain {
     /// The contracts; needed with `rpc_url`.
     pub deployment: Option<Deployment>,
     pub poll_interval_ms: u64,
+    pub commit_interval_ms: u64,
     pub dev_port: u16,
     pub dev_block_time_ms: u64,
     pub anvil: PathBuf,

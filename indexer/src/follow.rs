@@ -2,8 +2,8 @@
 //!
 //! Two regimes. Up to the finalized block: ranges by number, hash-linked, appended for good
 //! ([`cold`]). Above it: a window in memory, read only by hash, published after every change and
-//! undone when the chain is reorganised ([`hot`]). A block moves from the window to the tables when
-//! it is final. The cursor is the highest row of `blocks`; logs are written before their blocks, and
+//! undone when the chain is reorganised ([`hot`]). A block that is final stays where it is until there are
+//! enough to be moved to the tables in one commit. The cursor is the highest row of `blocks`; logs are written before their blocks, and
 //! logs above the cursor are deleted at start, so a crash at any instruction loses and doubles nothing.
 //!
 //! What is in the tables is never changed: a reorganisation below it halts the indexer.
@@ -19,7 +19,7 @@ mod sequences;
 mod status;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use schemas::contracts::Deployment;
 use schemas::events::{Emitter, Place, event_tables};
@@ -119,6 +119,10 @@ pub struct IndexerConfig {
     pub max_ranges_in_flight: usize,
     /// Memory of logs and blocks that are appended in one commit; twice as much is held at most.
     pub commit_bytes: usize,
+    /// Final blocks stay in the window for so long, or until there are `commit_blocks` or `commit_bytes` of them, and are appended
+    /// together: every commit costs a file and a manifest.
+    pub commit_interval_ms: u64,
+    pub commit_blocks: usize,
     /// Blocks held in memory above the finalized block; beyond them the indexer waits for finality.
     pub max_hot_blocks: u64,
     /// Nothing beyond this block is read, and nothing that is not final.
@@ -138,6 +142,8 @@ impl Default for IndexerConfig {
             target_range_logs: 800,
             max_ranges_in_flight: 4,
             commit_bytes: 32 << 20,
+            commit_interval_ms: 60_000,
+            commit_blocks: 1_000,
             max_hot_blocks: 50_000,
             last_block: None,
             confirm_undo_blocks: 5,
@@ -183,6 +189,10 @@ pub struct Indexer {
     foreign: Foreign,
     /// Blocks above the cursor, lowest first, hash-linked.
     window: Vec<HotBlock>,
+    /// The highest block that was seen to be final: in the window, or at or below the cursor.
+    settled: Option<BlockId>,
+    /// Since when a final block waits in the window to be appended.
+    waiting_since: Option<Instant>,
     /// Whether `cursor` and `window` are known to agree with the tables.
     resumed: bool,
     status: watch::Sender<IndexerStatus>,
@@ -203,6 +213,8 @@ impl Indexer {
             config,
             cursor: None,
             window: Vec::new(),
+            settled: None,
+            waiting_since: None,
             resumed: false,
         }
     }
@@ -269,8 +281,8 @@ impl Indexer {
             // The node may have left a log out once: what it said of blocks that can still be undone is asked again.
             self.window.clear();
         }
-        let (cursor, tip) = (self.cursor, self.tip());
-        self.status.send_modify(|status| status.stepped(cursor, tip, outcome.as_ref().err()));
+        let (last_final, tip) = (self.last_final(), self.tip());
+        self.status.send_modify(|status| status.stepped(last_final, tip, outcome.as_ref().err()));
         outcome
     }
 
@@ -283,7 +295,7 @@ impl Indexer {
         let Heads { latest, safe, finalized } = self.source.heads().await?;
         let Some(head) = latest else { return Ok(Progress::default()) };
         self.status.send_modify(|status| status.saw_heads(head, safe, finalized));
-        if self.head_is_below_cursor(&head).await? {
+        if self.head_is_below_final(&head).await? {
             return Ok(Progress::default());
         }
         let mut progress = self.follow_chain(head, finalized).await?;
@@ -326,6 +338,7 @@ impl Indexer {
         if self.store.reload::<BlockRow>().await? {
             // The tables have moved under the window, and what follows can fail: readers must not see both.
             self.window.clear();
+            self.cursor = None;
             self.publish();
         }
         let cursor = self.stored_cursor().await?;
@@ -343,6 +356,11 @@ impl Indexer {
             && let Some(header) = self.source.header_by_number(cursor.id.number).await?
         {
             self.expect_final(cursor.id, header.hash).await?;
+        }
+        if let Some(settled) = self.settled.filter(|settled| settled.number >= self.first_above_cursor())
+            && let Some(header) = self.source.header_by_number(settled.number).await?
+        {
+            self.expect_final(settled, header.hash).await?;
         }
         self.realign_window();
         self.restore_foreign().await?;
@@ -370,12 +388,16 @@ impl Indexer {
     }
 
     /// Whether the node is behind what is final here. Its blocks must then be ours.
-    async fn head_is_below_cursor(&self, head: &Header) -> Result<bool> {
-        let Some(cursor) = self.cursor.filter(|cursor| head.number < cursor.id.number) else { return Ok(false) };
-        if let Some(stored) = self.stored_block(head.number).await? {
-            self.expect_final(stored.id, head.hash).await?;
+    async fn head_is_below_final(&self, head: &Header) -> Result<bool> {
+        let Some(last) = self.last_final().filter(|last| head.number < last.id.number) else { return Ok(false) };
+        let held = match self.window.iter().find(|block| block.header.number == head.number) {
+            Some(block) => Some(block.header.id()),
+            None => self.stored_block(head.number).await?.map(|stored| stored.id),
+        };
+        if let Some(held) = held {
+            self.expect_final(held, head.hash).await?;
         }
-        tracing::debug!(head = head.number, cursor = cursor.id.number, "the node is behind the last final block; waiting");
+        tracing::debug!(head = head.number, last_final = last.id.number, "the node is behind the last final block; waiting");
         Ok(true)
     }
 
@@ -396,6 +418,21 @@ impl Indexer {
 
     fn first_above_cursor(&self) -> u64 {
         self.cursor.map_or(self.followed.start_block, |cursor| cursor.id.number + 1)
+    }
+
+    /// How many blocks of the window, the lowest, are final.
+    fn settled_len(&self) -> usize {
+        self.window.partition_point(|block| self.settled.is_some_and(|settled| block.header.number <= settled.number))
+    }
+
+    /// The highest final block that is held.
+    fn last_final(&self) -> Option<Checkpoint> {
+        let in_window = self.window.get(..self.settled_len()).and_then(<[HotBlock]>::last);
+        in_window.map(|block| Checkpoint { id: block.header.id(), digest: block.row.digest }).or(self.cursor)
+    }
+
+    fn first_above_final(&self) -> u64 {
+        self.last_final().map_or(self.followed.start_block, |last| last.id.number + 1)
     }
 
     /// The newest block held.

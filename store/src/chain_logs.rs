@@ -10,17 +10,25 @@ use schemas::{Address, B256};
 
 use crate::{Store, StoreError, table};
 
-/// Blocks above the finalized one, and their logs. Kept in memory: after a restart the indexer
-/// reads them from the chain again.
+/// Blocks above those in the tables, and their logs: the ones that can be undone, and final ones that wait to be written with
+/// others. Kept in memory: after a restart the indexer reads them from the chain again.
 #[derive(Debug, Default, PartialEq)]
 pub struct Hot {
     /// Ascending, hash-linked.
     pub blocks: Vec<BlockRow>,
     /// The logs of each block that has any, in order. Shared, because the window changes at its end only.
     pub logs: Vec<Arc<[LogRow]>>,
+    /// The highest block in the tables; none where nobody follows the chain, or before the first.
+    pub stored_to: Option<u64>,
+    /// The highest block that is final, in the window or in the tables.
+    pub finalized_to: Option<u64>,
 }
 
 impl Hot {
+    fn is_final(&self, block: u64) -> bool {
+        self.finalized_to.is_some_and(|finalized| block <= finalized)
+    }
+
     /// All logs, in order.
     pub fn logs(&self) -> impl Iterator<Item = &LogRow> {
         self.logs.iter().flat_map(|logs| logs.iter())
@@ -30,6 +38,8 @@ impl Hot {
 /// How sure a reader wants to be of what it reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Finality {
+    /// Only what is in the tables: the rest of what is final may still be read from the chain again.
+    Stored,
     /// Only what can no longer be undone.
     Finalized,
     /// Also what a reorganisation may still undo.
@@ -37,12 +47,12 @@ pub enum Finality {
 }
 
 impl Store {
-    /// Replaces the window above the finalized block.
+    /// Replaces the window above the tables.
     pub fn set_hot(&self, hot: Hot) {
         *self.inner.hot.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(hot);
     }
 
-    /// The window above the finalized block.
+    /// The window above the tables.
     pub fn hot(&self) -> Arc<Hot> {
         self.inner.hot.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -69,7 +79,7 @@ impl Store {
         topics: [Option<B256>; 3],
         finality: Finality,
     ) -> Result<Vec<LogRow>, StoreError> {
-        // The hot window is taken first: a block that is finalized meanwhile is then seen twice,
+        // The hot window is taken first: a block that is written meanwhile is then seen twice,
         // which the deduplication below undoes, and never missed.
         let hot = self.hot();
         let mut wanted = col("address").eq(bytes(address.as_slice())).and(col("topic0").eq(bytes(topic0.as_slice())));
@@ -84,9 +94,12 @@ impl Store {
             log.address == Raw(address) && log.topic0 == Some(Raw(topic0)) && same
         };
         let mut logs: Vec<LogRow> = table::rows_where(&self.table::<LogRow>()?.dataset(), wanted).await?;
-        if finality == Finality::Any {
-            logs.extend(hot.logs().filter(fits).cloned());
-        }
+        let is_sure = |log: &&LogRow| match finality {
+            Finality::Stored => false,
+            Finality::Finalized => hot.is_final(log.block_number),
+            Finality::Any => true,
+        };
+        logs.extend(hot.logs().filter(fits).filter(is_sure).cloned());
         logs.sort_by_key(|log| (log.block_number, log.log_index, log.block_hash));
         logs.dedup_by_key(|log| (log.block_hash, log.log_index));
         Ok(logs)

@@ -15,6 +15,7 @@ pub mod sql;
 mod table;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 pub mod workers;
 
 use std::collections::BTreeMap;
@@ -38,6 +39,7 @@ pub use error::StoreError;
 pub use faults::{StorageFailures, StorageFaults};
 use location::Location;
 use table::Table;
+pub use upkeep::{Retention, TableSize, Upkept};
 
 /// Where a store is and how it writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +47,17 @@ pub struct StoreConfig {
     /// `file:///absolute/folder`, or `memory://` for a store that ends with the process.
     pub url: String,
     pub durability: Durability,
+    /// What is kept in memory of what was read of the tables' files, all tables together.
+    pub cache_bytes: usize,
+}
+
+impl StoreConfig {
+    /// For a service with a few hundred thousand rows.
+    pub const DEFAULT_CACHE_BYTES: usize = 256 << 20;
+
+    pub fn new(url: impl Into<String>, durability: Durability) -> Self {
+        Self { url: url.into(), durability, cache_bytes: Self::DEFAULT_CACHE_BYTES }
+    }
 }
 
 /// What a write has survived when it returns.
@@ -155,7 +168,7 @@ impl Store {
 
     /// An empty store in memory: the same code over object_store's `InMemory`.
     pub async fn in_memory() -> Result<Self, StoreError> {
-        Self::open(&StoreConfig { url: "memory://".into(), durability: Durability::Fast }).await
+        Self::open(&StoreConfig::new("memory://", Durability::Fast)).await
     }
 
     /// The same, failing as it is told to. Thousands of them are opened in simulations: the empty tables are created
@@ -167,7 +180,7 @@ impl Store {
         static EMPTY: OnceCell<InMemory> = OnceCell::const_new();
         let empty = EMPTY.get_or_try_init(|| async {
             let objects = Arc::new(InMemory::new());
-            Self::open_at(Location::in_memory("memory://", objects.clone())).await?;
+            Self::open_at(Location::in_memory("memory://", objects.clone(), StoreConfig::DEFAULT_CACHE_BYTES)).await?;
             Ok::<_, StoreError>(objects.fork())
         });
         Self::open_at(Location::failing(faults, empty.await?.fork())).await

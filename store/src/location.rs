@@ -8,7 +8,10 @@
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 
+use lance::dataset::WriteParams;
+use lance::dataset::builder::DatasetBuilder;
 use lance::io::{ObjectStoreParams, WrappingObjectStore};
+use lance::session::Session;
 use object_store::list::PaginatedListStore;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
@@ -17,6 +20,11 @@ use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 
 use crate::faults::{Failing, StorageFaults};
 use crate::{Durability, StoreConfig, StoreError};
+
+/// The part of a store's cache that indexes have; the others are of manifests, footers and statistics.
+const INDEX_PART: usize = 4;
+/// For whoever only reads: a query in a process of its own, a check.
+const READER_CACHE_BYTES: usize = 64 << 20;
 
 /// An opened place for tables and blobs.
 #[derive(Debug)]
@@ -27,6 +35,10 @@ pub(crate) struct Location {
     objects: Arc<dyn ObjectStore>,
     /// Prefix of every object path.
     prefix: Path,
+    /// One for all tables: its caches are what bounds the memory of them all.
+    session: Arc<Session>,
+    /// How Lance reaches `objects`. One allocation: by its address Lance tells object stores apart.
+    wrapper: Arc<dyn WrappingObjectStore>,
     /// Held while the store is open; released by the system when the process ends.
     _lock: Option<std::fs::File>,
 }
@@ -42,13 +54,8 @@ impl Location {
         let folder = url.to_file_path().map_err(|()| bad("not an absolute path"))?;
         let folder = folder.canonicalize().map_err(|error| bad(&error.to_string()))?;
         let prefix = Path::from_absolute_path(&folder).map_err(|error| bad(&error.to_string()))?;
-        Ok(Self {
-            url: url_text.to_owned(),
-            lance_root: format!("file-object-store:///{prefix}"),
-            objects: Arc::new(LocalFileSystem::new()),
-            prefix,
-            _lock: None,
-        })
+        let lance_root = format!("file-object-store:///{prefix}");
+        Ok(Self::new(url_text, lance_root, Arc::new(LocalFileSystem::new()), prefix, READER_CACHE_BYTES))
     }
 
     pub(crate) async fn open(config: &StoreConfig) -> Result<Self, StoreError> {
@@ -56,7 +63,7 @@ impl Location {
         let url =
             url::Url::parse(&config.url).map_err(|error| bad(&format!("not a URL ({error}); for example file:///var/lib/headwater")))?;
         let location = match url.scheme() {
-            "memory" => Self::in_memory(&config.url, Arc::new(InMemory::new())),
+            "memory" => Self::in_memory(&config.url, Arc::new(InMemory::new()), config.cache_bytes),
             "file" => {
                 let folder = url.to_file_path().map_err(|()| bad("not an absolute path"))?;
                 Self::open_folder(config, &folder)?
@@ -69,11 +76,18 @@ impl Location {
 
     /// A place in memory that fails as it is told to.
     pub(crate) fn failing(faults: &StorageFaults, objects: InMemory) -> Self {
-        Self::in_memory("memory://", Arc::new(Failing::new(Arc::new(objects), faults.clone())))
+        Self::in_memory("memory://", Arc::new(Failing::new(Arc::new(objects), faults.clone())), StoreConfig::DEFAULT_CACHE_BYTES)
     }
 
-    pub(crate) fn in_memory(url: &str, objects: Arc<dyn ObjectStore>) -> Self {
-        Self { url: url.to_owned(), lance_root: "memory://store".into(), objects, prefix: Path::from("store"), _lock: None }
+    pub(crate) fn in_memory(url: &str, objects: Arc<dyn ObjectStore>, cache_bytes: usize) -> Self {
+        Self::new(url, "memory://store".into(), objects, Path::from("store"), cache_bytes)
+    }
+
+    fn new(url: &str, lance_root: String, objects: Arc<dyn ObjectStore>, prefix: Path, cache_bytes: usize) -> Self {
+        let index_bytes = cache_bytes / INDEX_PART;
+        let session = Arc::new(Session::new(index_bytes, cache_bytes - index_bytes, Arc::default()));
+        let wrapper = Arc::new(Through(objects.clone()));
+        Self { url: url.to_owned(), lance_root, objects, prefix, session, wrapper, _lock: None }
     }
 
     fn open_folder(config: &StoreConfig, folder: &FilePath) -> Result<Self, StoreError> {
@@ -91,13 +105,9 @@ impl Location {
         }
         let prefix = Path::from_absolute_path(&folder)
             .map_err(|error| StoreError::BadLocation { url: config.url.clone(), problem: error.to_string() })?;
-        Ok(Self {
-            url: config.url.clone(),
-            lance_root: format!("file-object-store:///{prefix}"),
-            objects: Arc::new(LocalFileSystem::new().with_fsync(config.durability == Durability::Fsync)),
-            prefix,
-            _lock: Some(lock),
-        })
+        let objects = Arc::new(LocalFileSystem::new().with_fsync(config.durability == Durability::Fsync));
+        let lance_root = format!("file-object-store:///{prefix}");
+        Ok(Self { _lock: Some(lock), ..Self::new(&config.url, lance_root, objects, prefix, config.cache_bytes) })
     }
 
     /// Commits rest on put-if-absent; storage that ignores it would lose writes silently.
@@ -143,9 +153,18 @@ impl Location {
         &self.objects
     }
 
-    /// Parameters under which Lance reads and writes through [`Self::objects`].
-    pub(crate) fn lance_params(&self) -> ObjectStoreParams {
-        ObjectStoreParams { object_store_wrapper: Some(Arc::new(Through(self.objects.clone()))), ..Default::default() }
+    /// How to open a dataset, through [`Self::objects`] and the caches of all tables.
+    pub(crate) fn open_dataset(&self, uri: &str) -> DatasetBuilder {
+        DatasetBuilder::from_uri(uri).with_store_params(self.lance_params()).with_session(self.session.clone())
+    }
+
+    /// How to write one, through the same.
+    pub(crate) fn write_params(&self) -> WriteParams {
+        WriteParams { store_params: Some(self.lance_params()), session: Some(self.session.clone()), ..Default::default() }
+    }
+
+    fn lance_params(&self) -> ObjectStoreParams {
+        ObjectStoreParams { object_store_wrapper: Some(self.wrapper.clone()), ..Default::default() }
     }
 }
 

@@ -8,7 +8,6 @@ use std::sync::{Arc, PoisonError, RwLock};
 use datafusion::logical_expr::Expr;
 use futures::TryStreamExt;
 use lance::Dataset;
-use lance::dataset::builder::DatasetBuilder;
 use lance::dataset::scanner::Scanner;
 use lance::dataset::write::merge_insert::SourceDedupeBehavior;
 use lance::dataset::{InsertBuilder, MergeInsertBuilder, WhenMatched, WhenNotMatched, WriteParams};
@@ -19,6 +18,7 @@ use schemas::tables::{Row, WriteMode};
 use tokio::sync::Mutex;
 
 use crate::location::Location;
+use crate::upkeep::Kept;
 use crate::{Inserted, StoreError};
 
 /// Marks a key column, so that Lance sees two concurrent merges of one key as a conflict.
@@ -39,12 +39,13 @@ pub(crate) struct Table {
     /// A write has begun of which no good end was seen: there may be a version above `newest`.
     is_unsure: AtomicBool,
     params: WriteParams,
+    pub(crate) kept: Kept,
 }
 
 impl Table {
     pub(crate) async fn open_or_create(location: &Location, name: &str, mode: WriteMode, schema: &SchemaRef) -> Result<Self, StoreError> {
         let uri = location.dataset_uri(name);
-        let params = write_params(location);
+        let params = location.write_params();
         let dataset = match open(location, &uri).await {
             Ok(dataset) => dataset,
             Err(lance::Error::DatasetNotFound { .. } | lance::Error::NotFound { .. }) => create(&uri, mode, schema, &params).await?,
@@ -53,7 +54,15 @@ impl Table {
             }
         };
         let newest = RwLock::new(Arc::new(dataset));
-        let table = Self { name: name.into(), mode, writer: Mutex::default(), newest, is_unsure: AtomicBool::new(false), params };
+        let table = Self {
+            name: name.into(),
+            mode,
+            writer: Mutex::default(),
+            newest,
+            is_unsure: AtomicBool::new(false),
+            params,
+            kept: Kept::default(),
+        };
         table.check_schema(schema)?;
         Ok(table)
     }
@@ -66,20 +75,21 @@ impl Table {
             problem: error.to_string(),
         })?;
         // No write mode fits: a keyed table refuses appends, and no key refuses inserts.
-        let params = write_params(location);
+        let params = location.write_params();
         let newest = RwLock::new(Arc::new(dataset));
         let (mode, is_unsure) = (WriteMode::Keyed(&[]), AtomicBool::new(false));
-        let table = Self { name: name.into(), mode, writer: Mutex::default(), newest, is_unsure, params };
+        let table = Self { name: name.into(), mode, writer: Mutex::default(), newest, is_unsure, params, kept: Kept::default() };
         table.check_schema(schema)?;
         Ok(table)
     }
 
     /// A table as of one version, which is only read.
     pub(crate) async fn open_version(location: &Location, name: &str, version: u64) -> Result<Self, StoreError> {
-        let builder = DatasetBuilder::from_uri(location.dataset_uri(name)).with_store_params(location.lance_params());
-        let newest = RwLock::new(Arc::new(builder.with_version(version).load().await?));
-        let (mode, is_unsure, params) = (WriteMode::Keyed(&[]), AtomicBool::new(false), write_params(location));
-        Ok(Self { name: name.into(), mode, writer: Mutex::default(), newest, is_unsure, params })
+        let builder = location.open_dataset(&location.dataset_uri(name));
+        let dataset = builder.with_version(version).load().await.map_err(|error| no_version(name, version, error))?;
+        let newest = RwLock::new(Arc::new(dataset));
+        let (mode, is_unsure, params) = (WriteMode::Keyed(&[]), AtomicBool::new(false), location.write_params());
+        Ok(Self { name: name.into(), mode, writer: Mutex::default(), newest, is_unsure, params, kept: Kept::default() })
     }
 
     fn check_schema(&self, expected: &SchemaRef) -> Result<(), StoreError> {
@@ -117,7 +127,7 @@ impl Table {
         if version > newest.version_id() || version == 0 {
             return Err(StoreError::NotFound(format!("version {version} of table {} (it is at {})", self.name, newest.version_id())));
         }
-        Ok(Arc::new(newest.checkout_version(version).await?))
+        Ok(Arc::new(newest.checkout_version(version).await.map_err(|error| no_version(&self.name, version, error))?))
     }
 
     /// Looks for a version that a write made without our knowing; whether there was one.
@@ -206,6 +216,16 @@ impl Table {
         Ok(deleted.num_deleted_rows)
     }
 
+    /// Changes how rows are stored, and no row.
+    pub(crate) async fn rewrite(&self, change: impl AsyncFnOnce(&mut Dataset) -> lance::Result<()>) -> Result<(), StoreError> {
+        let _writer = self.writer.lock().await;
+        self.begin_locked().await?;
+        let mut dataset = (*self.dataset()).clone();
+        change(&mut dataset).await.map_err(|error| self.write_error(error))?;
+        self.set(Arc::new(dataset));
+        Ok(())
+    }
+
     /// Makes the table hold exactly the rows of `batch`, found by the text columns `keys`; returns
     /// the version at which it does. Only for datasets that are read at a pinned version.
     pub(crate) async fn replace_members(&self, rows: MemberChange) -> Result<u64, StoreError> {
@@ -225,6 +245,16 @@ impl Table {
             return StoreError::Unknown { table: self.name.clone(), problem: error.to_string() };
         }
         error.into()
+    }
+}
+
+/// A version that is gone is nobody's fault.
+fn no_version(table: &str, version: u64, error: lance::Error) -> StoreError {
+    match error {
+        lance::Error::NotFound { .. } | lance::Error::DatasetNotFound { .. } | lance::Error::VersionNotFound { .. } => {
+            StoreError::NotFound(format!("version {version} of table {table}: it is not kept any more"))
+        }
+        error => error.into(),
     }
 }
 
@@ -270,12 +300,8 @@ pub(crate) struct MemberChange {
     pub(crate) insert: Option<RecordBatch>,
 }
 
-fn write_params(location: &Location) -> WriteParams {
-    WriteParams { store_params: Some(location.lance_params()), ..Default::default() }
-}
-
 async fn open(location: &Location, uri: &str) -> lance::Result<Dataset> {
-    DatasetBuilder::from_uri(uri).with_store_params(location.lance_params()).load().await
+    location.open_dataset(uri).load().await
 }
 
 async fn create(uri: &str, mode: WriteMode, schema: &SchemaRef, params: &WriteParams) -> Result<Dataset, StoreError> {

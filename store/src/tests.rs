@@ -1,5 +1,7 @@
 //! The store as its callers use it, in memory and in a folder.
 
+mod upkeep;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -142,7 +144,7 @@ async fn concurrent_insertions_neither_lose_nor_double() {
 #[tokio::test]
 async fn a_folder_keeps_what_was_acknowledged() {
     let folder = tempfile::tempdir().unwrap();
-    let config = StoreConfig { url: format!("file://{}", folder.path().display()), durability: Durability::Fsync };
+    let config = StoreConfig::new(format!("file://{}", folder.path().display()), Durability::Fsync);
     let store = Store::open(&config).await.unwrap();
     store.insert_new(&[datanet("a")]).await.unwrap();
     store.append(&[block(1), block(2)]).await.unwrap();
@@ -175,7 +177,7 @@ async fn a_folder_keeps_what_was_acknowledged() {
 #[tokio::test]
 async fn a_location_that_cannot_be_is_refused() {
     for url in ["", "data", "ftp://host/x", "file://relative"] {
-        let config = StoreConfig { url: url.into(), durability: Durability::Fast };
+        let config = StoreConfig::new(url, Durability::Fast);
         assert!(matches!(Store::open(&config).await, Err(StoreError::BadLocation { .. })), "{url}");
     }
 }
@@ -238,12 +240,12 @@ async fn a_snapshot_gives_the_same_rows_again() {
     let store = Store::in_memory().await.unwrap();
     store.insert_new(&[datanet("a")]).await.unwrap();
     store.append(&[block(1), block(2)]).await.unwrap();
-    store.set_hot(Hot { blocks: vec![block(3)], logs: vec![] });
+    store.set_hot(Hot { blocks: vec![block(3)], logs: vec![], ..Hot::default() });
     let sql = "SELECT (SELECT count(*) FROM datanets) AS d, (SELECT count(*) FROM blocks) AS b, (SELECT max(number) FROM blocks WHERE finalized) AS f";
     let before = store.query(sql, &QueryLimits::default(), None).await.unwrap();
     store.insert_new(&[datanet("b")]).await.unwrap();
     store.append(&[block(3)]).await.unwrap();
-    store.set_hot(Hot { blocks: vec![block(4)], logs: vec![] });
+    store.set_hot(Hot { blocks: vec![block(4)], logs: vec![], ..Hot::default() });
     let again = store
         .query(
             "SELECT (SELECT count(*) FROM datanets) AS d, (SELECT count(*) FROM blocks) AS b",
@@ -302,7 +304,7 @@ async fn events_are_decoded_in_finalized_and_hot_blocks() {
     store.append(&[block(1)]).await.unwrap();
     store.append(&[log(1, at(1), committed.encode_log_data())]).await.unwrap();
     let logs = [log(2, at(3), claimed.encode_log_data()), log(2, at(2), claimed.encode_log_data())];
-    store.set_hot(Hot { blocks: vec![block(2)], logs: vec![logs.into()] });
+    store.set_hot(Hot { blocks: vec![block(2)], logs: vec![logs.into()], ..Hot::default() });
     let rows = query(&store, "SELECT datanet_id, version, chunk_count, committer, seq, finalized FROM version_committed").await.unwrap();
     let text = text_of(&rows);
     assert!(text.contains("| 7       | 70          | 0x0909090909090909090909090909090909090909 | 3   | true"), "{text}");
@@ -477,7 +479,7 @@ async fn events_of_foreign_contracts_are_decoded() {
     let undone = [log(2, 0, at(1), birth(at(6), "")), log(2, 1, at(6), movement(4, schemas::alloy_primitives::I256::MAX))];
     // Of a contract that nobody created.
     let strange = log(2, 2, at(7), movement(5, minus_one));
-    store.set_hot(Hot { blocks: vec![block(2)], logs: vec![undone.to_vec().into(), vec![strange].into()] });
+    store.set_hot(Hot { blocks: vec![block(2)], logs: vec![undone.to_vec().into(), vec![strange].into()], ..Hot::default() });
     let text = text_of(&query(&store, "SELECT creator, child, label FROM factory_created ORDER BY child").await.unwrap());
     assert!(text.contains("| Größe |") && text.contains("0x0606060606060606060606060606060606060606"), "{text}");
     let moves = "SELECT contract, kind, tick, change, steps, up, finalized FROM pool_moved ORDER BY tick";

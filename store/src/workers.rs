@@ -85,6 +85,8 @@ impl QueryWorkers {
             limits: limits.clone(),
             sql: sql.to_owned(),
             event_tables: store.event_tables().to_vec(),
+            stored_to: hot.stored_to,
+            finalized_to: hot.finalized_to,
         };
         let mut worker = self.take().await?;
         let answer = tokio::time::timeout(limits.timeout + GRACE, worker.answer(&order, &window, limits)).await;

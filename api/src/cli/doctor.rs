@@ -126,6 +126,6 @@ async fn open_store(config: &crate::config::Config, context: &Context) -> anyhow
     if config.store.url.is_empty() && !context.data_dir.join("store").exists() {
         return Ok("none yet; `headwater up` makes it".into());
     }
-    Store::open(&StoreConfig { url: url.clone(), durability: Durability::Fsync }).await?;
+    Store::open(&StoreConfig::new(&url, Durability::Fsync)).await?;
     Ok(format!("{url} opens, put-if-absent holds"))
 }

@@ -196,7 +196,7 @@ async fn sync(context: &Context, args: &SyncArgs) -> anyhow::Result<Report> {
     let progress = Progress::start(context.voice, "opening the store");
     let durability = if args.no_fsync { Durability::Fast } else { Durability::Fsync };
     let source = indexer::source::connect(&args.rpc, &RpcConfig::default())?;
-    let store = Store::open(&StoreConfig { url: args.store.clone(), durability }).await?;
+    let store = Store::open(&StoreConfig::new(&args.store, durability)).await?;
     let followed = Followed {
         chain_id: source.chain_id().await?,
         addresses: args.contracts.iter().map(|contract| contract.address).collect(),

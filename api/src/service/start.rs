@@ -53,7 +53,8 @@ pub async fn start(config: Config, data_dir: &Path, progress: &(dyn Fn(&str) + S
     })?;
     progress("opening the store");
     let durability = if config.store.fsync { Durability::Fsync } else { Durability::Fast };
-    let store = Store::open(&StoreConfig { url: config.store_url(data_dir)?, durability }).await?;
+    let cache_bytes = config.store.cache_mib.saturating_mul(1 << 20);
+    let store = Store::open(&StoreConfig { url: config.store_url(data_dir)?, durability, cache_bytes }).await?;
     progress("loading the embedding model");
     let embedder = embedder::open(&config, &store, data_dir).await?;
     let writer = generator::load(&config, progress).await?;
@@ -88,8 +89,12 @@ pub async fn start(config: Config, data_dir: &Path, progress: &(dyn Fn(&str) + S
     let uploads = http::Uploads::open(data_dir, config.http.max_uploads)?;
     let limits = Limits::open(store.clone()).await?;
     let source = indexer::source::connect(&rpc_url, &RpcConfig::default())?;
-    let indexer_config =
-        IndexerConfig { poll_interval_ms: config.chain.poll_interval_ms, verify: config.chain.verify, ..IndexerConfig::default() };
+    let indexer_config = IndexerConfig {
+        verify: config.chain.verify,
+        poll_interval_ms: config.chain.poll_interval_ms,
+        commit_interval_ms: config.chain.commit_interval_ms,
+        ..IndexerConfig::default()
+    };
     let waker = match config.chain.ws_url.as_str() {
         "" => None,
         url => Some(HeadWaker::connect(url, WakeConfig::default())?),

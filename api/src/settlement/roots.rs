@@ -139,6 +139,9 @@ fn newest_second(service: &Service) -> u64 {
 /// The indexer's digest of the chain up to a block that it holds as final. Without full verification
 /// not every block has a row; the digest is then that of the last block with logs before it.
 async fn index_digest(service: &Service, block: u64) -> anyhow::Result<B256> {
+    if let Some(row) = service.store.hot().blocks.iter().find(|row| row.number == block) {
+        return Ok(row.digest);
+    }
     let at: Vec<BlockRow> = service.store.scan(Some(&format!("number = {block}"))).await?;
     if let Some(row) = at.first() {
         return Ok(row.digest);

@@ -216,9 +216,10 @@ impl Indexer {
     pub(super) fn advance(&mut self, tip: Checkpoint, sequences: Sequences) {
         self.cursor = Some(tip);
         self.sequences = sequences;
+        self.waiting_since = None;
         self.realign_window();
-        let (cursor, tip) = (self.cursor, self.tip());
-        self.status.send_modify(|status| status.stepped(cursor, tip, None));
+        let (last_final, tip) = (self.last_final(), self.tip());
+        self.status.send_modify(|status| status.stepped(last_final, tip, None));
     }
 }
 

@@ -106,7 +106,7 @@ impl Foreign {
         self.children = Children::default();
         for (index, tracked) in self.contracts.iter().enumerate() {
             let Emitter::Children(creation) = tracked.contract.emitter else { continue };
-            for row in store.all_logs(creation.factory, creation.topic0, Finality::Finalized).await? {
+            for row in store.all_logs(creation.factory, creation.topic0, Finality::Stored).await? {
                 if let Some(child) = as_ref(&row, |log| creation.child_of(&log)) {
                     self.children.add(index, child, (row.block_number, row.log_index));
                 }

@@ -1,6 +1,7 @@
-//! Above the finalized block: a window in memory, read only by hash.
+//! Above the tables: a window in memory, read only by hash. Its lowest blocks may be final already.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use schemas::B256;
 use schemas::tables::{BlockRow, LogRow, Logs, Verified};
@@ -14,7 +15,7 @@ use crate::decide::{Decision, Held, decide};
 use crate::source::Header;
 use crate::{IndexerError, Result, digest};
 
-/// A block that can still be undone, with its logs.
+/// A block that is not in the tables yet, with its logs.
 #[derive(Debug, Clone)]
 pub(super) struct HotBlock {
     pub(super) header: Header,
@@ -33,7 +34,7 @@ impl Indexer {
         let (keep, depth) = match decision {
             Decision::Nothing | Decision::ReadParent(_) => return Ok(Progress::default()),
             Decision::Extend => (self.window.len(), 0),
-            Decision::Undo { keep, depth } => (keep, depth),
+            Decision::Undo { keep, depth } => (self.settled_len() + keep, depth),
             Decision::BelowFinalized { number, stored, found } => {
                 self.expect_final(crate::BlockId { number, hash: stored }, found).await?;
                 return Ok(Progress::default());
@@ -45,6 +46,12 @@ impl Indexer {
         let (fresh, failure) = self.read_blocks(&branch, keep).await;
         if fresh.is_empty() {
             return failure.map_or_else(|| Ok(Progress::default()), Err);
+        }
+        // After an error the window may have been dropped with blocks that were final.
+        if let Some(settled) = self.settled
+            && let Some(found) = fresh.iter().find(|block| block.header.number == settled.number)
+        {
+            self.expect_final(settled, found.header.hash).await?;
         }
         let progress = Progress {
             hot_blocks: fresh.len() as u64,
@@ -64,7 +71,7 @@ impl Indexer {
 
     /// The head, or the highest block on the way to it that the window has room for.
     async fn reachable(&self, head: &Header) -> Result<Option<Header>> {
-        let limit = self.first_above_cursor().saturating_add(self.config.max_hot_blocks.max(1) - 1);
+        let limit = self.first_above_final().saturating_add(self.config.max_hot_blocks.max(1) - 1);
         if head.number <= limit {
             return Ok(Some(*head));
         }
@@ -74,8 +81,8 @@ impl Indexer {
 
     /// Reads parents until the branch meets what is held. Newest first.
     async fn walk(&self, target: Header) -> Result<(Decision, Vec<Header>)> {
-        let hot: Vec<B256> = self.window.iter().map(|block| block.header.hash).collect();
-        let held = Held { anchor: self.cursor.map(|cursor| cursor.id), first: self.first_above_cursor(), hot: &hot };
+        let hot: Vec<B256> = self.window.iter().skip(self.settled_len()).map(|block| block.header.hash).collect();
+        let held = Held { anchor: self.last_final().map(|last| last.id), first: self.first_above_final(), hot: &hot };
         let mut branch = vec![target];
         let mut lowest = target;
         loop {
@@ -150,13 +157,16 @@ impl Indexer {
         if branch.is_empty() {
             return Ok(());
         }
-        match self.read_blocks(&branch, 0).await {
-            (fresh, None | Some(IndexerError::BlockUnknown { .. })) => {
+        let settled = self.settled_len();
+        let (fresh, failure) = self.read_blocks(&branch, 0).await;
+        match failure {
+            // A final block that the node knows no more is the node's fault.
+            Some(error) if !matches!(error, IndexerError::BlockUnknown { .. }) || fresh.len() < settled => Err(error),
+            _ => {
                 self.window = fresh;
                 self.publish();
                 Ok(())
             }
-            (_, Some(error)) => Err(error),
         }
     }
 
@@ -174,21 +184,37 @@ impl Indexer {
         Ok((fetcher.fetch_receipts(&[*header]).await?, Verified::Receipts))
     }
 
-    /// Moves the window's blocks up to `finalized` into the tables; returns how many.
+    /// Takes note that the window's blocks up to `finalized` are final, and moves those that are to the tables when there is
+    /// cause to; returns how many.
     pub(super) async fn finalize_window(&mut self, finalized: &Header) -> Result<u64> {
         let Some(index) = self.window.iter().position(|block| block.header.number == finalized.number) else { return Ok(0) };
         let moved = self.window.get(..=index).unwrap_or_default();
-        let Some(last) = moved.last().filter(|block| block.header.hash == finalized.hash) else {
+        if moved.last().is_none_or(|block| block.header.hash != finalized.hash) {
             return Err(IndexerError::Inconsistent {
                 block: finalized.number,
                 problem: "the finalized block is not on the branch of the newest block".into(),
             });
-        };
+        }
+        if self.settled.is_none_or(|settled| settled.number < finalized.number) {
+            self.settled = Some(finalized.id());
+            self.waiting_since.get_or_insert_with(Instant::now);
+            self.publish();
+        }
+        let settled = self.window.get(..self.settled_len()).unwrap_or_default();
+        let Some(last) = settled.last().filter(|_| self.is_commit_due(settled)) else { return Ok(0) };
+        let (count, sequences) = (settled.len(), last.sequences.clone());
         let tip = Checkpoint { id: last.header.id(), digest: last.row.digest };
-        let sequences = last.sequences.clone();
-        self.stretch_of(index + 1)?.append(&self.store).await?;
+        self.stretch_of(count)?.append(&self.store).await?;
         self.advance(tip, sequences);
-        Ok(index as u64 + 1)
+        Ok(count as u64)
+    }
+
+    fn is_commit_due(&self, settled: &[HotBlock]) -> bool {
+        let interval = Duration::from_millis(self.config.commit_interval_ms);
+        let bytes = settled.iter().map(|block| size_of::<HotBlock>() + block.logs.len() * size_of::<LogRow>()).sum::<usize>();
+        settled.len() >= self.config.commit_blocks
+            || bytes >= self.config.commit_bytes
+            || self.waiting_since.is_none_or(|since| since.elapsed() >= interval)
     }
 
     /// The lowest `count` blocks of the window as they are appended.
@@ -216,6 +242,8 @@ impl Indexer {
     pub(super) fn publish(&self) {
         let blocks = self.window.iter().map(|block| block.row.clone()).collect();
         let logs = self.window.iter().filter(|block| !block.logs.is_empty()).map(|block| block.logs.clone()).collect();
-        self.store.set_hot(Hot { blocks, logs });
+        let stored_to = self.cursor.map(|cursor| cursor.id.number);
+        let finalized_to = self.last_final().map(|last| last.id.number);
+        self.store.set_hot(Hot { blocks, logs, stored_to, finalized_to });
     }
 }

@@ -29,7 +29,7 @@ impl Sequences {
     pub(super) async fn restore(&mut self, store: &Store) -> Result<()> {
         self.last.clear();
         for (address, topic0) in self.words.keys() {
-            for row in store.all_logs(*address, *topic0, Finality::Finalized).await? {
+            for row in store.all_logs(*address, *topic0, Finality::Stored).await? {
                 if let Some(number) = self.number(*address, Some(*topic0), &row.data) {
                     let last = self.last.entry(*address).or_default();
                     *last = number.max(*last);

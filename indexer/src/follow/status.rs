@@ -17,7 +17,7 @@ pub struct IndexerStatus {
     pub head: Option<BlockId>,
     pub safe: Option<BlockId>,
     pub finalized: Option<BlockId>,
-    /// The highest block in the tables.
+    /// The highest final block that is held.
     pub indexed_finalized: Option<BlockId>,
     /// The digest up to it; see ARCHITECTURE.md.
     pub digest: Option<B256>,
@@ -50,9 +50,9 @@ impl IndexerStatus {
         self.deepest_reorg = self.deepest_reorg.max(depth);
     }
 
-    pub(super) fn stepped(&mut self, cursor: Option<Checkpoint>, tip: Option<BlockId>, error: Option<&IndexerError>) {
-        self.indexed_finalized = cursor.map(|cursor| cursor.id);
-        self.digest = cursor.map(|cursor| cursor.digest);
+    pub(super) fn stepped(&mut self, last_final: Option<Checkpoint>, tip: Option<BlockId>, error: Option<&IndexerError>) {
+        self.indexed_finalized = last_final.map(|last| last.id);
+        self.digest = last_final.map(|last| last.digest);
         self.indexed_hot = tip;
         self.lag_blocks = self.head.zip(tip).map(|(head, tip)| head.number.saturating_sub(tip.number));
         self.last_error = error.map(ToString::to_string);

@@ -7,9 +7,9 @@ mod schedules;
 
 use super::*;
 use crate::source::{ScriptedChain, ScriptedLog};
-use rig::{CHAIN_ID, OTHERS, Rig, START, cut_short, followed, log, stored_blocks, stored_logs};
+use rig::{CHAIN_ID, OTHERS, OURS, Rig, START, TOPIC, cut_short, followed, log, stored_blocks, stored_logs};
 use schemas::tables::Logs;
-use store::{StorageFaults, StoreError};
+use store::{Finality, StorageFaults, StoreError};
 
 #[tokio::test]
 async fn final_blocks_go_to_the_tables_and_newer_ones_to_the_window() {
@@ -122,6 +122,39 @@ async fn a_reorganisation_below_the_finalized_block_halts_with_the_data_untouche
             assert!(rig.indexer.status().borrow().last_error.as_ref().unwrap().contains("halted"));
             assert_eq!((stored_blocks(&rig.store).await, stored_logs(&rig.store).await), (blocks, logs));
         }
+    }
+}
+
+/// A commit costs the same for one block and for many. Readers see no difference, and what is final stays so.
+#[tokio::test]
+async fn final_blocks_are_appended_together() {
+    for is_resumed in [true, false] {
+        let mut rig = Rig::new().await;
+        rig.mine(0, 12);
+        rig.chain.finalize(5);
+        rig.settle().await;
+        (rig.indexer.config.commit_interval_ms, rig.indexer.config.commit_blocks) = (u64::MAX, 4);
+        let final_blocks = async |rig: &Rig| {
+            let logs = rig.store.all_logs(OURS, TOPIC, Finality::Finalized).await.unwrap();
+            (logs.len(), logs.last().map(|log| log.block_number))
+        };
+        for (finalized, stored) in [(6, 5), (8, 5), (9, 9), (11, 9)] {
+            rig.chain.finalize(finalized);
+            rig.settle().await;
+            rig.check().await;
+            let hot = rig.store.hot();
+            assert_eq!((hot.stored_to, hot.finalized_to), (Some(stored), Some(finalized)));
+            assert_eq!(rig.store.max::<BlockRow>("number").await.unwrap(), Some(stored));
+            assert_eq!(final_blocks(&rig).await, ((finalized + 1 - START) as usize, Some(finalized)));
+            assert_eq!(rig.indexer.status().borrow().indexed_finalized.unwrap().number, finalized);
+        }
+        // Blocks 10 and 11 are final, and in memory alone.
+        rig.chain.rewind(3);
+        rig.mine(1, 6);
+        rig.indexer.resumed = is_resumed;
+        let error = rig.indexer.step().await.unwrap_err();
+        assert!(matches!(error, IndexerError::ReorgBelowFinalized { number: 11, .. }), "{error}");
+        assert_eq!(rig.store.max::<BlockRow>("number").await.unwrap(), Some(9));
     }
 }
 

@@ -21,14 +21,17 @@ use crate::{Store, StoreError, table};
 
 /// Registers `blocks`, `logs`, and one view per event.
 pub(super) async fn register(store: &Store, context: &SessionContext, snapshot: &Snapshot) -> Result<(), StoreError> {
-    let last = snapshot.block.map_or(-1, |block| i64::try_from(block.number).unwrap_or(i64::MAX));
+    let height = |number: Option<u64>| number.map_or(-1, |number| i64::try_from(number).unwrap_or(i64::MAX));
     // The window is taken first: what leaves it meanwhile is in the tables, and counts once, because the
-    // highest row of `blocks` tells what is final. Logs are written before their blocks.
+    // window says where the tables ended. Logs are written before their blocks.
     let hot = store.hot();
     let block_rows = store.table::<BlockRow>()?.dataset();
-    let finalized_to =
-        table::extent_of(&block_rows, "number").await?.map_or(-1, |numbers| i64::try_from(*numbers.end()).unwrap_or(i64::MAX));
-    let cut = Cut { last, finalized_to };
+    let stored_to = match hot.stored_to {
+        Some(stored_to) => Some(stored_to),
+        None => table::extent_of(&block_rows, "number").await?.map(|numbers| *numbers.end()),
+    };
+    let last = height(snapshot.block.map(|block| block.number));
+    let cut = Cut { last, stored_to: height(stored_to), finalized_to: height(stored_to.max(hot.finalized_to)) };
     let blocks = with_hot::<BlockRow>(context, block_rows, "number", &hot.blocks, cut)?;
     context.register_table(BlockRow::TABLE.name, blocks.into_view())?;
     let log_rows = store.table::<LogRow>()?.dataset();
@@ -100,23 +103,25 @@ struct Cut {
     /// The highest of all.
     last: i64,
     /// The highest that is read from the tables; above it the window counts.
+    stored_to: i64,
+    /// The highest that is final.
     finalized_to: i64,
 }
 
-/// Finalized rows and those of the hot window that are not finalized yet, told apart by a column
-/// `finalized`.
+/// Rows of the tables and those of the window above them. What is final is told by a column `finalized`.
 fn with_hot<R: Row>(context: &SessionContext, rows: Arc<Dataset>, number: &str, hot: &[R], cut: Cut) -> Result<DataFrame, StoreError> {
     let cold = context
         .read_table(super::provider(rows))?
-        .filter(col(number).lt_eq(lit(cut.last.min(cut.finalized_to))))?
+        .filter(col(number).lt_eq(lit(cut.last.min(cut.stored_to))))?
         .with_column("finalized", lit(true))?;
     if hot.is_empty() {
         return Ok(cold);
     }
     let rows = MemTable::try_new(R::schema(), vec![vec![R::to_batch(hot)?]])?;
     let plan = LogicalPlanBuilder::scan(format!("hot_{}", R::TABLE.name), provider_as_source(Arc::new(rows)), None)?.build()?;
-    let above = col(number).gt(lit(cut.finalized_to)).and(col(number).lt_eq(lit(cut.last)));
-    let hot = DataFrame::new(context.state(), plan).filter(above)?.with_column("finalized", lit(false))?;
+    let above = col(number).gt(lit(cut.stored_to)).and(col(number).lt_eq(lit(cut.last)));
+    let finalized = col(number).lt_eq(lit(cut.finalized_to));
+    let hot = DataFrame::new(context.state(), plan).filter(above)?.with_column("finalized", finalized)?;
     Ok(cold.union(hot)?)
 }
 

@@ -33,6 +33,9 @@ pub(super) struct Order {
     pub(super) limits: QueryLimits,
     pub(super) sql: String,
     pub(super) event_tables: Vec<EventTable>,
+    /// Of the window that follows.
+    pub(super) stored_to: Option<u64>,
+    pub(super) finalized_to: Option<u64>,
 }
 
 /// An error on its way between processes.
@@ -106,7 +109,7 @@ pub(super) async fn await_ready(stdout: &mut (impl AsyncRead + Unpin)) -> Result
     Ok(())
 }
 
-/// `window`: blocks and logs that are not final.
+/// `window`: blocks and logs above those in the tables.
 pub(super) async fn send_order(stdin: &mut (impl AsyncWrite + Unpin), order: &Order, window: &(RecordBatch, RecordBatch)) -> Result<()> {
     let order = serde_json::to_vec(order).map_err(invalid)?;
     stdin.write_all(&frame(&order)).await?;

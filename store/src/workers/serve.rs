@@ -24,7 +24,7 @@ pub fn serve() -> Result<()> {
         drop(stdin().lock().read(&mut [0]));
         std::process::exit(1);
     })?;
-    let hot = read_window(&blocks, &logs);
+    let hot = read_window(&order, &blocks, &logs);
     let result = match (RUNTIME.as_ref(), hot) {
         (Ok(runtime), Ok(hot)) => runtime.block_on(answer(order, hot)),
         (Err(error), _) => Err(StoreError::Storage(format!("threads for a query: {error}"))),
@@ -36,11 +36,13 @@ pub fn serve() -> Result<()> {
 }
 
 fn read_window(
+    order: &Order,
     blocks: &schemas::arrow::array::RecordBatch,
     logs: &schemas::arrow::array::RecordBatch,
 ) -> std::result::Result<Hot, StoreError> {
     let logs: Arc<[LogRow]> = LogRow::from_batch(logs)?.into();
-    Ok(Hot { blocks: BlockRow::from_batch(blocks)?, logs: if logs.is_empty() { Vec::new() } else { vec![logs] } })
+    let logs = if logs.is_empty() { Vec::new() } else { vec![logs] };
+    Ok(Hot { blocks: BlockRow::from_batch(blocks)?, logs, stored_to: order.stored_to, finalized_to: order.finalized_to })
 }
 
 async fn answer(order: Order, hot: Hot) -> std::result::Result<QueryResult, StoreError> {

@@ -31,7 +31,7 @@ fn block(number: u64) -> BlockRow {
 
 async fn folder() -> (tempfile::TempDir, Store) {
     let folder = tempfile::tempdir().unwrap();
-    let config = StoreConfig { url: format!("file://{}", folder.path().display()), durability: Durability::Fast };
+    let config = StoreConfig::new(format!("file://{}", folder.path().display()), Durability::Fast);
     let store = Store::open(&config).await.unwrap();
     store.append(&(0..3000).map(block).collect::<Vec<_>>()).await.unwrap();
     (folder, store)
@@ -70,7 +70,7 @@ async fn until(mut holds: impl FnMut() -> bool) {
 async fn a_worker_answers_as_the_store_itself_does() {
     let (_folder, store) = folder().await;
     let workers = workers(1);
-    store.set_hot(Hot { blocks: vec![block(3000)], logs: vec![] });
+    store.set_hot(Hot { blocks: vec![block(3000)], logs: vec![], ..Hot::default() });
     for sql in [
         "SELECT count(*) FROM blocks",
         "SELECT number, hash, finalized FROM blocks WHERE number > 2990 ORDER BY number",

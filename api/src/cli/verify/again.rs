@@ -61,7 +61,7 @@ async fn here(context: &Context, evidence: &Evidence) -> anyhow::Result<Vec<Stri
     if !data_dir.join("store").exists() && config.store_url(data_dir)?.starts_with("file") {
         bail!("there is no store in {}", data_dir.display());
     }
-    let store = Store::open(&StoreConfig { url: config.store_url(data_dir)?, durability: Durability::Fast }).await?;
+    let store = Store::open(&StoreConfig::new(config.store_url(data_dir)?, Durability::Fast)).await?;
     let embedder = embedder::open(&config, &store, data_dir).await.context("loading the embedding model")?;
     // signs nothing
     let signer = KeySigner::from_bytes(&schemas::B256::repeat_byte(1))?;

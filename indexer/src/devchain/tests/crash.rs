@@ -21,7 +21,7 @@ const OPENED: &str = "the store is open";
 
 /// Without fsync: a killed process loses nothing that the system has taken.
 async fn open(folder: &Path) -> Store {
-    let config = StoreConfig { url: format!("file://{}", folder.display()), durability: Durability::Fast };
+    let config = StoreConfig::new(format!("file://{}", folder.display()), Durability::Fast);
     Store::open(&config).await.unwrap()
 }
 

@@ -15,7 +15,7 @@ pub(super) const CHAIN_ID: u64 = 7;
 pub(super) const START: u64 = 2;
 pub(super) const OURS: Address = Address::repeat_byte(1);
 pub(super) const OTHERS: Address = Address::repeat_byte(2);
-const TOPIC: B256 = B256::with_last_byte(9);
+pub(super) const TOPIC: B256 = B256::with_last_byte(9);
 
 pub(super) struct Rig {
     pub(super) chain: ScriptedChain,
@@ -27,7 +27,7 @@ pub(super) struct Rig {
 }
 
 pub(super) fn config() -> IndexerConfig {
-    IndexerConfig { max_range_blocks: 3, max_hot_blocks: 40, poll_interval_ms: 1, ..IndexerConfig::default() }
+    IndexerConfig { max_range_blocks: 3, max_hot_blocks: 40, poll_interval_ms: 1, commit_interval_ms: 0, ..IndexerConfig::default() }
 }
 
 pub(super) fn followed() -> Followed {

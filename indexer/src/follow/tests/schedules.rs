@@ -71,9 +71,13 @@ impl Schedule {
         let storage = StorageFaults::default();
         let store = Store::in_memory_failing(&storage).await.unwrap();
         let (is_timed, commits_often) = (random.random_bool(0.5), random.random_bool(0.5));
+        let waits_for = random.random_bool(0.5).then(|| random.random_range(2..8));
         let (rig, node) = Rig::on_node_with(mode.verify(), is_timed, store, |config, _| {
             if commits_often {
                 config.commit_bytes = 1;
+            }
+            if let Some(blocks) = waits_for {
+                (config.commit_interval_ms, config.commit_blocks) = (u64::MAX, blocks);
             }
         });
         Self { mode, rig, node, storage, random, salt: 0, finalized: 0, stored: (None, Vec::new()), tally: Tally::default() }

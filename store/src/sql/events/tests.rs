@@ -57,7 +57,7 @@ async fn store(abi: &Abi, logs: &[(Vec<B256>, Vec<u8>)]) -> Store {
             }
         })
         .collect();
-    store.set_hot(Hot { blocks: vec![block()], logs: vec![rows.into()] });
+    store.set_hot(Hot { blocks: vec![block()], logs: vec![rows.into()], ..Hot::default() });
     store
 }
 
