@@ -11,7 +11,7 @@ use schemas::arrow::util::pretty::pretty_format_batches;
 use schemas::hashing::{chunk_id, datanet_id, sha256};
 use schemas::ids::{DatanetId, SubmissionId};
 use schemas::tables::{
-    BlockRow, ChunkRow, CoverageRow, DatanetRow, Embedding, FollowedContractRow, LogRow, Millis, Raw, SubmissionRow, VersionRow,
+    BlockRow, ChunkRow, CoverageRow, CuratorRow, DatanetRow, Embedding, FollowedContractRow, LogRow, Millis, Raw, SubmissionRow, VersionRow,
 };
 use schemas::{Address, B256};
 
@@ -343,7 +343,34 @@ async fn sql_only_reads_our_tables() {
     }
     let nested = format!("SELECT {}1{}", "(".repeat(100), ")".repeat(100));
     assert!(matches!(query(&store, &nested).await, Err(StoreError::QueryLimit(_))));
-    assert!(query(&store, "SHOW TABLES").await.is_ok());
+    let tables = text_of(&query(&store, "SHOW TABLES").await.unwrap());
+    let place = |name: &str| tables.find(&format!(" {name} ")).unwrap();
+    assert!(place("answers") < place("attributions") && place("versions") < place("information_schema"), "{tables}");
+}
+
+#[tokio::test]
+async fn sql_knows_who_curates_now_and_finds_addresses_in_any_case() {
+    let store = Store::in_memory().await.unwrap();
+    let row = DatanetRow { curators: vec![Address::repeat_byte(0xa1), Address::repeat_byte(0xa2)], ..datanet("a") };
+    let change = |sequence, curator, allowed| CuratorRow {
+        datanet_id: row.datanet_id,
+        sequence,
+        curator: Address::repeat_byte(curator),
+        allowed,
+        signature: String::new(),
+        changed_at: Millis(0),
+    };
+    store.insert_new(&[change(1, 0xa1, false), change(2, 0xa3, true), change(3, 0xa4, true), change(4, 0xa4, false)]).await.unwrap();
+    store.insert_new(&[row.clone()]).await.unwrap();
+    for (expected, condition) in [
+        (vec!["a2", "a3"], String::new()),
+        (vec!["a3"], format!("WHERE curator = '0x{}'", "A3".repeat(20))),
+        (vec!["a2"], format!("WHERE curator <> '0x{}'", "A3".repeat(20))),
+    ] {
+        let shown = text_of(&query(&store, &format!("SELECT datanet, curator FROM current_curators {condition}")).await.unwrap());
+        let found: Vec<&str> = ["a1", "a2", "a3", "a4"].into_iter().filter(|digits| shown.contains(&digits.repeat(20))).collect();
+        assert_eq!(found, expected, "{shown}");
+    }
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ table! {
     topic: String,
     /// Who registered it on chain and anchors its versions.
     owner: Address,
+    /// Those that it was created with; `current_curators` in SQL has those of now.
     curators: Vec<Address>,
     /// keccak256 of the canonical JSON of name, title, description and topic.
     metadata_hash: B256,

@@ -33,6 +33,16 @@ const VIEWS: &[&str] = &[
     "CREATE VIEW contributor_shares AS
      SELECT answer_id, datanet_id, version, contributor, sum(share_ppm) AS share_ppm
      FROM attributions GROUP BY answer_id, datanet_id, version, contributor",
+    // A change takes the place of what held before it, for whom it names.
+    "CREATE VIEW current_curators AS
+     SELECT datanet_id, datanet, curator FROM (
+       SELECT *, row_number() OVER (PARTITION BY datanet_id, curator ORDER BY sequence DESC) AS newest FROM (
+         SELECT datanet_id, name AS datanet, unnest(curators) AS curator, CAST(0 AS BIGINT) AS sequence, true AS allowed
+         FROM datanets
+         UNION ALL
+         SELECT c.datanet_id, d.name, c.curator, c.sequence, c.allowed FROM curators c JOIN datanets d ON d.datanet_id = c.datanet_id
+       )
+     ) WHERE newest = 1 AND allowed",
 ];
 
 /// Names of the views, and of the function that is called like a table.

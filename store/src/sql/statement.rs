@@ -1,6 +1,7 @@
 //! What is let through: one query of bounded size and depth, nothing that writes, sets or reads beyond our
 //! tables. Parser and planner recurse, so a text is measured before it is parsed and its tree before it is planned.
 
+mod addresses;
 mod measure;
 mod numbers;
 #[cfg(test)]
@@ -17,6 +18,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
 use super::{QueryLimits, Viewer};
 use crate::StoreError;
+use addresses::Addresses;
 use measure::Measure;
 use numbers::WholeNumbers;
 
@@ -26,6 +28,9 @@ const MAX_TOKENS: usize = 8192;
 const MAX_NESTING: usize = 64;
 /// UNION, INTERSECT and EXCEPT: each makes a plan one deeper.
 const MAX_SET_OPERATIONS: usize = 64;
+
+/// What SHOW TABLES gives: ours first, by name.
+const TABLES: &str = "SELECT * FROM information_schema.tables ORDER BY table_schema DESC, table_name";
 
 /// Reads `sql` as one query that may be planned. To be called on a thread with a large stack.
 pub(super) fn read(context: &SessionContext, sql: &str, limits: &QueryLimits, viewer: Viewer) -> Result<Statement, StoreError> {
@@ -44,6 +49,9 @@ pub(super) fn read(context: &SessionContext, sql: &str, limits: &QueryLimits, vi
         }
         text => StoreError::Query(text),
     })?;
+    if matches!(&statement, Statement::Statement(query) if query.to_string() == "SHOW TABLES") {
+        statement = state.sql_to_statement(TABLES, &dialect)?;
+    }
     let query = match &mut statement {
         Statement::Statement(query) => query.as_mut(),
         Statement::Explain(explained) if viewer == Viewer::Everything => match explained.statement.as_mut() {
@@ -58,8 +66,15 @@ pub(super) fn read(context: &SessionContext, sql: &str, limits: &QueryLimits, vi
         return Err(no_explanation());
     }
     let measured = Visit::visit(&*query, &mut Measure::default());
-    let exact = if measured.is_continue() { VisitMut::visit(query, &mut WholeNumbers) } else { measured };
-    match exact {
+    let rewritten = match measured {
+        ControlFlow::Continue(()) => VisitMut::visit(query, &mut WholeNumbers),
+        measured @ ControlFlow::Break(_) => measured,
+    };
+    let rewritten = match rewritten {
+        ControlFlow::Continue(()) => VisitMut::visit(query, &mut Addresses),
+        rewritten @ ControlFlow::Break(_) => rewritten,
+    };
+    match rewritten {
         ControlFlow::Continue(()) => Ok(statement),
         ControlFlow::Break(problem) => Err(problem),
     }
