@@ -44,7 +44,7 @@ pub struct Cli {
 
 #[derive(Debug, Clone, Args)]
 pub struct Global {
-    /// Folder of all state: store, keys, development chain.
+    /// Folder of all state: store, keys, development chain [default: headwater in $XDG_DATA_HOME, else in ~/.local/share].
     #[arg(long, global = true, env = "HEADWATER_DATA_DIR", value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Configuration file [default: headwater.toml in the data folder, if there].
@@ -83,6 +83,9 @@ enum Command {
     /// Start the service; without a configured node also a development chain.
     Up,
     /// Run the whole journey on real parts, from uploads to paid contributors.
+    ///
+    /// It begins by emptying the data folder [default: .headwater/demo] of what an earlier demo left there, receipts and earnings
+    /// included. A folder that no demo made, or that holds keys that a demo did not make, is left alone; `up` goes on with what is there.
     Demo(crate::demo::DemoArgs),
     /// Signing keys in the data folder.
     #[command(subcommand)]
@@ -108,9 +111,9 @@ enum Command {
     Analysts(analysts::AnalystsCommand),
     /// Ask a Datanet a question.
     Ask(answers::AskArgs),
-    /// Query all tables in SQL.
+    /// Query all tables in SQL: SHOW TABLES lists them, DESCRIBE TABLE the columns of one.
     Sql(answers::SqlArgs),
-    /// Fetch an answer's receipt.
+    /// Fetch an answer's receipt, and what `verify --offline` needs beside it.
     Receipt(answers::ReceiptArgs),
     /// Check a receipt against the chain, believing nobody.
     Verify(verify::VerifyArgs),
@@ -320,5 +323,11 @@ mod tests {
     #[test]
     fn every_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn accepting_nothing_names_both_ways_to_accept() {
+        let usage = Cli::try_parse_from("headwater review accept --datanet a --as iris".split(' ')).unwrap_err().to_string();
+        assert!(usage.contains("--all-pending") && usage.contains("DOCUMENTS"), "{usage}");
     }
 }

@@ -166,7 +166,8 @@ impl Client {
             return Ok(reply);
         }
         let text = reply.text().await.with_context(|| format!("the reply of the service at {}", self.base))?;
-        Err(service_error(status, &serde_json::from_str(&text).unwrap_or_default()).into())
+        let error = service_error(status, &serde_json::from_str(&text).unwrap_or_default());
+        Err(if self.key.is_none() { without_key(error) } else { error }.into())
     }
 }
 
@@ -188,8 +189,31 @@ impl Client {
     }
 }
 
+/// What the service says to HTTP clients, in the command line's words.
+fn without_key(error: ServiceError) -> ServiceError {
+    if error.status != StatusCode::UNAUTHORIZED || error.code != "unauthorised" {
+        return error;
+    }
+    let message = "this needs an API key: --api-key KEY or $HEADWATER_API_KEY, the operator's in a data folder (--data-dir), for `ask` an \
+                   app's (--app-key FILE); curators sign instead (--as NAME)";
+    ServiceError { message: message.into(), ..error }
+}
+
 fn service_error(status: StatusCode, envelope: &Value) -> ServiceError {
     let message = envelope["error"]["message"].as_str().map_or_else(|| format!("the service answered {status}"), str::to_owned);
     let code = envelope["error"]["code"].as_str().unwrap_or("http_error").to_owned();
     ServiceError { status, code, message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_key_is_asked_for_in_the_command_lines_words() {
+        let refused = |code: &str| ServiceError { status: StatusCode::UNAUTHORIZED, code: code.into(), message: "Bearer".into() };
+        let message = without_key(refused("unauthorised")).message;
+        assert!(["--api-key", "--app-key", "--as"].iter().all(|flag| message.contains(flag)) && !message.contains("Bearer"), "{message}");
+        assert_eq!(without_key(refused("bad_signature")).message, "Bearer");
+    }
 }

@@ -17,6 +17,9 @@ pub use embedder::EmbedderPrecision;
 pub use generator::{Answers, Generator, local_model};
 pub use http::Http;
 
+/// What the names of environment variables with settings begin with.
+pub const VARIABLES: &str = "HEADWATER__";
+
 /// Every key with its default and meaning.
 pub const DEFAULTS: &str = include_str!("default.toml");
 
@@ -159,6 +162,14 @@ pub struct Sources {
     pub defaults: &'static [&'static str],
 }
 
+impl Sources {
+    /// The configuration file, where there is one.
+    pub fn read_file(&self) -> Option<PathBuf> {
+        let in_data_dir = self.data_dir.join("headwater.toml");
+        self.file.clone().or_else(|| in_data_dir.exists().then_some(in_data_dir))
+    }
+}
+
 impl Config {
     /// Merges all sources.
     pub fn load(sources: &Sources) -> anyhow::Result<Self> {
@@ -171,15 +182,14 @@ impl Config {
             let (path, value) = assignment.split_once('=').with_context(|| format!("{assignment:?}: expected section.key=value"))?;
             set(&mut merged, path, value).with_context(|| format!("the default {assignment}"))?;
         }
-        let in_data_dir = sources.data_dir.join("headwater.toml");
-        let file = sources.file.clone().or_else(|| in_data_dir.exists().then_some(in_data_dir));
+        let file = sources.read_file();
         if let Some(path) = &file {
             let text = std::fs::read_to_string(path).with_context(|| format!("cannot read the configuration file {}", path.display()))?;
             let table: toml::Table = text.parse().with_context(|| format!("{} is not TOML", path.display()))?;
             overlay(&mut merged, table);
         }
         for (name, value) in environment {
-            if let Some(path) = name.strip_prefix("HEADWATER__") {
+            if let Some(path) = name.strip_prefix(VARIABLES) {
                 let path = path.to_ascii_lowercase().replace("__", ".");
                 set(&mut merged, &path, &value).with_context(|| format!("environment variable {name}"))?;
             }

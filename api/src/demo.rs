@@ -140,12 +140,12 @@ fn demo_context(context: &Context) -> anyhow::Result<Context> {
     demo.api_key = None;
     demo.sources.defaults = DEFAULTS;
     demo.patience = Patience::Endless;
-    empty_folder(&demo.data_dir)?;
+    empty_folder(&demo.data_dir, &Journey::load()?)?;
     Ok(demo)
 }
 
-/// Empties a folder that an earlier demo made; anything else is left alone.
-fn empty_folder(folder: &Path) -> anyhow::Result<()> {
+/// Empties a folder that an earlier demo made; anything else is left alone, and so is one with keys that a demo did not make.
+fn empty_folder(folder: &Path, journey: &Journey) -> anyhow::Result<()> {
     let marker = folder.join(MARKER);
     let holds_something = folder.read_dir().is_ok_and(|mut entries| entries.next().is_some());
     if holds_something {
@@ -156,6 +156,15 @@ fn empty_folder(folder: &Path) -> anyhow::Result<()> {
         if lock.is_ok_and(|lock| matches!(lock.try_lock(), Err(std::fs::TryLockError::WouldBlock))) {
             bail!("a demo is running in {}; stop it first, or name another --data-dir", folder.display());
         }
+        let own = steps::key_names(journey);
+        let foreign: Vec<String> = identity::list(folder)?.into_iter().filter(|name| !own.contains(name)).collect();
+        if !foreign.is_empty() {
+            let (shown, foreign) = (folder.display(), foreign.join(", "));
+            bail!(
+                "a demo begins by emptying {shown}, and keys that no demo made are in it ({foreign}): move them out of {shown}/keys or name \
+                 another --data-dir; `headwater --data-dir {shown} up` goes on with what is there"
+            );
+        }
         std::fs::remove_dir_all(folder).with_context(|| format!("cannot empty {}", folder.display()))?;
     }
     identity::write_secret(&marker, "made by `headwater demo`, which empties this folder when it starts\n")
@@ -163,14 +172,34 @@ fn empty_folder(folder: &Path) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::config::{Config, Sources};
 
     #[test]
     fn the_demo_waits_for_its_own_queries_alone() {
         let folder = tempfile::tempdir().unwrap();
         let load = |defaults| Config::load(&Sources { data_dir: folder.path().into(), file: None, set: Vec::new(), defaults }).unwrap();
-        let (usual, demo) = (load(&[]), load(super::DEFAULTS));
+        let (usual, demo) = (load(&[]), load(DEFAULTS));
         assert_eq!(demo.sql.timeout_seconds, usual.sql.timeout_seconds);
         assert!(demo.sql.operator_timeout_seconds > 3600);
+    }
+
+    #[test]
+    fn a_demo_empties_what_a_demo_made_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let (folder, journey) = (folder.path().join("demo"), Journey::load().unwrap());
+        empty_folder(&folder, &journey).unwrap();
+        for name in steps::key_names(&journey) {
+            identity::create(&folder, &name).unwrap();
+        }
+        std::fs::write(folder.join("receipt.json"), "{}").unwrap();
+        empty_folder(&folder, &journey).unwrap();
+        assert!(!folder.join("receipt.json").exists() && identity::list(&folder).unwrap().is_empty());
+        identity::create(&folder, "me").unwrap();
+        let error = empty_folder(&folder, &journey).unwrap_err().to_string();
+        assert!(error.contains("(me)") && error.contains("up`"), "{error}");
+        assert_eq!(identity::list(&folder).unwrap(), ["me"]);
+        std::fs::remove_file(folder.join(MARKER)).unwrap();
+        assert!(empty_folder(&folder, &journey).unwrap_err().to_string().contains("no demo made it"));
     }
 }

@@ -15,6 +15,9 @@ use schemas::{Address, B256};
 /// The environment variable with a private key in hexadecimal.
 pub const KEY_VARIABLE: &str = "HEADWATER_PRIVATE_KEY";
 
+/// Name of the service's own key, which owns the Datanets that it creates.
+pub const OPERATOR: &str = "operator";
+
 /// Name of the key whose account gives gas and tokens away on a development chain.
 pub const FAUCET: &str = "faucet";
 

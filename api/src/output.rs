@@ -61,6 +61,12 @@ pub fn notice(text: &str) {
     drop(writeln!(std::io::stderr(), "{text}"));
 }
 
+/// `1 receipt`, `2 receipts`.
+pub fn count(number: impl TryInto<u64>, what: &str) -> String {
+    let number = number.try_into().unwrap_or(u64::MAX);
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
 /// Wei as tokens of 18 decimals, without trailing zeros.
 pub fn tokens(wei: schemas::U256) -> String {
     let unit = schemas::U256::from(10).pow(schemas::U256::from(18));
@@ -115,6 +121,7 @@ mod tests {
         assert_eq!(tokens(schemas::U256::from(10_000_000_000_000_000u64)), "0.01");
         assert_eq!(tokens(schemas::U256::from(3_000_000_000_000_000_000u64)), "3");
         assert_eq!(tokens(schemas::U256::from(1)), "0.000000000000000001");
+        assert_eq!((count(1_usize, "receipt"), count(0_u64, "receipt")), ("1 receipt".into(), "0 receipts".into()));
         assert_eq!(share_bar(500_000, 4), "██··  50.00 %");
         assert_eq!(share_bar(1_000_000, 2), "██ 100.00 %");
         assert_eq!(table(&["a", "bb"], &[vec!["é".into(), "1".into()]]), "a  bb\n─  ──\né  1");

@@ -61,11 +61,19 @@ impl std::fmt::Display for Revert {
                     let comma = if index == 0 { "" } else { ", " };
                     write!(f, "{comma}{argument}={value}")?;
                 }
-                write!(f, ")")
+                write!(f, "){}", in_words(name))
             }
             None if self.data.is_empty() => write!(f, "reverted without a reason"),
             None => write!(f, "unknown error {}", self.data),
         }
+    }
+}
+
+/// What people meet without knowing the contracts.
+fn in_words(name: &str) -> &'static str {
+    match name {
+        "WithdrawalNotReady" => ": the withdrawal's delay is not over; ask again from that Unix time on",
+        _ => "",
     }
 }
 

@@ -61,10 +61,11 @@ impl Ingest {
     pub async fn datanet(&self, name_or_id: &str) -> Result<DatanetRow> {
         // A name cannot be taken for an id: it is too short.
         let id = name_or_id.parse().unwrap_or_else(|_| hashing::datanet_id(self.config().owner, name_or_id));
-        let found = self.find_datanet(id).await?.ok_or_else(|| {
+        let Some(found) = self.find_datanet(id).await? else {
             let shown: String = name_or_id.chars().take(80).collect();
-            IngestError::NotFound(format!("there is no Datanet {shown:?}; list the Datanets to see their names"))
-        })?;
+            let names: Vec<String> = self.datanets().await?.into_iter().map(|row| row.name).collect();
+            return Err(IngestError::NotFound(format!("there is no Datanet {shown:?}; there are: {}", names.join(", "))));
+        };
         self.with_curators(found).await
     }
 

@@ -1,11 +1,15 @@
 //! `headwater ask`, `headwater sql` and `headwater receipt`.
 
+use std::collections::BTreeMap;
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-use schemas::receipt::{AnswerStatus, Receipt};
+use rag::{Evidence, Inclusion};
+use schemas::Address;
+use schemas::receipt::{AnswerStatus, Receipt, ReceiptBody};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Context;
@@ -44,6 +48,7 @@ pub struct AskArgs {
 
 #[derive(Debug, Clone, Args)]
 pub struct SqlArgs {
+    /// One query, `SHOW TABLES`, or `DESCRIBE TABLE`.
     pub query: String,
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub format: Format,
@@ -66,6 +71,18 @@ pub struct ReceiptArgs {
     /// Write it to a file.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// Write its evidence to a file: question, answer and source texts, for the payer and the operator.
+    #[arg(long, value_name = "FILE")]
+    pub evidence: Option<PathBuf>,
+    /// Write its place in its epoch to a file, once the epoch is closed.
+    #[arg(long, value_name = "FILE")]
+    pub inclusion: Option<PathBuf>,
+}
+
+impl ReceiptArgs {
+    pub fn of(id: String) -> Self {
+        Self { id, out: None, evidence: None, inclusion: None }
+    }
 }
 
 /// Asks, and reports the answer whole.
@@ -126,12 +143,12 @@ async fn ask_aloud(
 }
 
 /// The name of a key in the data folder, or the address.
-fn person(names: &[(schemas::Address, String)], address: schemas::Address) -> String {
+fn person(names: &[(Address, String)], address: Address) -> String {
     let known = names.iter().find(|(known, _)| *known == address);
     known.map_or_else(|| format!("{address}"), |(_, name)| name.clone())
 }
 
-fn names(context: &Context) -> Vec<(schemas::Address, String)> {
+fn names(context: &Context) -> Vec<(Address, String)> {
     use schemas::signer::Signer;
     let names = identity::list(&context.data_dir).unwrap_or_default();
     names.into_iter().filter_map(|name| identity::load(&context.data_dir, &name).ok().map(|signer| (signer.address(), name))).collect()
@@ -142,10 +159,13 @@ fn describe(context: &Context, attribution: &AttributionObject) -> String {
     let names = names(context);
     let mut text = String::new();
     if attribution.status == AnswerStatus::Answered {
-        for citation in &attribution.citations {
+        for (index, citation) in attribution.citations.iter().enumerate() {
             let file = citation.file_name.clone().unwrap_or_else(|| citation.document_id.to_string());
+            let earlier = said_before(&attribution.receipt.body, index).map_or(String::new(), |(contributor, part_ppm)| {
+                format!("; {} % of its words were said first by {}", part_ppm / 10_000, person(&names, contributor))
+            });
             text.push_str(&format!(
-                "\n  ↳ {file} bytes {}–{}, by {}",
+                "\n  ↳ {file} bytes {}–{}, by {}{earlier}",
                 citation.source_byte_start,
                 citation.source_byte_end,
                 person(&names, citation.contributor)
@@ -162,6 +182,22 @@ fn describe(context: &Context, attribution: &AttributionObject) -> String {
     let fee = tokens(schemas::U256::from(attribution.fee_wei.0));
     text.push_str(&format!("\n  receipt {}  {} v{}  fee {fee} OPEN", attribution.receipt_id, attribution.datanet, attribution.version));
     text
+}
+
+/// Who else than the quoted contributor said most of a quoted statement first, and how much of it in parts per million.
+fn said_before(body: &ReceiptBody, segment: usize) -> Option<(Address, u64)> {
+    let (quoted, row) = (body.segments.get(segment)?, body.value_table.get(segment)?);
+    let quoted = body.sources.get(usize::try_from(quoted.source).ok()?)?.contributor;
+    foremost(body.sources.iter().zip(&row.adds_ppm).map(|(source, part)| (source.contributor, *part)), quoted)
+}
+
+/// Who has most but for `quoted`, if that is a hundredth at least.
+fn foremost(parts: impl Iterator<Item = (Address, u64)>, quoted: Address) -> Option<(Address, u64)> {
+    let mut sums: BTreeMap<Address, u64> = BTreeMap::new();
+    for (contributor, part) in parts.filter(|(contributor, _)| *contributor != quoted) {
+        *sums.entry(contributor).or_default() += part;
+    }
+    sums.into_iter().max_by_key(|(_, part)| *part).filter(|(_, part)| *part >= 10_000)
 }
 
 pub async fn sql(context: &Context, args: &SqlArgs) -> anyhow::Result<Report> {
@@ -212,18 +248,39 @@ fn csv(header: &[&str], rows: &[Vec<String>]) -> String {
 }
 
 pub async fn receipt(context: &Context, args: &ReceiptArgs) -> anyhow::Result<Report> {
-    let receipt: Receipt = context.client()?.get(&format!("/v1/receipts/{}", args.id)).await?;
-    let text = serde_json::to_string_pretty(&receipt)?;
-    if let Some(path) = &args.out {
-        std::fs::write(path, format!("{text}\n")).with_context(|| format!("cannot write {}", path.display()))?;
-        return Ok(Report::new(format!("wrote {}", path.display()), &receipt));
+    let (client, path) = (context.client()?, format!("/v1/receipts/{}", args.id));
+    let receipt: Receipt = client.get(&path).await?;
+    let mut wrote = Vec::new();
+    if let Some(file) = &args.out {
+        wrote.push(write_json(file, &receipt)?);
     }
+    if let Some(file) = &args.evidence {
+        wrote.push(write_json(file, &client.get::<Evidence>(&format!("{path}/evidence")).await?)?);
+    }
+    if let Some(file) = &args.inclusion {
+        wrote.push(write_json(file, &client.get::<Inclusion>(&format!("{path}/inclusion")).await?)?);
+    }
+    let text = if wrote.is_empty() { serde_json::to_string_pretty(&receipt)? } else { wrote.join("\n") };
     Ok(Report::new(text, &receipt))
+}
+
+fn write_json(path: &Path, value: &impl Serialize) -> anyhow::Result<String> {
+    let text = serde_json::to_string_pretty(value)?;
+    std::fs::write(path, format!("{text}\n")).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(format!("wrote {}", path.display()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_said_it_first_is_somebody_else() {
+        let [quoted, a, b] = [1, 2, 3].map(Address::repeat_byte);
+        let parts = [(quoted, 300_000), (a, 200_000), (b, 250_000), (a, 250_000)];
+        assert_eq!(foremost(parts.into_iter(), quoted), Some((a, 450_000)));
+        assert_eq!(foremost([(quoted, 990_001), (a, 9_999)].into_iter(), quoted), None);
+    }
 
     #[test]
     fn csv_is_quoted_and_harmless() {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{Context, SignAs, review};
 use crate::identity;
-use crate::output::{Report, table};
+use crate::output::{Report, count, table};
 
 #[derive(Debug, Clone, Subcommand)]
 pub enum DatanetsCommand {
@@ -125,7 +125,7 @@ pub async fn datanets(context: &Context, command: DatanetsCommand) -> anyhow::Re
         DatanetsCommand::Curator(args) => change_curator(context, &args).await,
         DatanetsCommand::AcceptFork { datanet } => {
             let accepted: Vec<Value> = client.post(&format!("/v1/datanets/{datanet}/accept-fork"), &json!({})).await?;
-            let text = format!("{} versions that stand on chain are accepted; publish the next one on them", accepted.len());
+            let text = format!("accepted of the chain: {}; publish the next version on that", count(accepted.len(), "version"));
             Ok(Report::new(text, &accepted))
         }
     }
@@ -195,8 +195,13 @@ pub async fn publish(context: &Context, args: &PublishArgs) -> anyhow::Result<Re
     };
     let row: Value = client.post(&format!("/v1/datanets/{}/versions", datanet.name), &publication).await?;
     let text = format!(
-        "published {} version {}: {} chunks of {} documents by {} contributors\n  root {}",
-        datanet.name, preview.version, preview.chunk_count, preview.document_count, preview.contributor_count, preview.root
+        "published {} version {}: {} of {} by {}\n  root {}",
+        datanet.name,
+        preview.version,
+        count(preview.chunk_count, "chunk"),
+        count(preview.document_count, "document"),
+        count(preview.contributor_count, "contributor"),
+        preview.root
     );
     Ok(Report::new(text, &row))
 }

@@ -9,7 +9,7 @@ use store::{Durability, Store, StoreConfig};
 
 use super::Context;
 use crate::client::Client;
-use crate::config::{Answers, DEFAULTS};
+use crate::config::{Answers, DEFAULTS, VARIABLES};
 use crate::output::Report;
 
 #[derive(Debug, Clone, Subcommand)]
@@ -29,8 +29,16 @@ pub fn config(context: &Context, command: &ConfigCommand) -> anyhow::Result<Repo
         ConfigCommand::Print { defaults: true } => Ok(Report::new(DEFAULTS, &DEFAULTS)),
         ConfigCommand::Print { defaults: false } => Ok(Report::new(toml::to_string_pretty(&config)?, &config)),
         ConfigCommand::Check => {
-            let text = format!("the configuration is valid; data folder {}", context.data_dir.display());
-            Ok(Report::new(text, &json!({ "valid": true, "data_dir": context.data_dir })))
+            let file = context.sources.read_file();
+            let mut variables: Vec<String> = std::env::vars().map(|(name, _)| name).filter(|name| name.starts_with(VARIABLES)).collect();
+            variables.sort();
+            let mut lines = vec![format!("the configuration is valid; data folder {}", context.data_dir.display())];
+            lines.push(file.as_ref().map_or("  file         none".into(), |path| format!("  file         {}", path.display())));
+            // The values can be secrets.
+            lines.extend(variables.iter().map(|name| format!("  environment  {name}")));
+            lines.extend(context.sources.set.iter().map(|set| format!("  --set        {}", set.split('=').next().unwrap_or_default())));
+            let json = json!({ "valid": true, "data_dir": context.data_dir, "file": file, "environment": variables });
+            Ok(Report::new(lines.join("\n"), &json))
         }
     }
 }

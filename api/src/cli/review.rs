@@ -1,7 +1,7 @@
 //! `headwater review`.
 
 use anyhow::{Context as _, bail};
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use ingest::SignedReview;
 use schemas::ids::DocumentId;
 use schemas::signed::{self, SigningDomain};
@@ -44,6 +44,7 @@ pub enum ReviewCommand {
 }
 
 #[derive(Debug, Clone, Args)]
+#[command(group(ArgGroup::new("which").required(true).args(["documents", "all_pending"])))]
 pub struct AcceptArgs {
     #[arg(long)]
     pub datanet: String,
@@ -51,10 +52,10 @@ pub struct AcceptArgs {
     pub signer: SignAs,
     #[arg(long, default_value = "")]
     pub comment: String,
-    /// Document ids or file names; `--all-pending` takes all that wait.
-    #[arg(required_unless_present = "all_pending")]
+    /// Document ids or file names.
     pub documents: Vec<String>,
-    #[arg(long, conflicts_with = "documents")]
+    /// All that wait for a decision.
+    #[arg(long)]
     pub all_pending: bool,
 }
 
@@ -210,7 +211,7 @@ async fn decide(context: &Context, decision: &Decision<'_>, documents: &[String]
         rows.push(client.post::<Value>("/v1/reviews", &review).await.with_context(|| format!("document {document}"))?);
     }
     let done = if decision.decision == "accept" { "accepted" } else { "rejected" };
-    Ok(Report::new(format!("{done} {} document(s) of {}", rows.len(), datanet.name), &rows))
+    Ok(Report::new(format!("{done} {} of {}", output::count(rows.len(), "document"), datanet.name), &rows))
 }
 
 /// A document by id, or by file name where that is unambiguous.

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{Context, Patience, SignAs};
-use crate::output::{Progress, Report, tokens};
+use crate::output::{Progress, Report, count, tokens};
 use crate::settlement::{SettlementStatus, Stage};
 
 /// How long the service may report that it cannot carry an epoch on; what is only slow is waited for.
@@ -60,9 +60,9 @@ pub async fn settle(context: &Context) -> anyhow::Result<Report> {
         tokio::time::sleep(Duration::from_millis(200)).await;
     };
     let text = format!(
-        "epoch {}: {} receipts, fees {} OPEN; collected {} OPEN, of which {} to contributors\n  reward root {} accepted",
+        "epoch {}: {}, fees {} OPEN; collected {} OPEN, of which {} to contributors\n  reward root {} accepted",
         done.epoch,
-        done.receipt_count,
+        count(done.receipt_count, "receipt"),
         tokens(U256::from(done.total_wei.0)),
         tokens(U256::from(done.collected_wei.0)),
         tokens(U256::from(done.pool_wei.0)),

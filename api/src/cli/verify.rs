@@ -33,10 +33,10 @@ pub struct VerifyArgs {
     /// Ask no node: what the chain holds is then not checked.
     #[arg(long, conflicts_with_all = ["rpc", "registry", "vault"])]
     pub offline: bool,
-    /// Evidence in a file (question, answer, source texts), for one receipt.
+    /// Evidence in a file (`receipt ID --evidence FILE`: question, answer, source texts), for one receipt.
     #[arg(long, value_name = "FILE")]
     pub evidence: Option<PathBuf>,
-    /// The receipt's place in its epoch, in a file (`GET /v1/receipts/ID/inclusion`), for one receipt.
+    /// The receipt's place in its epoch, in a file (`receipt ID --inclusion FILE`), for one receipt.
     #[arg(long, value_name = "FILE")]
     pub inclusion: Option<PathBuf>,
     /// Search the version again: by the data folder that --data-dir names, or by the service that runs with it. Another

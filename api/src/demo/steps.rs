@@ -17,6 +17,7 @@ use crate::cli::rewards::ClaimArgs;
 use crate::cli::submit::SubmitArgs;
 use crate::cli::verify::VerifyArgs;
 use crate::cli::{Context, SignAs, answers, apps, datanets, keys, review, rewards, submit, verify};
+use crate::identity;
 use crate::output::Voice;
 
 /// Analysts' questions that the demo asks in SQL.
@@ -92,13 +93,24 @@ fn signed_as(name: &str) -> SignAs {
     SignAs { name: Some(name.to_owned()), key_file: None }
 }
 
-fn people(context: &Context, journey: &Journey, stage: &Stage) -> anyhow::Result<()> {
+/// The payer.
+const APP: &str = "app";
+
+/// Names of all keys that a demo makes: its people's, and the service's own.
+pub(super) fn key_names(journey: &Journey) -> BTreeSet<String> {
+    let own = [identity::OPERATOR, identity::FAUCET].map(str::to_owned);
+    people_names(journey).into_iter().chain(own).collect()
+}
+
+fn people_names(journey: &Journey) -> BTreeSet<String> {
     let curators = journey.datanets.iter().flat_map(|datanet| datanet.curators.iter());
-    let names: BTreeSet<&String> = journey.contributors.iter().chain(curators).collect();
-    for name in names {
-        keys::keys(context, &KeysCommand::New { name: name.clone() })?;
+    journey.contributors.iter().chain(curators).cloned().chain([APP.to_owned()]).collect()
+}
+
+fn people(context: &Context, journey: &Journey, stage: &Stage) -> anyhow::Result<()> {
+    for name in people_names(journey) {
+        keys::keys(context, &KeysCommand::New { name })?;
     }
-    keys::keys(context, &KeysCommand::New { name: "app".into() })?;
     stage.say("\n2. Contributors, curators and an app, each with a key of their own:");
     stage.show("keys list", &keys::keys(context, &KeysCommand::List)?);
     Ok(())
@@ -200,11 +212,11 @@ async fn wait_until_final(context: &Context, journey: &Journey, stage: &Stage) -
 
 async fn ask(context: &Context, journey: &Journey, stage: &mut Stage, started: Instant) -> anyhow::Result<()> {
     stage.say("\n4. An app deposits, signs a spending limit, and asks.");
-    let fund = DevCommand::Fund { account: "app".into(), eth: "1".into(), open: "100".into() };
+    let fund = DevCommand::Fund { account: APP.into(), eth: "1".into(), open: "100".into() };
     stage.show("dev fund app --eth 1 --open 100", &keys::dev(context, &fund).await?);
     let register = RegisterArgs {
         name: "demo-app".into(),
-        signer: signed_as("app"),
+        signer: signed_as(APP),
         deposit: "10".into(),
         limit: Some("5".into()),
         days: 30,
@@ -282,7 +294,7 @@ async fn check(context: &Context, stage: &Stage) -> anyhow::Result<()> {
     stage.show(&format!("verify {id}"), &verify::verify(context, &verify_args(&id)).await?);
 
     let path = context.data_dir.join("receipt.json");
-    answers::receipt(context, &ReceiptArgs { id, out: Some(path.clone()) }).await?;
+    answers::receipt(context, &ReceiptArgs { out: Some(path.clone()), ..ReceiptArgs::of(id) }).await?;
     let mut bytes = std::fs::read(&path)?;
     let text = String::from_utf8_lossy(&bytes);
     let place = text.find("\"answer_hash\": \"0x").context("the receipt names no answer hash")? + "\"answer_hash\": \"0x".len();

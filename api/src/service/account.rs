@@ -15,7 +15,7 @@ use crate::identity::{self, keystore};
 pub(super) async fn operator_signer(chain: &Chain, data_dir: &Path) -> anyhow::Result<KeySigner> {
     let in_environment = identity::from_environment()?;
     if chain.keystore.as_os_str().is_empty() {
-        return in_environment.map_or_else(|| load_or_create(data_dir, "operator"), Ok);
+        return in_environment.map_or_else(|| load_or_create(data_dir, identity::OPERATOR), Ok);
     }
     if in_environment.is_some() {
         bail!("both chain.keystore and the environment variable {} give the service's key; keep one", identity::KEY_VARIABLE);

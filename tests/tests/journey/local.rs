@@ -83,7 +83,7 @@ fn answers_and_proves(place: &Place, asker: &Asker) -> anyhow::Result<()> {
     ensure!(events.len() > 4, "it came at once: {events:#?}");
     for id in [&reply["attribution"]["receipt_id"], &receipt_of(&events)?] {
         let checked = place.json(&["verify", id.as_str().context("a receipt")?])?;
-        ensure!(checked["failed"] == false && checked["checks"].to_string().contains("re-executed"), "{checked}");
+        ensure!(checked["failed"] == false && checked["checks"].to_string().contains("computed again"), "{checked}");
     }
     Ok(())
 }

@@ -118,7 +118,7 @@ impl Checks {
     }
 }
 
-const EVIDENCE: &str = "re-executed: question, answer and texts are those of the receipt, and give the same value table";
+const EVIDENCE: &str = "computed again: question, answer and texts are those of the receipt, and give the same value table";
 
 fn stated(receipt: &Receipt) -> String {
     let body = &receipt.body;
