@@ -12,6 +12,7 @@ pub mod keys;
 pub mod models;
 pub mod review;
 pub mod rewards;
+pub mod submissions;
 pub mod submit;
 pub mod up;
 pub mod verify;
@@ -98,6 +99,8 @@ enum Command {
     Datanets(datanets::DatanetsCommand),
     /// Upload files to a Datanet, signed.
     Submit(submit::SubmitArgs),
+    /// List what you sent in, and what became of it, signed.
+    Submissions(submissions::SubmissionsArgs),
     /// See what waits for a decision, accept and reject, signed.
     #[command(subcommand)]
     Review(review::ReviewCommand),
@@ -293,6 +296,7 @@ async fn run(command: Command, context: Context) -> anyhow::Result<Option<Report
         Command::Dev(command) => keys::dev(&context, &command).await?,
         Command::Datanets(command) => datanets::datanets(&context, command).await?,
         Command::Submit(args) => submit::submit(&context, &args).await?,
+        Command::Submissions(args) => submissions::submissions(&context, &args).await?,
         Command::Review(command) => review::review(&context, &command).await?,
         Command::Publish(args) => datanets::publish(&context, &args).await?,
         Command::Apps(command) => apps::apps(&context, &command).await?,

@@ -334,6 +334,17 @@ mod tests {
     }
 
     #[test]
+    fn the_file_that_is_read_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let sources =
+            |file: Option<&str>| Sources { data_dir: folder.path().into(), file: file.map(PathBuf::from), set: Vec::new(), defaults: &[] };
+        assert_eq!(sources(None).read_file(), None);
+        std::fs::write(folder.path().join("headwater.toml"), "").unwrap();
+        assert_eq!(sources(None).read_file(), Some(folder.path().join("headwater.toml")));
+        assert_eq!(sources(Some("own.toml")).read_file(), Some("own.toml".into()));
+    }
+
+    #[test]
     fn mistakes_are_named() {
         for (file, environment, set, words) in [
             (Some("[sql]\nmax_row = 1\n"), None, None, "max_row"),

@@ -77,6 +77,7 @@ fn doors() -> Vec<Door> {
         Door("POST", "/v1/datanets/{name}/versions", Signed, post(datanets::publish)),
         Door("GET", "/v1/documents/{id}", Curators, get(submissions::document)),
         Door("POST", submissions::PATH, Signed, post(submissions::submit)),
+        Door("POST", "/v1/submissions/list", Signed, post(submissions::list_own)),
         Door("GET", "/v1/submissions/{id}", Curators, get(submissions::show)),
         Door("POST", "/v1/reviews", Signed, post(submissions::review)),
         Door("POST", "/v1/chat/completions", Keys(&[AppRole]), post(chat::chat)),

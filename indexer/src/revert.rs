@@ -120,6 +120,13 @@ mod tests {
     }
 
     #[test]
+    fn a_withdrawal_that_is_too_early_is_told_in_words() {
+        let early = Revert { name: Some("WithdrawalNotReady".into()), arguments: Vec::new(), data: Bytes::new() };
+        assert!(early.to_string().contains("the withdrawal's delay is not over"));
+        assert!(Contract::PaymentVault.artifact().unwrap().abi.errors().any(|error| error.name == "WithdrawalNotReady"));
+    }
+
+    #[test]
     fn revert_data_is_found_in_both_shapes() {
         for text in [r#""0x01020304""#, r#"{"data":"0x01020304","message":"x"}"#] {
             assert_eq!(Revert::from_rpc(Some(text)).unwrap().data.len(), 4);

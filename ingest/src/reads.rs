@@ -125,7 +125,7 @@ fn replay(mut index: Index, submissions: &[(SubmissionId, u64)], documents: Vec<
 }
 
 /// The decision of the highest sequence on each document.
-fn latest_decisions(mut reviews: Vec<ReviewRow>) -> HashMap<DocumentId, ReviewRow> {
+pub(crate) fn latest_decisions(mut reviews: Vec<ReviewRow>) -> HashMap<DocumentId, ReviewRow> {
     reviews.sort_by_key(|review| review.sequence);
     reviews.into_iter().map(|review| (review.document_id, review)).collect()
 }

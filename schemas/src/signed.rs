@@ -11,6 +11,7 @@ use crate::SchemaError;
 use crate::ids::{AnswerId, DatanetId, DocumentId};
 
 pub mod apps;
+pub mod contributors;
 
 sol! {
     struct Submission {

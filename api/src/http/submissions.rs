@@ -1,15 +1,18 @@
-//! Uploads and reviews: authorised by their author's signature; and what stands of them, for curators.
+//! Uploads and reviews: authorised by their author's signature; and what stands of them, for curators and contributors.
 
 use std::time::Duration;
 
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Extension, Path, State};
-use ingest::{Announcement, IngestError, Room, SignedManifest, SignedReview, SignedSubmission, SubmissionReport, UploadedFile};
+use ingest::{
+    Announcement, IngestError, OwnDocument, Room, SignedManifest, SignedReview, SignedSubmission, SubmissionReport, UploadedFile,
+};
 use schemas::Address;
 use schemas::hashing::{ManifestEntry, sha256};
 use schemas::ids::{DatanetId, DocumentId, Sha256, SubmissionId};
-use schemas::tables::ReviewRow;
+use schemas::signed::contributors::SubmissionListing;
+use schemas::tables::{Millis, ReviewRow};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -234,6 +237,24 @@ async fn linger(form: &mut Form) {
     };
     // Whoever sends nothing more is not waited for.
     drop(tokio::time::timeout(Duration::from_millis(500), rest).await);
+}
+
+/// How long before its deadline a listing can be asked for at most.
+const MAX_DEADLINE_SECONDS: u64 = 600;
+
+/// What a contributor sent in, and what became of it: for whoever signed, and nobody else.
+pub(super) async fn list_own(
+    State(service): State<App>,
+    body: Result<Json<SubmissionListing>, JsonRejection>,
+) -> Reply<Json<Vec<OwnDocument>>> {
+    let listing = body?.0;
+    let now = Millis::now().unix_seconds();
+    if listing.deadline < now || listing.deadline > now + MAX_DEADLINE_SECONDS {
+        let problem = format!("{} is not within {MAX_DEADLINE_SECONDS} s from now, which is {now}", listing.deadline);
+        return Err(ApiError::parameter("deadline", problem));
+    }
+    listing.check(&service.domain())?;
+    Ok(Json(service.ingest.documents_of(listing.contributor).await?))
 }
 
 /// What became of an upload, file by file.

@@ -37,6 +37,7 @@ const DOORS: &[(&str, &str, [u16; 4])] = &[
     ("POST", "/v1/datanets/cold-chain/versions", [415, 415, 415, 415]),
     ("GET", "/v1/documents/0x1", [401, 403, 403, 400]),
     ("POST", "/v1/submissions", [400, 400, 400, 400]),
+    ("POST", "/v1/submissions/list", [415, 415, 415, 415]),
     ("GET", "/v1/submissions/0x1", [401, 403, 403, 400]),
     ("POST", "/v1/reviews", [415, 415, 415, 415]),
     ("POST", "/v1/chat/completions", [401, 415, 403, 415]),

@@ -5,6 +5,7 @@ use schemas::receipt::Receipt;
 use serde::Serialize;
 
 use super::document::Document;
+use crate::output::count;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -123,10 +124,10 @@ const EVIDENCE: &str = "computed again: question, answer and texts are those of 
 fn stated(receipt: &Receipt) -> String {
     let body = &receipt.body;
     format!(
-        "hash and signature (signer {}), membership and order of registration of {} sources in version {} ({}), and that the shares follow \
+        "hash and signature (signer {}), membership and order of registration of {} in version {} ({}), and that the shares follow \
          from the value table and sum to 1,000,000",
         receipt.signer,
-        body.sources.len(),
+        count(body.sources.len(), "source"),
         body.version,
         body.version_root
     )

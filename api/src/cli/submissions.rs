@@ -1,0 +1,49 @@
+//! `headwater submissions`.
+
+use std::collections::HashMap;
+
+use clap::Args;
+use ingest::{OwnDocument, OwnState};
+use schemas::ids::DatanetId;
+use schemas::signed::SigningDomain;
+use schemas::signed::contributors::SubmissionListing;
+use schemas::tables::Millis;
+use serde_json::Value;
+
+use super::datanets::ListedDatanet;
+use super::{Context, SignAs};
+use crate::output::{self, Report, table};
+
+const DEADLINE_SECONDS: u64 = 300;
+
+#[derive(Debug, Clone, Args)]
+pub struct SubmissionsArgs {
+    #[command(flatten)]
+    pub signer: SignAs,
+}
+
+/// Lists what the signer sent in, and what became of it.
+pub async fn submissions(context: &Context, args: &SubmissionsArgs) -> anyhow::Result<Report> {
+    let client = context.client()?;
+    let info = context.info().await?;
+    let domain = SigningDomain { chain_id: info.deployment.chain_id, registry: info.deployment.registry };
+    let deadline = Millis::now().unix_seconds() + DEADLINE_SECONDS;
+    let listing = SubmissionListing::sign(&context.signer(&args.signer)?, &domain, deadline)?;
+    let listed: Vec<OwnDocument> = client.post("/v1/submissions/list", &listing).await?;
+    if listed.is_empty() {
+        return Ok(Report::new(format!("{} has sent in nothing here", listing.contributor), &listed));
+    }
+    let datanets: Vec<ListedDatanet> = client.get("/v1/datanets").await?;
+    let names: HashMap<DatanetId, String> = datanets.into_iter().map(|datanet| (datanet.datanet_id, datanet.name)).collect();
+    let row = |document: &OwnDocument| {
+        vec![
+            names.get(&document.datanet_id).cloned().unwrap_or_default(),
+            document.file_name.clone(),
+            serde_json::to_value(document.state).ok().as_ref().and_then(Value::as_str).unwrap_or_default().to_owned(),
+            document.reason_code.clone().filter(|_| document.state != OwnState::Accepted).unwrap_or_default(),
+            document.comment.clone().unwrap_or_default().replace('\n', " "),
+        ]
+    };
+    let rows: Vec<Vec<String>> = listed.iter().map(row).collect();
+    Ok(Report::new(output::printable(&table(&["datanet", "document", "state", "reason", "comment"], &rows)), &listed))
+}
