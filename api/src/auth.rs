@@ -13,6 +13,8 @@ use schemas::tables::{ApiKeyRow, Millis};
 use serde::{Deserialize, Serialize};
 use store::{Store, StoreError};
 
+const MAX_NAME_BYTES: usize = 100;
+
 /// What a key may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
@@ -67,6 +69,8 @@ pub struct ListedKey {
 /// Why a key was not registered or revoked.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
+    #[error("name: use 1 to {max} bytes that are all seen, in one line, without white space around them", max = MAX_NAME_BYTES)]
+    Name,
     #[error("this key is registered for another app: make a new one and sign for that")]
     Taken,
     #[error("this key was revoked, which cannot be undone: make a new one and sign for that")]
@@ -96,7 +100,8 @@ impl Keys {
     }
 
     /// Makes a key that no payer pays for; the returned text is the only copy.
-    pub async fn issue(&self, name: &str, roles: &[Role]) -> Result<String, StoreError> {
+    pub async fn issue(&self, name: &str, roles: &[Role]) -> Result<String, KeyError> {
+        check_name(name)?;
         let key = new_key();
         let _single = self.changing.lock().await;
         self.keep(row(name, roles, sha256(key.as_bytes()), None)).await?;
@@ -105,6 +110,7 @@ impl Keys {
 
     /// Registers an app as its payer signed it; the caller has checked the signature. The same again is the same app.
     pub async fn register(&self, app: &AppAuthorisation) -> Result<ListedKey, KeyError> {
+        check_name(&app.name)?;
         let _single = self.changing.lock().await;
         let known = self.by_hash.read().unwrap_or_else(PoisonError::into_inner).get(&app.key_hash).cloned();
         if let Some(known) = known {
@@ -152,6 +158,15 @@ impl Keys {
         self.by_hash.write().unwrap_or_else(PoisonError::into_inner).insert(row.key_sha256, row);
         Ok(key)
     }
+}
+
+/// A name is shown in lists, where it must not pass for another.
+///
+/// # Errors
+/// [`KeyError::Name`].
+pub fn check_name(name: &str) -> Result<(), KeyError> {
+    let fits = !name.is_empty() && name.len() <= MAX_NAME_BYTES && name.trim() == name;
+    if fits && ingest::is_shown_in_a_line(name) { Ok(()) } else { Err(KeyError::Name) }
 }
 
 /// The text of a key: 256 random bits.
@@ -205,6 +220,19 @@ mod tests {
         keys.revoke(&row.key_id, None).await.unwrap();
         assert!(keys.caller(&key).is_none(), "at once");
         assert!(Keys::open(store).await.unwrap().caller(&key).is_none(), "and after a restart");
+    }
+
+    #[tokio::test]
+    async fn a_name_is_what_is_seen_of_it() {
+        let keys = Keys::open(Store::in_memory().await.unwrap()).await.unwrap();
+        for name in ["a\u{202e}b", "a\u{200b}", "a\u{fe0f}", "a\nb", "a\u{2028}b", "\u{3164}", " a", "", " ", &"x".repeat(101)] {
+            assert!(matches!(keys.issue(name, &[Role::Analyst]).await, Err(KeyError::Name)), "{name:?}");
+            assert!(matches!(keys.register(&app(1, "hw_mine", name)).await, Err(KeyError::Name)), "{name:?}");
+        }
+        assert!(keys.list(None).is_empty());
+        for name in ["my-app", "Größe 2", "日本", "🧊"] {
+            keys.issue(name, &[Role::Analyst]).await.unwrap();
+        }
     }
 
     #[tokio::test]

@@ -32,6 +32,12 @@ pub(crate) fn hides_something(text: &str) -> bool {
     false
 }
 
+/// Whether a text can stand for something in a list: all of it is seen, in one line, in the order in which it is written.
+pub fn is_shown_in_a_line(text: &str) -> bool {
+    let unfit = |c: char| c.is_control() || is_hidden(c) || matches!(c, '\u{2028}' | '\u{2029}');
+    !text.chars().any(unfit) && !hides_something(text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -32,6 +32,7 @@ mod versions;
 mod test_support;
 
 pub use anchors::{AnchoredVersion, Anchoring, anchor_call, registration_call};
+pub use characters::is_shown_in_a_line;
 pub use config::IngestConfig;
 pub use curators::SignedCuratorChange;
 pub use datanets::NewDatanet;

@@ -220,6 +220,7 @@ impl From<KeyError> for ApiError {
     fn from(error: KeyError) -> Self {
         match error {
             KeyError::Store(error) => error.into(),
+            KeyError::Name => Self::bad_request(error.to_string()),
             KeyError::Taken | KeyError::Revoked => Self::new(StatusCode::CONFLICT, "conflict", error.to_string()),
             KeyError::Unknown(_) => Self::new(StatusCode::NOT_FOUND, "not_found", error.to_string()),
         }

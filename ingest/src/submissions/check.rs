@@ -7,7 +7,7 @@ use schemas::ids::{DatanetId, Sha256, SubmissionId};
 use schemas::{Address, B256, signed};
 
 use super::{SignedManifest, SignedSubmission, UploadedFile};
-use crate::characters::is_hidden;
+use crate::characters::is_shown_in_a_line;
 use crate::datanets::check_text;
 use crate::{IngestConfig, IngestError, Result};
 
@@ -118,7 +118,7 @@ fn check_file_name(name: &str) -> Result<()> {
         "has more than 255 bytes"
     } else if name.contains(['/', '\\']) {
         "holds a path separator"
-    } else if name.chars().any(|c| c.is_control() || is_hidden(c) || matches!(c, '\u{2028}' | '\u{2029}')) {
+    } else if !is_shown_in_a_line(name) {
         "holds a control, bidirectional or invisible character"
     } else if name.trim() != name {
         "starts or ends with white space"
@@ -172,9 +172,22 @@ mod tests {
         for good in ["a.md", "Größe (2).txt", "…", "日本.html", ".env", &"x".repeat(255)] {
             assert!(check_file_name(good).is_ok(), "{good}");
         }
-        for bad in
-            ["", ".", "..", "a/b", "..\\x", "a\0", "a\nb", " a", "a ", "a\u{202e}txt.md", "a\u{200b}.md", "a\u{2028}b", &"x".repeat(256)]
-        {
+        for bad in [
+            "",
+            ".",
+            "..",
+            "a/b",
+            "..\\x",
+            "a\0",
+            "a\nb",
+            " a",
+            "a ",
+            "a\u{202e}txt.md",
+            "a\u{200b}.md",
+            "a\u{2028}b",
+            "a\u{fe0f}.md",
+            &"x".repeat(256),
+        ] {
             assert!(check_file_name(bad).is_err(), "{bad:?}");
         }
     }
