@@ -7,6 +7,7 @@ pub mod apps;
 pub mod chain;
 pub mod datanets;
 pub mod doctor;
+mod gas;
 pub mod index;
 pub mod keys;
 pub mod models;

@@ -78,6 +78,24 @@ pub fn tokens(wei: schemas::U256) -> String {
     }
 }
 
+/// An amount for people, who think in tokens, and for programs, which read wei.
+pub fn open_and_wei(wei: schemas::U256) -> String {
+    format!("{} OPEN ({wei} wei)", tokens(wei))
+}
+
+/// Unix seconds as a date and time in UTC (RFC 3339). Days to dates as in Howard Hinnant's `civil_from_days`: years begin in March, so
+/// that the leap day is a year's last.
+pub fn utc(unix_seconds: u64) -> String {
+    let (days, second) = (unix_seconds / 86_400 + 719_468, unix_seconds % 86_400);
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let months = (5 * day_of_year + 2) / 153;
+    let (day, month) = (day_of_year - (153 * months + 2) / 5 + 1, if months < 10 { months + 3 } else { months - 9 });
+    let year = 400 * era + year_of_era + u64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", second / 3_600, second / 60 % 60, second % 60)
+}
+
 /// A share as a bar of `width` characters and a percentage.
 pub fn share_bar(share_ppm: u64, width: usize) -> String {
     let filled = usize::try_from(share_ppm).unwrap_or(0) * width / 1_000_000;
@@ -115,6 +133,22 @@ pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Expected: `date -u -d @SECONDS`.
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        for (seconds, date) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_399, "2000-02-28T23:59:59Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (951_868_800, "2000-03-01T00:00:00Z"),
+            (1_796_028_368, "2026-11-30T08:46:08Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+            (u64::MAX, "584554051223-11-09T07:00:15Z"),
+        ] {
+            assert_eq!(utc(seconds), date);
+        }
+    }
 
     #[test]
     fn amounts_and_tables_read_well() {

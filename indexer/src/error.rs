@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use schemas::{Address, B256, SchemaError};
+use schemas::{Address, B256, SchemaError, U256};
 use store::StoreError;
 
 use crate::revert::Revert;
@@ -108,6 +108,9 @@ pub enum IndexerError {
     /// The node would not take a transaction; it was not sent.
     #[error("transaction not sent: {problem}")]
     Transaction { problem: String },
+    /// The account cannot pay for the gas, and for what it sends. Nothing was signed; give it some.
+    #[error("transaction not sent: {account} holds {balance_wei} wei for gas, and it may cost up to {needed_wei} wei")]
+    Unfunded { account: Address, balance_wei: U256, needed_wei: U256 },
     /// Gas costs more than the configuration allows; nothing was sent.
     #[error("the base fee of {base_fee_wei} wei is above the cap of {cap_wei} wei; wait, or raise the cap")]
     FeeAboveCap { base_fee_wei: u128, cap_wei: u128 },

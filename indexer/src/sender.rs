@@ -198,7 +198,7 @@ impl Sender {
     /// transaction is on its way already, that one is waited for.
     ///
     /// # Errors
-    /// [`IndexerError::Policy`], [`IndexerError::FeeAboveCap`], [`IndexerError::QueueBusy`] and
+    /// [`IndexerError::Policy`], [`IndexerError::FeeAboveCap`], [`IndexerError::Unfunded`], [`IndexerError::QueueBusy`] and
     /// [`IndexerError::Transaction`] when nothing was sent; [`IndexerError::Reverted`] before sending or
     /// in the block; [`IndexerError::TransactionUnknown`] while it is on its way;
     /// [`IndexerError::NonceTaken`] and [`IndexerError::TransactionCancelled`] when it is not any more.

@@ -12,9 +12,9 @@ use schemas::signer::Signer;
 use schemas::{Address, U256};
 use serde_json::{Value, json};
 
-use super::{Context, SignAs};
+use super::{Context, SignAs, gas};
 use crate::http::{ChainView, Fees};
-use crate::output::{Report, tokens};
+use crate::output::{Report, tokens, utc};
 use crate::settlement::ChainAction;
 
 #[derive(Debug, Clone, Subcommand)]
@@ -113,7 +113,7 @@ async fn show(context: &Context) -> anyhow::Result<Report> {
         format!("fees                      {}", fees(&view.fees)),
     ];
     if let Some((proposed, at)) = &view.proposed_fees {
-        lines.push(format!("announced fees            {}; can be activated from Unix time {at}", fees(proposed)));
+        lines.push(format!("announced fees            {}; can be activated from {}", fees(proposed), utc(*at)));
     }
     lines.push(format!("bond of a dispute         {} OPEN", tokens(view.dispute_bond_wei)));
     lines.push(format!(
@@ -149,10 +149,10 @@ async fn dispute(context: &Context, args: &DisputeArgs) -> anyhow::Result<Report
     let sender = Sender::connect(info.node()?, signer, context.sender_config()).await?;
     if bond > U256::ZERO {
         let approve = OpenToken::approveCall { spender: distributor, amount: bond };
-        sender.call(info.deployment.token, &approve).await.context("approving the bond")?;
+        gas::send(&info, &sender, (info.deployment.token, &approve), "approving the bond", "").await?;
     }
     let call = RewardDistributor::disputeCall { epoch: pending.epoch, expectedRoot: pending.root, evidenceHash: evidence_hash };
-    let outcome = sender.call(distributor, &call).await.context("disputing the reward root")?;
+    let outcome = gas::send(&info, &sender, (distributor, &call), "disputing the reward root", "").await?;
     let text = format!(
         "{by} disputes the root {} of epoch {} with the evidence {evidence_hash}; the bond is {} OPEN",
         pending.root,

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use clap::Args;
 use indexer::{At, ContractReader, RpcConfig, Sender};
 use rag::RewardProof;
@@ -12,7 +12,7 @@ use schemas::signer::Signer;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Context, Patience, SignAs};
+use super::{Context, Patience, SignAs, gas};
 use crate::output::{Progress, Report, count, tokens};
 use crate::settlement::{SettlementStatus, Stage};
 
@@ -101,7 +101,9 @@ pub async fn claim(context: &Context, args: &ClaimArgs) -> anyhow::Result<Report
     }
     let call = RewardDistributor::claimCall { account, cumulative, expectedRoot: proof.root, proof: proof.proof };
     let sender = Sender::connect(info.node()?, signer, context.sender_config()).await?;
-    let outcome = sender.call(deployment.distributor, &call).await.context("claiming")?;
+    let named = args.account.as_ref().or(args.signer.name.as_ref()).map_or_else(|| account.to_string(), Clone::clone);
+    let otherwise = format!("anybody who has some can send it: `headwater claim --account {named} --as OTHER`");
+    let outcome = gas::send(&info, &sender, (deployment.distributor, &call), "claiming", &otherwise).await?;
     let balance = reader.token_balance(account, At::Latest).await?;
     let paid = cumulative - claimed;
     let text = format!("{account} was paid {} OPEN; its balance is {} OPEN", tokens(paid), tokens(balance));

@@ -126,10 +126,9 @@ impl Sender {
     /// Refused before it is signed rather than after.
     async fn check_balance(&self, content: &Content, gas_limit: u64, fees: Fees) -> Result<()> {
         let gas_fee = U256::from(gas_limit).saturating_mul(U256::from(fees.max_fee));
-        let (needed, balance) = (content.value.saturating_add(gas_fee), self.node.balance_wei().await?);
-        if balance < needed {
-            let problem = format!("{} holds {balance} wei, and it may cost up to {needed} wei", self.address());
-            return Err(IndexerError::Transaction { problem });
+        let (needed_wei, balance_wei) = (content.value.saturating_add(gas_fee), self.node.balance_wei().await?);
+        if balance_wei < needed_wei {
+            return Err(IndexerError::Unfunded { account: self.address(), balance_wei, needed_wei });
         }
         Ok(())
     }
