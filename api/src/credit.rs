@@ -4,15 +4,18 @@
 //! Answers being made hold their fee. Looking and holding are one step: of any number of questions asked at once exactly those
 //! are answered that the payer has credit for, and one that is refused holds nothing.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use indexer::events::payers::PayerBook;
 use schemas::ids::AnswerId;
 use schemas::tables::{DebtRow, EpochRow, Millis, ReceiptRow};
-use schemas::{Address, U256};
+use schemas::{Address, B256, U256};
+use serde::{Deserialize, Serialize, Serializer};
 
-use crate::limits;
+use crate::limits::{self, LimitState, Standing};
+use crate::output::open_and_wei;
 use crate::service::Service;
 
 /// How often an account is read again because an answer of the payer was finished meanwhile.
@@ -27,8 +30,14 @@ pub struct Account {
     carried_wei: Signed,
     /// What was asked for and not paid.
     overdue_wei: U256,
-    free_wei: U256,
+    /// What is deposited and final, less what is gone.
+    balance_wei: U256,
+    /// What of it is asked back.
+    withdrawing_wei: U256,
+    /// Deposits that are not final yet.
+    arriving_wei: U256,
     room_wei: U256,
+    limits: Vec<Standing>,
 }
 
 /// An amount that can be a credit.
@@ -42,18 +51,28 @@ struct Signed {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     #[error(
-        "{payer} has not paid {wei} wei of answers that it was asked to pay for: deposit into the vault and register a spending limit \
-         with enough room; it is asked again with the next settlement, and answered when it has paid"
+        "{payer} has not paid {} of answers that it was asked to pay for: deposit into the vault (`headwater apps deposit`) and register a \
+         spending limit with enough room; it is asked again with the next settlement, and answered when it has paid",
+        open_and_wei(*.wei)
     )]
     Overdue { payer: Address, wei: U256 },
     #[error(
-        "the deposit of {payer} does not cover the {owed} wei that it owes with this answer: deposit more into the vault (a deposit counts \
-         once its block is final)"
+        "a deposit counts once its block is final, and {} of {payer} are on their way: ask again then; until then its deposit does not cover \
+         the {} that it owes with this answer",
+        open_and_wei(*.arriving),
+        open_and_wei(*.owed)
+    )]
+    Arriving { payer: Address, owed: U256, arriving: U256 },
+    #[error(
+        "the deposit of {payer} does not cover the {} that it owes with this answer: deposit more into the vault (`headwater \
+         apps deposit`; a deposit counts once its block is final)",
+        open_and_wei(*.owed)
     )]
     Deposit { payer: Address, owed: U256 },
     #[error(
-        "no spending limit of {payer} has room for the {owed} wei that it owes with this answer: register a new one (`headwater apps limit`); \
-         one that is cancelled, or ends within {within_seconds} seconds, counts for nothing"
+        "no spending limit of {payer} has room for the {} that it owes with this answer: register a new one (`headwater apps limit`); one that \
+         is cancelled, or ends within {within_seconds} seconds, counts for nothing",
+        open_and_wei(*.owed)
     )]
     Limit { payer: Address, owed: U256, within_seconds: u64 },
     #[error("too many answers of {payer} are being finished: try again shortly")]
@@ -64,7 +83,7 @@ impl Refusal {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Overdue { .. } => "payment_overdue",
-            Self::Deposit { .. } | Self::Limit { .. } => "payment_required",
+            Self::Arriving { .. } | Self::Deposit { .. } | Self::Limit { .. } => "payment_required",
             Self::Busy { .. } => "busy",
         }
     }
@@ -138,19 +157,28 @@ impl Drop for Reservation {
 }
 
 impl Account {
-    /// What is owed with this answer: each answer once, whether it is being made or has a receipt.
-    fn owed_with(&self, held: &HashMap<AnswerId, (U256, usize)>, answer: AnswerId, fee: U256) -> U256 {
+    /// What is owed, with one more answer: each answer once, whether it is being made or has a receipt.
+    fn owed_with(&self, held: &HashMap<AnswerId, (U256, usize)>, more: Option<(AnswerId, U256)>) -> U256 {
         let mut fees: HashMap<AnswerId, U256> = self.receipts.iter().copied().collect();
         fees.extend(held.iter().map(|(id, (fee, _))| (*id, *fee)));
-        fees.entry(answer).or_insert(fee);
+        if let Some((answer, fee)) = more {
+            fees.entry(answer).or_insert(fee);
+        }
         let owed = fees.into_values().fold(self.carried_wei.owed, U256::saturating_add);
         owed.saturating_sub(self.carried_wei.credit)
+    }
+
+    /// What new answers can be backed by: what is asked back counts as gone.
+    fn free_wei(&self) -> U256 {
+        self.balance_wei.saturating_sub(self.withdrawing_wei)
     }
 
     fn check(&self, payer: Address, owed: U256, within_seconds: u64) -> Result<(), Refusal> {
         if !self.overdue_wei.is_zero() {
             Err(Refusal::Overdue { payer, wei: self.overdue_wei })
-        } else if owed > self.free_wei {
+        } else if owed > self.free_wei() && owed <= self.free_wei().saturating_add(self.arriving_wei) {
+            Err(Refusal::Arriving { payer, owed, arriving: self.arriving_wei })
+        } else if owed > self.free_wei() {
             Err(Refusal::Deposit { payer, owed })
         } else if owed > self.room_wei {
             Err(Refusal::Limit { payer, owed, within_seconds })
@@ -158,6 +186,91 @@ impl Account {
             Ok(())
         }
     }
+
+    /// What further answers can cost as [`Account::check`] decides.
+    fn left_wei(&self, owed: U256) -> U256 {
+        if self.overdue_wei.is_zero() { self.free_wei().min(self.room_wei).saturating_sub(owed) } else { U256::ZERO }
+    }
+}
+
+/// What a payer has, owes and allows, as it is told. Amounts are wei as decimal text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Statement {
+    pub payer: Address,
+    /// In the vault by final blocks, less debits and withdrawals.
+    #[serde(serialize_with = "decimal")]
+    pub deposited_wei: U256,
+    /// Deposits in blocks that are not final yet: they count once they are.
+    #[serde(serialize_with = "decimal")]
+    pub arriving_wei: U256,
+    /// What of the deposit is asked back, and backs no answer.
+    #[serde(serialize_with = "decimal")]
+    pub withdrawing_wei: U256,
+    /// Fees that are not debited yet, those of answers being made included.
+    #[serde(serialize_with = "decimal")]
+    pub owed_wei: U256,
+    /// What of it was asked for and not paid: there is no further answer before it is.
+    #[serde(serialize_with = "decimal")]
+    pub overdue_wei: U256,
+    /// What further answers can cost now.
+    #[serde(serialize_with = "decimal")]
+    pub left_wei: U256,
+    /// What one costs.
+    #[serde(serialize_with = "decimal")]
+    pub price_wei: U256,
+    /// Those that end last come first.
+    pub limits: Vec<LimitStatement>,
+}
+
+/// A spending limit in a [`Statement`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LimitStatement {
+    pub limit_hash: B256,
+    #[serde(serialize_with = "decimal")]
+    pub nonce: U256,
+    #[serde(serialize_with = "decimal")]
+    pub amount_wei: U256,
+    /// What is not debited of it; what is owed will be.
+    #[serde(serialize_with = "decimal")]
+    pub room_wei: U256,
+    /// The first second (Unix time) at which it allows no debit: after its expiry, or where it is cancelled earlier.
+    pub ends_at: u64,
+    pub state: LimitState,
+}
+
+fn decimal<S: Serializer>(wei: &U256, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(wei)
+}
+
+/// What a payer is told of its account.
+pub async fn statement(service: &Service, payer: Address) -> anyhow::Result<Statement> {
+    let account = account(service, payer).await?;
+    let owed_wei = match service.reservations.lock().get(&payer) {
+        Some(held) => account.owed_with(&held.answers, None),
+        None => account.owed_with(&HashMap::new(), None),
+    };
+    let (now, within) = (Millis::now().unix_seconds(), service.debited_within_seconds());
+    let limit = |limit: &Standing| LimitStatement {
+        limit_hash: limit.limit_hash,
+        nonce: limit.signed.nonce,
+        amount_wei: limit.signed.max_amount,
+        room_wei: limit.room,
+        ends_at: limit.ends_at,
+        state: limit.state(now, within),
+    };
+    let mut limits: Vec<LimitStatement> = account.limits.iter().map(limit).collect();
+    limits.sort_by_key(|limit| (Reverse(limit.ends_at), limit.limit_hash));
+    Ok(Statement {
+        payer,
+        deposited_wei: account.balance_wei,
+        arriving_wei: account.arriving_wei,
+        withdrawing_wei: account.withdrawing_wei,
+        owed_wei,
+        overdue_wei: account.overdue_wei,
+        left_wei: account.left_wei(owed_wei),
+        price_wei: U256::from(service.price_wei),
+        limits,
+    })
 }
 
 /// Holds the fee of an answer that is about to be made.
@@ -166,7 +279,8 @@ pub async fn reserve(service: &Arc<Service>, payer: Address, answer: AnswerId, f
     for _ in 0..MAX_LOOKS {
         let released = service.reservations.released(payer);
         let account = account(service, payer).await?;
-        let covers = |held: &HashMap<AnswerId, (U256, usize)>| account.check(payer, account.owed_with(held, answer, fee), within_seconds);
+        let covers =
+            |held: &HashMap<AnswerId, (U256, usize)>| account.check(payer, account.owed_with(held, Some((answer, fee))), within_seconds);
         if let Some(held) = service.reservations.hold(payer, (answer, fee), released, covers) {
             return Ok(held);
         }
@@ -197,13 +311,16 @@ async fn account(service: &Service, payer: Address) -> anyhow::Result<Account> {
             receipts.iter().filter(|receipt| receipt.sequence <= closing.last_sequence).map(|receipt| U256::from(receipt.fee_wei.0));
         overdue_wei = asked.fold(unpaid, U256::saturating_add).saturating_sub(credit);
     }
-    let standing = service.limits.standing(payer, service.operator, &book);
+    let limits = service.limits.standing(payer, service.operator, &book);
     Ok(Account {
         receipts: receipts.iter().map(|receipt| (receipt.answer_id, U256::from(receipt.fee_wei.0))).collect(),
         carried_wei: Signed { owed: unpaid, credit: credit.saturating_add(debited) },
         overdue_wei: overdue_wei.saturating_sub(debited),
-        free_wei: book.free_wei(),
-        room_wei: limits::room(&standing, Millis::now().unix_seconds(), service.debited_within_seconds()),
+        balance_wei: book.balance_wei,
+        withdrawing_wei: book.withdrawing_wei,
+        arriving_wei: book.arriving_wei,
+        room_wei: limits::room(&limits, Millis::now().unix_seconds(), service.debited_within_seconds()),
+        limits,
     })
 }
 
@@ -225,12 +342,13 @@ mod tests {
 
     fn account(owed: &[u64], free: u64) -> Account {
         let receipts = owed.iter().map(|n| (id(*n), wei(10))).collect();
-        Account { receipts, free_wei: wei(free), room_wei: wei(1_000), ..Account::default() }
+        Account { receipts, balance_wei: wei(free), room_wei: wei(1_000), ..Account::default() }
     }
 
     fn ask(reservations: &Arc<Reservations>, account: &Account, n: u64) -> Option<Result<Reservation, Refusal>> {
         let released = reservations.released(PAYER);
-        reservations.hold(PAYER, (id(n), wei(10)), released, |held| account.check(PAYER, account.owed_with(held, id(n), wei(10)), 0))
+        reservations
+            .hold(PAYER, (id(n), wei(10)), released, |held| account.check(PAYER, account.owed_with(held, Some((id(n), wei(10)))), 0))
     }
 
     #[test]
@@ -273,12 +391,43 @@ mod tests {
     }
 
     #[test]
+    fn what_is_left_is_what_would_be_answered() {
+        let account = Account { withdrawing_wei: wei(5), ..account(&[1, 2], 60) };
+        let held = HashMap::from([(id(2), (wei(10), 1)), (id(3), (wei(10), 2))]);
+        let owed = account.owed_with(&held, None);
+        assert_eq!((owed, account.left_wei(owed)), (wei(30), wei(25)), "an answer that becomes a receipt is owed once");
+        account.check(PAYER, owed + account.left_wei(owed), 0).unwrap();
+        assert!(account.check(PAYER, owed + account.left_wei(owed) + wei(1), 0).is_err());
+        assert_eq!(Account { room_wei: wei(31), ..account.clone() }.left_wei(owed), wei(1));
+        assert_eq!(Account { overdue_wei: wei(1), ..account }.left_wei(owed), U256::ZERO);
+    }
+
+    #[test]
+    fn a_statement_is_read_as_it_is_written() {
+        let limit = LimitStatement {
+            limit_hash: B256::ZERO,
+            nonce: U256::MAX,
+            amount_wei: U256::MAX,
+            room_wei: wei(1),
+            ends_at: 7,
+            state: LimitState::UsedUp,
+        };
+        let written = serde_json::to_value(&limit).unwrap();
+        assert_eq!((&written["room_wei"], &written["state"]), (&"1".into(), &"used_up".into()));
+        assert_eq!(written["nonce"], U256::MAX.to_string());
+        assert_eq!(serde_json::from_value::<LimitStatement>(written).unwrap(), limit);
+    }
+
+    #[test]
     fn each_reason_is_told() {
         let told = |account: &Account| account.check(PAYER, wei(10), 60).unwrap_err().to_string();
         let good = account(&[], 10);
         good.check(PAYER, wei(10), 60).unwrap();
-        assert!(told(&Account { overdue_wei: wei(1), ..good.clone() }).contains("has not paid 1 wei"));
-        assert!(told(&Account { free_wei: wei(9), ..good.clone() }).contains("does not cover"));
+        assert!(told(&Account { overdue_wei: wei(1), ..good.clone() }).contains("has not paid 0.000000000000000001 OPEN (1 wei)"));
+        let short = Account { balance_wei: wei(12), withdrawing_wei: wei(3), ..good.clone() };
+        assert!(told(&short).starts_with("the deposit of"));
+        let arriving = told(&Account { arriving_wei: wei(1), ..short.clone() });
+        assert!(arriving.starts_with("a deposit counts once its block is final") && arriving.contains("does not cover"), "{arriving}");
         assert!(told(&Account { room_wei: wei(9), ..good }).contains("no spending limit"));
     }
 }

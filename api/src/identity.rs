@@ -32,9 +32,7 @@ fn key_path(data_dir: &Path, name: &str) -> anyhow::Result<PathBuf> {
 /// Makes a new random key; an existing one is never overwritten.
 pub fn create(data_dir: &Path, name: &str) -> anyhow::Result<KeySigner> {
     let path = key_path(data_dir, name)?;
-    if path.exists() {
-        bail!("{} exists; a key is never overwritten", path.display());
-    }
+    check_new(&path)?;
     let signer = loop {
         // All but a vanishing part of all numbers are keys.
         if let Ok(signer) = KeySigner::from_bytes(&B256::from(rand::random::<[u8; 32]>())) {
@@ -48,10 +46,16 @@ pub fn create(data_dir: &Path, name: &str) -> anyhow::Result<KeySigner> {
 /// Keeps a key that was made elsewhere; an existing one is never overwritten.
 pub fn import(data_dir: &Path, name: &str, signer: &KeySigner) -> anyhow::Result<()> {
     let path = key_path(data_dir, name)?;
+    check_new(&path)?;
+    write_key(&path, signer)
+}
+
+/// Whether a key can be written to a file: an existing one is never overwritten.
+pub fn check_new(path: &Path) -> anyhow::Result<()> {
     if path.exists() {
         bail!("{} exists; a key is never overwritten", path.display());
     }
-    write_key(&path, signer)
+    Ok(())
 }
 
 fn write_key(path: &Path, signer: &KeySigner) -> anyhow::Result<()> {

@@ -8,6 +8,7 @@ use indexer::events::payers::PayerBook;
 use schemas::signed::SignedSpendingLimit;
 use schemas::tables::{Millis, SpendingLimitRow};
 use schemas::{Address, B256, U256};
+use serde::{Deserialize, Serialize};
 use store::{Store, StoreError};
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -29,11 +30,34 @@ impl Standing {
         self.ends_at > now && !self.room.is_zero()
     }
 
-    /// Whether it backs an answer that may be debited this much later. A cancelled limit backs none, although debits reach it
-    /// for a while: they have answers given before to pay for.
-    pub fn lasts(&self, now: u64, debited_within_seconds: u64) -> bool {
-        !self.cancelled && self.ends_at > now.saturating_add(debited_within_seconds)
+    /// What it is good for at this second, where answers given now are debited within this time.
+    pub fn state(&self, now: u64, debited_within_seconds: u64) -> LimitState {
+        if self.cancelled {
+            LimitState::Cancelled
+        } else if self.ends_at <= now {
+            LimitState::Expired
+        } else if self.ends_at <= now.saturating_add(debited_within_seconds) {
+            LimitState::Ending
+        } else if self.room.is_zero() {
+            LimitState::UsedUp
+        } else {
+            LimitState::Good
+        }
     }
+}
+
+/// What a limit is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LimitState {
+    /// It backs answers: it has room, and lasts until they are debited.
+    Good,
+    UsedUp,
+    /// It ends before answers given now are debited.
+    Ending,
+    Expired,
+    /// It backs no answer, although debits reach it for a while: they have answers given before to pay for.
+    Cancelled,
 }
 
 /// Every limit that was registered.
@@ -91,10 +115,14 @@ impl Limits {
     }
 }
 
-/// What limits leave for what a payer owes and for new answers, which are debited within this time.
+/// The limits that back answers given now, which are debited within this time.
+pub fn good(limits: &[Standing], now: u64, debited_within_seconds: u64) -> impl Iterator<Item = &Standing> {
+    limits.iter().filter(move |limit| limit.state(now, debited_within_seconds) == LimitState::Good)
+}
+
+/// What they leave for what a payer owes and for new answers.
 pub fn room(limits: &[Standing], now: u64, debited_within_seconds: u64) -> U256 {
-    let lasting = limits.iter().filter(|limit| limit.lasts(now, debited_within_seconds));
-    lasting.fold(U256::ZERO, |sum, limit| sum.saturating_add(limit.room))
+    good(limits, now, debited_within_seconds).fold(U256::ZERO, |sum, limit| sum.saturating_add(limit.room))
 }
 
 #[cfg(test)]
@@ -118,6 +146,11 @@ pub mod tests {
         let limits = [limit(5, 1_101, false), limit(7, 1_100, false), limit(11, u64::MAX, true), limit(13, u64::MAX, false)];
         assert_eq!(room(&limits, 1_000, 100), U256::from(18u64));
         assert_eq!(room(&limits[1..3], 1_000, 100), U256::ZERO);
+        let states = limits.each_ref().map(|limit| limit.state(1_000, 100));
+        assert_eq!(states, [LimitState::Good, LimitState::Ending, LimitState::Cancelled, LimitState::Good]);
+        assert_eq!(good(&limits, 1_000, 100).count(), 2, "a place is taken by what gives room");
+        assert_eq!(limit(0, u64::MAX, false).state(1_000, 100), LimitState::UsedUp);
+        assert_eq!(limit(1, 1_000, false).state(1_000, 100), LimitState::Expired);
         let mut huge = [limit(1, u64::MAX, false), limit(0, u64::MAX, false)];
         huge[1].room = U256::MAX;
         assert_eq!(room(&huge, 1_000, 100), U256::MAX);

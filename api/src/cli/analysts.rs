@@ -24,9 +24,9 @@ pub enum AnalystsCommand {
 
 pub async fn analysts(context: &Context, command: &AnalystsCommand) -> anyhow::Result<Report> {
     let AnalystsCommand::New { name, out } = command;
+    let path = super::apps::new_key_path(context, name, out.as_ref())?;
     let reply: Value = context.client()?.post("/v1/analysts", &AnalystRequest { name: name.clone() }).await?;
     let key = reply["api_key"].as_str().context("the service gave no key")?;
-    let path = out.clone().unwrap_or_else(|| super::apps::key_path(context, name));
     identity::write_secret(&path, &format!("{key}\n"))?;
     Ok(Report::new(format!("the API key of {name} is in {}", path.display()), &json!({ "name": name, "key_file": path })))
 }

@@ -1,12 +1,16 @@
 //! `headwater apps`.
 
+mod account;
+mod deposit;
+
+use std::fs;
 use std::path::PathBuf;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow, bail};
 use clap::{Args, Subcommand};
 use indexer::{At, ContractReader, RpcConfig, Sender};
 use schemas::U256;
-use schemas::contracts::{OpenToken, PaymentVault};
+use schemas::contracts::PaymentVault;
 use schemas::hashing::sha256;
 use schemas::signed::apps::{AppAuthorisation, AppListing, AppRevocation};
 use schemas::signed::{SignedSpendingLimit, SigningDomain, SpendingLimit, spending_limit_digest};
@@ -14,11 +18,16 @@ use schemas::signer::{KeySigner, Signer};
 use schemas::tables::Millis;
 use serde_json::{Value, json};
 
-use super::{Context, SignAs, keys};
+use super::{Context, SignAs, gas, keys};
 use crate::auth::{ListedKey, new_key};
+use crate::credit::{LimitStatement, Statement};
 use crate::http::{AppRequest, Info};
 use crate::identity;
-use crate::output::{Report, table, tokens};
+use crate::limits::LimitState;
+use crate::output::{Report, table, tokens, utc};
+pub use account::ShowArgs;
+pub use deposit::DepositArgs;
+use deposit::{Deposit, NOT_FINAL};
 
 /// How long what is signed here can be handed in.
 const DEADLINE_SECONDS: u64 = 600;
@@ -27,8 +36,12 @@ const DEADLINE_SECONDS: u64 = 600;
 pub enum AppsCommand {
     /// Deposit into the vault, sign a spending limit, and make an API key that is paid for under it.
     Register(RegisterArgs),
+    /// Deposit into the vault, for all apps of the payer.
+    Deposit(DepositArgs),
     /// Sign another spending limit, for all apps of its payer.
     Limit(LimitArgs),
+    /// Show what a payer has deposited, owes and allows, and what is left [without --as or --key-file: of the API key's payer].
+    Show(ShowArgs),
     /// List a payer's keys [without --as or --key-file: all, as the operator].
     List(ListArgs),
     /// End a key at once, as its payer [without --as or --key-file: as the operator].
@@ -43,7 +56,7 @@ pub enum AppsCommand {
 pub struct CancelArgs {
     #[command(flatten)]
     pub signer: SignAs,
-    /// The nonce that `apps register` or `apps limit` gave.
+    /// The nonce that `apps register` or `apps limit` gave; `apps show` lists them.
     #[arg(long)]
     pub nonce: U256,
 }
@@ -66,7 +79,8 @@ pub struct RegisterArgs {
     /// OPEN tokens that the vault shall hold for the payer; what is missing is deposited.
     #[arg(long, default_value = "0")]
     pub deposit: String,
-    /// OPEN tokens that the service may debit in all [default: no new limit; those that the payer has pay for this app too].
+    /// OPEN tokens that the service may debit in all, at least 0.1 unless its operator set another least [default: no new limit;
+    /// those that the payer has pay for this app too].
     #[arg(long)]
     pub limit: Option<String>,
     /// Days until the limit expires.
@@ -81,7 +95,7 @@ pub struct RegisterArgs {
 pub struct LimitArgs {
     #[command(flatten)]
     pub signer: SignAs,
-    /// OPEN tokens that the service may debit in all.
+    /// OPEN tokens that the service may debit in all, at least 0.1 unless its operator set another least.
     #[arg(long)]
     pub limit: String,
     /// Days until the limit expires.
@@ -108,10 +122,22 @@ pub fn key_path(context: &Context, name: &str) -> PathBuf {
     context.data_dir.join(format!("{name}.apikey"))
 }
 
+/// The file for a new API key. To be asked for before anything is done for the key: where one is already, it stays.
+pub fn new_key_path(context: &Context, name: &str, out: Option<&PathBuf>) -> anyhow::Result<PathBuf> {
+    if out.is_none() && name.contains('/') {
+        bail!("{name:?} names no file of the data folder: say where its key goes with --out FILE");
+    }
+    let path = out.cloned().unwrap_or_else(|| key_path(context, name));
+    identity::check_new(&path).map_err(|error| anyhow!("{error}: use another name, or --out FILE"))?;
+    Ok(path)
+}
+
 pub async fn apps(context: &Context, command: &AppsCommand) -> anyhow::Result<Report> {
     match command {
         AppsCommand::Register(args) => register(context, args).await,
+        AppsCommand::Deposit(args) => deposit::deposit(context, args).await,
         AppsCommand::Limit(args) => limit(context, args).await,
+        AppsCommand::Show(args) => account::show(context, args).await,
         AppsCommand::List(args) => list(context, args).await,
         AppsCommand::Revoke(args) => revoke(context, args).await,
         AppsCommand::CancelLimit(args) => cancel(context, args).await,
@@ -159,16 +185,24 @@ async fn revoke(context: &Context, args: &RevokeArgs) -> anyhow::Result<Report> 
 }
 
 async fn cancel(context: &Context, args: &CancelArgs) -> anyhow::Result<Report> {
-    let info = context.info().await?;
+    let (info, nonce) = (context.info().await?, args.nonce);
     let signer = context.signer(&args.signer)?;
     let payer = signer.address();
-    let sender = Sender::connect(info.node()?, signer, context.sender_config()).await?;
-    let call = PaymentVault::cancelLimitCall { nonce: args.nonce };
-    sender.call(info.deployment.vault, &call).await.context("cancelling the limit")?;
+    let sender = Sender::connect(info.node()?, signer.clone(), context.sender_config()).await?;
+    let call = PaymentVault::cancelLimitCall { nonce };
+    gas::send(&info, &sender, (info.deployment.vault, &call), "cancelling the limit", "").await?;
     let reader = ContractReader::connect(info.node()?, RpcConfig::default(), info.deployment)?;
-    let from = reader.limit_cancelled_from(payer, args.nonce, At::Latest).await?;
-    let text = format!("the limits of nonce {} of {payer} allow no debit from Unix time {} on", args.nonce, from.unwrap_or_default());
-    Ok(Report::new(text, &json!({ "payer": payer, "nonce": args.nonce.to_string(), "cancelled_from": from })))
+    let from = reader.limit_cancelled_from(payer, nonce, At::Latest).await?.unwrap_or_default();
+    let is_cancelled = |limit: &LimitStatement| limit.nonce != nonce || limit.state == LimitState::Cancelled;
+    let counts = async |statement: &Statement| statement.limits.iter().all(is_cancelled);
+    let seen = account::counted(&context.client()?, &info, &signer, counts).await;
+    let seen = if seen { "back no further answer" } else { "will back no further answer once the service has seen it" };
+    let text = format!(
+        "the limits of nonce {nonce} of {payer} {seen}, and allow no debit from {} on; answers that were given stay payable, under these \
+         limits until then",
+        utc(from)
+    );
+    Ok(Report::new(text, &json!({ "payer": payer, "nonce": nonce.to_string(), "cancelled_from": from })))
 }
 
 async fn withdraw(context: &Context, args: &WithdrawArgs) -> anyhow::Result<Report> {
@@ -179,13 +213,13 @@ async fn withdraw(context: &Context, args: &WithdrawArgs) -> anyhow::Result<Repo
     let reader = ContractReader::connect(info.node()?, RpcConfig::default(), info.deployment)?;
     if let Some(amount) = &args.amount {
         let call = PaymentVault::requestWithdrawalCall { amount: keys::wei(amount)? };
-        sender.call(vault, &call).await.context("asking for a withdrawal")?;
+        gas::send(&info, &sender, (vault, &call), "asking for a withdrawal", "").await?;
         let request = reader.call(vault, &PaymentVault::withdrawalOfCall { payer }, At::Latest).await?;
-        let text = format!("{} OPEN can be withdrawn from Unix time {} on, by `headwater apps withdraw`", amount, request.availableAt);
+        let text = format!("{amount} OPEN can be withdrawn from {} on, by `headwater apps withdraw`", utc(request.availableAt));
         let json = json!({ "payer": payer, "amount_wei": request.amount.to_string(), "available_at": request.availableAt });
         return Ok(Report::new(text, &json));
     }
-    sender.call(vault, &PaymentVault::withdrawCall {}).await.context("withdrawing")?;
+    gas::send(&info, &sender, (vault, &PaymentVault::withdrawCall {}), "withdrawing", "").await?;
     let balance = reader.token_balance(payer, At::Latest).await?;
     let text = format!("withdrawn; the balance of {payer} is {} OPEN", tokens(balance));
     Ok(Report::new(text, &json!({ "payer": payer, "balance_wei": balance.to_string() })))
@@ -197,7 +231,7 @@ fn sign_limit(info: &Info, signer: &KeySigner, open: &str, days: u64) -> anyhow:
         payer: signer.address(),
         spender: info.operator,
         maxAmount: keys::wei(open)?,
-        expiry: Millis::now().unix_seconds() + days * 86_400,
+        expiry: Millis::now().unix_seconds().saturating_add(days.saturating_mul(86_400)),
         nonce: U256::from(rand::random::<u128>()),
     };
     Ok(SignedSpendingLimit {
@@ -219,35 +253,40 @@ async fn limit(context: &Context, args: &LimitArgs) -> anyhow::Result<Report> {
     Ok(Report::new(text, &json))
 }
 
+/// The service checks everything, and the key is on the disk, before a token moves.
 async fn register(context: &Context, args: &RegisterArgs) -> anyhow::Result<Report> {
-    let info = context.info().await?;
+    let path = new_key_path(context, &args.name, args.out.as_ref())?;
+    let (info, client) = (context.info().await?, context.client()?);
     let signer = context.signer(&args.signer)?;
     let limit = args.limit.as_ref().map(|open| sign_limit(&info, &signer, open, args.days)).transpose()?;
-    deposit(context, &info, &signer, keys::wei(&args.deposit)?).await?;
     let key = new_key();
-    let deadline = Millis::now().unix_seconds() + DEADLINE_SECONDS;
-    let authorisation = AppAuthorisation::sign(&signer, &domain(&info), sha256(key.as_bytes()), &args.name, deadline)?;
-    let app: ListedKey = context.client()?.post("/v1/apps", &AppRequest { authorisation, limit: limit.clone() }).await?;
-    let path = args.out.clone().unwrap_or_else(|| key_path(context, &args.name));
+    // A deposit takes its time: what was signed before it can be too old after it.
+    let request = || -> anyhow::Result<AppRequest> {
+        let deadline = Millis::now().unix_seconds() + DEADLINE_SECONDS;
+        let authorisation = AppAuthorisation::sign(&signer, &domain(&info), sha256(key.as_bytes()), &args.name, deadline)?;
+        Ok(AppRequest { authorisation, limit: limit.clone() })
+    };
+    client.post::<Value>("/v1/apps/check", &request()?).await?;
+    let deposit = Deposit::plan(&info, &signer, keys::wei(&args.deposit)?).await?;
     identity::write_secret(&path, &format!("{key}\n"))?;
+    let registered = async {
+        deposit.make(context, &info, &signer).await?;
+        client.post::<ListedKey>("/v1/apps", &request()?).await.with_context(|| deposit.made())
+    };
+    let app = match registered.await {
+        Ok(app) => app,
+        Err(error) => {
+            // It is nobody's key, and would be in the way of the next attempt.
+            drop(fs::remove_file(&path));
+            return Err(error);
+        }
+    };
     let (payer, nonce) = (signer.address(), limit.map(|limit| limit.nonce.to_string()));
     let under = nonce.as_ref().map_or(String::new(), |nonce| format!(" under the limit of nonce {nonce}"));
-    let text = format!("app {} pays as {payer}{under}; its API key is in {}", args.name, path.display());
-    let json = json!({ "name": args.name, "payer": payer, "nonce": nonce, "key_id": app.key_id, "key_file": path });
+    let counts = deposit.counts(&client, &info, &signer).await;
+    let later = if counts { "" } else { NOT_FINAL };
+    let text = format!("app {} pays as {payer}{under}; its API key is in {}{later}", args.name, path.display());
+    let json =
+        json!({ "name": args.name, "payer": payer, "nonce": nonce, "key_id": app.key_id, "key_file": path, "deposit_counts": counts });
     Ok(Report::new(text, &json))
-}
-
-/// Brings the payer's balance in the vault up to an amount.
-async fn deposit(context: &Context, info: &Info, signer: &KeySigner, wanted: U256) -> anyhow::Result<()> {
-    let deployment = info.deployment;
-    let reader = ContractReader::connect(info.node()?, RpcConfig::default(), deployment)?;
-    let missing = wanted.saturating_sub(reader.vault_balance(signer.address(), At::Latest).await?);
-    if missing.is_zero() {
-        return Ok(());
-    }
-    let sender = Sender::connect(info.node()?, signer.clone(), context.sender_config()).await?;
-    let approve = OpenToken::approveCall { spender: deployment.vault, amount: missing };
-    sender.call(deployment.token, &approve).await.context("approving the deposit")?;
-    sender.call(deployment.vault, &PaymentVault::depositCall { amount: missing }).await.context("depositing")?;
-    Ok(())
 }

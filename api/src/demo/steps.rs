@@ -222,10 +222,11 @@ async fn ask(context: &Context, journey: &Journey, stage: &mut Stage, started: I
         days: 30,
         out: None,
     };
+    stage.doing("depositing, and waiting for the deposit to be final");
     let report = apps::apps(context, &AppsCommand::Register(register)).await?;
     stage.show("apps register --name demo-app --as app --deposit 10 --limit 5", &report);
     let app_key = apps::key_path(context, "demo-app");
-    // It counts once the indexer holds it as final.
+    // The command waits for a while; a slow machine may take longer.
     wait_for_rows(context, stage, "waiting for the deposit to be final", "SELECT payer FROM deposited WHERE finalized", 1).await?;
     for question in &journey.questions {
         let args = AskArgs {

@@ -5,15 +5,18 @@ use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
 use indexer::events::payers::PayerBook;
-use schemas::Address;
 use schemas::signed::apps::{AppAuthorisation, AppListing, AppRevocation};
 use schemas::signed::{SignedSpendingLimit, check_signature};
 use schemas::tables::Millis;
+use schemas::{B256, U256};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{ApiError, App, Authenticated, Reply};
-use crate::auth::ListedKey;
+use crate::auth::{ListedKey, check_name};
+use crate::credit::{self, Statement};
+use crate::limits;
+use crate::output::open_and_wei;
 
 /// How long before its deadline a signed message can be handed in at most.
 const MAX_DEADLINE_SECONDS: u64 = 86_400;
@@ -30,19 +33,35 @@ pub struct AppRequest {
 /// The key was made by who holds it; its hash is in what the payer signed.
 pub(super) async fn register(State(service): State<App>, body: Result<Json<AppRequest>, JsonRejection>) -> Reply<Json<ListedKey>> {
     let AppRequest { authorisation, limit } = body?.0;
-    let name = &authorisation.name;
-    if name.is_empty() || name.len() > 100 || name.chars().any(char::is_control) {
-        return Err(ApiError::bad_request("name: use 1 to 100 visible characters"));
-    }
-    check_deadline(authorisation.deadline)?;
-    authorisation.check(&service.domain())?;
+    check_app(&service, &authorisation, limit.as_ref())?;
     if let Some(limit) = limit {
-        if limit.payer != authorisation.payer {
-            return Err(ApiError::bad_request(format!("the limit is of {}, the app of {}", limit.payer, authorisation.payer)));
-        }
         keep_limit(&service, &limit).await?;
     }
     Ok(Json(service.keys.register(&authorisation).await?))
+}
+
+/// Refuses what [`register`] would refuse, and keeps nothing: for payers who want to know before they deposit.
+pub(super) async fn check(State(service): State<App>, body: Result<Json<AppRequest>, JsonRejection>) -> Reply<Json<Value>> {
+    let AppRequest { authorisation, limit } = body?.0;
+    check_app(&service, &authorisation, limit.as_ref())?;
+    if let Some(limit) = limit
+        && check_terms(&service, &limit)?.is_some()
+    {
+        check_history(&service, &limit).await?;
+    }
+    Ok(Json(json!({ "payer": authorisation.payer, "name": authorisation.name })))
+}
+
+fn check_app(service: &App, authorisation: &AppAuthorisation, limit: Option<&SignedSpendingLimit>) -> Reply<()> {
+    check_name(&authorisation.name)?;
+    check_deadline(authorisation.deadline)?;
+    authorisation.check(&service.domain())?;
+    match limit {
+        Some(limit) if limit.payer != authorisation.payer => {
+            Err(ApiError::bad_request(format!("the limit is of {}, the app of {}", limit.payer, authorisation.payer)))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A payer's own keys, or all for the operator.
@@ -57,6 +76,21 @@ pub(super) async fn list_signed(State(service): State<App>, body: Result<Json<Ap
     check_deadline(listing.deadline)?;
     listing.check(&service.domain())?;
     Ok(Json(service.keys.list(Some(listing.payer))))
+}
+
+/// What the payer of the caller's key has, owes and allows.
+pub(super) async fn account(State(service): State<App>, Authenticated(caller): Authenticated) -> Reply<Json<Statement>> {
+    let payer = caller.payer.ok_or_else(|| {
+        ApiError::bad_request("nobody pays for this key: use an app's, or sign as the payer (`headwater apps show --as NAME`)")
+    })?;
+    Ok(Json(credit::statement(&service, payer).await?))
+}
+
+pub(super) async fn account_signed(State(service): State<App>, body: Result<Json<AppListing>, JsonRejection>) -> Reply<Json<Statement>> {
+    let listing = body?.0;
+    check_deadline(listing.deadline)?;
+    listing.check(&service.domain())?;
+    Ok(Json(credit::statement(&service, listing.payer).await?))
 }
 
 /// By the operator.
@@ -91,10 +125,20 @@ fn check_deadline(deadline: u64) -> Reply<()> {
 }
 
 async fn keep_limit(service: &App, limit: &SignedSpendingLimit) -> Reply<()> {
+    if let Some(limit_hash) = check_terms(service, limit)? {
+        let _registering = service.limits.registering().await;
+        check_history(service, limit).await?;
+        service.limits.keep(limit_hash, limit).await?;
+    }
+    Ok(())
+}
+
+/// What can be said of a limit by itself; its digest, where it is not kept already.
+fn check_terms(service: &App, limit: &SignedSpendingLimit) -> Reply<Option<B256>> {
     let limit_hash = limit.digest(service.deployment.chain_id, service.deployment.vault);
     check_signature(limit_hash, &limit.signature, limit.payer)?;
     if service.limits.knows(limit.payer, limit_hash) {
-        return Ok(());
+        return Ok(None);
     }
     if limit.spender != service.operator {
         return Err(ApiError::bad_request(format!(
@@ -108,23 +152,30 @@ async fn keep_limit(service: &App, limit: &SignedSpendingLimit) -> Reply<()> {
             "the spending limit has expired, or ends before answers given now are debited: let it last longer than {within} seconds"
         )));
     }
-    let least = service.config.settlement.limit_least_wei()?;
-    if limit.max_amount < schemas::U256::from(least) {
-        return Err(ApiError::bad_request(format!("the spending limit is of {} wei: let it be of {least} wei or more", limit.max_amount)));
+    let least = U256::from(service.config.settlement.limit_least_wei()?);
+    if limit.max_amount < least {
+        let (amount, least) = (open_and_wei(limit.max_amount), open_and_wei(least));
+        return Err(ApiError::bad_request(format!("the spending limit is of {amount}: let it be of {least} or more")));
     }
-    let _registering = service.limits.registering().await;
-    check_count(service, limit.payer, now).await?;
-    Ok(service.limits.keep(limit_hash, limit).await?)
+    Ok(Some(limit_hash))
 }
 
-/// Each debit costs gas: many small limits of one payer would cost more than they pay.
-async fn check_count(service: &App, payer: Address, now: u64) -> Reply<()> {
-    let book = PayerBook::read(&service.store, &service.deployment, payer).await?;
-    let live = service.limits.standing(payer, service.operator, &book).iter().filter(|limit| limit.allows(now)).count();
-    let most = service.config.settlement.limits_per_payer_max;
-    if live >= most {
+/// What its payer's other limits, and what it did on chain, say of a limit.
+async fn check_history(service: &App, limit: &SignedSpendingLimit) -> Reply<()> {
+    let book = PayerBook::read(&service.store, &service.deployment, limit.payer).await?;
+    if book.cancelled_from(limit.nonce).is_some() {
+        return Err(ApiError::bad_request(format!("limits of nonce {} were cancelled by {}: use another nonce", limit.nonce, limit.payer)));
+    }
+    let (now, within) = (Millis::now().unix_seconds(), service.debited_within_seconds());
+    let standing = service.limits.standing(limit.payer, service.operator, &book);
+    let (good, most) = (limits::good(&standing, now, within).count(), service.config.settlement.limits_per_payer_max);
+    // Each debit costs gas: many small limits of one payer would cost more than they pay. What backs nothing takes no place, or who
+    // cancels all could have no other while they end.
+    if good >= most {
         return Err(ApiError::bad_request(format!(
-            "{payer} has {live} spending limits with room, and {most} are allowed: let some be used up, or cancel them (`headwater apps cancel-limit`)"
+            "{} has {good} spending limits with room, and {most} are allowed: let some be used up, or cancel them (`headwater apps \
+             cancel-limit`; `headwater apps show` lists them)",
+            limit.payer
         )));
     }
     Ok(())

@@ -126,7 +126,7 @@ async fn contracts_are_deployed_called_and_indexed() {
     assert_eq!(events::versions_committed(&store, &deployment, Finality::Finalized).await.unwrap(), committed);
     assert_eq!(events::datanets_created(&store, &deployment, Finality::Finalized).await.unwrap()[0].event.owner, me);
     let book = events::payers::PayerBook::read(&store, &deployment, me).await.unwrap();
-    assert_eq!((book.balance_wei, book.free_wei()), (amount, amount));
+    assert_eq!((book.balance_wei, book.withdrawing_wei, book.arriving_wei), (amount, U256::ZERO, U256::ZERO));
     assert_eq!(reader.vault_balance(me, At::Finalized).await.unwrap(), amount);
     chain.stop().await.unwrap();
 }

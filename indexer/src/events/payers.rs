@@ -15,6 +15,8 @@ use crate::Result;
 pub struct PayerBook {
     /// Deposits that are final, less debits and withdrawals, also those that are not: what a node alone says adds nothing.
     pub balance_wei: U256,
+    /// Deposits that are not final: they back nothing yet, and their payer wants to know of them.
+    pub arriving_wei: U256,
     /// What of it is asked back and not paid out yet.
     pub withdrawing_wei: U256,
     debits: Vec<PaymentVault::Debited>,
@@ -27,8 +29,8 @@ impl PayerBook {
     /// [`crate::IndexerError::EventUndecodable`], and errors of the store.
     pub async fn read(store: &Store, deployment: &Deployment, payer: Address) -> Result<Self> {
         let reader = Reader { store, vault: deployment.vault, payer: payer.into_word(), finality: Finality::Any };
-        let deposited = Reader { finality: Finality::Finalized, ..reader }.all::<PaymentVault::Deposited>().await?;
-        let deposited = sum(deposited.iter().map(|event| event.amount));
+        let deposited = Reader { finality: Finality::Finalized, ..reader }.deposited_wei().await?;
+        let arriving_wei = reader.deposited_wei().await?.saturating_sub(deposited);
         let debits = reader.all::<PaymentVault::Debited>().await?;
         let withdrawn = reader.all::<PaymentVault::Withdrawn>().await?;
         let last_withdrawn = withdrawn.iter().map(|event| event.seq).max().unwrap_or(0);
@@ -39,16 +41,12 @@ impl PayerBook {
         let cancelled = reader.all::<PaymentVault::LimitCancelled>().await?;
         Ok(Self {
             balance_wei,
+            arriving_wei,
             withdrawing_wei: open.map_or(U256::ZERO, |event| event.amount).min(balance_wei),
             debits,
             shorts: reader.all().await?,
             cancelled: cancelled.into_iter().map(|event| (event.nonce, event.cancelledFrom)).collect(),
         })
-    }
-
-    /// What new answers can be backed by: what is asked back counts as gone.
-    pub fn free_wei(&self) -> U256 {
-        self.balance_wei.saturating_sub(self.withdrawing_wei)
     }
 
     /// What was debited under a limit.
@@ -85,6 +83,10 @@ impl Reader<'_> {
     async fn all<E: SolEvent>(&self) -> Result<Vec<E>> {
         let events: Vec<Placed<E>> = about(self.store, self.vault, [Some(self.payer), None, None], self.finality).await?;
         Ok(events.into_iter().map(|placed| placed.event).collect())
+    }
+
+    async fn deposited_wei(&self) -> Result<U256> {
+        Ok(sum(self.all::<PaymentVault::Deposited>().await?.iter().map(|event| event.amount)))
     }
 }
 

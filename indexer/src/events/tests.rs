@@ -127,12 +127,13 @@ async fn books_follow_from_events() {
     chain.mine(0, &[vault(&deposited(100, 1)), pool(&funded(24, 1)), pool(&proposed(1, ROOT, 2))]);
     chain.mine(0, &[vault(&debited(1, 1, 1, 20, 2)), vault(&debited(1, 1, 2, 10, 3)), vault(&batch(1, 1, false, 4))]);
     chain.mine(0, &[vault(&debited(1, 2, 1, 4, 5)), vault(&short), vault(&batch(1, 2, true, 7))]);
-    chain.mine(0, &[vault(&requested), vault(&cancelled)]);
+    chain.mine(0, &[vault(&requested), vault(&cancelled), vault(&deposited(7, 10))]);
     chain.finalize(2);
     settle(&mut indexer).await.unwrap();
 
     let book = PayerBook::read(&store, &deployment, PAYER).await.unwrap();
-    assert_eq!((book.balance_wei, book.free_wei()), (wei(66), U256::ZERO), "more is asked back than is left");
+    assert_eq!((book.balance_wei, book.withdrawing_wei), (wei(66), wei(66)), "more is asked back than is left");
+    assert_eq!(book.arriving_wei, wei(7), "a deposit that is not final backs nothing");
     assert_eq!((book.spent_wei(B256::repeat_byte(1)), book.spent_wei(B256::repeat_byte(2))), (wei(24), wei(10)));
     assert_eq!((book.debited_after_wei(0), book.debited_after_wei(1), book.asked_epoch()), (wei(34), U256::ZERO, Some(1)));
     assert_eq!((book.cancelled_from(wei(3)), book.cancelled_from(wei(4))), (Some(77), None));

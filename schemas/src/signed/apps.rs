@@ -55,7 +55,7 @@ pub struct AppRevocation {
     pub signature: String,
 }
 
-/// "Which keys do I pay for?"
+/// "Which keys do I pay for, and from what?"
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AppListing {

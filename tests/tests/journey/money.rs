@@ -72,11 +72,18 @@ fn publish(place: &Place) -> anyhow::Result<()> {
 /// A payer whose deposit counts; its app's key.
 fn payer(place: &Place, name: &str, limit: &str) -> anyhow::Result<String> {
     place.json(&["dev", "fund", name, "--eth", "1", "--open", "1"])?;
-    place.json(&["apps", "register", "--name", name, "--as", name, "--deposit", "1", "--limit", limit])?;
-    let address = place.json(&["keys", "address", name])?["address"].as_str().context("no address")?.to_lowercase();
-    let final_deposit = format!("SELECT payer FROM deposited WHERE finalized AND payer = '{address}'");
-    wait_for("the deposit to be final", || Ok(Some(()).filter(|()| place.rows(&final_deposit).is_ok_and(|rows| !rows.is_empty()))))?;
+    let register = ["apps", "register", "--name", name, "--as", name, "--deposit", "1", "--limit", limit];
+    let registered = place.json(&register)?;
+    ensure!(registered["deposit_counts"] == true, "{registered}");
+    place.run(&register)?.failed_with(&["never overwritten", "--out FILE"])?;
+    let account = place.json(&["apps", "show", "--as", name])?;
+    let amounts = texts(&account, ["deposited_wei", "owed_wei", "overdue_wei"]);
+    ensure!(amounts == ["1000000000000000000", "0", "0"] && account["limits"][0]["nonce"] == registered["nonce"], "{account}");
     Ok(fs::read_to_string(place.data_dir().join(format!("{name}.apikey")))?.trim().to_owned())
+}
+
+fn texts<'a, const N: usize>(object: &'a Value, names: [&str; N]) -> [&'a str; N] {
+    names.map(|name| object[name].as_str().unwrap_or_default())
 }
 
 fn ask(service: &Service, key: &str) -> anyhow::Result<(u16, Value)> {
@@ -108,6 +115,11 @@ fn epochs_settle_by_themselves_in_parts(place: &Place) -> anyhow::Result<()> {
     let open =
         "SELECT count(*) AS n FROM batch_debited b WHERE is_last AND NOT EXISTS (SELECT 1 FROM root_accepted r WHERE r.epoch = b.epoch)";
     wait_for("every root to be accepted", || Ok(Some(()).filter(|()| place.rows(open).is_ok_and(|rows| rows[0]["n"] == 0))))?;
+    wait_for("a claim that only lacks gas", || {
+        let told = place.run(&["claim", "--as", "ada"])?.stderr;
+        Ok(Some(()).filter(|()| ["too little gas", "dev fund", "claim --account ada --as OTHER"].iter().all(|word| told.contains(word))))
+    })?;
+    place.run(&["claim", "--as", "thief"])?.failed_with(&["earned nothing in a settled epoch yet"])?;
     place.json(&["dev", "fund", "ada", "--eth", "1"])?;
     let claimed = wait_for("the claim", || {
         let ended = place.run(&["--json", "claim", "--as", "ada"])?;
@@ -209,6 +221,29 @@ fn no_payer_has_more_limits_than_are_allowed(place: &Place, service: &Service) -
     })?;
     let taken = statuses.iter().filter(|status| **status == 200).count();
     ensure!(taken == 7 && statuses.iter().all(|status| [200, 400].contains(status)), "{statuses:?}");
+    who_cancels_all_limits_can_have_another(place, service)
+}
+
+/// They end on chain only after the vault's delay, and back nothing from when they are cancelled.
+fn who_cancels_all_limits_can_have_another(place: &Place, service: &Service) -> anyhow::Result<()> {
+    place.json(&["dev", "fund", "thief", "--eth", "1"])?;
+    let states = || -> anyhow::Result<Vec<(String, String)>> {
+        let account = place.json(&["apps", "show", "--as", "thief"])?;
+        let limits = account["limits"].as_array().with_context(|| account.to_string())?.iter();
+        Ok(limits.map(|limit| texts(limit, ["nonce", "state"]).map(str::to_owned).into()).collect())
+    };
+    let good = states()?;
+    ensure!(good.len() == 8 && good.iter().all(|(_, state)| state == "good"), "{good:?}");
+    for (nonce, _) in &good {
+        place.json(&["apps", "cancel-limit", "--as", "thief", "--nonce", nonce])?;
+    }
+    ensure!(states()?.iter().all(|(_, state)| state == "cancelled"), "{:?}", states()?);
+    let tried = |limit: &SignedSpendingLimit| post(service.address(), "/v1/limits", &[], &json!(limit));
+    let (status, reply) = tried(&limit(place, service, 30)?)?;
+    ensure!(status == 200, "{status} {reply}");
+    // Another limit, as it ends later.
+    let (status, reply) = tried(&limit(place, service, good[0].0.parse()?)?)?;
+    ensure!(status == 400 && reply.to_string().contains("use another nonce"), "{status} {reply}");
     Ok(())
 }
 

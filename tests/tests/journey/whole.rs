@@ -153,7 +153,9 @@ fn check_payment(place: &Place) -> anyhow::Result<()> {
         place.json(&["keys", "new", name])?;
         place.json(&["dev", "fund", name, "--eth", "1", "--open", "2"])?;
         let register = ["apps", "register", "--name", name, "--as", name, "--deposit", deposit];
-        place.run(&[&register[..], &["--limit", "0.005"]].concat())?.failed_with(&["let it be of 100000000000000000 wei or more"])?;
+        // Refused before a token moves: a deposit of 2 OPEN would cover what is asked below.
+        let refused = place.run(&[&register[..6], &["--deposit", "2", "--limit", "0.005"]].concat())?;
+        refused.failed_with(&["0.005 OPEN", "let it be of 0.1 OPEN (100000000000000000 wei) or more"])?;
         place.json(&[&register[..], &limit.map_or(vec![], |limit| vec!["--limit", limit])].concat())?;
         let payer = place.json(&["keys", "address", name])?;
         let seen = format!("SELECT payer FROM deposited WHERE finalized AND payer = '{}'", text(&payer, "address")?.to_lowercase());
