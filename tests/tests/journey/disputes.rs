@@ -110,7 +110,7 @@ fn the_default_costs_its_payers_receipt_alone(place: &Place, service: &Service) 
     let expected = short.len() == 1 && short[0]["owed"] == "10000000000000000" && short[0]["taken"] == "0" && short[0]["reason"] == 2;
     ensure!(expected, "{short:?}");
     place.json(&["apps", "limit", "--as", "rogue", "--limit", "1"])?;
-    refused(place, "has not paid 10000000000000000 wei")
+    refused(place, "has not paid 0.01 OPEN (10000000000000000 wei)")
 }
 
 /// The debt is asked for with the next epoch, which has no receipts of its own, and pays who earned it then.
