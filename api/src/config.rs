@@ -3,6 +3,7 @@
 //! Every key has an environment variable `HEADWATER__SECTION__KEY`. The defaults are one commented
 //! file, [`DEFAULTS`], which `headwater config print` shows.
 
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -46,6 +47,9 @@ pub struct StoreSection {
     pub fsync: bool,
     /// What is kept in memory of what was read of the tables' files, all tables together.
     pub cache_mib: usize,
+    /// Versions of each table that stay, beside those of the last ten minutes.
+    pub keep_versions: NonZeroU64,
+    pub upkeep_interval_seconds: u64,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -1,5 +1,6 @@
 //! The followed chain's logs: finalized ones in the tables, the newer ones in memory, read as one.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
 use datafusion::common::ScalarValue;
@@ -35,6 +36,24 @@ impl Hot {
     }
 }
 
+/// What the tables and the window held at some moment. Two are equal while there is nothing new to read but blocks without logs.
+#[derive(Debug, Clone)]
+pub struct Mark {
+    versions: BTreeMap<String, u64>,
+    hot: Arc<Hot>,
+}
+
+impl PartialEq for Mark {
+    fn eq(&self, other: &Self) -> bool {
+        let final_logs = |hot: &Hot| hot.logs().filter(|log| hot.is_final(log.block_number)).count();
+        let (ours, theirs) = (&self.hot.logs, &other.hot.logs);
+        self.versions == other.versions
+            && ours.len() == theirs.len()
+            && ours.iter().zip(theirs).all(|(ours, theirs)| Arc::ptr_eq(ours, theirs))
+            && final_logs(&self.hot) == final_logs(&other.hot)
+    }
+}
+
 /// How sure a reader wants to be of what it reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Finality {
@@ -55,6 +74,13 @@ impl Store {
     /// The window above the tables.
     pub fn hot(&self) -> Arc<Hot> {
         self.inner.hot.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What is held now.
+    pub fn mark(&self) -> Mark {
+        // The window first: what leaves it meanwhile changes a table.
+        let hot = self.hot();
+        Mark { versions: self.versions(), hot }
     }
 
     /// Names the events that SQL shows as tables of their own.

@@ -33,7 +33,7 @@ use schemas::tables::{
 };
 use tokio::sync::OnceCell;
 
-pub use chain_logs::{Finality, Hot};
+pub use chain_logs::{Finality, Hot, Mark};
 pub use datanets::Neighbour;
 pub use error::StoreError;
 pub use faults::{StorageFailures, StorageFaults};

@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 
-use axum::body::{Body, Bytes};
+use axum::body::{Body, BodyDataStream, Bytes};
 use axum::extract::multipart::{Field, MultipartError};
 use axum::extract::{FromRequest, Multipart, Request};
-use futures::StreamExt;
+use futures::{Stream, StreamExt};
 
 use super::ApiError;
 
@@ -47,26 +48,40 @@ impl<S: Send + Sync> FromRequest<S> for Form {
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         let unread = Unread::default();
         let counted = unread.clone();
-        let request = request.map(|body| {
-            Body::from_stream(body.into_data_stream().map(move |piece| {
-                let piece = piece?;
-                if counted.came(piece.len()) > UNREAD_BYTES_MAX {
-                    return Err(axum::Error::new(format!(
-                        "a part's head, or what stands before it, has more than {UNREAD_BYTES_MAX} bytes"
-                    )));
-                }
-                Ok(piece)
-            }))
-        });
+        let request = request.map(|body| Body::from_stream(in_turns(body.into_data_stream(), counted)));
         let parts = Multipart::from_request(request, state).await.map_err(|error| malformed(&error.body_text()))?;
         Ok(Self { parts, unread })
     }
 }
 
+/// The pieces of a body, while few bytes wait to be read. The parser takes all that is there before it looks at any of it, so
+/// after each piece there is nothing for a moment.
+fn in_turns(mut body: BodyDataStream, unread: Unread) -> impl Stream<Item = Result<Bytes, axum::Error>> {
+    let mut rests = true;
+    futures::stream::poll_fn(move |context| {
+        rests = !rests;
+        if rests {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let Poll::Ready(piece) = body.poll_next_unpin(context) else {
+            rests = true;
+            return Poll::Pending;
+        };
+        Poll::Ready(piece.map(|piece| {
+            let piece = piece?;
+            if unread.came(piece.len()) > UNREAD_BYTES_MAX {
+                return Err(axum::Error::new("too much of it belongs to no part"));
+            }
+            Ok(piece)
+        }))
+    })
+}
+
 impl Form {
     /// The next part; what is left of the one before is skipped.
     pub(super) async fn next_part(&mut self) -> Result<Option<Part<'_>>, ApiError> {
-        let field = self.parts.next_field().await.map_err(refused)?;
+        let field = self.parts.next_field().await.map_err(|error| refused(&self.unread, &error))?;
         Ok(field.map(|field| Part { field, unread: self.unread.clone() }))
     }
 
@@ -87,7 +102,7 @@ impl Part<'_> {
     }
 
     pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, ApiError> {
-        let chunk = self.field.chunk().await.map_err(refused)?;
+        let chunk = self.field.chunk().await.map_err(|error| refused(&self.unread, &error))?;
         if let Some(bytes) = &chunk {
             self.unread.was_read(bytes.len());
         }
@@ -95,8 +110,10 @@ impl Part<'_> {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
-fn refused(error: MultipartError) -> ApiError {
+fn refused(unread: &Unread, error: &MultipartError) -> ApiError {
+    if unread.0.load(Ordering::Relaxed) > UNREAD_BYTES_MAX {
+        return malformed(&format!("a part's head, or what stands before it, has more than {UNREAD_BYTES_MAX} bytes"));
+    }
     malformed(&error.body_text())
 }
 
@@ -124,7 +141,7 @@ mod tests {
         Ok(total)
     }
 
-    /// 3 MiB of a file are read; 1 MiB before the first part, in a part's head, or between two are refused.
+    /// 1.5 MiB of a file are read; 1 MiB before the first part, in a part's head, or between two are refused.
     #[tokio::test]
     async fn a_form_holds_little_that_is_of_no_part() {
         const HEAD: &[u8] = b"--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\n";
@@ -132,7 +149,7 @@ mod tests {
         let all = |pieces: &[&[Vec<u8>]]| pieces.concat();
         let head = || vec![HEAD.to_vec()];
         let end = || vec![b"\r\n--x--\r\n".to_vec()];
-        assert_eq!(read(all(&[&head(), &lot(3 << 20), &end()])).await.unwrap(), 3 << 20);
+        assert_eq!(read(all(&[&head(), &lot(3 << 19), &end()])).await.unwrap(), 3 << 19);
         for endless in [
             all(&[&lot(1 << 20), &head(), &end()]),
             all(&[&[b"--x\r\nX-Long: ".to_vec()], &lot(1 << 20), &end()]),

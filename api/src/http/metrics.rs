@@ -8,6 +8,7 @@ use axum::response::IntoResponse;
 use engine::GeneratorCounters;
 use indexer::{BlockId, IndexerStatus, RpcStats, SenderStatus};
 use rag::GenerationStats;
+use store::TableSize;
 
 use super::App;
 
@@ -23,6 +24,7 @@ pub(super) async fn show(State(service): State<App>) -> impl IntoResponse {
         rpc(&mut text, &stats);
     }
     sender(&mut text, &service.sender.status());
+    tables(&mut text, &service.store.table_sizes());
     if let Some(writer) = &service.writer {
         generator(&mut text, &service.rag.generation_stats());
         if let Some(counters) = writer.counters() {
@@ -61,6 +63,14 @@ impl Text {
 
     fn finish(self) -> String {
         self.families.into_iter().map(|(_, lines)| lines).collect()
+    }
+}
+
+fn tables(text: &mut Text, sizes: &[TableSize]) {
+    for TableSize { name, fragments, version } in sizes {
+        let labels = format!("{{table=\"{name}\"}}");
+        text.gauge("headwater_table_fragments", "Files with rows that a table consists of.", &labels, *fragments as u64);
+        text.gauge("headwater_table_version", "Commits to a table.", &labels, *version);
     }
 }
 

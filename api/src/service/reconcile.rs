@@ -7,33 +7,63 @@ use std::time::{Duration, Instant};
 use indexer::events;
 use ingest::{AnchoredVersion, Anchoring};
 use schemas::ids::DatanetId;
-use store::Finality;
+use store::{Finality, Mark, Retention, Upkept};
 use tokio_util::sync::CancellationToken;
 
 use super::{ROUND, Service};
 use crate::settlement;
 
-/// Runs all reconcilers in turn until stopped.
+/// What nothing in the tables tells, as that an epoch's time has come, is looked at so often.
+const TIMED: Duration = Duration::from_secs(2);
+
+/// Runs all reconcilers in turn until stopped, whenever there is something new for them to read.
 pub(super) async fn run(service: Arc<Service>, stop: CancellationToken) -> anyhow::Result<()> {
-    let drain_every = Duration::from_millis(service.config.rag.drain_interval_ms);
-    let mut drained = Instant::now();
     let mut clock = settlement::Clock::default();
+    let mut level: Option<(Mark, Instant)> = None;
     while !stop.is_cancelled() {
         service.trouble("transactions", service.sender.tend().await.map_err(Into::into));
-        if service.follows_closely() {
-            service.trouble("registrations", register(&service).await);
-            service.trouble("anchors", anchor(&service).await);
-        }
-        service.trouble("text indexes", service.rag.reconcile().await.map(|_| ()).map_err(Into::into));
-        service.trouble("settlement", settlement::step(&service, &mut clock).await);
-        if drained.elapsed() >= drain_every {
-            service.trouble("receipts", service.rag.drain().await.map(|_| ()).map_err(Into::into));
-            drained = Instant::now();
+        let mark = service.store.mark();
+        let is_level = level.as_ref().is_some_and(|(before, at)| *before == mark && at.elapsed() < TIMED);
+        if !is_level {
+            reconcile(&service, &mut clock).await;
+            level = Some((mark, Instant::now()));
         }
         tokio::select! {
             () = stop.cancelled() => {}
             () = tokio::time::sleep(ROUND) => {}
         }
+    }
+    Ok(())
+}
+
+async fn reconcile(service: &Service, clock: &mut settlement::Clock) {
+    if service.follows_closely() {
+        service.trouble("registrations", register(service).await);
+        service.trouble("anchors", anchor(service).await);
+    }
+    service.trouble("text indexes", service.rag.reconcile().await.map(|_| ()).map_err(Into::into));
+    service.trouble("settlement", settlement::step(service, clock).await);
+}
+
+/// Moves waiting receipts into the tables, whatever the reconcilers wait for.
+pub(super) async fn drain(service: Arc<Service>, stop: CancellationToken) -> anyhow::Result<()> {
+    let every = Duration::from_millis(service.config.rag.drain_interval_ms);
+    while stop.run_until_cancelled(tokio::time::sleep(every)).await.is_some() {
+        service.trouble("receipts", service.rag.drain().await.map(|_| ()).map_err(Into::into));
+    }
+    Ok(())
+}
+
+/// Keeps the tables in few files.
+pub(super) async fn upkeep(service: Arc<Service>, stop: CancellationToken) -> anyhow::Result<()> {
+    let section = &service.config.store;
+    let retention = Retention { versions: section.keep_versions.get(), ..Retention::default() };
+    while stop.run_until_cancelled(tokio::time::sleep(Duration::from_secs(section.upkeep_interval_seconds))).await.is_some() {
+        let done = service.store.upkeep(&retention).await;
+        for (table, Upkept { fragments_before, fragments_after, versions_removed, bytes_removed }) in done.iter().flatten() {
+            tracing::debug!(table, fragments_before, fragments_after, versions_removed, bytes_removed, "put a table in order");
+        }
+        service.trouble("upkeep", done.map(drop).map_err(Into::into));
     }
     Ok(())
 }

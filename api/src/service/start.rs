@@ -149,6 +149,8 @@ pub async fn start(config: Config, data_dir: &Path, progress: &(dyn Fn(&str) + S
         Ok(())
     });
     tasks.spawn(reconcile::run(service.clone(), stop.clone()));
+    tasks.spawn(reconcile::drain(service.clone(), stop.clone()));
+    tasks.spawn(reconcile::upkeep(service.clone(), stop.clone()));
     tasks.spawn(http::serve(listener, http::router(service.clone()), service.config.http.clone(), stop.clone()));
     Ok(Running { service, url, stop, tasks, dev_chain, service_file })
 }

@@ -248,5 +248,5 @@ async fn blocks_keep_coming_and_become_final() {
     }
     let other = funded_sender(&chain, 9).await;
     let error = other.send(Some(Address::ZERO), Default::default(), U256::MAX).await.unwrap_err();
-    assert!(matches!(error, IndexerError::Transaction { .. }), "{error}");
+    assert!(matches!(error, IndexerError::Unfunded { .. }), "{error}");
 }
