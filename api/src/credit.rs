@@ -5,10 +5,11 @@
 //! are answered that the payer has credit for, and one that is refused holds nothing.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use indexer::events::payers::PayerBook;
+use rag::Owed;
 use schemas::ids::AnswerId;
 use schemas::tables::{DebtRow, EpochRow, Millis, ReceiptRow};
 use schemas::{Address, B256, U256};
@@ -288,6 +289,14 @@ pub async fn reserve(service: &Arc<Service>, payer: Address, answer: AnswerId, f
     Ok(Err(Refusal::Busy { payer }))
 }
 
+/// The receipts of a payer after a sequence number, by number: those in the log and those in the tables.
+async fn owed(service: &Service, payer: Address, after: u64) -> anyhow::Result<BTreeMap<u64, Owed>> {
+    let pending = service.rag.pending_of(payer);
+    let stored: Vec<ReceiptRow> = service.store.scan(Some(&format!("sequence > {after} AND payer = '{payer:#x}'"))).await?;
+    let stored = stored.iter().map(|row| Owed { sequence: row.sequence, answer_id: row.answer_id, fee_wei: row.fee_wei });
+    Ok(pending.into_iter().filter(|owed| owed.sequence > after).chain(stored).map(|owed| (owed.sequence, owed)).collect())
+}
+
 /// Read from the tables and the events in them, so that it needs no node.
 async fn account(service: &Service, payer: Address) -> anyhow::Result<Account> {
     // The epoch first: what is read after it is at least as new.
@@ -297,8 +306,7 @@ async fn account(service: &Service, payer: Address) -> anyhow::Result<Account> {
     let debt: Vec<DebtRow> = service.store.scan(Some(&format!("epoch = {epoch} AND payer = '{payer:#x}'"))).await?;
     let closing = service.rag.closing().await?.filter(|closing| closing.epoch > epoch);
     let book = PayerBook::read(&service.store, &service.deployment, payer).await?;
-    service.rag.drain().await?;
-    let receipts: Vec<ReceiptRow> = service.store.scan(Some(&format!("sequence > {last_sequence} AND payer = '{payer:#x}'"))).await?;
+    let receipts = owed(service, payer, last_sequence).await?;
 
     let (unpaid, credit) =
         debt.first().map_or((U256::ZERO, U256::ZERO), |row| (U256::from(row.unpaid_wei.0), U256::from(row.credit_wei.0)));
@@ -308,12 +316,12 @@ async fn account(service: &Service, payer: Address) -> anyhow::Result<Account> {
     let mut overdue_wei = unpaid;
     if let Some(closing) = closing.filter(|closing| book.asked_epoch() == Some(closing.epoch)) {
         let asked =
-            receipts.iter().filter(|receipt| receipt.sequence <= closing.last_sequence).map(|receipt| U256::from(receipt.fee_wei.0));
+            receipts.values().filter(|receipt| receipt.sequence <= closing.last_sequence).map(|receipt| U256::from(receipt.fee_wei.0));
         overdue_wei = asked.fold(unpaid, U256::saturating_add).saturating_sub(credit);
     }
     let limits = service.limits.standing(payer, service.operator, &book);
     Ok(Account {
-        receipts: receipts.iter().map(|receipt| (receipt.answer_id, U256::from(receipt.fee_wei.0))).collect(),
+        receipts: receipts.values().map(|receipt| (receipt.answer_id, U256::from(receipt.fee_wei.0))).collect(),
         carried_wei: Signed { owed: unpaid, credit: credit.saturating_add(debited) },
         overdue_wei: overdue_wei.saturating_sub(debited),
         balance_wei: book.balance_wei,

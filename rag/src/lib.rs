@@ -33,6 +33,7 @@ pub use error::{RagError, Result};
 pub use generate::{GenerationSettings, GenerationStats, Listener, Progress};
 pub use inclusion::{Inclusion, verify_inclusion};
 pub use quote::GENERATOR as QUOTE_GENERATOR;
+pub use receipts::Owed;
 pub use service::Rag;
 pub use verify::{FirstEvidence, verify_evidence, verify_first_evidence, verify_first_receipt, verify_receipt, verify_run};
 

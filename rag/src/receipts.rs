@@ -12,11 +12,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use schemas::B256;
+use schemas::{Address, B256};
 use schemas::ids::AnswerId;
 use schemas::receipt::{Receipt, ReceiptBody};
 use schemas::signer::Signer;
-use schemas::tables::{AnswerRow, AttributionRow, Millis, ReceiptRow};
+use schemas::tables::{AnswerRow, AttributionRow, Millis, ReceiptRow, Wei};
 use store::Store;
 
 use crate::answer::{AnswerRecord, CopyRecord};
@@ -34,6 +34,14 @@ pub(crate) struct Draft {
     pub(crate) salt: B256,
     pub(crate) answer: String,
     pub(crate) copies: Vec<CopyRecord>,
+}
+
+/// What one answer costs its payer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owed {
+    pub sequence: u64,
+    pub answer_id: AnswerId,
+    pub fee_wei: Wei,
 }
 
 /// Every receipt ever issued: the older ones in the store, the newest in the log.
@@ -131,6 +139,14 @@ impl Ledger {
     fn find_pending(&self, id: AnswerId) -> Option<Arc<AnswerRecord>> {
         let pending = locked(&self.pending);
         pending.records.get(pending.sequences.get(&id)?).cloned()
+    }
+
+    /// The receipts in the log that `payer` owes. To be asked for before the tables are read: one that is moved meanwhile is then
+    /// seen twice, and never missed.
+    pub(crate) fn pending_of(&self, payer: Address) -> Vec<Owed> {
+        let pending = locked(&self.pending);
+        let bodies = pending.records.values().map(|record| &record.receipt.body).filter(|body| body.payer == Some(payer));
+        bodies.map(|body| Owed { sequence: body.sequence, answer_id: body.answer_id, fee_wei: body.fee_wei }).collect()
     }
 
     /// Moves everything that is in the log into the tables. Returns how many receipts that were.

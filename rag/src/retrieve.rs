@@ -43,7 +43,7 @@ pub(crate) struct Question {
 impl Question {
     /// Embeds and analyses. Blocks.
     pub(crate) fn read(text: &str, embedder: &dyn Embedder) -> Result<Self> {
-        let vector = embedder.embed(&[text])?.pop().ok_or_else(|| RagError::Worker("the embedder gave no vector".into()))?;
+        let vector = embedder.embed_queries(&[text])?.pop().ok_or_else(|| RagError::Worker("the embedder gave no vector".into()))?;
         let mut terms = index::terms(text);
         terms.truncate(index::MAX_TERMS);
         Ok(Self { text: text.to_owned(), vector, terms })
@@ -106,5 +106,46 @@ async fn nearest(store: &Store, snapshot: &Snapshot, vector: &[f32], wanted: usi
             return Ok(found);
         }
         breadth = breadth.saturating_mul(2).min(snapshot.len());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use engine::{EmbedderInfo, EngineError, HashingEmbedder};
+
+    use super::*;
+
+    /// Puts a prompt before questions, as some models do.
+    #[derive(Debug)]
+    struct Prompted(HashingEmbedder);
+
+    impl Embedder for Prompted {
+        fn info(&self) -> &EmbedderInfo {
+            self.0.info()
+        }
+
+        fn embed(&self, texts: &[&str]) -> std::result::Result<Vec<Vec<f32>>, EngineError> {
+            self.0.embed(texts)
+        }
+
+        fn embed_queries(&self, texts: &[&str]) -> std::result::Result<Vec<Vec<f32>>, EngineError> {
+            let prompted: Vec<String> = texts.iter().map(|text| format!("query: {text}")).collect();
+            self.0.embed(&prompted.iter().map(String::as_str).collect::<Vec<_>>())
+        }
+
+        fn count_tokens(&self, text: &str) -> std::result::Result<usize, EngineError> {
+            self.0.count_tokens(text)
+        }
+
+        fn token_offsets(&self, text: &str) -> std::result::Result<Vec<(usize, usize)>, EngineError> {
+            self.0.token_offsets(text)
+        }
+    }
+
+    #[test]
+    fn a_question_is_embedded_as_one() {
+        let embedder = Prompted(HashingEmbedder::new());
+        let question = Question::read("How cold is dry ice?", &embedder).unwrap();
+        assert_eq!(question.vector, embedder.0.embed(&["query: How cold is dry ice?"]).unwrap()[0]);
     }
 }

@@ -20,7 +20,7 @@ use crate::answer::{Answer, AnswerRecord, Answerer, AskRequest, Evidence};
 use crate::epochs::{self, Asked, ClosingTerms, Collection, RewardProof};
 use crate::generate::{Counters, GenerationStats, Listener, Progress};
 use crate::inclusion::{self, Inclusion};
-use crate::receipts::Ledger;
+use crate::receipts::{Ledger, Owed};
 use crate::snapshot::{Snapshot, SnapshotCache};
 use crate::{RagConfig, RagError, Result, blocking, index};
 
@@ -234,6 +234,11 @@ impl Rag {
             self.ensure_index(row.datanet_id, row.version).await?;
         }
         Ok(missing.len())
+    }
+
+    /// Receipts of a payer that may not be in the tables yet. To be asked for before the tables are read.
+    pub fn pending_of(&self, payer: Address) -> Vec<Owed> {
+        self.ledger.pending_of(payer)
     }
 
     /// Moves waiting receipts into the tables, where SQL sees them. Returns how many.
