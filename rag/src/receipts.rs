@@ -12,11 +12,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use schemas::{Address, B256};
 use schemas::ids::AnswerId;
 use schemas::receipt::{Receipt, ReceiptBody};
 use schemas::signer::Signer;
 use schemas::tables::{AnswerRow, AttributionRow, Millis, ReceiptRow, Wei};
+use schemas::{Address, B256};
 use store::Store;
 
 use crate::answer::{AnswerRecord, CopyRecord};

@@ -49,7 +49,14 @@ async fn tables_stay_small_and_hold_the_same_rows() {
     }
     assert!(removed > 200, "{removed}");
     let mut found = Vec::new();
-    store.for_each_batch::<BlockRow>(|rows| Ok(found.extend(rows.into_iter().map(|row| row.number)))).await.unwrap();
+    let mut take = |rows: Vec<BlockRow>| found.extend(rows.into_iter().map(|row| row.number));
+    store
+        .for_each_batch::<BlockRow>(|rows| {
+            take(rows);
+            Ok(())
+        })
+        .await
+        .unwrap();
     assert_eq!(found, numbers);
     let mut found: Vec<String> = store.scan::<DatanetRow>(None).await.unwrap().into_iter().map(|row| row.name).collect();
     found.sort();
