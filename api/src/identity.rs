@@ -143,10 +143,10 @@ pub fn address(data_dir: &Path, text: &str) -> anyhow::Result<Address> {
 /// Writes a file that only its owner can read, whole or not at all, and durably.
 pub fn write_secret(path: &Path, text: &str) -> anyhow::Result<()> {
     let write = || -> std::io::Result<()> {
-        let folder = path.parent().unwrap_or(Path::new("."));
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         fs::create_dir_all(folder)?;
-        let draft = path.with_extension("new");
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+        let draft = folder.join(format!(".{:016x}.new", rand::random::<u64>()));
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         fs::rename(&draft, path)?;
@@ -158,6 +158,18 @@ pub fn write_secret(path: &Path, text: &str) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A name without a folder is one in the current folder; a file beside it stays.
+    #[test]
+    fn a_secret_is_written_where_it_is_named() {
+        let name = format!("target-secret-{:016x}.apikey", rand::random::<u64>());
+        let (path, beside) = (Path::new(&name), Path::new(&name).with_extension("new"));
+        fs::write(&beside, "kept").unwrap();
+        let written = write_secret(path, "hw_x\n").map(|()| fs::read_to_string(path).unwrap());
+        let kept = fs::read_to_string(&beside).unwrap();
+        drop((fs::remove_file(path), fs::remove_file(&beside)));
+        assert_eq!((written.unwrap().as_str(), kept.as_str()), ("hw_x\n", "kept"));
+    }
 
     #[test]
     fn keys_are_kept_and_guarded() {

@@ -120,6 +120,11 @@ pub fn good(limits: &[Standing], now: u64, debited_within_seconds: u64) -> impl 
     limits.iter().filter(move |limit| limit.state(now, debited_within_seconds) == LimitState::Good)
 }
 
+/// The limits that take a place: those that end soon too, or there could be another every second.
+pub fn live(limits: &[Standing], now: u64) -> impl Iterator<Item = &Standing> {
+    limits.iter().filter(move |limit| limit.allows(now) && !limit.cancelled)
+}
+
 /// What they leave for what a payer owes and for new answers.
 pub fn room(limits: &[Standing], now: u64, debited_within_seconds: u64) -> U256 {
     good(limits, now, debited_within_seconds).fold(U256::ZERO, |sum, limit| sum.saturating_add(limit.room))

@@ -6,7 +6,7 @@ mod deposit;
 use std::fs;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{anyhow, bail};
 use clap::{Args, Subcommand};
 use indexer::{At, ContractReader, RpcConfig, Sender};
 use schemas::U256;
@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 
 use super::{Context, SignAs, gas, keys};
 use crate::auth::{ListedKey, new_key};
+use crate::client::ServiceError;
 use crate::credit::{LimitStatement, Statement};
 use crate::http::{AppRequest, Info};
 use crate::identity;
@@ -269,16 +270,20 @@ async fn register(context: &Context, args: &RegisterArgs) -> anyhow::Result<Repo
     client.post::<Value>("/v1/apps/check", &request()?).await?;
     let deposit = Deposit::plan(&info, &signer, keys::wei(&args.deposit)?).await?;
     identity::write_secret(&path, &format!("{key}\n"))?;
-    let registered = async {
-        deposit.make(context, &info, &signer).await?;
-        client.post::<ListedKey>("/v1/apps", &request()?).await.with_context(|| deposit.made())
-    };
-    let app = match registered.await {
+    // Refused, it is nobody's key, and would be in the way of the next attempt.
+    let forget = || drop(fs::remove_file(&path));
+    deposit.make(context, &info, &signer).await.inspect_err(|_| forget())?;
+    let app = match client.post::<ListedKey>("/v1/apps", &request()?).await {
         Ok(app) => app,
+        Err(error) if error.downcast_ref::<ServiceError>().is_some() => {
+            forget();
+            return Err(error.context(deposit.made()));
+        }
         Err(error) => {
-            // It is nobody's key, and would be in the way of the next attempt.
-            drop(fs::remove_file(&path));
-            return Err(error);
+            let kept = path.display();
+            return Err(error.context(format!(
+                "the service did not say whether the app is registered: `headwater apps list` does, and its key is kept in {kept}"
+            )));
         }
     };
     let (payer, nonce) = (signer.address(), limit.map(|limit| limit.nonce.to_string()));

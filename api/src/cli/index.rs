@@ -175,7 +175,7 @@ async fn status(context: &Context) -> anyhow::Result<Report> {
     let indexer = &status["indexer"];
     let block = |name: &str| indexer[name]["number"].as_u64().map_or("–".to_owned(), |number| number.to_string());
     let text = format!(
-        "chain {}, verified by {}\n  head       {}\n  finalized  {}\n  in tables  {}\n  digest     {}\n  lag        {} blocks\n  \
+        "chain {}, verified by {}\n  head       {}\n  finalized  {}\n  final here {}\n  digest     {}\n  lag        {} blocks\n  \
          reorgs     {} (deepest {})\n  alarm      {}\n  error      {}",
         indexer["chain_id"],
         indexer["verify"].as_str().unwrap_or_default(),

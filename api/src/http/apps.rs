@@ -166,14 +166,14 @@ async fn check_history(service: &App, limit: &SignedSpendingLimit) -> Reply<()> 
     if book.cancelled_from(limit.nonce).is_some() {
         return Err(ApiError::bad_request(format!("limits of nonce {} were cancelled by {}: use another nonce", limit.nonce, limit.payer)));
     }
-    let (now, within) = (Millis::now().unix_seconds(), service.debited_within_seconds());
+    let now = Millis::now().unix_seconds();
     let standing = service.limits.standing(limit.payer, service.operator, &book);
-    let (good, most) = (limits::good(&standing, now, within).count(), service.config.settlement.limits_per_payer_max);
-    // Each debit costs gas: many small limits of one payer would cost more than they pay. What backs nothing takes no place, or who
+    let (live, most) = (limits::live(&standing, now).count(), service.config.settlement.limits_per_payer_max);
+    // Each debit costs gas: many small limits of one payer would cost more than they pay. What is cancelled takes no place, or who
     // cancels all could have no other while they end.
-    if good >= most {
+    if live >= most {
         return Err(ApiError::bad_request(format!(
-            "{} has {good} spending limits with room, and {most} are allowed: let some be used up, or cancel them (`headwater apps \
+            "{} has {live} spending limits with room, and {most} are allowed: let some be used up, or cancel them (`headwater apps \
              cancel-limit`; `headwater apps show` lists them)",
             limit.payer
         )));

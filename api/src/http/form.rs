@@ -2,7 +2,7 @@
 //! a part's head, and finds none where a stranger sends none.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::task::Poll;
 
 use axum::body::{Body, BodyDataStream, Bytes};
@@ -13,22 +13,31 @@ use futures::{Stream, StreamExt};
 use super::ApiError;
 
 /// Bytes that may have come without belonging to a part that is being read: heads, boundaries, what stands before the first.
-const UNREAD_BYTES_MAX: u64 = 512 << 10;
+const UNREAD_BYTES_MAX: i64 = 512 << 10;
 
-/// The bytes that came, less those that were read of parts.
+/// Pieces are handed on in such slices: the parser may ask for two at the end of a part before it looks at either.
+const SLICE_BYTES: usize = 64 << 10;
+
+/// The bytes that came, less those that were read of parts or may come to be skipped.
 #[derive(Debug, Clone, Default)]
-struct Unread(Arc<AtomicU64>);
+struct Unread(Arc<AtomicI64>);
 
 impl Unread {
-    fn came(&self, bytes: usize) -> u64 {
-        let bytes = bytes as u64;
-        self.0.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes)
+    fn came(&self, bytes: usize) {
+        self.0.fetch_add(signed(bytes), Ordering::Relaxed);
     }
 
     fn was_read(&self, bytes: usize) {
-        // Each was counted when it came.
-        self.0.fetch_sub(bytes as u64, Ordering::Relaxed);
+        self.0.fetch_sub(signed(bytes), Ordering::Relaxed);
     }
+
+    fn is_too_much(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > UNREAD_BYTES_MAX
+    }
+}
+
+fn signed(bytes: usize) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
 pub(super) struct Form {
@@ -57,24 +66,29 @@ impl<S: Send + Sync> FromRequest<S> for Form {
 /// The pieces of a body, while few bytes wait to be read. The parser takes all that is there before it looks at any of it, so
 /// after each piece there is nothing for a moment.
 fn in_turns(mut body: BodyDataStream, unread: Unread) -> impl Stream<Item = Result<Bytes, axum::Error>> {
-    let mut rests = true;
+    let (mut rests, mut rest) = (true, Bytes::new());
     futures::stream::poll_fn(move |context| {
         rests = !rests;
         if rests {
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let Poll::Ready(piece) = body.poll_next_unpin(context) else {
-            rests = true;
-            return Poll::Pending;
-        };
-        Poll::Ready(piece.map(|piece| {
-            let piece = piece?;
-            if unread.came(piece.len()) > UNREAD_BYTES_MAX {
-                return Err(axum::Error::new("too much of it belongs to no part"));
+        if rest.is_empty() {
+            match body.poll_next_unpin(context) {
+                Poll::Ready(Some(Ok(piece))) => rest = piece,
+                Poll::Ready(ended) => return Poll::Ready(ended),
+                Poll::Pending => {
+                    rests = true;
+                    return Poll::Pending;
+                }
             }
-            Ok(piece)
-        }))
+        }
+        let slice = rest.split_to(rest.len().min(SLICE_BYTES));
+        unread.came(slice.len());
+        if unread.is_too_much() {
+            return Poll::Ready(Some(Err(axum::Error::new("too much of it belongs to no part"))));
+        }
+        Poll::Ready(Some(Ok(slice)))
     })
 }
 
@@ -87,8 +101,7 @@ impl Form {
 
     /// Lets so many bytes more come that belong to nothing, to be skipped.
     pub(super) fn let_come(&self, bytes: usize) {
-        let bytes = bytes as u64;
-        self.unread.0.update(Ordering::Relaxed, Ordering::Relaxed, |unread| unread.saturating_sub(bytes));
+        self.unread.was_read(bytes);
     }
 }
 
@@ -111,7 +124,7 @@ impl Part<'_> {
 }
 
 fn refused(unread: &Unread, error: &MultipartError) -> ApiError {
-    if unread.0.load(Ordering::Relaxed) > UNREAD_BYTES_MAX {
+    if unread.is_too_much() {
         return malformed(&format!("a part's head, or what stands before it, has more than {UNREAD_BYTES_MAX} bytes"));
     }
     malformed(&error.body_text())
@@ -150,6 +163,14 @@ mod tests {
         let head = || vec![HEAD.to_vec()];
         let end = || vec![b"\r\n--x--\r\n".to_vec()];
         assert_eq!(read(all(&[&head(), &lot(3 << 19), &end()])).await.unwrap(), 3 << 19);
+        // as they come from a fast network: several files in pieces of any size
+        let large = |files: usize| {
+            let file = [HEAD, &vec![b'a'; 300 << 10], b"\r\n"].concat();
+            let mut body = file.repeat(files);
+            body.extend_from_slice(b"--x--\r\n");
+            body.chunks(417_000).map(<[u8]>::to_vec).collect::<Vec<_>>()
+        };
+        assert_eq!(read(large(6)).await.unwrap(), 6 * (300 << 10));
         for endless in [
             all(&[&lot(1 << 20), &head(), &end()]),
             all(&[&[b"--x\r\nX-Long: ".to_vec()], &lot(1 << 20), &end()]),

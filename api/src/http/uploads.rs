@@ -85,7 +85,9 @@ impl Upload {
     /// 413 when it has more than `max_bytes`, which `limit` explains.
     pub(super) async fn receive(&mut self, part: &mut Part<'_>, max_bytes: u64, limit: &str) -> Reply<u64> {
         let path = self.folder.join(self.files.len().to_string());
-        let mut file = tokio::fs::File::create(&path).await.map_err(|error| ApiError::internal(&error))?;
+        let file = tokio::fs::File::create(&path).await.map_err(|error| ApiError::internal(&error))?;
+        // However small the pieces come, few are written.
+        let mut file = tokio::io::BufWriter::with_capacity(256 << 10, file);
         self.files.push(path);
         let mut size = 0_u64;
         while let Some(bytes) = part.chunk().await? {

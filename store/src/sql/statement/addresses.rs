@@ -6,7 +6,36 @@ use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Value, VisitorMut};
 
 use crate::StoreError;
 
-/// What is compared with an address in mixed case is compared with the same address in lower case too.
+/// Columns that hold addresses: those of our tables, and what contracts usually call theirs. Of any other column a value in mixed
+/// case may be a text like any, in which case counts.
+const COLUMNS: &[&str] = &[
+    "account",
+    "address",
+    "by",
+    "child",
+    "committer",
+    "contract",
+    "contributor",
+    "curator",
+    "from",
+    "new_owner",
+    "operator",
+    "owner",
+    "payer",
+    "pending_owner",
+    "previous_owner",
+    "proposer",
+    "publisher",
+    "recipient",
+    "sender",
+    "signer",
+    "spender",
+    "stakers_pool",
+    "to",
+];
+
+/// What is compared with an address in mixed case, where it is a column of addresses, is compared with the same address in lower
+/// case too.
 pub(super) struct Addresses;
 
 impl VisitorMut for Addresses {
@@ -20,10 +49,13 @@ impl VisitorMut for Addresses {
                     (None, Some(lower)) => (left, (right.as_ref().clone(), lower)),
                     _ => return ControlFlow::Continue(()),
                 };
+                if !is_of_addresses(other) {
+                    return ControlFlow::Continue(());
+                }
                 let negated = *op == BinaryOperator::NotEq;
                 *expr = Expr::InList { expr: other.clone(), list: vec![address.0, address.1], negated };
             }
-            Expr::InList { list, .. } => {
+            Expr::InList { expr: other, list, .. } if is_of_addresses(other) => {
                 let lower: Vec<Expr> = list.iter().filter_map(lower_case).collect();
                 list.extend(lower);
             }
@@ -31,6 +63,15 @@ impl VisitorMut for Addresses {
         }
         ControlFlow::Continue(())
     }
+}
+
+fn is_of_addresses(expr: &Expr) -> bool {
+    let name = match expr {
+        Expr::Identifier(name) => Some(name),
+        Expr::CompoundIdentifier(names) => names.last(),
+        _ => None,
+    };
+    name.is_some_and(|name| COLUMNS.iter().any(|column| name.value.eq_ignore_ascii_case(column)))
 }
 
 /// The address in lower case, where the expression is one that is not.
@@ -54,10 +95,11 @@ mod tests {
     fn an_address_is_found_in_any_case() {
         let (mixed, lower) = ("0x52908400098527886E0F7030069857D2E4169EE7", "0x52908400098527886e0f7030069857d2e4169ee7");
         for (sql, expected) in [
-            (format!("SELECT a = '{mixed}'"), format!("SELECT a IN ('{mixed}', '{lower}')")),
-            (format!("SELECT '{mixed}' <> a"), format!("SELECT a NOT IN ('{mixed}', '{lower}')")),
-            (format!("SELECT a IN ('{mixed}', 'b')"), format!("SELECT a IN ('{mixed}', 'b', '{lower}')")),
-            (format!("SELECT a = '{lower}'"), format!("SELECT a = '{lower}'")),
+            (format!("SELECT payer = '{mixed}'"), format!("SELECT payer IN ('{mixed}', '{lower}')")),
+            (format!("SELECT '{mixed}' <> l.\"Owner\""), format!("SELECT l.\"Owner\" NOT IN ('{mixed}', '{lower}')")),
+            (format!("SELECT payer IN ('{mixed}', 'b')"), format!("SELECT payer IN ('{mixed}', 'b', '{lower}')")),
+            (format!("SELECT payer = '{lower}'"), format!("SELECT payer = '{lower}'")),
+            (format!("SELECT file_name = '{mixed}', note IN ('{mixed}')"), format!("SELECT file_name = '{mixed}', note IN ('{mixed}')")),
             (format!("SELECT '{mixed}', a = '{mixed}0', a = '0xAB'"), format!("SELECT '{mixed}', a = '{mixed}0', a = '0xAB'")),
         ] {
             let mut parsed = Parser::parse_sql(&GenericDialect {}, &sql).unwrap();
