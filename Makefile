@@ -83,7 +83,7 @@ bench-indexer: setup ## Measures the indexer beside others on one chain and writ
 	@python3 "$(CURDIR)/tests/bench/indexer/bench.py"
 
 # SYBILS (1,4,20) chooses how many accounts each attack has.
-bench-gaming: model ## Measures what gaming the attribution pays and writes BENCHMARKS.md; a quarter of an hour
+bench-gaming: model ## Measures what gaming the attribution pays and writes BENCHMARKS.md; hours with twenty accounts, less with SYBILS=1
 	@GAMING_TABLE="$(CURDIR)/BENCHMARKS.md" cargo test --release --package tests $(CARGO_FLAGS) -- --ignored --nocapture bench_gaming
 
 # SIZES (135M,0.5B,1.7B) and ROUNDS choose less than everything.
