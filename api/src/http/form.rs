@@ -2,7 +2,7 @@
 //! a part's head, and finds none where a stranger sends none.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::task::Poll;
 
 use axum::body::{Body, BodyDataStream, Bytes};
@@ -15,24 +15,43 @@ use super::ApiError;
 /// Bytes that may have come without belonging to a part that is being read: heads, boundaries, what stands before the first.
 const UNREAD_BYTES_MAX: i64 = 512 << 10;
 
-/// Pieces are handed on in such slices: the parser may ask for two at the end of a part before it looks at either.
+/// Pieces are handed on in such slices, and another one only when the parser is through with it …
 const SLICE_BYTES: usize = 64 << 10;
+/// … or has asked so often without finding anything in what it has.
+const ASKED_IN_VAIN: u32 = 16;
 
 /// The bytes that came, less those that were read of parts or may come to be skipped.
 #[derive(Debug, Clone, Default)]
-struct Unread(Arc<AtomicI64>);
+struct Unread(Arc<Count>);
+
+#[derive(Debug, Default)]
+struct Count {
+    bytes: AtomicI64,
+    /// How often more was asked for since something was found.
+    in_vain: AtomicU32,
+}
 
 impl Unread {
     fn came(&self, bytes: usize) {
-        self.0.fetch_add(signed(bytes), Ordering::Relaxed);
+        self.0.bytes.fetch_add(signed(bytes), Ordering::Relaxed);
+        self.0.in_vain.store(0, Ordering::Relaxed);
     }
 
     fn was_read(&self, bytes: usize) {
-        self.0.fetch_sub(signed(bytes), Ordering::Relaxed);
+        self.0.bytes.fetch_sub(signed(bytes), Ordering::Relaxed);
+        self.found();
+    }
+
+    fn found(&self) {
+        self.0.in_vain.store(0, Ordering::Relaxed);
+    }
+
+    fn is_enough(&self) -> bool {
+        self.0.bytes.load(Ordering::Relaxed) >= signed(SLICE_BYTES) && self.0.in_vain.fetch_add(1, Ordering::Relaxed) < ASKED_IN_VAIN
     }
 
     fn is_too_much(&self) -> bool {
-        self.0.load(Ordering::Relaxed) > UNREAD_BYTES_MAX
+        self.0.bytes.load(Ordering::Relaxed) > UNREAD_BYTES_MAX
     }
 }
 
@@ -63,13 +82,12 @@ impl<S: Send + Sync> FromRequest<S> for Form {
     }
 }
 
-/// The pieces of a body, while few bytes wait to be read. The parser takes all that is there before it looks at any of it, so
-/// after each piece there is nothing for a moment.
+/// The pieces of a body, while few bytes wait to be read. The parser asks for more whenever it is asked for something, also where it
+/// has all that it needs: it is told that there is nothing for a moment.
 fn in_turns(mut body: BodyDataStream, unread: Unread) -> impl Stream<Item = Result<Bytes, axum::Error>> {
-    let (mut rests, mut rest) = (true, Bytes::new());
+    let mut rest = Bytes::new();
     futures::stream::poll_fn(move |context| {
-        rests = !rests;
-        if rests {
+        if unread.is_enough() {
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -77,10 +95,7 @@ fn in_turns(mut body: BodyDataStream, unread: Unread) -> impl Stream<Item = Resu
             match body.poll_next_unpin(context) {
                 Poll::Ready(Some(Ok(piece))) => rest = piece,
                 Poll::Ready(ended) => return Poll::Ready(ended),
-                Poll::Pending => {
-                    rests = true;
-                    return Poll::Pending;
-                }
+                Poll::Pending => return Poll::Pending,
             }
         }
         let slice = rest.split_to(rest.len().min(SLICE_BYTES));
@@ -96,6 +111,7 @@ impl Form {
     /// The next part; what is left of the one before is skipped.
     pub(super) async fn next_part(&mut self) -> Result<Option<Part<'_>>, ApiError> {
         let field = self.parts.next_field().await.map_err(|error| refused(&self.unread, &error))?;
+        self.unread.found();
         Ok(field.map(|field| Part { field, unread: self.unread.clone() }))
     }
 
@@ -164,13 +180,15 @@ mod tests {
         let end = || vec![b"\r\n--x--\r\n".to_vec()];
         assert_eq!(read(all(&[&head(), &lot(3 << 19), &end()])).await.unwrap(), 3 << 19);
         // as they come from a fast network: several files in pieces of any size
-        let large = |files: usize| {
-            let file = [HEAD, &vec![b'a'; 300 << 10], b"\r\n"].concat();
+        let several = |files: usize, bytes: usize| {
+            let file = [HEAD, &vec![b'a'; bytes], b"\r\n"].concat();
             let mut body = file.repeat(files);
             body.extend_from_slice(b"--x--\r\n");
             body.chunks(417_000).map(<[u8]>::to_vec).collect::<Vec<_>>()
         };
-        assert_eq!(read(large(6)).await.unwrap(), 6 * (300 << 10));
+        for (files, bytes) in [(6, 300 << 10), (80, 20_000), (1_000, 1_000), (3_000, 0)] {
+            assert_eq!(read(several(files, bytes)).await.unwrap(), files * bytes, "{files} files of {bytes} bytes");
+        }
         for endless in [
             all(&[&lot(1 << 20), &head(), &end()]),
             all(&[&[b"--x\r\nX-Long: ".to_vec()], &lot(1 << 20), &end()]),
