@@ -49,7 +49,7 @@ pub struct StoreSection {
     pub cache_mib: usize,
     /// Versions of each table that stay, beside those of the last ten minutes.
     pub keep_versions: NonZeroU64,
-    pub upkeep_interval_seconds: u64,
+    pub upkeep_interval_seconds: NonZeroU64,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

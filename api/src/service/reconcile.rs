@@ -47,7 +47,7 @@ async fn reconcile(service: &Service, clock: &mut settlement::Clock) {
 
 /// Moves waiting receipts into the tables, whatever the reconcilers wait for.
 pub(super) async fn drain(service: Arc<Service>, stop: CancellationToken) -> anyhow::Result<()> {
-    let every = Duration::from_millis(service.config.rag.drain_interval_ms);
+    let every = Duration::from_millis(service.config.rag.drain_interval_ms).max(ROUND);
     while stop.run_until_cancelled(tokio::time::sleep(every)).await.is_some() {
         service.trouble("receipts", service.rag.drain().await.map(|_| ()).map_err(Into::into));
     }
@@ -58,7 +58,7 @@ pub(super) async fn drain(service: Arc<Service>, stop: CancellationToken) -> any
 pub(super) async fn upkeep(service: Arc<Service>, stop: CancellationToken) -> anyhow::Result<()> {
     let section = &service.config.store;
     let retention = Retention { versions: section.keep_versions.get(), ..Retention::default() };
-    while stop.run_until_cancelled(tokio::time::sleep(Duration::from_secs(section.upkeep_interval_seconds))).await.is_some() {
+    while stop.run_until_cancelled(tokio::time::sleep(Duration::from_secs(section.upkeep_interval_seconds.get()))).await.is_some() {
         let done = service.store.upkeep(&retention).await;
         for (table, Upkept { fragments_before, fragments_after, versions_removed, bytes_removed }) in done.iter().flatten() {
             tracing::debug!(table, fragments_before, fragments_after, versions_removed, bytes_removed, "put a table in order");

@@ -211,7 +211,8 @@ impl Indexer {
 
     fn is_commit_due(&self, settled: &[HotBlock]) -> bool {
         let interval = Duration::from_millis(self.config.commit_interval_ms);
-        let bytes = settled.iter().map(|block| size_of::<HotBlock>() + block.logs.len() * size_of::<LogRow>()).sum::<usize>();
+        let bytes_of = |block: &HotBlock| block.logs.iter().map(|log| size_of::<LogRow>() + log.data.len()).sum::<usize>();
+        let bytes = settled.iter().map(|block| size_of::<HotBlock>() + bytes_of(block)).sum::<usize>();
         settled.len() >= self.config.commit_blocks
             || bytes >= self.config.commit_bytes
             || self.waiting_since.is_none_or(|since| since.elapsed() >= interval)
