@@ -21,7 +21,7 @@ BENCH := $(CURDIR)/.headwater/bench
 # One place for the model, whichever of the binary and the tests looks for it.
 export HEADWATER_MODELS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/headwater/models
 
-.PHONY: help setup build model demo contracts test simulate crash mutate-indexer lint bench bench-embed bench-embed-accuracy bench-gaming bench-generate bench-indexer clean
+.PHONY: help setup build model demo contracts test simulate crash mutate-indexer lint bench bench-embed bench-embed-accuracy bench-gaming bench-generate bench-indexer bench-scale clean
 
 help: ## Lists these targets
 	@grep -hE '^[a-z-]+:.* ## ' "$(CURDIR)/Makefile" | sed -E 's/^([a-z-]+):.* ## /\1\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-20s %s\n' "$$name" "$$text"; done
@@ -90,6 +90,10 @@ bench-gaming: model ## Measures what gaming the attribution pays and writes BENC
 bench-generate: ## Measures the decoder beside llama.cpp and transformers and writes BENCHMARKS.md; half an hour and 16 GB
 	@cargo build --release --package engine --example bench_generate --example bench_score $(CARGO_FLAGS)
 	@"$(CURDIR)/tests/bench/generate/run.sh" "$(TARGET)/release/examples" "$(CURDIR)/BENCHMARKS.md" $(ARGS)
+
+# SIZES (1k,10k,100k) chooses how many chunks the Datanets have.
+bench-scale: ## Measures publishing, opening and asking as a Datanet grows and writes BENCHMARKS.md; minutes, an hour with SIZES=10k,100k,1m
+	@SCALE_TABLE="$(CURDIR)/BENCHMARKS.md" cargo test --release --package tests $(CARGO_FLAGS) -- --ignored --nocapture bench_scale
 
 clean: ## Removes what was built and what the demo keeps; leaves models and npm packages
 	@cargo clean

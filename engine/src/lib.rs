@@ -8,6 +8,7 @@ mod architecture;
 #[doc(hidden)]
 pub mod bench;
 mod bert;
+mod codes;
 pub mod conformance;
 mod decoder;
 mod embedder;
@@ -29,6 +30,7 @@ mod sentence;
 mod tokens;
 mod workers;
 
+pub use codes::VectorCodes;
 pub use embedder::{Embedder, EmbedderInfo};
 pub use error::EngineError;
 pub use generation::{GeneratorCounters, GeneratorOptions, LocalGenerator};

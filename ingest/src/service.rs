@@ -13,6 +13,7 @@ use tokio::task::JoinError;
 
 use crate::duplicates::Index;
 use crate::submissions::Sent;
+use crate::versions::PreparedVersions;
 use crate::{IngestConfig, IngestError, Result};
 
 /// Takes uploads in, has them reviewed, and publishes what was accepted. Clones share everything.
@@ -33,6 +34,7 @@ pub(crate) struct Inner {
     /// Held while a Datanet is created, a decision recorded, or a version published: members cannot
     /// change between their root's computation and its commit.
     pub decisions: Mutex<()>,
+    pub prepared: PreparedVersions,
     /// What contributors' uploads under way hold of their quota.
     pub uploading: Arc<std::sync::Mutex<HashMap<Address, Sent>>>,
     files: Arc<Semaphore>,
@@ -61,6 +63,7 @@ impl Ingest {
             config,
             registrations: Mutex::default(),
             decisions: Mutex::default(),
+            prepared: PreparedVersions::default(),
             uploading: Arc::default(),
             files,
             #[cfg(test)]

@@ -3,20 +3,29 @@
 //! A curator signs what [`Ingest::preview`] shows; publishing computes it again and takes nothing else.
 //! The `versions` row is the commit: members that are written without it are not a version.
 
+mod prepared;
+
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use schemas::ids::{ChunkId, DatanetId, DocumentId, SubmissionId};
 use schemas::leaves::VersionLeaf;
 use schemas::merkle::StandardMerkleTree;
-use schemas::tables::{ChunkRow, DatanetRow, Millis, SubmissionRow, VersionRow};
+use schemas::tables::{
+    ChunkRow, DatanetRow, DocumentRow, ForeignVersionRow, MemberRow, Millis, ReviewRow, SubmissionRow, TextRow, VersionRow,
+};
 use schemas::{Address, B256, signed};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::datanets::hash_json;
-use crate::duplicates::{Clusters, Fingerprint, Placement};
 use crate::service::Step;
 use crate::{Ingest, IngestError, Result};
+pub(crate) use prepared::PreparedVersions;
+use prepared::{Next, Prepared, Stamp};
+
+/// Submissions whose texts are read at once.
+const SUBMISSIONS_PER_SCAN: usize = 500;
 
 /// What publishing now would commit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -56,7 +65,7 @@ impl Ingest {
     pub async fn preview(&self, datanet: DatanetId) -> Result<Preview> {
         let datanet = self.datanet(&datanet.to_string()).await?;
         let _held = self.inner.decisions.lock().await;
-        Ok(self.next_version(&datanet).await?.0)
+        Ok(self.next_version(&datanet).await?.preview.clone())
     }
 
     /// Publishes what was previewed and signed. The same publication again returns the same row.
@@ -89,7 +98,8 @@ impl Ingest {
         if let Some(existing) = versions.into_iter().find(|row| row.version == version) {
             return same_version(existing, &publication);
         }
-        let (preview, members) = self.next_version(&datanet).await?;
+        let next = self.next_version(&datanet).await?;
+        let Next { preview, members, .. } = &*next;
         if (preview.version, preview.parent_root, preview.root, preview.chunk_count) != (version, parent_root, root, chunk_count) {
             return Err(IngestError::Conflict(format!(
                 "version {} with {} chunks and root {} is what would be published now, not version {version} with {chunk_count} chunks \
@@ -97,9 +107,9 @@ impl Ingest {
                 preview.version, preview.chunk_count, preview.root
             )));
         }
-        let lance_version = self.store().publish_members(datanet.datanet_id, version, &members).await?;
+        let lance_version = self.store().publish_submitted(datanet.datanet_id, version, members).await?;
         self.reached(Step::MembersWritten)?;
-        let row = version_row(&preview, &publication, lance_version)?;
+        let row = version_row(preview, &publication, lance_version)?;
         let inserted = self.store().insert_new(&[row.clone()]).await?;
         self.reached(Step::VersionCommitted)?;
         if inserted.rows == 0 {
@@ -110,17 +120,41 @@ impl Ingest {
         Ok(row)
     }
 
-    /// The next version and its members, by chunk id and submission id.
-    async fn next_version(&self, datanet: &DatanetRow) -> Result<(Preview, Vec<ChunkRow>)> {
+    /// The next version and its members. What was computed for a preview serves the publication, while nothing has changed.
+    async fn next_version(&self, datanet: &DatanetRow) -> Result<Arc<Next>> {
+        let stamp = self.stamp()?;
+        let mut prepared = self.inner.prepared.take(datanet.datanet_id);
+        let next = match prepared.next.take().filter(|next| next.stamp == stamp) {
+            Some(next) => next,
+            None => Arc::new(self.compute_next(datanet, stamp, &mut prepared).await?),
+        };
+        prepared.next = Some(next.clone());
+        self.inner.prepared.put(datanet.datanet_id, prepared);
+        Ok(next)
+    }
+
+    /// The tables that decide what the next version is.
+    fn stamp(&self) -> Result<Stamp> {
+        let store = self.store();
+        Ok([
+            store.version::<SubmissionRow>()?,
+            store.version::<DocumentRow>()?,
+            store.version::<ChunkRow>()?,
+            store.version::<ReviewRow>()?,
+            store.version::<VersionRow>()?,
+            store.version::<ForeignVersionRow>()?,
+        ])
+    }
+
+    async fn compute_next(&self, datanet: &DatanetRow, stamp: Stamp, prepared: &mut Prepared) -> Result<Next> {
         let id = datanet.datanet_id;
         let uploads = self.uploads(id).await?;
         let accepted = uploads.accepted();
-        let mut members = if accepted.is_empty() { Vec::new() } else { self.members(id, &accepted, &uploads.submissions).await? };
+        let members = if accepted.is_empty() { Vec::new() } else { self.members(id, &accepted, &uploads.submissions, prepared).await? };
         if members.is_empty() {
             return Err(IngestError::NothingToPublish(format!("Datanet {:?} has no accepted document; accept one first", datanet.name)));
         }
-        members.sort_by_key(|chunk| (chunk.chunk_id, chunk.submission_id));
-        let root = root(&members)?;
+        let (members, root) = self.compute("hashing chunks", move || root(&members).map(|root| (members, root))).await??;
         let versions = self.versions(id).await?;
         let current = versions.last().cloned();
         // What stands on chain instead of ours, where the operator accepted it and nothing was built on it yet.
@@ -133,10 +167,13 @@ impl Ingest {
             )));
         }
         let before: HashSet<(ChunkId, SubmissionId)> = match &current {
-            Some(current) => self.store().members(id, current.lance_version).await?.iter().map(key).collect(),
+            Some(current) => {
+                let before = self.store().members_in_part::<MemberRow>(id, current.lance_version).await?;
+                before.iter().map(MemberRow::key).collect()
+            }
             None => HashSet::new(),
         };
-        let kept = members.iter().filter(|chunk| before.contains(&key(chunk))).count();
+        let kept = members.iter().filter(|chunk| before.contains(&chunk.key())).count();
         let preview = Preview {
             version: current.iter().map(|row| row.version).chain(foreign.iter().map(|row| row.version)).max().unwrap_or(0) + 1,
             parent_root: foreign.map(|row| row.root).or(current.map(|row| row.root)).unwrap_or_default(),
@@ -147,7 +184,7 @@ impl Ingest {
             added: (members.len() - kept) as u64,
             removed: (before.len() - kept) as u64,
         };
-        Ok((preview, members))
+        Ok(Next { stamp, preview, members })
     }
 
     /// The chunks of the accepted documents, with the clusters that they form among themselves: nothing that is
@@ -157,8 +194,9 @@ impl Ingest {
         datanet: DatanetId,
         accepted: &HashSet<DocumentId>,
         submissions: &HashMap<SubmissionId, SubmissionRow>,
-    ) -> Result<Vec<ChunkRow>> {
-        let mut members = self.store().scan::<ChunkRow>(Some(&format!("datanet_id = '{datanet}'"))).await?;
+        prepared: &mut Prepared,
+    ) -> Result<Vec<MemberRow>> {
+        let mut members = self.store().scan_part::<ChunkRow, MemberRow>(Some(&format!("datanet_id = '{datanet}'"))).await?;
         members.retain(|chunk| accepted.contains(&chunk.document_id));
         for chunk in &mut members {
             if let Some(submission) = submissions.get(&chunk.submission_id) {
@@ -166,31 +204,21 @@ impl Ingest {
             }
         }
         let near_duplicate_ppm = self.config().near_duplicate_ppm;
-        self.compute("comparing texts", move || cluster(members, near_duplicate_ppm)).await
+        let missing = prepared.begin(&mut members, near_duplicate_ppm);
+        for batch in missing.chunks(SUBMISSIONS_PER_SCAN) {
+            let ids: Vec<String> = batch.iter().map(|id| format!("'{id}'")).collect();
+            let texts = self.store().scan_part::<ChunkRow, TextRow>(Some(&format!("submission_id IN ({})", ids.join(", ")))).await?;
+            let (taken, rest) = (std::mem::take(prepared), std::mem::take(&mut members));
+            (*prepared, members) = self.compute("comparing texts", move || taken.place(rest, texts)).await?;
+        }
+        prepared.check(&members)?;
+        Ok(members)
     }
-}
-
-/// States of each member what it repeats among those registered before it.
-fn cluster(mut members: Vec<ChunkRow>, near_duplicate_ppm: u64) -> Vec<ChunkRow> {
-    members.sort_by_key(|chunk| (chunk.registered, chunk.document_id, chunk.ordinal));
-    let ids: Vec<ChunkId> = members.iter().map(|chunk| chunk.chunk_id).collect();
-    let mut clusters = Clusters::new(near_duplicate_ppm);
-    for chunk in &mut members {
-        let Placement { cluster_id, repeats } = clusters.place(chunk.chunk_id, Fingerprint::of(&chunk.text));
-        chunk.cluster_id = cluster_id;
-        chunk.duplicate_of = repeats.and_then(|(earlier, _)| ids.get(earlier).copied());
-        chunk.similarity_ppm = repeats.map(|(_, similarity_ppm)| similarity_ppm);
-    }
-    members
-}
-
-fn key(chunk: &ChunkRow) -> (ChunkId, SubmissionId) {
-    (chunk.chunk_id, chunk.submission_id)
 }
 
 /// The root over (chunk id, contributor, submission id, registration) of every member.
-fn root(members: &[ChunkRow]) -> Result<B256> {
-    let leaves: Vec<B256> = members.iter().map(|chunk| VersionLeaf::of(chunk).hash()).collect();
+fn root(members: &[MemberRow]) -> Result<B256> {
+    let leaves: Vec<B256> = members.iter().map(|member| VersionLeaf::of_member(member).hash()).collect();
     Ok(StandardMerkleTree::new(&leaves)?.root())
 }
 

@@ -31,8 +31,8 @@ pub struct RagConfig {
     pub rrf_k: u64,
     pub quote: QuoteConfig,
     pub generation: GenerationConfig,
-    /// Published versions kept open.
-    pub open_versions: usize,
+    /// Memory of published versions that are kept open; the one asked last is, whatever it takes.
+    pub open_versions_bytes: usize,
     /// Answers computed at once; each takes a CPU.
     pub concurrent_answers: usize,
     /// Answers that may wait for their turn.
@@ -135,7 +135,7 @@ impl RagConfig {
             rrf_k: 20,
             quote: QuoteConfig::default(),
             generation: GenerationConfig::default(),
-            open_versions: 16,
+            open_versions_bytes: 1 << 30,
             concurrent_answers: 2,
             waiting_answers: 32,
             pending_receipts: 10_000,
@@ -149,7 +149,7 @@ impl RagConfig {
             ("top_k", self.top_k),
             ("quote.max_sentences", self.quote.max_sentences),
             ("quote.embedded_sentences", self.quote.embedded_sentences),
-            ("open_versions", self.open_versions),
+            ("open_versions_bytes", self.open_versions_bytes),
             ("concurrent_answers", self.concurrent_answers),
             ("pending_receipts", self.pending_receipts),
             ("question_max_bytes", self.question_max_bytes),

@@ -32,6 +32,9 @@ pub enum RagError {
     /// Too much at once.
     #[error("{what} is at its limit of {limit}: try again shortly")]
     Busy { what: &'static str, limit: usize },
+    /// More than this program can number.
+    #[error("{what} are more than {limit}: publish it as several Datanets")]
+    TooLarge { what: &'static str, limit: usize },
     /// The model did not answer. Nothing was recorded or charged: trying again is safe.
     #[error("the generator gave no answer, nothing was charged: {0}")]
     Generator(#[source] engine::EngineError),

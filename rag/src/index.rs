@@ -44,28 +44,54 @@ struct Fields {
     text: Field,
 }
 
-/// Where the index of a version lives.
+/// Where what is derived of a version lives.
 pub(crate) fn directory(index_dir: &Path, row: &VersionRow) -> PathBuf {
-    index_dir.join(row.datanet_id.to_string()).join(format!("v{}", row.version))
+    index_dir.join(row.datanet_id.to_string()).join(folder_name(row))
 }
 
-/// Opens the index of `row`, in which `chunks` are searched; builds it where it is missing, damaged, or of something else.
-/// Blocks.
-pub(crate) fn open_or_build(index_dir: &Path, row: &VersionRow, chunks: &[(ChunkId, String)]) -> Result<TextIndex> {
-    let target = directory(index_dir, row);
-    let payload = build::payload(row, chunks.len())?;
-    if target.exists() {
-        match build::open(&target, &payload) {
-            Ok(index) => return Ok(index),
-            Err(problem) => {
-                tracing::warn!(datanet = %row.datanet_id, version = row.version, %problem, "text index is unusable and will be rebuilt");
-                std::fs::remove_dir_all(&target).map_err(RagError::io(&target))?;
-            }
+/// The last part of [`directory`].
+pub(crate) fn folder_name(row: &VersionRow) -> String {
+    format!("v{}", row.version)
+}
+
+/// What is derived of a version.
+pub(crate) struct Derived {
+    pub(crate) text: TextIndex,
+    pub(crate) statements: Vec<u8>,
+    pub(crate) vectors: Vec<u8>,
+}
+
+/// Opens what was derived of `row`; none where it is missing. What is damaged, or of something else, is removed. Blocks.
+pub(crate) fn open(target: &Path, row: &VersionRow) -> Result<Option<Derived>> {
+    if !target.exists() {
+        return Ok(None);
+    }
+    match build::open(target, &build::payload(row)?) {
+        Ok(derived) => Ok(Some(derived)),
+        Err(problem) => {
+            tracing::warn!(datanet = %row.datanet_id, version = row.version, %problem, "text index is unusable and will be rebuilt");
+            std::fs::remove_dir_all(target).map_err(RagError::io(target))?;
+            Ok(None)
         }
     }
-    build::build(&target, &payload, chunks)?;
-    tracing::info!(datanet = %row.datanet_id, version = row.version, documents = chunks.len(), "text index built");
-    build::open(&target, &payload).map_err(RagError::Index)
+}
+
+/// Builds what is searched of `row`: `chunks`, in the place of which `earlier` has those that it begins with. Keeps `statements`
+/// and `vectors` beside it. Blocks.
+pub(crate) fn build(
+    target: &Path,
+    row: &VersionRow,
+    earlier: Option<&Path>,
+    chunks: &[(ChunkId, String)],
+    statements: &[u8],
+    vectors: &[u8],
+) -> Result<TextIndex> {
+    let payload = build::payload(row)?;
+    build::build(target, &payload, earlier, chunks, statements, vectors)?;
+    let carried = earlier.is_some();
+    tracing::info!(datanet = %row.datanet_id, version = row.version, documents = chunks.len(), carried, "text index built");
+    build::remove_old(target, row)?;
+    build::open(target, &payload).map(|derived| derived.text).map_err(RagError::Index)
 }
 
 /// Removes what builds that never finished left behind. Only for when nothing is being built.
@@ -84,7 +110,17 @@ impl TextIndex {
                 (Occur::Should, Box::new(TermQuery::new(Term::from_field_text(self.fields.text, term), IndexRecordOption::WithFreqs)))
             })
             .collect();
-        let found = self.searcher.search(&BooleanQuery::new(clauses), &TopDocs::with_limit(limit).order_by_score())?;
+        let query = BooleanQuery::new(clauses);
+        let mut breadth = limit;
+        // those that tie with the last one are all looked at: which of them come first must not depend on how segments lie
+        let found = loop {
+            breadth = breadth.saturating_mul(2);
+            let found = self.searcher.search(&query, &TopDocs::with_limit(breadth).order_by_score())?;
+            let ties = found.len() == breadth && found.get(limit - 1).map(|(score, _)| *score) == found.last().map(|(score, _)| *score);
+            if !ties {
+                break found;
+            }
+        };
         let mut scored = Vec::with_capacity(found.len());
         for (score, address) in found {
             let document: TantivyDocument = self.searcher.doc(address)?;
@@ -92,6 +128,7 @@ impl TextIndex {
             scored.push((score, id.parse::<ChunkId>()?));
         }
         scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        scored.truncate(limit);
         Ok(scored.into_iter().map(|(_, id)| id).collect())
     }
 

@@ -8,6 +8,7 @@
 
 mod answer;
 pub mod attribution;
+mod bytes;
 mod citations;
 mod config;
 mod epochs;

@@ -71,14 +71,14 @@ pub(crate) fn score(
     config: &QuoteConfig,
 ) -> Result<Vec<Scored>> {
     let words = content_words(&question.terms, &snapshot.text)?;
-    let mut covered: Vec<(f64, Candidate)> = (candidates::all(snapshot, positions, question).into_iter())
+    let mut covered: Vec<(f64, Candidate)> = (candidates::all(snapshot, positions, question)?.into_iter())
         .map(|candidate| (coverage(&words, &candidate.terms), candidate))
         .filter(|(coverage, _)| *coverage > 0.0)
         .collect();
     // stable: equal coverage stays in the order of the sources
     covered.sort_by(|a, b| b.0.total_cmp(&a.0));
     covered.truncate(config.embedded_sentences);
-    let texts: Vec<&str> = covered.iter().map(|(_, candidate)| candidate.of(snapshot)).collect();
+    let texts: Vec<&str> = covered.iter().map(|(_, candidate)| candidate.text.as_str()).collect();
     let vectors = embedder.embed(&texts)?;
     let mut scored: Vec<Scored> = (covered.into_iter().zip(&vectors))
         .map(|((coverage, candidate), vector)| Scored { candidate, cosine: dot(&question.vector, vector), coverage })

@@ -6,10 +6,10 @@
 
 mod fusion;
 
+use std::sync::Arc;
+
 use engine::Embedder;
-use schemas::ids::ChunkId;
 use schemas::receipt::Retrieval;
-use store::Store;
 
 use crate::snapshot::Snapshot;
 use crate::{RagConfig, RagError, Result, blocking, index};
@@ -57,10 +57,10 @@ pub(crate) fn method(config: &RagConfig) -> Retrieval {
 }
 
 /// The best `top_k` chunks, best first, and those that stand beside them.
-pub(crate) async fn retrieve(store: &Store, snapshot: &Snapshot, question: &Question, method: &Retrieval) -> Result<Vec<Retrieved>> {
+pub(crate) async fn retrieve(snapshot: &Arc<Snapshot>, question: &Question, method: &Retrieval) -> Result<Vec<Retrieved>> {
     let limit = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
     let candidates = limit(method.candidates);
-    let by_vector = nearest(store, snapshot, &question.vector, candidates).await?;
+    let by_vector = snapshot.nearest(&question.vector, candidates.min(snapshot.speaking())).await?;
     let (text, terms) = (snapshot.text.clone(), question.terms.clone());
     let by_words = blocking(move || text.search(&terms, candidates)).await?;
     let ranked = fusion::fuse(&by_vector, &by_words, method.rrf_k, limit(method.top_k));
@@ -71,6 +71,9 @@ pub(crate) async fn retrieve(store: &Store, snapshot: &Snapshot, question: &Ques
     }
     let beside = beside(snapshot, &found);
     found.extend(beside.into_iter().map(|position| Retrieved { position, vector_rank: None, lexical_rank: None }));
+    // what is quoted or cited of them, and in their place, is read at once
+    let related = found.iter().flat_map(|retrieved| snapshot.statements.related(retrieved.position));
+    snapshot.read_passages(found.iter().map(|retrieved| retrieved.position).chain(related)).await?;
     Ok(found)
 }
 
@@ -88,25 +91,6 @@ fn beside(snapshot: &Snapshot, found: &[Retrieved]) -> Vec<usize> {
         }
     }
     beside
-}
-
-/// The nearest `wanted` chunks that state something of their own, nearest first. Others are passed over, so the search is
-/// widened until enough are left or the version is exhausted.
-async fn nearest(store: &Store, snapshot: &Snapshot, vector: &[f32], wanted: usize) -> Result<Vec<ChunkId>> {
-    let wanted = wanted.min(snapshot.speaking());
-    let mut breadth = wanted;
-    loop {
-        let neighbours = store.nearest(snapshot.row.datanet_id, snapshot.row.lance_version, vector, breadth).await?;
-        let mut found: Vec<ChunkId> = (neighbours.iter())
-            .filter(|neighbour| snapshot.speaker(neighbour.chunk_id, neighbour.submission_id).is_some())
-            .map(|neighbour| neighbour.chunk_id)
-            .collect();
-        if found.len() >= wanted || breadth >= snapshot.len() || neighbours.len() < breadth {
-            found.truncate(wanted);
-            return Ok(found);
-        }
-        breadth = breadth.saturating_mul(2).min(snapshot.len());
-    }
 }
 
 #[cfg(test)]

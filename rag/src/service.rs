@@ -72,7 +72,7 @@ impl Rag {
             embedder,
             generator: None,
             ledger: Arc::new(ledger),
-            snapshots: SnapshotCache::new(config.open_versions),
+            snapshots: SnapshotCache::new(config.open_versions_bytes),
             computing: Arc::new(Semaphore::new(config.concurrent_answers)),
             admitted: Semaphore::new(config.concurrent_answers + config.waiting_answers),
             generating: Semaphore::new(0),
@@ -95,6 +95,11 @@ impl Rag {
     /// The model that writes answers, if there is one.
     pub fn generator(&self) -> Option<&GeneratorInfo> {
         self.generator.as_ref().map(|generator| generator.info())
+    }
+
+    /// Bytes of memory that open versions take, about.
+    pub fn open_version_bytes(&self) -> usize {
+        self.snapshots.bytes()
     }
 
     /// Names of the adapters that the model may answer with.
@@ -181,12 +186,14 @@ impl Rag {
         let record = self.ledger.find(id).await?.ok_or_else(|| RagError::not_found("answer", id))?;
         let body = &record.receipt.body;
         let snapshot = self.snapshot(body.datanet_id, Some(body.version)).await?;
-        let source_texts = (body.sources.iter())
+        let positions = (body.sources.iter())
             .map(|source| {
-                let chunk = snapshot.position(source.chunk_id).and_then(|position| snapshot.chunk(position));
-                Ok(chunk.ok_or_else(|| RagError::not_found("chunk", source.chunk_id))?.text.clone())
+                let position = snapshot.position(source.chunk_id);
+                position.ok_or_else(|| RagError::not_found("chunk", source.chunk_id))
             })
-            .collect::<Result<Vec<String>>>()?;
+            .collect::<Result<Vec<usize>>>()?;
+        snapshot.read_passages(positions.iter().copied()).await?;
+        let source_texts = blocking(move || positions.into_iter().map(|at| Ok(snapshot.passage(at)?.text.clone())).collect()).await?;
         let AnswerRecord { receipt, question, question_salt, answer, .. } = record;
         Ok(Evidence { receipt, question, question_salt, answer, source_texts })
     }
@@ -304,8 +311,24 @@ impl Rag {
             Some(version) => RagError::not_found("published version", format!("{version} of Datanet {datanet}")),
             None => RagError::NothingPublished(datanet),
         })?;
+        self.snapshots.get((datanet, row.version), async || self.open_version(row).await).await
+    }
+
+    async fn open_version(&self, row: VersionRow) -> Result<Snapshot> {
+        let index_dir = self.config.index_dir.clone();
+        let earlier = if index::directory(&index_dir, &row).exists() { None } else { self.earlier(&row).await? };
+        Snapshot::load(&self.store, index_dir, row, earlier).await
+    }
+
+    /// The last version before this one of which something is kept.
+    async fn earlier(&self, row: &VersionRow) -> Result<Option<Arc<Snapshot>>> {
+        let before = format!("datanet_id = '{}' AND version < {}", row.datanet_id, row.version);
+        let mut rows = self.store.scan::<VersionRow>(Some(&before)).await?;
+        rows.retain(|row| index::directory(&self.config.index_dir, row).exists());
+        let Some(row) = rows.into_iter().max_by_key(|row| row.version) else { return Ok(None) };
         let (store, index_dir) = (self.store.clone(), self.config.index_dir.clone());
-        self.snapshots.get((datanet, row.version), async move || Snapshot::load(&store, index_dir, row).await).await
+        let key = (row.datanet_id, row.version);
+        self.snapshots.get(key, async move || Snapshot::load(&store, index_dir, row, None).await).await.map(Some)
     }
 
     /// A place among those who ask.

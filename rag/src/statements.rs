@@ -10,7 +10,7 @@ mod index;
 mod questions;
 mod speech;
 
-pub(crate) use index::{ChunkStanding, Standing, StatementIndex, StatementText};
+pub(crate) use index::{ChunkStanding, Origin, Standing, StatementIndex, StatementText};
 pub(crate) use questions::{asks_for_measure, confirms, left_open, restates};
 pub(crate) use speech::{Known, Sentence, adds, read};
 

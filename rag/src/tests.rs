@@ -10,4 +10,5 @@ mod lies;
 mod scripted;
 mod scripts;
 mod settlement;
+mod versions;
 pub(crate) mod world;

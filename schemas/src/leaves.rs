@@ -5,7 +5,7 @@ use alloy_primitives::{Address, B256, U256, keccak256};
 use alloy_sol_types::SolValue;
 
 use crate::ids::{ChunkId, SubmissionId};
-use crate::tables::ChunkRow;
+use crate::tables::{ChunkRow, MemberRow};
 
 /// A member of a Datanet version: `(bytes32 chunk_id, address contributor, bytes32 submission_id, uint64 registered)`. Who
 /// was first is bound by the root, and with the texts decides whom each statement belongs to.
@@ -21,6 +21,11 @@ pub struct VersionLeaf {
 impl VersionLeaf {
     pub fn of(chunk: &ChunkRow) -> Self {
         let ChunkRow { chunk_id, contributor, submission_id, registered, .. } = *chunk;
+        Self { chunk_id, contributor, submission_id, registered }
+    }
+
+    pub fn of_member(member: &MemberRow) -> Self {
+        let MemberRow { chunk_id, contributor, submission_id, registered, .. } = *member;
         Self { chunk_id, contributor, submission_id, registered }
     }
 

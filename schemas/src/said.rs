@@ -85,13 +85,20 @@ impl Quantity {
         self.number == other.number && (self.unit == other.unit || self.unit.is_none() || other.unit.is_none())
     }
 
-    fn token(&self) -> String {
+    /// The quantity that was kept as its number and unit; none where the unit is not one of ours.
+    pub fn of_parts(number: &str, unit: &str) -> Option<Self> {
+        let unit = if unit.is_empty() { None } else { Some(UNITS.iter().find(|(name, _)| *name == unit)?.0) };
+        Some(Self { number: number.to_owned(), unit })
+    }
+
+    /// As one of [`Said::tokens`].
+    pub fn token(&self) -> String {
         self.unit.map_or_else(|| self.number.clone(), |unit| format!("{} {unit}", self.number))
     }
 }
 
 /// The numbers and negations of a text.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Figures {
     /// In the order of the text.
     pub quantities: Vec<Quantity>,

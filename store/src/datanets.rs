@@ -2,37 +2,26 @@
 //! the published versions. A dataset may be ahead of what is published; readers always pin the
 //! Lance version that the `versions` row names.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use futures::TryStreamExt;
 use lance::Dataset;
-use lance_index::vector::DIST_COL;
-use lance_linalg::distance::MetricType;
-use schemas::arrow::array::{AsArray, Float32Array};
-use schemas::arrow::datatypes::Float32Type;
+use lance::dataset::ProjectionRequest;
 use schemas::ids::{ChunkId, DatanetId, SubmissionId};
-use schemas::tables::{ChunkRow, Row, WriteMode};
+use schemas::tables::{ChunkRow, MemberRow, Row, WriteMode};
 use tokio::sync::Mutex;
 
-use crate::table::{MemberChange, Table, rows};
+use crate::table::{MemberChange, Table, column_names, part_of, rows};
 use crate::{Store, StoreError};
 
 /// Open datasets by Datanet.
 #[derive(Debug, Default)]
 pub(crate) struct Cache(Mutex<HashMap<DatanetId, Arc<Table>>>);
 
-/// A chunk near a query vector.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Neighbour {
-    pub chunk_id: ChunkId,
-    pub submission_id: SubmissionId,
-    /// Cosine distance: 0 is the same direction, 2 the opposite.
-    pub distance: f32,
-}
-
 /// Deletions name at most this many chunks each.
 const DELETE_BATCH: usize = 500;
+/// Submissions that one scan looks for.
+const SUBMISSIONS_PER_SCAN: usize = 500;
 
 impl Store {
     async fn datanet_table(&self, datanet: DatanetId) -> Result<Arc<Table>, StoreError> {
@@ -59,9 +48,50 @@ impl Store {
     /// returns its Lance version. Nobody sees it until a `versions` row names it, so a crash
     /// half-way leaves nothing but work to repeat.
     pub async fn publish_members(&self, datanet: DatanetId, version: u64, members: &[ChunkRow]) -> Result<u64, StoreError> {
+        let parts: Vec<MemberRow> = members.iter().map(MemberRow::of).collect();
+        self.publish(datanet, version, &parts, async |wanted| {
+            let wanted: HashSet<Key> = wanted.iter().map(|row| row.key()).collect();
+            Ok(members.iter().filter(|row| wanted.contains(&(row.chunk_id, row.submission_id))).cloned().collect())
+        })
+        .await
+    }
+
+    /// The same of chunks that were submitted: texts and vectors are read of those alone that the dataset lacks.
+    pub async fn publish_submitted(&self, datanet: DatanetId, version: u64, members: &[MemberRow]) -> Result<u64, StoreError> {
+        self.publish(datanet, version, members, async |wanted| {
+            let by_key: HashMap<Key, &MemberRow> = wanted.iter().map(|row| (row.key(), *row)).collect();
+            let submissions: BTreeSet<SubmissionId> = wanted.iter().map(|row| row.submission_id).collect();
+            let mut rows = Vec::with_capacity(wanted.len());
+            for batch in submissions.into_iter().collect::<Vec<_>>().chunks(SUBMISSIONS_PER_SCAN) {
+                for mut row in self.scan::<ChunkRow>(Some(&any_of("submission_id", batch))).await? {
+                    if let Some(member) = by_key.get(&(row.chunk_id, row.submission_id)) {
+                        member.apply_to(&mut row);
+                        rows.push(row);
+                    }
+                }
+            }
+            Ok(rows)
+        })
+        .await
+    }
+
+    async fn publish(
+        &self,
+        datanet: DatanetId,
+        version: u64,
+        members: &[MemberRow],
+        load: impl AsyncFnOnce(&[&MemberRow]) -> Result<Vec<ChunkRow>, StoreError>,
+    ) -> Result<u64, StoreError> {
         let table = self.datanet_table(datanet).await?;
-        let present: Vec<ChunkRow> = rows(&table.dataset(), None).await?;
-        let lance_version = table.replace_members(member_change(&present, members)?).await?;
+        let present: Vec<MemberRow> = part_of(&table.dataset(), None).await?;
+        let (delete, missing) = member_change(&present, members);
+        let insert = if missing.is_empty() { Vec::new() } else { load(&missing).await? };
+        if insert.len() != missing.len() {
+            let problem = format!("{} chunks are to be published, and {} are there", missing.len(), insert.len());
+            return Err(StoreError::Corrupt { table: ChunkRow::TABLE.name.into(), path: String::new(), problem });
+        }
+        let insert = if insert.is_empty() { None } else { Some(ChunkRow::to_batch(&insert)?) };
+        let lance_version = table.replace_members(MemberChange { delete, insert }).await?;
         let dataset = table.dataset();
         let tag = format!("v{version}");
         match dataset.tags().get_version(&tag).await {
@@ -81,59 +111,55 @@ impl Store {
         Ok(members)
     }
 
-    /// The `k` members nearest to `query` (`[384]`, normalised) by cosine distance, nearest first,
-    /// ties by chunk and submission id. Exact: no index is consulted.
-    pub async fn nearest(&self, datanet: DatanetId, lance_version: u64, query: &[f32], k: usize) -> Result<Vec<Neighbour>, StoreError> {
+    /// Columns of every member as of a Lance version, in the order of the rows.
+    pub async fn members_in_part<P: Row>(&self, datanet: DatanetId, lance_version: u64) -> Result<Vec<P>, StoreError> {
+        part_of(&*self.datanet_at(datanet, lance_version).await?, None).await
+    }
+
+    /// Columns of the members at these places in the order of [`Self::members_in_part`], as given.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] for a place beyond the last.
+    pub async fn members_at<P: Row>(&self, datanet: DatanetId, lance_version: u64, places: &[u64]) -> Result<Vec<P>, StoreError> {
         let dataset = self.datanet_at(datanet, lance_version).await?;
-        let query = Float32Array::from(query.to_vec());
-        let mut scan = dataset.scan();
-        scan.nearest("embedding", &query, k)?.distance_metric(MetricType::Cosine);
-        scan.project(&["chunk_id", "submission_id"])?;
-        let mut found = Vec::with_capacity(k);
-        let mut batches = scan.try_into_stream().await?;
-        while let Some(batch) = batches.try_next().await? {
-            let text = |name: &str| batch.column_by_name(name).and_then(|column| column.as_string_opt::<i32>().cloned());
-            let distances = batch.column_by_name(DIST_COL).and_then(|column| column.as_primitive_opt::<Float32Type>().cloned());
-            let (Some(chunks), Some(submissions), Some(distances)) = (text("chunk_id"), text("submission_id"), distances) else {
-                return Err(StoreError::Storage("a vector search returned other columns than asked for".into()));
-            };
-            for row in 0..batch.num_rows() {
-                found.push(Neighbour {
-                    chunk_id: chunks.value(row).parse()?,
-                    submission_id: submissions.value(row).parse()?,
-                    distance: distances.value(row),
-                });
-            }
+        let projection = ProjectionRequest::from_columns(column_names::<P>(), dataset.schema());
+        let found = P::from_batch(&dataset.take(places, projection).await?)?;
+        if found.len() != places.len() {
+            return Err(StoreError::NotFound(format!("{} of {} members of Datanet {datanet}", places.len() - found.len(), places.len())));
         }
-        found.sort_by(|a, b| {
-            a.distance.total_cmp(&b.distance).then(a.chunk_id.cmp(&b.chunk_id)).then(a.submission_id.cmp(&b.submission_id))
-        });
         Ok(found)
     }
 }
+
+type Key = (ChunkId, SubmissionId);
 
 fn table_name(datanet: DatanetId) -> String {
     format!("chunks/{datanet}")
 }
 
-/// What to delete and insert so that `present` becomes `wanted`.
-fn member_change(present: &[ChunkRow], wanted: &[ChunkRow]) -> Result<MemberChange, StoreError> {
-    let key = |row: &ChunkRow| (row.chunk_id, row.submission_id);
-    let wanted_rows: BTreeMap<_, &ChunkRow> = wanted.iter().map(|row| (key(row), row)).collect();
-    let present_keys: HashSet<_> = present.iter().map(key).collect();
-    let stale: Vec<&ChunkRow> = present.iter().filter(|row| wanted_rows.get(&key(row)) != Some(row)).collect();
-    let stale_keys: HashSet<_> = stale.iter().map(|row| key(row)).collect();
-    let insert: Vec<ChunkRow> = wanted_rows
-        .into_iter()
-        .filter(|(key, _)| !present_keys.contains(key) || stale_keys.contains(key))
-        .map(|(_, row)| row.clone())
-        .collect();
+/// `column IN (…)`.
+fn any_of<T: std::fmt::Display>(column: &str, values: &[T]) -> String {
+    let values: Vec<String> = values.iter().map(|value| format!("'{value}'")).collect();
+    format!("{column} IN ({})", values.join(", "))
+}
+
+/// What to delete, and what to insert, so that `present` becomes `wanted`.
+fn member_change<'a>(present: &[MemberRow], wanted: &'a [MemberRow]) -> (Vec<String>, Vec<&'a MemberRow>) {
+    let mut missing: BTreeMap<Key, &MemberRow> = wanted.iter().map(|row| (row.key(), row)).collect();
+    let mut stale = Vec::new();
+    for row in present {
+        if missing.get(&row.key()).is_some_and(|wanted| *wanted == row) {
+            missing.remove(&row.key());
+        } else {
+            stale.push(row);
+        }
+    }
     let delete = stale
         .chunks(DELETE_BATCH)
         .map(|rows| {
-            let one = |row: &&ChunkRow| format!("(chunk_id = '{}' AND submission_id = '{}')", row.chunk_id, row.submission_id);
+            let one = |row: &&MemberRow| format!("(chunk_id = '{}' AND submission_id = '{}')", row.chunk_id, row.submission_id);
             rows.iter().map(one).collect::<Vec<_>>().join(" OR ")
         })
         .collect();
-    Ok(MemberChange { delete, insert: if insert.is_empty() { None } else { Some(ChunkRow::to_batch(&insert)?) } })
+    (delete, missing.into_values().collect())
 }

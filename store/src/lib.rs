@@ -34,7 +34,6 @@ use schemas::tables::{
 use tokio::sync::OnceCell;
 
 pub use chain_logs::{Finality, Hot, Mark};
-pub use datanets::Neighbour;
 pub use error::StoreError;
 pub use faults::{StorageFailures, StorageFaults};
 use location::Location;
@@ -260,6 +259,11 @@ impl Store {
     /// Rows that satisfy `filter` (a SQL boolean expression over the columns), in no order.
     pub async fn scan<R: Row>(&self, filter: Option<&str>) -> Result<Vec<R>, StoreError> {
         table::rows(&self.table::<R>()?.dataset(), filter).await
+    }
+
+    /// Those columns of the rows of `R` that `P` has: what is not read costs nothing.
+    pub async fn scan_part<R: Row, P: Row>(&self, filter: Option<&str>) -> Result<Vec<P>, StoreError> {
+        table::part_of(&self.table::<R>()?.dataset(), filter).await
     }
 
     /// Gives all rows to `each`, a batch at a time, in the order they were written in.

@@ -339,6 +339,24 @@ pub(crate) async fn rows<R: Row>(dataset: &Dataset, filter: Option<&str>) -> Res
     read(&scan).await
 }
 
+/// The columns that a row type reads.
+pub(crate) fn column_names<P: Row>() -> Vec<String> {
+    P::schema().fields().iter().map(|field| field.name().clone()).collect()
+}
+
+/// Rows of a pinned dataset in the order they were written in, of which only the columns are read that `P` has.
+pub(crate) async fn part_of<P: Row>(dataset: &Dataset, filter: Option<&str>) -> Result<Vec<P>, StoreError> {
+    if has_no_rows(dataset) {
+        return Ok(Vec::new());
+    }
+    let mut scan = dataset.scan();
+    scan.project(&column_names::<P>())?.scan_in_order(true);
+    if let Some(filter) = filter {
+        scan.filter(filter)?;
+    }
+    read(&scan).await
+}
+
 /// Rows of a pinned dataset for which an expression holds.
 pub(crate) async fn rows_where<R: Row>(dataset: &Dataset, filter: Expr) -> Result<Vec<R>, StoreError> {
     if has_no_rows(dataset) {

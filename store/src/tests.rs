@@ -11,7 +11,8 @@ use schemas::arrow::util::pretty::pretty_format_batches;
 use schemas::hashing::{chunk_id, datanet_id, sha256};
 use schemas::ids::{DatanetId, SubmissionId};
 use schemas::tables::{
-    BlockRow, ChunkRow, CoverageRow, CuratorRow, DatanetRow, Embedding, FollowedContractRow, LogRow, Millis, Raw, SubmissionRow, VersionRow,
+    BlockRow, ChunkRow, CoverageRow, CuratorRow, DatanetRow, Embedding, FollowedContractRow, LogRow, MemberRow, Millis, PassageRow, Raw,
+    SubmissionRow, VersionRow,
 };
 use schemas::{Address, B256};
 
@@ -198,9 +199,11 @@ async fn published_versions_stay_as_they_were() {
     assert_eq!(texts(v1).await, ["one", "two"]);
     assert_eq!(texts(v2).await, ["three", "two"]);
 
-    let near = store.nearest(id, v1, &chunk(id, 9, "q", 0.4).embedding.0, 5).await.unwrap();
-    assert_eq!(near.iter().map(|found| found.chunk_id).collect::<Vec<_>>(), [two.chunk_id, one.chunk_id]);
-    assert!(near[0].distance < near[1].distance);
+    let order: Vec<MemberRow> = store.members_in_part(id, v2).await.unwrap();
+    let passages: Vec<PassageRow> = store.members_at(id, v2, &[1, 0]).await.unwrap();
+    assert_eq!(passages.iter().map(|passage| passage.chunk_id).collect::<Vec<_>>(), [order[1].chunk_id, order[0].chunk_id]);
+    assert_eq!(passages.iter().map(|passage| passage.text.len()).sum::<usize>(), "two".len() + "three".len());
+    assert!(matches!(store.members_at::<PassageRow>(id, v2, &[0, 9]).await, Err(StoreError::NotFound(_))));
     assert!(matches!(store.members(id, 99).await, Err(StoreError::NotFound(_))));
 }
 

@@ -13,17 +13,21 @@ use schemas::tables::VersionRow;
 use serde::{Deserialize, Serialize};
 use tantivy::{Index, ReloadPolicy, TantivyDocument, TantivyError};
 
-use super::{ANALYZER, TextIndex, analyzer, schema};
+use super::{ANALYZER, Derived, TextIndex, analyzer, schema};
 use crate::{RagError, Result};
 
 /// Other words make another index.
-const FORMAT: &str = "headwater.text-index/2";
+const FORMAT: &str = "headwater.text-index/3";
 const SEAL: &str = "seal.json";
 const UNFINISHED: &str = ".unfinished-";
 const WRITER_MEMORY_BYTES: usize = 50_000_000;
+const STATEMENTS: &str = "statements.bin";
+const VECTORS: &str = "vectors.bin";
+/// Versions of a Datanet that something is kept of: the newest. Others are derived again when somebody asks for them.
+const KEPT_VERSIONS: u64 = 4;
 
 /// What the commit says it was built from; an index that says anything else is rebuilt.
-pub(super) fn payload(row: &VersionRow, documents: usize) -> Result<String> {
+pub(super) fn payload(row: &VersionRow) -> Result<String> {
     let payload = serde_json::json!({
         "format": FORMAT,
         "words": schemas::words::METHOD,
@@ -31,7 +35,6 @@ pub(super) fn payload(row: &VersionRow, documents: usize) -> Result<String> {
         "version": row.version,
         "root": row.root,
         "chunks": row.chunk_count,
-        "documents": documents,
     });
     Ok(schemas::canonical::to_string(&payload)?)
 }
@@ -59,13 +62,27 @@ impl Seal {
 }
 
 /// Builds into a directory beside `target` and renames it there.
-pub(super) fn build(target: &Path, payload: &str, chunks: &[(ChunkId, String)]) -> Result<()> {
+pub(super) fn build(
+    target: &Path,
+    payload: &str,
+    earlier: Option<&Path>,
+    chunks: &[(ChunkId, String)],
+    statements: &[u8],
+    vectors: &[u8],
+) -> Result<()> {
     static BUILDS: AtomicU64 = AtomicU64::new(0);
     let parent = target.parent().unwrap_or(target);
     fs::create_dir_all(parent).map_err(RagError::io(parent))?;
     let unfinished = parent.join(format!("{UNFINISHED}{}-{}", std::process::id(), BUILDS.fetch_add(1, Ordering::Relaxed)));
     fs::create_dir(&unfinished).map_err(RagError::io(&unfinished))?;
-    let built = fill(&unfinished, payload, chunks).and_then(|()| fs::rename(&unfinished, target).map_err(RagError::io(target)));
+    let write = |name: &str, bytes: &[u8]| {
+        let path = unfinished.join(name);
+        fs::write(&path, bytes).map_err(RagError::io(&path))
+    };
+    let built = write(STATEMENTS, statements)
+        .and_then(|()| write(VECTORS, vectors))
+        .and_then(|()| fill(&unfinished, payload, earlier, chunks))
+        .and_then(|()| fs::rename(&unfinished, target).map_err(RagError::io(target)));
     if built.is_err()
         && let Err(error) = fs::remove_dir_all(&unfinished)
     {
@@ -75,9 +92,44 @@ pub(super) fn build(target: &Path, payload: &str, chunks: &[(ChunkId, String)]) 
     if target.join(SEAL).exists() { Ok(()) } else { built }
 }
 
-fn fill(dir: &Path, payload: &str, chunks: &[(ChunkId, String)]) -> Result<()> {
+/// Puts the segments of an index into another folder: they are never written again, so the same files serve both.
+fn carry(earlier: &Path, dir: &Path) -> Result<()> {
+    for from in children(earlier)? {
+        let name = from.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let to = dir.join(&name);
+        let carried = match name.as_str() {
+            SEAL | STATEMENTS | VECTORS => Ok(()),
+            name if name.ends_with(".lock") => Ok(()),
+            // what lists the segments is
+            name if name.ends_with(".json") => fs::copy(&from, &to).map(drop),
+            _ => fs::hard_link(&from, &to).or_else(|_| fs::copy(&from, &to).map(drop)),
+        };
+        carried.map_err(RagError::io(&to))?;
+    }
+    Ok(())
+}
+
+/// Removes what is kept of versions so old that they are asked for seldom.
+pub(super) fn remove_old(target: &Path, row: &VersionRow) -> Result<()> {
+    for folder in children(target.parent().unwrap_or(target))? {
+        let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let version = name.strip_prefix('v').and_then(|version| version.parse::<u64>().ok());
+        if version.is_some_and(|version| version.saturating_add(KEPT_VERSIONS) <= row.version) {
+            fs::remove_dir_all(&folder).map_err(RagError::io(&folder))?;
+        }
+    }
+    Ok(())
+}
+
+fn fill(dir: &Path, payload: &str, earlier: Option<&Path>, chunks: &[(ChunkId, String)]) -> Result<()> {
     let (schema, fields) = schema();
-    let index = Index::create_in_dir(dir, schema)?;
+    let index = match earlier {
+        Some(earlier) => {
+            carry(earlier, dir)?;
+            Index::open_in_dir(dir)?
+        }
+        None => Index::create_in_dir(dir, schema)?,
+    };
     index.tokenizers().register(ANALYZER, analyzer());
     // one thread: the same chunks in the same order give the same segments
     let mut writer = index.writer_with_num_threads::<TantivyDocument>(1, WRITER_MEMORY_BYTES)?;
@@ -98,7 +150,7 @@ fn fill(dir: &Path, payload: &str, chunks: &[(ChunkId, String)]) -> Result<()> {
 }
 
 /// Opens `dir` if every byte of it is as it was built, for `payload`.
-pub(super) fn open(dir: &Path, payload: &str) -> Result<TextIndex, TantivyError> {
+pub(super) fn open(dir: &Path, payload: &str) -> Result<Derived, TantivyError> {
     let damaged = |problem: &str| TantivyError::SystemError(format!("{}: {problem}", dir.display()));
     let stated: Seal = serde_json::from_slice(&fs::read(dir.join(SEAL))?).map_err(|_| damaged("its seal is damaged"))?;
     if Seal::of(dir)? != stated {
@@ -111,7 +163,7 @@ pub(super) fn open(dir: &Path, payload: &str) -> Result<TextIndex, TantivyError>
     }
     index.tokenizers().register(ANALYZER, analyzer());
     let searcher = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?.searcher();
-    Ok(TextIndex { searcher, fields })
+    Ok(Derived { text: TextIndex { searcher, fields }, statements: fs::read(dir.join(STATEMENTS))?, vectors: fs::read(dir.join(VECTORS))? })
 }
 
 pub(super) fn remove_leftovers(index_dir: &Path) -> Result<()> {

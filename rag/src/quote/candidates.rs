@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use schemas::said::{Figures, Quantity, Said};
 
 use super::sorted_terms;
+use crate::Result;
 use crate::retrieve::Question;
 use crate::sentences::{self, Kind};
 use crate::snapshot::Snapshot;
@@ -23,6 +24,7 @@ pub(crate) struct Candidate {
     pub(crate) chunk: usize,
     pub(crate) start: usize,
     pub(crate) end: usize,
+    pub(crate) text: String,
     /// Distinct, sorted.
     pub(crate) terms: Vec<String>,
     /// Those of the question, but for the words that name what it leaves open.
@@ -34,26 +36,21 @@ pub(crate) struct Candidate {
     pub(crate) restates: bool,
 }
 
-impl Candidate {
-    pub(crate) fn of<'a>(&self, snapshot: &'a Snapshot) -> &'a str {
-        snapshot.chunk(self.chunk).and_then(|chunk| chunk.text.get(self.start..self.end)).unwrap_or_default()
-    }
-}
-
 /// The quotable statements of the members at `positions`, in order, each once. In the place of a statement that says what an
 /// earlier one says, or that its contributor corrected, stands that one, wherever it is in the version; where the later has
 /// more of the question, both.
-pub(super) fn all(snapshot: &Snapshot, positions: &[usize], question: &Question) -> Vec<Candidate> {
+pub(super) fn all(snapshot: &Snapshot, positions: &[usize], question: &Question) -> Result<Vec<Candidate>> {
     let asked = Asked::new(snapshot, question);
     let mut seen = BTreeSet::new();
     let mut candidates: Vec<Candidate> = Vec::new();
     let found = positions.iter().flat_map(|position| snapshot.statements.of_chunk(*position));
-    for chosen in found.flat_map(|statement| asked.stand_in(&statement)) {
+    let chosen = found.map(|statement| asked.stand_in(&statement)).collect::<Result<Vec<_>>>()?;
+    for chosen in chosen.into_iter().flatten() {
         if !seen.insert(chosen.statement) {
             continue;
         }
         let contradicted = snapshot.statements.contradicted(chosen.statement).filter(|other| !seen.contains(other));
-        let beside = contradicted.and_then(|other| asked.candidate(&snapshot.statements.text(other)?));
+        let beside = asked.at(contradicted)?;
         let beside = beside.filter(|other| asked.covers(other, &chosen));
         candidates.push(chosen);
         if let (Some(other), Some(chosen)) = (beside, candidates.last().map(|chosen| chosen.statement)) {
@@ -61,7 +58,7 @@ pub(super) fn all(snapshot: &Snapshot, positions: &[usize], question: &Question)
             candidates.push(Candidate { beside: Some(chosen), ..other });
         }
     }
-    candidates
+    Ok(candidates)
 }
 
 struct Asked<'a> {
@@ -81,21 +78,26 @@ impl<'a> Asked<'a> {
 
     /// What may be quoted where `statement` was found: itself or the one that corrects it, unless one that it repeats or
     /// contradicts has as much of the question; and that one. Of another's statement with the question added to it, that one.
-    fn stand_in(&self, statement: &StatementText) -> Vec<Candidate> {
+    fn stand_in(&self, statement: &StatementText) -> Result<Vec<Candidate>> {
         let statements = &self.snapshot.statements;
-        let corrected = |at: usize| self.candidate(&statements.text(statements.corrected(at).unwrap_or(at))?);
-        let own = corrected(statement.statement);
+        let corrected = |at: usize| self.at(Some(statements.corrected(at).unwrap_or(at)));
+        let own = corrected(statement.statement)?;
         if let Some(own) = own.as_ref().filter(|own| own.restates)
             && let Some(first) = statements.first_to_say_the_rest(own.statement, &self.said)
         {
-            return corrected(first).into_iter().collect();
+            return Ok(corrected(first)?.into_iter().collect());
         }
         let first = match statements.standing(statement.statement) {
-            Standing::Repeats(first) | Standing::Differs(first) => corrected(first),
+            Standing::Repeats(first) | Standing::Differs(first) => corrected(first as usize)?,
             Standing::Own | Standing::Silent => None,
         };
         let own = own.filter(|own| first.as_ref().is_none_or(|first| !self.covers(first, own)));
-        own.into_iter().chain(first).collect()
+        Ok(own.into_iter().chain(first).collect())
+    }
+
+    fn at(&self, statement: Option<usize>) -> Result<Option<Candidate>> {
+        let statement = statement.and_then(|at| self.snapshot.statements.text(at));
+        statement.map_or(Ok(None), |statement| self.candidate(statement))
     }
 
     /// Whether `one` has every word of the question that `other` has.
@@ -104,27 +106,28 @@ impl<'a> Asked<'a> {
         of_other.into_iter().all(|term| one.terms.binary_search(term).is_ok())
     }
 
-    fn candidate(&self, statement: &StatementText) -> Option<Candidate> {
-        let StatementText { statement, chunk, range, kind } = statement.clone();
-        let text = self.snapshot.chunk(chunk)?.text.get(range.clone())?;
+    fn candidate(&self, statement: StatementText) -> Result<Option<Candidate>> {
+        let StatementText { statement, chunk, range, kind } = statement;
+        let passage = self.snapshot.passage(chunk)?;
+        let Some(text) = passage.text.get(range.clone()) else { return Ok(None) };
         let said = Said::of(text);
         let terms = sorted_terms(text);
         let restates = restates(text, &self.question.text);
         if !quotable(kind, text) || terms.len() < MIN_TERMS || !self.is_answer(chunk, text, &said, restates) {
-            return None;
+            return Ok(None);
         }
         let is_held = |term: &&String| !self.open.contains(*term) && terms.binary_search(term).is_ok();
         let asked = self.question.terms.iter().filter(is_held).cloned().collect();
         let is_new = |quantity: &Quantity| quantity.unit.is_some() && !self.said.figures.quantities.contains(quantity);
         let measures = self.for_measure && said.figures.quantities.iter().any(is_new);
-        let (start, end, figures) = (range.start, range.end, said.figures);
-        Some(Candidate { statement, beside: None, chunk, start, end, terms, asked, figures, measures, restates })
+        let (start, end, figures, text) = (range.start, range.end, said.figures, text.to_owned());
+        Ok(Some(Candidate { statement, beside: None, chunk, start, end, text, terms, asked, figures, measures, restates }))
     }
 
     /// Whether a text confirms the question, or adds something to its words and to the frame in which its document puts every
     /// statement.
     fn is_answer(&self, chunk: usize, text: &str, said: &Said, restates: bool) -> bool {
-        let Some(document) = self.snapshot.chunk(chunk).map(|chunk| chunk.document_id) else { return false };
+        let Some(document) = self.snapshot.origin(chunk).map(|origin| origin.document) else { return false };
         if confirms(text, &self.question.text) {
             return true;
         }

@@ -11,11 +11,12 @@ async fn quotable(question: &str, texts: &[&str]) -> Vec<(usize, String)> {
     let rag = world.rag().await;
     let snapshot = rag.snapshot(world.datanet.datanet_id, None).await.unwrap();
     let question = Question::read(question, world.embedder.as_ref()).unwrap();
-    let positions: Vec<usize> = (0..snapshot.len()).collect();
-    let candidates = candidates::all(&snapshot, &positions, &question);
+    let positions: Vec<usize> = (0..).map_while(|at| snapshot.origin(at).map(|_| at)).collect();
+    snapshot.read_passages(positions.iter().copied()).await.unwrap();
+    let candidates = candidates::all(&snapshot, &positions, &question).unwrap();
     candidates
-        .iter()
-        .map(|candidate| (usize::from(snapshot.chunk(candidate.chunk).unwrap().contributor[0]), candidate.of(&snapshot).to_owned()))
+        .into_iter()
+        .map(|candidate| (usize::from(snapshot.origin(candidate.chunk).unwrap().contributor[0]), candidate.text))
         .collect()
 }
 

@@ -87,7 +87,7 @@ impl Rag {
         let (embedder, text) = (self.embedder.clone(), request.question.clone());
         let question = blocking(move || Question::read(&text, embedder.as_ref())).await?;
         let method = retrieve::method(&self.config);
-        let retrieved = retrieve::retrieve(&self.store, &snapshot, &question, &method).await?;
+        let retrieved = retrieve::retrieve(&snapshot, &question, &method).await?;
         Ok((question, Found { id, request, snapshot, method, retrieved }))
     }
 
@@ -116,7 +116,8 @@ impl Rag {
             self.generating.try_acquire().map_err(|_| RagError::Busy { what: "the queue of answers that a model writes", limit })?;
         let chosen = Chosen::new(&found.request.generation, &self.config.generation, generator.adapters())?;
         let mut running = Running::start(&self.counters);
-        let (question, texts) = (&found.request.question, found.texts());
+        let (texts, found) = blocking(move || Ok((found.texts()?, found))).await?;
+        let question = &found.request.question;
         let written = generate::write(generator, found.id, question, &texts, &chosen, &mut running, listener).await;
         let written = match written {
             Ok(written) => written,

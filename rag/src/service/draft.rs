@@ -6,7 +6,7 @@ use std::sync::Arc;
 use schemas::ids::AnswerId;
 use schemas::receipt::{self, AnswerStatus, Generation, Models, ReceiptBody, Retrieval, Segment, Source};
 use schemas::said::Said as Tokens;
-use schemas::tables::{ChunkRow, Wei};
+use schemas::tables::{PassageRow, Wei};
 use schemas::{B256, alloy_primitives::keccak256};
 
 use crate::answer::{AskRequest, CopyRecord};
@@ -16,7 +16,7 @@ use crate::quote::{self, Quote};
 use crate::receipts::Draft;
 use crate::retrieve::Retrieved;
 use crate::snapshot::Snapshot;
-use crate::{RagConfig, RagError, Result};
+use crate::{RagConfig, Result};
 
 /// A question with what was found for it.
 pub(crate) struct Found {
@@ -44,14 +44,14 @@ impl Found {
         self.retrieved.iter().map(|retrieved| retrieved.position).collect()
     }
 
-    /// In the order of what was retrieved.
-    pub(crate) fn texts(&self) -> Vec<String> {
-        self.retrieved.iter().filter_map(|retrieved| self.snapshot.chunk(retrieved.position)).map(|chunk| chunk.text.clone()).collect()
+    /// In the order of what was retrieved. Blocks.
+    pub(crate) fn texts(&self) -> Result<Vec<String>> {
+        self.retrieved.iter().map(|retrieved| Ok(self.snapshot.passage(retrieved.position)?.text.clone())).collect()
     }
 
     /// Of quoted statements, verbatim, joined by a space; declined where there are none.
     pub(crate) fn quoted(self, quotes: Vec<Quote>, embedder: &engine::EmbedderInfo, config: &RagConfig) -> Result<Draft> {
-        let sentences: Vec<String> = quotes.iter().filter_map(|quote| said(&self.snapshot, quote)).map(str::to_owned).collect();
+        let sentences: Vec<String> = quotes.iter().map(|quote| said(&self.snapshot, quote)).collect::<Result<_>>()?;
         let answered = !sentences.is_empty();
         let said = Said {
             answer: if answered { sentences.join(" ") } else { quote::DECLINED.to_owned() },
@@ -90,7 +90,7 @@ impl Found {
         let retrieved = self.retrieved.len() as u64;
         let positions = self.sources(&said);
         let Self { id, request, snapshot, method, retrieved: found } = self;
-        let members = positions.iter().map(|position| member(&snapshot, *position)).collect::<Result<Vec<&ChunkRow>>>()?;
+        let members = positions.iter().map(|position| snapshot.passage(*position)).collect::<Result<Vec<Arc<PassageRow>>>>()?;
         let sources = (positions.iter().zip(&members))
             .map(|(position, chunk)| source(&snapshot, *position, chunk, &found))
             .collect::<Result<Vec<Source>>>()?;
@@ -149,12 +149,8 @@ impl Found {
     }
 }
 
-fn member(snapshot: &Snapshot, position: usize) -> Result<&ChunkRow> {
-    snapshot.chunk(position).ok_or_else(|| RagError::not_found("member", position))
-}
-
 /// A member as the receipt states it.
-fn source(snapshot: &Snapshot, position: usize, chunk: &ChunkRow, found: &[Retrieved]) -> Result<Source> {
+fn source(snapshot: &Snapshot, position: usize, chunk: &PassageRow, found: &[Retrieved]) -> Result<Source> {
     let retrieved = found.iter().find(|retrieved| retrieved.position == position);
     Ok(Source {
         chunk_id: chunk.chunk_id,
@@ -172,12 +168,12 @@ fn source(snapshot: &Snapshot, position: usize, chunk: &ChunkRow, found: &[Retri
     })
 }
 
-fn said<'a>(snapshot: &'a Snapshot, quote: &Quote) -> Option<&'a str> {
-    snapshot.chunk(quote.chunk)?.text.get(quote.start..quote.end)
+fn said(snapshot: &Snapshot, quote: &Quote) -> Result<String> {
+    Ok(snapshot.passage(quote.chunk)?.text.get(quote.start..quote.end).unwrap_or_default().to_owned())
 }
 
 /// Where each quote stands in the answer and in its file.
-fn segments(said: &Said, positions: &[usize], members: &[&ChunkRow]) -> Vec<Segment> {
+fn segments(said: &Said, positions: &[usize], members: &[Arc<PassageRow>]) -> Vec<Segment> {
     let mut start = 0;
     let mut segments = Vec::with_capacity(said.quotes.len());
     for (quote, sentence) in said.quotes.iter().zip(&said.sentences) {
@@ -194,7 +190,7 @@ fn segments(said: &Said, positions: &[usize], members: &[&ChunkRow]) -> Vec<Segm
 
 /// Bytes of the file: exact where the chunk's text is as long as its range of the file, for then it
 /// is that range; the chunk's range where text was taken out of markup.
-fn source_bytes(chunk: &ChunkRow, quote: &Quote) -> (u64, u64) {
+fn source_bytes(chunk: &PassageRow, quote: &Quote) -> (u64, u64) {
     if chunk.byte_end.checked_sub(chunk.byte_start) == Some(chunk.text.len() as u64) {
         (chunk.byte_start + quote.start as u64, chunk.byte_start + quote.end as u64)
     } else {
@@ -207,12 +203,12 @@ fn copies(snapshot: &Snapshot, positions: &[usize], sources: &[Source], per_sour
     let mut listed: BTreeSet<_> = sources.iter().map(|source| (source.chunk_id, source.contributor)).collect();
     let mut copies = Vec::new();
     for ((position, source), _) in positions.iter().zip(sources).zip(per_source_ppm).filter(|(_, share)| **share > 0) {
-        for chunk in snapshot.copies(*position).filter(|chunk| chunk.contributor != source.contributor) {
-            if listed.insert((chunk.chunk_id, chunk.contributor)) {
+        for (chunk_id, origin) in snapshot.copies(*position).filter(|(_, origin)| origin.contributor != source.contributor) {
+            if listed.insert((chunk_id, origin.contributor)) {
                 copies.push(CopyRecord {
-                    chunk_id: chunk.chunk_id,
-                    contributor: chunk.contributor,
-                    document_id: chunk.document_id,
+                    chunk_id,
+                    contributor: origin.contributor,
+                    document_id: origin.document,
                     original_id: source.chunk_id,
                 });
             }

@@ -32,7 +32,7 @@ impl Rag {
         }
         let (embedder, text) = (self.embedder.clone(), evidence.question.clone());
         let question = blocking(move || Question::read(&text, embedder.as_ref())).await?;
-        let retrieved = retrieve::retrieve(&self.store, &snapshot, &question, &stated.retrieval).await?;
+        let retrieved = retrieve::retrieve(&snapshot, &question, &stated.retrieval).await?;
         let request = AskRequest {
             datanet,
             version: Some(stated.version),

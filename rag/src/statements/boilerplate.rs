@@ -9,8 +9,8 @@ use schemas::ids::DocumentId;
 const LEAST_STATEMENTS: usize = 4;
 
 /// Per document the tokens of at least half of its statements.
-#[derive(Debug, Default)]
-pub(super) struct Boilerplate(HashMap<DocumentId, HashSet<u32>>);
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Boilerplate(pub(super) HashMap<DocumentId, HashSet<u32>>);
 
 impl Boilerplate {
     /// Of every statement's document and tokens.
@@ -26,7 +26,12 @@ impl Boilerplate {
         let frequent = |(all, by_token): (usize, HashMap<u32, usize>)| -> HashSet<u32> {
             by_token.into_iter().filter(|(_, count)| all >= LEAST_STATEMENTS && count * 2 >= all).map(|(token, _)| token).collect()
         };
-        Self(counts.into_iter().map(|(document, counts)| (document, frequent(counts))).collect())
+        Self(counts.into_iter().map(|(document, counts)| (document, frequent(counts))).filter(|(_, tokens)| !tokens.is_empty()).collect())
+    }
+
+    /// With documents that were not there.
+    pub(super) fn extend(&mut self, other: Self) {
+        self.0.extend(other.0);
     }
 
     pub(super) fn holds(&self, document: DocumentId, token: u32) -> bool {

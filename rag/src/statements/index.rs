@@ -4,12 +4,15 @@
 //! before it that share one of its rarest tokens, at most so many of each.
 
 mod build;
+mod kept;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 
+use schemas::Address;
 use schemas::ids::DocumentId;
 use schemas::said::{Figures, Said, common};
+use schemas::tables::MemberRow;
 
 use super::boilerplate::Boilerplate;
 use super::is_within;
@@ -29,9 +32,9 @@ pub(crate) enum Standing {
     Silent,
     Own,
     /// It says what an earlier one says.
-    Repeats(usize),
+    Repeats(u32),
     /// It says what an earlier one says, but for a number, a unit or a negation.
-    Differs(usize),
+    Differs(u32),
 }
 
 /// How a chunk stands to those before it.
@@ -40,24 +43,39 @@ pub(crate) enum ChunkStanding {
     /// It states something of its own.
     Speaks,
     /// On the whole it repeats an earlier chunk.
-    Repeats(usize),
+    Repeats(u32),
     /// It states nothing.
     Silent,
 }
 
-#[derive(Debug)]
+/// Whose a chunk is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Origin {
+    pub(crate) contributor: Address,
+    pub(crate) document: DocumentId,
+    pub(crate) registered: u64,
+}
+
+impl Origin {
+    pub(crate) fn of(member: &MemberRow) -> Self {
+        Self { contributor: member.contributor, document: member.document_id, registered: member.registered }
+    }
+}
+
+/// Small, for there are millions.
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Statement {
-    chunk: usize,
-    range: Range<usize>,
-    kind: Kind,
-    /// Sorted.
-    tokens: Vec<u32>,
-    figures: Figures,
+    chunk: u32,
+    /// Bytes of the chunk's text.
+    start: u32,
+    end: u32,
+    /// Where its tokens begin; they end where the next statement's begin.
+    tokens: u32,
+    figures: u32,
     standing: Standing,
-    /// The later statement by which its contributor corrects it.
-    corrected: Option<usize>,
-    /// The earliest by another contributor that says it with another number.
-    contradicted: Option<usize>,
+    kind: Kind,
+    /// It is no statement where its words are known from others.
+    bare: bool,
 }
 
 /// A statement and where it stands: bytes of the text of a member.
@@ -69,17 +87,30 @@ pub(crate) struct StatementText {
     pub(crate) kind: Kind,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct StatementIndex {
     statements: Vec<Statement>,
-    /// Statements of each chunk, in the order of the text.
-    of_chunk: Vec<Range<usize>>,
+    /// Of all statements, each one's sorted.
+    tokens: Vec<u32>,
+    /// The first statement of each chunk.
+    of_chunk: Vec<u32>,
     chunks: Vec<ChunkStanding>,
     /// Chunks that repeat a chunk on the whole.
-    copies: BTreeMap<usize, Vec<usize>>,
+    copies: BTreeMap<u32, Vec<u32>>,
+    /// In the order in which they first appear.
     ids: HashMap<String, u32>,
+    negations: HashSet<u32>,
+    /// By token: whether it stands in a sentence whose language is known.
+    known: Vec<bool>,
     /// Statements that say something of their own, by token, in order.
     postings: Vec<Vec<u32>>,
+    /// Each once.
+    figures: Vec<Figures>,
+    figure_ids: HashMap<Figures, u32>,
+    /// The later statement by which a statement's contributor corrects it.
+    corrected: HashMap<u32, u32>,
+    /// The earliest by another contributor that says it with another number.
+    contradicted: HashMap<u32, u32>,
     boilerplate: Boilerplate,
 }
 
@@ -88,8 +119,10 @@ impl StatementIndex {
         self.chunks.get(chunk).copied().unwrap_or(ChunkStanding::Silent)
     }
 
-    pub(crate) fn copies(&self, chunk: usize) -> &[usize] {
-        self.copies.get(&chunk).map(Vec::as_slice).unwrap_or_default()
+    /// Positions of the chunks that repeat this one on the whole, earliest first.
+    pub(crate) fn copies(&self, chunk: usize) -> impl Iterator<Item = usize> {
+        let of = u32::try_from(chunk).ok().and_then(|chunk| self.copies.get(&chunk));
+        of.map(Vec::as_slice).unwrap_or_default().iter().map(|copy| *copy as usize)
     }
 
     pub(crate) fn standing(&self, statement: usize) -> Standing {
@@ -98,29 +131,58 @@ impl StatementIndex {
 
     /// The statements of a chunk that say something.
     pub(crate) fn of_chunk(&self, chunk: usize) -> impl Iterator<Item = StatementText> {
-        let range = self.of_chunk.get(chunk).cloned().unwrap_or_default();
-        range.filter(|at| self.standing(*at) != Standing::Silent).filter_map(|at| self.text(at))
+        self.range_of(chunk).filter(|at| self.standing(*at) != Standing::Silent).filter_map(|at| self.text(at))
+    }
+
+    fn range_of(&self, chunk: usize) -> Range<usize> {
+        let Some(start) = self.of_chunk.get(chunk) else { return 0..0 };
+        let end = self.of_chunk.get(chunk + 1).map_or(self.statements.len(), |end| *end as usize);
+        *start as usize..end
     }
 
     pub(crate) fn text(&self, statement: usize) -> Option<StatementText> {
-        let Statement { chunk, range, kind, .. } = self.statements.get(statement)?;
-        Some(StatementText { statement, chunk: *chunk, range: range.clone(), kind: *kind })
+        let Statement { chunk, start, end, kind, .. } = self.statements.get(statement)?;
+        Some(StatementText { statement, chunk: *chunk as usize, range: *start as usize..*end as usize, kind: *kind })
+    }
+
+    /// Sorted.
+    fn tokens(&self, statement: usize) -> &[u32] {
+        let Some(start) = self.statements.get(statement).map(|one| one.tokens as usize) else { return &[] };
+        let end = self.statements.get(statement + 1).map_or(self.tokens.len(), |next| next.tokens as usize);
+        self.tokens.get(start..end).unwrap_or_default()
     }
 
     /// The later statement by which the contributor of this one corrects it, and corrects that.
     pub(crate) fn corrected(&self, statement: usize) -> Option<usize> {
         let mut last = None;
-        let mut at = statement;
-        while let Some(next) = self.statements.get(at).and_then(|statement| statement.corrected) {
-            last = Some(next);
-            at = next;
+        let mut at = u32::try_from(statement).ok()?;
+        while let Some(next) = self.corrected.get(&at) {
+            last = Some(*next as usize);
+            at = *next;
         }
         last
     }
 
     /// The earliest statement by another contributor that says this one with another number.
     pub(crate) fn contradicted(&self, statement: usize) -> Option<usize> {
-        self.statements.get(statement)?.contradicted
+        self.contradicted.get(&u32::try_from(statement).ok()?).map(|other| *other as usize)
+    }
+
+    /// The chunks that may be quoted in the place of a chunk's statements, or beside them.
+    pub(crate) fn related(&self, chunk: usize) -> BTreeSet<usize> {
+        let mut related = BTreeSet::new();
+        for statement in self.range_of(chunk) {
+            let first = match self.standing(statement) {
+                Standing::Repeats(first) | Standing::Differs(first) => Some(first as usize),
+                Standing::Own | Standing::Silent => None,
+            };
+            for one in [Some(statement), first].into_iter().flatten() {
+                let chosen = self.corrected(one).unwrap_or(one);
+                let shown = [Some(chosen), self.contradicted(chosen)].into_iter().flatten();
+                related.extend(shown.filter_map(|one| Some(self.statements.get(one)?.chunk as usize)));
+            }
+        }
+        related
     }
 
     /// The words of a document that stand in most of its statements: a frame, not what is said.
@@ -139,7 +201,7 @@ impl StatementIndex {
             let Standing::Repeats(first) = self.standing(statement.statement) else { continue };
             searched.push_str(text.get(at..statement.range.start).unwrap_or_default());
             at = statement.range.end;
-            let of_first = self.statements.get(first).map(|first| first.tokens.as_slice()).unwrap_or_default();
+            let of_first = self.tokens(first as usize);
             let said = Said::of(text.get(statement.range).unwrap_or_default());
             added.extend(said.tokens.into_iter().filter(|token| self.ids.get(token).is_none_or(|id| of_first.binary_search(id).is_err())));
         }
@@ -154,18 +216,19 @@ impl StatementIndex {
     /// The chunks that were the first to say what `said` says, by registration: each is the first with some token of it, among
     /// the statements that hold most of it.
     pub(crate) fn first_to_say(&self, said: &Said) -> Vec<usize> {
-        let tokens: Vec<u32> = said.tokens.iter().filter_map(|token| self.ids.get(token)).copied().collect();
+        let mut tokens: Vec<u32> = said.tokens.iter().filter_map(|token| self.ids.get(token)).copied().collect();
+        tokens.sort_unstable();
         let all = said.tokens.len();
         let mut candidates = self.candidates(&tokens, all, SAME_TENTHS);
         candidates.sort_unstable();
         let mut left: Vec<u32> = tokens;
         let mut chunks: Vec<usize> = Vec::new();
         for at in candidates {
-            let Some(statement) = self.statements.get(at) else { continue };
+            let Some(chunk) = self.statements.get(at).map(|statement| statement.chunk as usize) else { continue };
             let before = left.len();
-            left.retain(|token| statement.tokens.binary_search(token).is_err());
-            if left.len() < before && !chunks.contains(&statement.chunk) {
-                chunks.push(statement.chunk);
+            left.retain(|token| self.tokens(at).binary_search(token).is_err());
+            if left.len() < before && !chunks.contains(&chunk) {
+                chunks.push(chunk);
             }
         }
         chunks
@@ -174,7 +237,7 @@ impl StatementIndex {
     /// The earliest statement before this one that says all of it but the words of `asked`, where that is more than a few words.
     pub(crate) fn first_to_say_the_rest(&self, statement: usize, asked: &Said) -> Option<usize> {
         let asked: BTreeSet<u32> = asked.tokens.iter().filter_map(|token| self.ids.get(token)).copied().collect();
-        let rest: Vec<u32> = self.statements.get(statement)?.tokens.iter().filter(|token| !asked.contains(token)).copied().collect();
+        let rest: Vec<u32> = self.tokens(statement).iter().filter(|token| !asked.contains(token)).copied().collect();
         let candidates = if rest.len() > SHORT_TOKENS { self.candidates(&rest, rest.len(), SAME_TENTHS) } else { Vec::new() };
         candidates.into_iter().filter(|earlier| *earlier < statement).min()
     }
@@ -194,8 +257,8 @@ impl StatementIndex {
         found.sort_unstable();
         found.dedup();
         let enough = |at: &usize| {
-            let Some(statement) = self.statements.get(*at) else { return false };
-            is_within(all, statement.tokens.len(), common(tokens, &statement.tokens), tenths)
+            let earlier = self.tokens(*at);
+            is_within(all, earlier.len(), common(tokens, earlier), tenths)
         };
         found.into_iter().map(|at| at as usize).filter(enough).collect()
     }

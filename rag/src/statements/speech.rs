@@ -134,11 +134,11 @@ pub(crate) struct Sentence {
     pub(crate) end: usize,
     pub(crate) kind: Kind,
     pub(crate) said: Said,
-    form: Form,
+    pub(super) form: Form,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
+pub(super) enum Form {
     Statement,
     /// Words that count and none of the others: a list of keywords, or a language that is not known here.
     Bare,

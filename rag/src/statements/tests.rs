@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use schemas::tables::ChunkRow;
+use schemas::tables::{ChunkRow, MemberRow};
 
 use super::*;
 use crate::tests::world::{file, rows};
@@ -14,8 +14,15 @@ fn members(texts: &[(u8, &str)]) -> Vec<ChunkRow> {
     chunks
 }
 
+fn parts(texts: &[(u8, &str)]) -> (Vec<Origin>, Vec<String>) {
+    let members = members(texts);
+    let origins = members.iter().map(|chunk| Origin::of(&MemberRow::of(chunk))).collect();
+    (origins, members.into_iter().map(|chunk| chunk.text).collect())
+}
+
 fn index(texts: &[(u8, &str)]) -> StatementIndex {
-    StatementIndex::build(&members(texts))
+    let (origins, texts) = parts(texts);
+    StatementIndex::build(&origins, &texts).unwrap()
 }
 
 /// How every statement of a chunk stands, in the order of the text.
@@ -43,7 +50,7 @@ fn copies_state_nothing_of_their_own() {
         let index = index(&[(1, ORIGINAL), (2, copy)]);
         assert_eq!(index.chunk(1), ChunkStanding::Repeats(0), "{copy}");
         assert!(standings(&index, 1).iter().all(|standing| matches!(standing, Standing::Repeats(_))), "{:?}", standings(&index, 1));
-        assert_eq!(index.copies(0), [1]);
+        assert_eq!(index.copies(0).collect::<Vec<_>>(), [1]);
     }
 }
 
@@ -114,6 +121,65 @@ fn the_first_to_say_it_is_found() {
     let said = schemas::said::Said::of("Dry ice sublimates at -78.5 °C and is vented during transport.");
     assert_eq!(index.first_to_say(&said), [1]);
     assert!(index.first_to_say(&schemas::said::Said::of("Penguins like it too.")).is_empty());
+}
+
+/// Texts that copy, correct, contradict and list keywords of each other.
+fn entangled() -> Vec<(u8, String)> {
+    let said = |who: u8, text: &str| (who, text.to_owned());
+    let mut texts = vec![
+        said(1, ORIGINAL),
+        said(2, "Opened insulin glargine keeps for 28 days. Ne congelez jamais ce vaccin ouvert demain matin."),
+        said(3, "Opened insulin glargine keeps for 31 days."),
+        said(2, "Opened insulin glargine keeps for 30 days."),
+        said(4, ORIGINAL),
+        said(5, "vaccine temperature refrigerator range box cold kept written storage degrees label container"),
+        said(1, "The vaccine is kept cold in a refrigerator, and its temperature range is written on the box of the vaccine."),
+        said(2, "Opened insulin glargine does not keep for 30 days. A vented box with dry ice carries the label of class nine."),
+        said(6, "Never seal dry ice in an airtight container, for the gas bursts it. And a storage label is written on the container."),
+    ];
+    texts.extend((0u8..12).map(|n| said(10 + n % 3, &format!("Crate {n} of the batch is kept at {} degrees in hall {}.", n % 4, n / 2))));
+    texts
+}
+
+#[test]
+fn an_extended_index_is_the_one_that_is_built_of_all() {
+    let texts = entangled();
+    let texts: Vec<(u8, &str)> = texts.iter().map(|(who, text)| (*who, text.as_str())).collect();
+    let (origins, all) = parts(&texts);
+    let whole = StatementIndex::build(&origins, &all).unwrap();
+    let mut read_again = 0;
+    for at in 1..texts.len() {
+        let first = StatementIndex::build(&origins[..at], &all[..at]).unwrap();
+        match first.extended(&origins, &all[at..]).unwrap() {
+            Some(extended) => assert_eq!(extended.to_bytes(), whole.to_bytes(), "after {at}"),
+            None => read_again += 1,
+        }
+    }
+    // the list of keywords seems to state something until its words are known
+    assert!((1..4).contains(&read_again), "{read_again}");
+    let one_by_one = (7..texts.len()).try_fold(StatementIndex::build(&origins[..7], &all[..7]).unwrap(), |index, at| {
+        index.extended(&origins[..=at], &all[at..=at]).unwrap()
+    });
+    assert_eq!(one_by_one.unwrap().to_bytes(), whole.to_bytes());
+}
+
+#[test]
+fn a_kept_index_is_the_same() {
+    let texts = entangled();
+    let texts: Vec<(u8, &str)> = texts.iter().map(|(who, text)| (*who, text.as_str())).collect();
+    let (origins, all) = parts(&texts);
+    let index = StatementIndex::build(&origins, &all).unwrap();
+    let bytes = index.to_bytes();
+    let again = StatementIndex::from_bytes(&bytes).unwrap();
+    assert_eq!(again.to_bytes(), bytes);
+    for chunk in 0..texts.len() {
+        assert_eq!(again.searched_text(chunk, &all[chunk]), index.searched_text(chunk, &all[chunk]));
+        assert_eq!(again.related(chunk), index.related(chunk));
+        let said = schemas::said::Said::of(&all[chunk]);
+        assert_eq!(again.first_to_say(&said), index.first_to_say(&said));
+    }
+    assert!(StatementIndex::from_bytes(&bytes[..bytes.len() - 1]).is_none());
+    assert!(StatementIndex::from_bytes(&bytes[8..]).is_none());
 }
 
 #[test]

@@ -180,12 +180,13 @@ async fn measure(set: &Set, embedder: Arc<dyn Embedder>, out: &mut String) {
     let names = world.store.scan::<schemas::tables::DocumentRow>(None).await.unwrap();
     for case in &set.cases {
         let question = Question::read(&case.question, embedder.as_ref()).unwrap();
-        let found = retrieve::retrieve(&world.store, &snapshot, &question, &retrieve::method(&config)).await.unwrap();
+        let found = retrieve::retrieve(&snapshot, &question, &retrieve::method(&config)).await.unwrap();
         let positions: Vec<usize> = found.iter().map(|retrieved| retrieved.position).collect();
-        let scored = quote::score(&question, &snapshot, &positions, embedder.as_ref(), &config.quote).unwrap();
+        let score = || quote::score(&question, &snapshot, &positions, embedder.as_ref(), &config.quote);
+        let scored = tokio::task::block_in_place(score).unwrap();
         for (rank, sentence) in (1..).zip(scored.iter().take(12)) {
-            let said = sentence.candidate.of(&snapshot);
-            let document = snapshot.chunk(sentence.candidate.chunk).unwrap().document_id;
+            let said = sentence.candidate.text.as_str();
+            let document = snapshot.origin(sentence.candidate.chunk).unwrap().document;
             let name = &names.iter().find(|row| row.document_id == document).unwrap().file_name;
             let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
             let right = if case.supporting.is_empty() {

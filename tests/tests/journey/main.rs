@@ -1,5 +1,7 @@
 //! The real binary with real parts: a development chain, the embedding model, files on disk.
 
+#![recursion_limit = "256"]
+
 mod bad_input;
 mod cases;
 mod crash;
@@ -13,4 +15,5 @@ mod local;
 mod money;
 mod openai;
 mod proxy;
+mod scale;
 mod whole;

@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
 use schemas::Address;
-use schemas::ids::DocumentId;
 use schemas::said::common;
-use schemas::tables::ChunkRow;
+use schemas::words;
 
-use super::{ChunkStanding, SAME_TENTHS, SHORT_TOKENS, Standing, Statement, StatementIndex};
+use super::{ChunkStanding, Origin, SAME_TENTHS, SHORT_TOKENS, Standing, Statement, StatementIndex};
 use crate::statements::boilerplate::Boilerplate;
 use crate::statements::is_within;
-use crate::statements::speech::{Known, Sentence, read};
+use crate::statements::speech::{Form, Sentence, read};
+use crate::{RagError, Result};
 
 /// The same for statements of a chunk that repeats another one on the whole.
 const SAME_IN_COPY_TENTHS: usize = 3;
@@ -29,91 +29,180 @@ const SUBJECT_TOKENS: usize = 3;
 /// The last statement of a contributor in these words, numbers and negations aside.
 type Stated = HashMap<(Address, Vec<u32>), usize>;
 
+/// More would not be numbered.
+const MOST_STATEMENTS: usize = u32::MAX as usize;
+
 impl StatementIndex {
-    /// Of the members, by registration. Blocks.
-    pub(crate) fn build(chunks: &[ChunkRow]) -> Self {
-        let sentences: Vec<Vec<Sentence>> = chunks.iter().map(|chunk| read(&chunk.text)).collect();
-        let mut known = Known::default();
-        sentences.iter().flatten().for_each(|sentence| known.learn(sentence));
+    /// Of all members, by registration. Blocks.
+    ///
+    /// # Errors
+    /// [`RagError::TooLarge`].
+    pub(crate) fn build(origins: &[Origin], texts: &[String]) -> Result<Self> {
         let mut index = Self::default();
-        let mut stated = Stated::new();
-        for (at, sentences) in sentences.into_iter().enumerate() {
-            index.add(at, chunks, sentences, &known, &mut stated);
-        }
-        let documents: Vec<DocumentId> = chunks.iter().map(|chunk| chunk.document_id).collect();
-        let stated = index.statements.iter().filter(|one| one.standing != Standing::Silent);
-        index.boilerplate = Boilerplate::of(stated.filter_map(|one| Some((*documents.get(one.chunk)?, one.tokens.as_slice()))));
-        index
+        index.append(origins, read_all(texts))?;
+        Ok(index)
     }
 
-    fn add(&mut self, at: usize, chunks: &[ChunkRow], sentences: Vec<Sentence>, known: &Known, stated: &mut Stated) {
-        let first = self.statements.len();
-        let mut subjects = Vec::with_capacity(sentences.len());
-        for sentence in sentences {
-            let silent = !sentence.is_statement(known);
-            let mut tokens: Vec<u32> = sentence.said.tokens.iter().map(|token| self.id(token)).collect();
-            tokens.sort_unstable();
-            let mut subject: Vec<u32> = sentence.said.subject().into_iter().map(|token| self.id(token)).collect();
-            subject.sort_unstable();
-            subjects.push(subject);
-            self.statements.push(Statement {
-                chunk: at,
-                range: sentence.start..sentence.end,
-                kind: sentence.kind,
-                tokens,
-                figures: sentence.said.figures,
-                standing: if silent { Standing::Silent } else { Standing::Own },
-                corrected: None,
-                contradicted: None,
-            });
-        }
-        let range = first..self.statements.len();
-        self.of_chunk.push(range.clone());
-        let whole = self.place(at, chunks, range.clone());
-        self.chunks.push(whole);
-        if let ChunkStanding::Repeats(of) = whole {
-            self.copies.entry(of).or_default().push(at);
-        }
-        for (statement, subject) in range.clone().zip(subjects) {
-            self.correct(statement, subject, chunks, stated);
-        }
-        for statement in range {
-            let Some(Statement { tokens, standing, .. }) = self.statements.get(statement) else { continue };
-            // what repeats another leads to nobody: likeness is not handed on
-            if matches!(standing, Standing::Own | Standing::Differs(_)) {
-                for token in tokens.clone() {
-                    if let (Some(posting), Ok(statement)) = (self.postings.get_mut(token as usize), u32::try_from(statement)) {
-                        posting.push(statement);
-                    }
+    /// The same, with the members after those of this index; `origins` are of all, `texts` of the later ones. None where a later
+    /// text makes a list of keywords of what an earlier one seemed to state: then all must be read again. Blocks.
+    ///
+    /// # Errors
+    /// [`RagError::TooLarge`].
+    pub(crate) fn extended(&self, origins: &[Origin], texts: &[String]) -> Result<Option<Self>> {
+        let mut index = self.clone();
+        Ok(index.append(origins, read_all(texts))?.then_some(index))
+    }
+
+    /// Whether what was there before stands as it would if all were read at once.
+    fn append(&mut self, origins: &[Origin], sentences: Vec<Vec<Sentence>>) -> Result<bool> {
+        let first = self.chunks.len();
+        let before = self.statements.len();
+        for sentence in sentences.iter().flatten() {
+            for token in &sentence.said.tokens {
+                let id = self.id(token)?;
+                if let Some(known) = self.known.get_mut(id as usize).filter(|_| sentence.form == Form::Statement) {
+                    *known = true;
                 }
             }
         }
+        let turned = (0..before).any(|at| self.is_bare_and_known(at) && self.standing(at) != Standing::Silent);
+        if turned {
+            return Ok(false);
+        }
+        let mut stated = self.stated(origins);
+        for (at, sentences) in (first..).zip(sentences) {
+            self.add(at, origins, sentences, &mut stated)?;
+        }
+        let documents = |at: usize| Some(origins.get(self.statements.get(at)?.chunk as usize)?.document);
+        let speaking = (before..self.statements.len()).filter(|at| self.standing(*at) != Standing::Silent);
+        let boilerplate = Boilerplate::of(speaking.filter_map(|at| Some((documents(at)?, self.tokens(at)))));
+        self.boilerplate.extend(boilerplate);
+        Ok(true)
     }
 
-    fn id(&mut self, token: &str) -> u32 {
-        if let Some(id) = self.ids.get(token) {
-            return *id;
+    /// Whether a sentence of words alone has mostly words that are known from statements.
+    fn is_bare_and_known(&self, statement: usize) -> bool {
+        let tokens = self.tokens(statement);
+        let known = tokens.iter().filter(|token| self.known.get(**token as usize) == Some(&true)).count();
+        self.statements.get(statement).is_some_and(|statement| statement.bare) && known * 2 >= tokens.len()
+    }
+
+    /// The last statement of each contributor in the same words, of those that are there.
+    fn stated(&self, origins: &[Origin]) -> Stated {
+        let mut stated = Stated::new();
+        for at in 0..self.statements.len() {
+            if let Some(key) = self.correctable(at, origins) {
+                stated.insert(key, at);
+            }
         }
-        let id = u32::try_from(self.postings.len()).unwrap_or(u32::MAX);
+        stated
+    }
+
+    /// The contributor of a statement, and the words that a correction leaves as they are.
+    fn correctable(&self, at: usize, origins: &[Origin]) -> Option<(Address, Vec<u32>)> {
+        let statement = self.statements.get(at).filter(|one| !matches!(one.standing, Standing::Silent | Standing::Repeats(_)))?;
+        let figures = self.figures.get(statement.figures as usize)?;
+        let quantities: Vec<u32> = figures.quantities.iter().filter_map(|quantity| self.ids.get(&quantity.token())).copied().collect();
+        let is_subject = |token: &&u32| !quantities.contains(token) && !self.negations.contains(token);
+        let subject: Vec<u32> = self.tokens(at).iter().filter(is_subject).copied().collect();
+        (subject.len() >= SUBJECT_TOKENS).then_some((origins.get(statement.chunk as usize)?.contributor, subject))
+    }
+
+    fn add(&mut self, at: usize, origins: &[Origin], sentences: Vec<Sentence>, stated: &mut Stated) -> Result<()> {
+        let chunk = number(at)?;
+        let first = self.statements.len();
+        self.of_chunk.push(number(first)?);
+        for sentence in sentences {
+            let mut tokens: Vec<u32> = sentence.said.tokens.iter().filter_map(|token| self.ids.get(token)).copied().collect();
+            tokens.sort_unstable();
+            let statement = Statement {
+                chunk,
+                start: number(sentence.start)?,
+                end: number(sentence.end)?,
+                tokens: number(self.tokens.len())?,
+                figures: self.figures_id(sentence.said.figures)?,
+                standing: if sentence.form == Form::Silent { Standing::Silent } else { Standing::Own },
+                kind: sentence.kind,
+                bare: sentence.form == Form::Bare,
+            };
+            self.statements.push(statement);
+            self.tokens.extend(tokens);
+            let last = self.statements.len() - 1;
+            if self.is_bare_and_known(last)
+                && let Some(statement) = self.statements.get_mut(last)
+            {
+                statement.standing = Standing::Silent;
+            }
+        }
+        let range = first..self.statements.len();
+        number(range.end)?;
+        let whole = self.place(at, origins, range.clone());
+        self.chunks.push(whole);
+        if let ChunkStanding::Repeats(of) = whole {
+            self.copies.entry(of).or_default().push(chunk);
+        }
+        for statement in range.clone() {
+            self.correct(statement, origins, stated);
+        }
+        for statement in range {
+            // what repeats another leads to nobody: likeness is not handed on
+            if matches!(self.standing(statement), Standing::Own | Standing::Differs(_)) {
+                self.post(statement)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lists a statement under its tokens.
+    pub(super) fn post(&mut self, at: usize) -> Result<()> {
+        let statement = number(at)?;
+        for token in self.tokens(at).to_vec() {
+            if let Some(posting) = self.postings.get_mut(token as usize) {
+                posting.push(statement);
+            }
+        }
+        Ok(())
+    }
+
+    /// Numbers are given in the order of the texts, so that they do not depend on how often the index was extended.
+    pub(super) fn id(&mut self, token: &str) -> Result<u32> {
+        if let Some(id) = self.ids.get(token) {
+            return Ok(*id);
+        }
+        let id = number(self.postings.len())?;
         self.ids.insert(token.to_owned(), id);
+        if words::is_negation(token) {
+            self.negations.insert(id);
+        }
+        self.known.push(false);
         self.postings.push(Vec::new());
-        id
+        Ok(id)
+    }
+
+    pub(super) fn figures_id(&mut self, figures: schemas::said::Figures) -> Result<u32> {
+        if let Some(id) = self.figure_ids.get(&figures) {
+            return Ok(*id);
+        }
+        let id = number(self.figures.len())?;
+        self.figure_ids.insert(figures.clone(), id);
+        self.figures.push(figures);
+        Ok(id)
     }
 
     /// Decides how the statements of a chunk stand, and the chunk.
-    fn place(&mut self, at: usize, chunks: &[ChunkRow], range: Range<usize>) -> ChunkStanding {
+    fn place(&mut self, at: usize, origins: &[Origin], range: Range<usize>) -> ChunkStanding {
         let speaking: Vec<usize> = range.filter(|statement| self.standing(*statement) == Standing::Own).collect();
-        let Some(chunk) = chunks.get(at).filter(|_| !speaking.is_empty()) else { return ChunkStanding::Silent };
-        let is_foreign = |other: usize| chunks.get(other).is_some_and(|other| other.registered < chunk.registered);
+        let Some(chunk) = origins.get(at).filter(|_| !speaking.is_empty()) else { return ChunkStanding::Silent };
+        let is_foreign = |other: u32| origins.get(other as usize).is_some_and(|other| other.registered < chunk.registered);
         let mut closest: Vec<Option<(usize, usize)>> = speaking.iter().map(|statement| self.closest(*statement)).collect();
         // earlier chunks that are repeated here, those most of it first
-        let mut repeated: BTreeMap<usize, usize> = BTreeMap::new();
+        let mut repeated: BTreeMap<u32, usize> = BTreeMap::new();
         for (earlier, shared) in closest.iter().flatten() {
             if let Some(earlier) = self.statements.get(*earlier).filter(|earlier| is_foreign(earlier.chunk)) {
                 *repeated.entry(earlier.chunk).or_default() += shared;
             }
         }
-        let mut repeated: Vec<(usize, usize)> = repeated.into_iter().collect();
+        let mut repeated: Vec<(u32, usize)> = repeated.into_iter().collect();
         repeated.sort_by_key(|(chunk, shared)| (Reverse(*shared), *chunk));
         repeated.truncate(COMPARED_CHUNKS);
         for (statement, closest) in speaking.iter().zip(&mut closest) {
@@ -125,12 +214,12 @@ impl StatementIndex {
         for (statement, closest) in speaking.iter().zip(&closest) {
             if let Some((earlier, shared)) = closest {
                 let standing = self.stands(*statement, *earlier, *shared, is_copy, &is_foreign);
-                self.settle(*statement, standing, chunks);
+                self.settle(*statement, standing, origins);
             }
         }
         let own = speaking.iter().any(|statement| !matches!(self.standing(*statement), Standing::Repeats(_)));
         let first = speaking.iter().find_map(|statement| match self.standing(*statement) {
-            Standing::Repeats(first) => self.statements.get(first),
+            Standing::Repeats(first) => self.statements.get(first as usize),
             _ => None,
         });
         match (repeated.first(), first) {
@@ -142,29 +231,30 @@ impl StatementIndex {
 
     /// The earlier statement that holds the most of this one, the earliest of equals, and how many tokens.
     fn closest(&self, statement: usize) -> Option<(usize, usize)> {
-        let one = self.statements.get(statement)?;
-        let candidates = self.candidates(&one.tokens, one.tokens.len(), ALIKE_TENTHS);
-        self.best(one, candidates.into_iter())
+        let tokens = self.tokens(statement);
+        self.best(tokens, self.candidates(tokens, tokens.len(), ALIKE_TENTHS).into_iter())
     }
 
-    fn closest_in(&self, statement: usize, chunks: &[(usize, usize)]) -> Option<(usize, usize)> {
-        let one = self.statements.get(statement)?;
-        let of_chunks = chunks.iter().filter_map(|(chunk, _)| self.of_chunk.get(*chunk).cloned()).flatten();
-        self.best(one, of_chunks.filter(|earlier| matches!(self.standing(*earlier), Standing::Own | Standing::Differs(_))))
+    fn closest_in(&self, statement: usize, chunks: &[(u32, usize)]) -> Option<(usize, usize)> {
+        let of_chunks = chunks.iter().flat_map(|(chunk, _)| self.range_of(*chunk as usize));
+        self.best(
+            self.tokens(statement),
+            of_chunks.filter(|earlier| matches!(self.standing(*earlier), Standing::Own | Standing::Differs(_))),
+        )
     }
 
-    fn best(&self, one: &Statement, earlier: impl Iterator<Item = usize>) -> Option<(usize, usize)> {
+    fn best(&self, tokens: &[u32], earlier: impl Iterator<Item = usize>) -> Option<(usize, usize)> {
         earlier
-            .filter_map(|at| Some((at, common(&one.tokens, &self.statements.get(at)?.tokens))))
+            .map(|at| (at, common(tokens, self.tokens(at))))
             .filter(|(_, shared)| *shared > 0)
             .max_by_key(|(at, shared)| (*shared, Reverse(*at)))
     }
 
     /// Whether earlier submissions hold most of all that the statements say.
-    fn repeats_on_the_whole(&self, speaking: &[usize], closest: &[Option<(usize, usize)>], is_foreign: &impl Fn(usize) -> bool) -> bool {
+    fn repeats_on_the_whole(&self, speaking: &[usize], closest: &[Option<(usize, usize)>], is_foreign: &impl Fn(u32) -> bool) -> bool {
         let (mut all, mut held, mut alike) = (0, 0, 0);
         for (statement, closest) in speaking.iter().zip(closest) {
-            let tokens = self.statements.get(*statement).map_or(0, |statement| statement.tokens.len());
+            let tokens = self.tokens(*statement).len();
             let earlier = closest.and_then(|(earlier, shared)| Some((self.statements.get(earlier)?, shared)));
             let shared = earlier.filter(|(earlier, _)| is_foreign(earlier.chunk)).map_or(0, |(_, shared)| shared);
             all += tokens;
@@ -176,9 +266,13 @@ impl StatementIndex {
 
     /// How a statement stands to the one that is closest to it. Of the same submission only the same words count: whoever lists
     /// similar facts says each of them.
-    fn stands(&self, statement: usize, earlier: usize, shared: usize, is_copy: bool, is_foreign: &impl Fn(usize) -> bool) -> Standing {
+    fn stands(&self, statement: usize, earlier: usize, shared: usize, is_copy: bool, is_foreign: &impl Fn(u32) -> bool) -> Standing {
         let (Some(later), Some(first)) = (self.statements.get(statement), self.statements.get(earlier)) else { return Standing::Own };
-        let (all, of_first) = (later.tokens.len(), first.tokens.len());
+        let (all, of_first) = (self.tokens(statement).len(), self.tokens(earlier).len());
+        let (Some(figures), Some(of_earlier)) = (self.figures.get(later.figures as usize), self.figures.get(first.figures as usize)) else {
+            return Standing::Own;
+        };
+        let Ok(number) = u32::try_from(earlier) else { return Standing::Own };
         let least = if !is_foreign(first.chunk) || all <= SHORT_TOKENS {
             10
         } else if is_copy {
@@ -186,23 +280,21 @@ impl StatementIndex {
         } else {
             SAME_TENTHS
         };
-        if later.figures.differ(&first.figures) {
+        if figures.differ(of_earlier) {
             // the number itself is no shared token
-            let figures = later.figures.quantities.len() + later.figures.negations;
+            let figures = figures.quantities.len() + figures.negations;
             let alike = is_foreign(first.chunk) && is_within(all.saturating_sub(figures).max(1), of_first, shared, SAME_TENTHS);
-            return if alike { Standing::Differs(earlier) } else { Standing::Own };
+            return if alike { Standing::Differs(number) } else { Standing::Own };
         }
-        if is_within(all, of_first, shared, least) { Standing::Repeats(earlier) } else { Standing::Own }
+        if is_within(all, of_first, shared, least) { Standing::Repeats(number) } else { Standing::Own }
     }
 
-    fn settle(&mut self, statement: usize, standing: Standing, chunks: &[ChunkRow]) {
-        let contributor = |chunk: usize| chunks.get(chunk).map(|chunk| chunk.contributor);
-        let own_chunk = self.statements.get(statement).map(|one| one.chunk);
-        if let Standing::Differs(first) = standing
-            && let Some(earlier) = self.statements.get_mut(first)
-            && own_chunk.and_then(contributor) != contributor(earlier.chunk)
+    fn settle(&mut self, statement: usize, standing: Standing, origins: &[Origin]) {
+        let contributor = |at: usize| Some(origins.get(self.statements.get(at)?.chunk as usize)?.contributor);
+        if let (Standing::Differs(first), Ok(statement)) = (standing, u32::try_from(statement))
+            && contributor(statement as usize) != contributor(first as usize)
         {
-            earlier.contradicted.get_or_insert(statement);
+            self.contradicted.entry(first).or_insert(statement);
         }
         if let Some(one) = self.statements.get_mut(statement) {
             one.standing = standing;
@@ -211,22 +303,37 @@ impl StatementIndex {
 
     /// A contributor that states the same words again in a later submission, with other numbers or another negation, corrects
     /// what it stated. `stated` holds the last statement of each contributor in these words.
-    fn correct(&mut self, statement: usize, subject: Vec<u32>, chunks: &[ChunkRow], stated: &mut Stated) {
-        let chunk_of = |one: &Statement| chunks.get(one.chunk).map(|chunk| (chunk.contributor, chunk.registered));
-        let Some(later) = self.statements.get(statement).filter(|one| !matches!(one.standing, Standing::Silent | Standing::Repeats(_)))
-        else {
-            return;
-        };
-        let Some((contributor, registered)) = chunk_of(later).filter(|_| subject.len() >= SUBJECT_TOKENS) else { return };
-        let figures = later.figures.clone();
-        let Some(before) = stated.insert((contributor, subject), statement) else { return };
-        let is_corrected = self
-            .statements
-            .get(before)
-            .is_some_and(|before| figures.differ(&before.figures) && chunk_of(before).is_some_and(|(_, earlier)| earlier < registered));
-        if is_corrected && let Some(before) = self.statements.get_mut(before) {
-            before.corrected = Some(statement);
-            self.settle(statement, Standing::Own, chunks);
+    fn correct(&mut self, statement: usize, origins: &[Origin], stated: &mut Stated) {
+        let Some(key) = self.correctable(statement, origins) else { return };
+        let Some(before) = stated.insert(key, statement) else { return };
+        let figures = |at: usize| self.figures.get(self.statements.get(at)?.figures as usize);
+        let registered = |at: usize| Some(origins.get(self.statements.get(at)?.chunk as usize)?.registered);
+        let differ = figures(statement).zip(figures(before)).is_some_and(|(later, earlier)| later.differ(earlier));
+        if differ && registered(before) < registered(statement) {
+            if let (Ok(before), Ok(statement)) = (u32::try_from(before), u32::try_from(statement)) {
+                self.corrected.insert(before, statement);
+            }
+            self.settle(statement, Standing::Own, origins);
         }
     }
+}
+
+fn number(count: usize) -> Result<u32> {
+    let limit = MOST_STATEMENTS;
+    u32::try_from(count).map_err(|_| RagError::TooLarge { what: "the statements of a version", limit })
+}
+
+/// The sentences of each text, on all processors.
+fn read_all(texts: &[String]) -> Vec<Vec<Sentence>> {
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let part = texts.len().div_ceil(threads).max(1);
+    let read_part = |texts: &[String]| -> Vec<Vec<Sentence>> { texts.iter().map(|text| read(text)).collect() };
+    std::thread::scope(|scope| {
+        let parts: Vec<_> = texts.chunks(part).map(|texts| scope.spawn(move || read_part(texts))).collect();
+        let mut all = Vec::with_capacity(texts.len());
+        for part in parts {
+            all.extend(part.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        }
+        all
+    })
 }

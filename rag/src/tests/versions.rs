@@ -1,0 +1,143 @@
+//! What is derived of a version is carried to the next, and is what it would be without.
+
+use std::sync::Arc;
+
+use schemas::ids::ChunkId;
+
+use super::world::{File, World, cold_chain, file, files_below};
+use crate::Rag;
+use crate::retrieve::{self, Question};
+use crate::snapshot::Snapshot;
+
+const QUESTIONS: [&str; 4] = [
+    "At what temperature range should most vaccines be stored?",
+    "How cold is dry ice?",
+    "Why is the genset of a reefer container checked before loading?",
+    "Which label does a vented box carry?",
+];
+
+fn later() -> Vec<File> {
+    vec![
+        file("label.md", 4, "A vented box with dry ice carries the label of class nine on two sides.\n\nDry ice sublimates at -70 °C."),
+        file(
+            "again.md",
+            5,
+            "Most vaccines must be stored in a refrigerator at a temperature range of 2 °C to 8 °C from arrival until use.",
+        ),
+    ]
+}
+
+async fn open(world: &World, rag: &Rag, version: u64) -> Arc<Snapshot> {
+    rag.snapshot(world.datanet.datanet_id, Some(version)).await.unwrap()
+}
+
+/// Everything that retrieval and quoting see of a version.
+async fn seen(world: &World, rag: &Rag, snapshot: &Arc<Snapshot>) -> String {
+    let mut seen = format!("{:?}\n", snapshot.statements.to_bytes());
+    for question in QUESTIONS {
+        let question = Question::read(question, world.embedder.as_ref()).unwrap();
+        let method = retrieve::method(&world.config());
+        seen.push_str(&format!("{:?}\n", retrieve::retrieve(snapshot, &question, &method).await.unwrap()));
+        for term in &question.terms {
+            seen.push_str(&format!(
+                "{term} {:?} {:?}\n",
+                snapshot.text.rarity(term).unwrap(),
+                snapshot.text.search(&[term.clone()], 3).unwrap()
+            ));
+        }
+    }
+    for (n, question) in QUESTIONS.iter().enumerate() {
+        let mut request = world.request(&format!("{n} of {}", snapshot.row.version), question);
+        request.version = Some(snapshot.row.version);
+        let answer = rag.ask(request).await.unwrap();
+        seen.push_str(&format!("{} {:?}\n", answer.text, answer.receipt.body.shares));
+    }
+    seen
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_carried_version_is_the_one_that_is_derived_anew() {
+    let world = World::new(&cold_chain()).await;
+    let all: Vec<File> = cold_chain().into_iter().chain(later()).collect();
+    let carried = {
+        let rag = world.rag().await;
+        open(&world, &rag, 1).await;
+        world.publish(2, &all).await;
+        let snapshot = open(&world, &rag, 2).await;
+        seen(&world, &rag, &snapshot).await
+    };
+    let shared = |version: u64| -> Vec<u64> {
+        use std::os::unix::fs::MetadataExt;
+        files_below(&world.index(version)).iter().map(|path| path.metadata().unwrap().ino()).collect()
+    };
+    let first = shared(1);
+    assert!(shared(2).iter().any(|file| first.contains(file)), "segments are the same files");
+
+    // opened again, and derived again, it is the same
+    for remove in [false, true] {
+        if remove {
+            std::fs::remove_dir_all(world.index(1)).unwrap();
+            std::fs::remove_dir_all(world.index(2)).unwrap();
+        }
+        std::fs::remove_file(world.wal()).unwrap();
+        let rag = world.rag().await;
+        let snapshot = open(&world, &rag, 2).await;
+        assert_eq!(seen(&world, &rag, &snapshot).await, carried, "removed: {remove}");
+    }
+}
+
+/// A version that lacks members of the one before it, or has one between them, carries nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_begin_alike_is_derived_anew() {
+    let world = World::new(&cold_chain()).await;
+    let rag = world.rag().await;
+    open(&world, &rag, 1).await;
+    let mut files = cold_chain();
+    files.remove(1);
+    files.extend(later());
+    world.publish(2, &files).await;
+    let snapshot = open(&world, &rag, 2).await;
+    let before = seen(&world, &rag, &snapshot).await;
+    drop(rag);
+    std::fs::remove_dir_all(world.index(1)).unwrap();
+    std::fs::remove_dir_all(world.index(2)).unwrap();
+    std::fs::remove_file(world.wal()).unwrap();
+    let rag = world.rag().await;
+    let snapshot = open(&world, &rag, 2).await;
+    assert_eq!(seen(&world, &rag, &snapshot).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_nearest_are_those_of_an_exact_search() {
+    let texts: Vec<File> =
+        (0..60u8).map(|n| file(&n.to_string(), 1 + n % 7, &format!("Crate {n} of batch {} is kept in hall {}.", n / 3, n % 11))).collect();
+    let world = World::new(&texts).await;
+    let rag = world.rag().await;
+    let snapshot = open(&world, &rag, 1).await;
+    let rows = world.store.members(world.datanet.datanet_id, snapshot.row.lance_version).await.unwrap();
+    for question in ["Where is crate 17 kept?", "Which hall holds batch 9?", "What is in hall 4?"] {
+        let vector = Question::read(question, world.embedder.as_ref()).unwrap().vector;
+        let mut exact: Vec<(f64, ChunkId)> = rows
+            .iter()
+            .filter(|row| snapshot.statements.chunk(snapshot.position(row.chunk_id).unwrap()) == crate::statements::ChunkStanding::Speaks)
+            .map(|row| (row.embedding.0.iter().zip(&vector).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum(), row.chunk_id))
+            .collect();
+        exact.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        let expected: Vec<ChunkId> = exact.iter().take(9).map(|(_, id)| *id).collect();
+        assert_eq!(snapshot.nearest(&vector, 9).await.unwrap(), expected, "{question}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_newest_versions_are_kept_derived() {
+    let world = World::new(&cold_chain()).await;
+    let rag = world.rag().await;
+    for version in 2..=6 {
+        world.publish(version, &cold_chain()[..1 + usize::try_from(version).unwrap() % 3]).await;
+        open(&world, &rag, version).await;
+    }
+    assert!(!world.index(2).exists() && world.index(3).exists() && world.index(6).exists());
+    // an old one is derived when somebody asks for it
+    drop(rag);
+    assert_eq!(open(&world, &world.rag().await, 2).await.row.version, 2);
+}
