@@ -70,6 +70,8 @@ pub enum WriteMode {
 pub struct TableSpec {
     pub name: &'static str,
     pub mode: WriteMode,
+    /// Columns by which rows are looked up: they get an index once the table is large.
+    pub indexed: &'static [&'static str],
 }
 
 /// A row type that is one of our tables.
@@ -86,7 +88,7 @@ pub trait Row: Sized + Clone + Send + Sync + 'static {
 macro_rules! table {
     (
         $(#[$doc:meta])*
-        $row:ident = $name:literal, $mode:expr;
+        $row:ident = $name:literal, $mode:expr $(, indexed [$($column:literal),+])?;
         $( $(#[$fdoc:meta])* $field:ident : $ty:ty, )+
     ) => {
         $(#[$doc])*
@@ -96,7 +98,8 @@ macro_rules! table {
         }
 
         impl $crate::tables::Row for $row {
-            const TABLE: $crate::tables::TableSpec = $crate::tables::TableSpec { name: $name, mode: $mode };
+            const TABLE: $crate::tables::TableSpec =
+                $crate::tables::TableSpec { name: $name, mode: $mode, indexed: &[$($($column),+)?] };
 
             fn schema() -> arrow::datatypes::SchemaRef {
                 static SCHEMA: std::sync::LazyLock<arrow::datatypes::SchemaRef> = std::sync::LazyLock::new(|| {

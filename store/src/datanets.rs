@@ -5,10 +5,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
+use datafusion::logical_expr::{col, lit};
 use lance::Dataset;
 use lance::dataset::ProjectionRequest;
 use schemas::ids::{ChunkId, DatanetId, SubmissionId};
-use schemas::tables::{ChunkRow, MemberRow, Row, WriteMode};
+use schemas::tables::{ChunkRow, MemberRow, Row, TableSpec, WriteMode};
 use tokio::sync::Mutex;
 
 use crate::table::{MemberChange, Table, column_names, part_of, rows};
@@ -18,19 +19,18 @@ use crate::{Store, StoreError};
 #[derive(Debug, Default)]
 pub(crate) struct Cache(Mutex<HashMap<DatanetId, Arc<Table>>>);
 
-/// Deletions name at most this many chunks each.
-const DELETE_BATCH: usize = 500;
 /// Submissions that one scan looks for.
 const SUBMISSIONS_PER_SCAN: usize = 500;
 
 impl Store {
-    async fn datanet_table(&self, datanet: DatanetId) -> Result<Arc<Table>, StoreError> {
+    pub(crate) async fn datanet_table(&self, datanet: DatanetId) -> Result<Arc<Table>, StoreError> {
         let mut open = self.inner.datanets.0.lock().await;
         if let Some(table) = open.get(&datanet) {
             return Ok(table.clone());
         }
         let name = table_name(datanet);
-        let table = Arc::new(Table::open_or_create(&self.inner.location, &name, WriteMode::Append, &ChunkRow::schema()).await?);
+        let spec = TableSpec { mode: WriteMode::Append, indexed: &[], ..ChunkRow::TABLE };
+        let table = Arc::new(Table::open_or_create_named(&self.inner.location, &name, spec, &ChunkRow::schema()).await?);
         open.insert(datanet, table.clone());
         Ok(table)
     }
@@ -44,9 +44,8 @@ impl Store {
         self.datanet_table(datanet).await?.at(lance_version).await
     }
 
-    /// Makes the Datanet's dataset hold exactly `members`, tags that state `v{version}`, and
-    /// returns its Lance version. Nobody sees it until a `versions` row names it, so a crash
-    /// half-way leaves nothing but work to repeat.
+    /// Makes the Datanet's dataset hold exactly `members` in one commit, tags that, and returns its Lance version. Nobody
+    /// sees it until a `versions` row names it, so a crash half-way leaves nothing but work to repeat.
     pub async fn publish_members(&self, datanet: DatanetId, version: u64, members: &[ChunkRow]) -> Result<u64, StoreError> {
         let parts: Vec<MemberRow> = members.iter().map(MemberRow::of).collect();
         self.publish(datanet, version, &parts, async |wanted| {
@@ -80,27 +79,32 @@ impl Store {
         datanet: DatanetId,
         version: u64,
         members: &[MemberRow],
-        load: impl AsyncFnOnce(&[&MemberRow]) -> Result<Vec<ChunkRow>, StoreError>,
+        load: impl AsyncFn(&[&MemberRow]) -> Result<Vec<ChunkRow>, StoreError>,
     ) -> Result<u64, StoreError> {
         let table = self.datanet_table(datanet).await?;
-        let present: Vec<MemberRow> = part_of(&table.dataset(), None).await?;
-        let (delete, missing) = member_change(&present, members);
-        let insert = if missing.is_empty() { Vec::new() } else { load(&missing).await? };
-        if insert.len() != missing.len() {
-            let problem = format!("{} chunks are to be published, and {} are there", missing.len(), insert.len());
-            return Err(StoreError::Corrupt { table: ChunkRow::TABLE.name.into(), path: String::new(), problem });
+        let lance_version = loop {
+            table.reload().await?;
+            let present = table.dataset();
+            let (stale, missing) = member_change(&part_of::<MemberRow>(&present, None).await?, members);
+            let insert = if missing.is_empty() { Vec::new() } else { load(&missing).await? };
+            if insert.len() != missing.len() {
+                let problem = format!("{} chunks are to be published, and {} are there", missing.len(), insert.len());
+                return Err(StoreError::Corrupt { table: ChunkRow::TABLE.name.into(), path: String::new(), problem });
+            }
+            let insert = if insert.is_empty() { None } else { Some(ChunkRow::to_batch(&insert)?) };
+            let delete = (!stale.is_empty()).then(|| col("chunk_id").in_list(stale.iter().map(|id| lit(id.to_string())).collect(), false));
+            match table.replace_members(&present, MemberChange { delete, insert }).await {
+                // Another publication, or upkeep, came first; it is looked at.
+                Err(StoreError::Stale { .. }) => {}
+                done => break done?,
+            }
+        };
+        // A name of its own for each attempt, and created if absent: no publisher takes another's tag, and none moves.
+        let (dataset, tag) = (table.dataset(), format!("v{version}-{lance_version}"));
+        match dataset.tags().create(&tag, lance_version).await {
+            Ok(()) | Err(lance::Error::RefConflict { .. }) => Ok(lance_version),
+            Err(error) => Err(error.into()),
         }
-        let insert = if insert.is_empty() { None } else { Some(ChunkRow::to_batch(&insert)?) };
-        let lance_version = table.replace_members(MemberChange { delete, insert }).await?;
-        let dataset = table.dataset();
-        let tag = format!("v{version}");
-        match dataset.tags().get_version(&tag).await {
-            Ok(tagged) if tagged == lance_version => {}
-            // An attempt that never got its `versions` row.
-            Ok(_) => dataset.tags().update(&tag, lance_version).await?,
-            Err(_) => dataset.tags().create(&tag, lance_version).await?,
-        }
-        Ok(lance_version)
     }
 
     /// Every member as of a Lance version, ordered by (chunk id, submission id).
@@ -133,7 +137,7 @@ impl Store {
 
 type Key = (ChunkId, SubmissionId);
 
-fn table_name(datanet: DatanetId) -> String {
+pub(crate) fn table_name(datanet: DatanetId) -> String {
     format!("chunks/{datanet}")
 }
 
@@ -144,22 +148,11 @@ fn any_of<T: std::fmt::Display>(column: &str, values: &[T]) -> String {
 }
 
 /// What to delete, and what to insert, so that `present` becomes `wanted`.
-fn member_change<'a>(present: &[MemberRow], wanted: &'a [MemberRow]) -> (Vec<String>, Vec<&'a MemberRow>) {
-    let mut missing: BTreeMap<Key, &MemberRow> = wanted.iter().map(|row| (row.key(), row)).collect();
-    let mut stale = Vec::new();
-    for row in present {
-        if missing.get(&row.key()).is_some_and(|wanted| *wanted == row) {
-            missing.remove(&row.key());
-        } else {
-            stale.push(row);
-        }
-    }
-    let delete = stale
-        .chunks(DELETE_BATCH)
-        .map(|rows| {
-            let one = |row: &&MemberRow| format!("(chunk_id = '{}' AND submission_id = '{}')", row.chunk_id, row.submission_id);
-            rows.iter().map(one).collect::<Vec<_>>().join(" OR ")
-        })
-        .collect();
-    (delete, missing.into_values().collect())
+fn member_change<'a>(present: &[MemberRow], wanted: &'a [MemberRow]) -> (BTreeSet<ChunkId>, Vec<&'a MemberRow>) {
+    let by_key: BTreeMap<Key, &MemberRow> = wanted.iter().map(|row| (row.key(), row)).collect();
+    let (same, stale): (Vec<&MemberRow>, Vec<&MemberRow>) = present.iter().partition(|row| by_key.get(&row.key()) == Some(row));
+    // Chunks are deleted whole, with what other submissions have of them; that is inserted again.
+    let stale: BTreeSet<ChunkId> = stale.into_iter().map(|row| row.chunk_id).collect();
+    let stays: HashSet<Key> = same.into_iter().filter(|row| !stale.contains(&row.chunk_id)).map(MemberRow::key).collect();
+    (stale, by_key.into_iter().filter(|(key, _)| !stays.contains(key)).map(|(_, row)| row).collect())
 }

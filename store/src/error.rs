@@ -38,6 +38,9 @@ pub enum StoreError {
     /// Somebody else committed first, again and again: the caller may try again.
     #[error("too many concurrent writers: {0}")]
     Conflict(String),
+    /// What a write was decided on is not the newest any more, and nothing was written: read again, and decide again.
+    #[error("table {table} has changed since version {version}, on which a write to it was decided; read it again")]
+    Stale { table: String, version: u64 },
     /// Whether a commit happened is unknown; look for its rows before trying again.
     #[error("whether the write to {table} was committed is unknown: {problem}")]
     Unknown { table: String, problem: String },

@@ -6,11 +6,16 @@
 
 mod blobs;
 mod chain_logs;
+mod commit;
 mod datanets;
 mod error;
+mod extent;
 mod faults;
+mod indexes;
+mod keys;
 mod location;
 pub mod private;
+mod seen;
 pub mod sql;
 mod table;
 #[cfg(test)]
@@ -37,6 +42,7 @@ pub use chain_logs::{Finality, Hot, Mark};
 pub use error::StoreError;
 pub use faults::{StorageFailures, StorageFaults};
 use location::Location;
+pub use seen::Seen;
 use table::Table;
 pub use upkeep::{Retention, TableSize, Upkept};
 
@@ -144,7 +150,7 @@ impl Store {
         let location = Location::open_to_read(url)?;
         let opened = table_specs().into_iter().map(|(spec, schema)| {
             let location = &location;
-            async move { Ok::<_, StoreError>((spec.name, Table::open_to_read(location, spec.name, &schema).await?)) }
+            async move { Ok::<_, StoreError>((spec.name, Table::open_to_read(location, spec, &schema).await?)) }
         });
         let tables = futures::future::try_join_all(opened).await?.into_iter().collect();
         Ok(Self::over(location, tables, false))
@@ -185,10 +191,19 @@ impl Store {
         Self::open_at(Location::failing(faults, empty.await?.fork())).await
     }
 
+    /// Opens the storage of a store once more, as a process of its own would: nothing else is shared. For tests of what
+    /// several processes do; a folder's lock is the first one's.
+    ///
+    /// # Errors
+    /// Those of [`Store::open`].
+    pub async fn opened_again(&self) -> Result<Self, StoreError> {
+        Self::open_at(self.inner.location.again()).await
+    }
+
     async fn open_at(location: Location) -> Result<Self, StoreError> {
         let opened = table_specs().into_iter().map(|(spec, schema)| {
             let location = &location;
-            async move { Ok::<_, StoreError>((spec.name, Table::open_or_create(location, spec.name, spec.mode, &schema).await?)) }
+            async move { Ok::<_, StoreError>((spec.name, Table::open_or_create(location, spec, &schema).await?)) }
         });
         let tables = futures::future::try_join_all(opened).await?.into_iter().collect();
         Ok(Self::over(location, tables, false))
@@ -224,7 +239,7 @@ impl Store {
         if rows.is_empty() {
             return Ok(Inserted { rows: 0, version: table.version() });
         }
-        table.insert_new(R::to_batch(rows)?).await
+        table.insert_new(&R::to_batch(rows)?).await
     }
 
     /// Appends rows; returns the table's version. For tables with a single writer that derives its
@@ -295,7 +310,7 @@ impl Store {
 
     /// The smallest and the largest value of an integer column; `None` when the table is empty.
     pub async fn extent<R: Row>(&self, column: &str) -> Result<Option<RangeInclusive<u64>>, StoreError> {
-        table::extent_of(&self.table::<R>()?.dataset(), column).await
+        extent::extent_of(&self.table::<R>()?.dataset(), column).await
     }
 
     /// Looks on the storage for a version of the table that a write made of which only a failure, or nothing,

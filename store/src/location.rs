@@ -83,6 +83,11 @@ impl Location {
         Self::new(url, "memory://store".into(), objects, Path::from("store"), cache_bytes)
     }
 
+    /// The same place as another process sees it.
+    pub(crate) fn again(&self) -> Self {
+        Self::new(&self.url, self.lance_root.clone(), self.objects.clone(), self.prefix.clone(), READER_CACHE_BYTES)
+    }
+
     fn new(url: &str, lance_root: String, objects: Arc<dyn ObjectStore>, prefix: Path, cache_bytes: usize) -> Self {
         let index_bytes = cache_bytes / INDEX_PART;
         let session = Arc::new(Session::new(index_bytes, cache_bytes - index_bytes, Arc::default()));

@@ -1,7 +1,6 @@
-//! One Lance table: opening, creating, the two ways of writing, reading.
+//! One Lance table: opening, creating, the ways of writing, reading.
 
 use std::collections::HashMap;
-use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -9,30 +8,37 @@ use datafusion::logical_expr::Expr;
 use futures::TryStreamExt;
 use lance::Dataset;
 use lance::dataset::scanner::Scanner;
-use lance::dataset::write::merge_insert::SourceDedupeBehavior;
-use lance::dataset::{InsertBuilder, MergeInsertBuilder, WhenMatched, WhenNotMatched, WriteParams};
-use schemas::arrow::array::{AsArray, RecordBatch};
-use schemas::arrow::compute::{max, min};
-use schemas::arrow::datatypes::{DataType, Int64Type, Schema, SchemaRef};
-use schemas::tables::{Row, WriteMode};
+use lance::dataset::transaction::{Operation, UpdateMode};
+use lance::dataset::{DeleteBuilder, InsertBuilder, WriteParams};
+use schemas::arrow::array::RecordBatch;
+use schemas::arrow::datatypes::{DataType, Schema, SchemaRef};
+use schemas::tables::{Row, TableSpec, WriteMode};
 use tokio::sync::Mutex;
 
+use crate::commit::{commit_following, is_stale};
 use crate::location::Location;
 use crate::upkeep::Kept;
-use crate::{Inserted, StoreError};
+use crate::{Inserted, StoreError, keys};
 
-/// Marks a key column, so that Lance sees two concurrent merges of one key as a conflict.
+/// Marks a key column, for other programs that write by Lance's `merge_insert`: then it sees two of one key as a conflict.
 const PRIMARY_KEY: &str = "lance-schema:unenforced-primary-key";
 
 /// Names a column's compression. Hashes of blocks and transactions repeat from log to log and words are
 /// mostly zeros: with it a table of logs takes a quarter of the space, and less time to write.
 const COMPRESSION: &str = "lance-encoding:compression";
 
+/// No write mode fits a table that is only read: a keyed one refuses appends, and no key refuses inserts.
+const READ_ONLY: WriteMode = WriteMode::Keyed(&[]);
+
+/// An insertion looks again so often when others commit first. One of them succeeds each time.
+const ATTEMPTS: u32 = 64;
+
 /// A table and its newest version.
 #[derive(Debug)]
 pub(crate) struct Table {
     name: String,
     mode: WriteMode,
+    pub(crate) indexed: &'static [&'static str],
     /// Serialises writers of this process.
     writer: Mutex<()>,
     newest: RwLock<Arc<Dataset>>,
@@ -43,42 +49,41 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    pub(crate) async fn open_or_create(location: &Location, name: &str, mode: WriteMode, schema: &SchemaRef) -> Result<Self, StoreError> {
+    pub(crate) async fn open_or_create(location: &Location, spec: TableSpec, schema: &SchemaRef) -> Result<Self, StoreError> {
+        Self::open_or_create_named(location, spec.name, spec, schema).await
+    }
+
+    /// One of many tables with the same columns.
+    pub(crate) async fn open_or_create_named(
+        location: &Location,
+        name: &str,
+        spec: TableSpec,
+        schema: &SchemaRef,
+    ) -> Result<Self, StoreError> {
         let uri = location.dataset_uri(name);
-        let params = location.write_params();
         let dataset = match open(location, &uri).await {
             Ok(dataset) => dataset,
-            Err(lance::Error::DatasetNotFound { .. } | lance::Error::NotFound { .. }) => create(&uri, mode, schema, &params).await?,
+            Err(lance::Error::DatasetNotFound { .. } | lance::Error::NotFound { .. }) => {
+                create(&uri, spec.mode, schema, &location.write_params()).await?
+            }
             Err(error) => {
                 return Err(StoreError::Corrupt { table: name.into(), path: format!("tables/{name}.lance"), problem: error.to_string() });
             }
         };
-        let newest = RwLock::new(Arc::new(dataset));
-        let table = Self {
-            name: name.into(),
-            mode,
-            writer: Mutex::default(),
-            newest,
-            is_unsure: AtomicBool::new(false),
-            params,
-            kept: Kept::default(),
-        };
+        let table = Self { indexed: spec.indexed, ..Self::over(location, name, spec.mode, dataset) };
         table.check_schema(schema)?;
         Ok(table)
     }
 
     /// A table that is only read.
-    pub(crate) async fn open_to_read(location: &Location, name: &str, schema: &SchemaRef) -> Result<Self, StoreError> {
+    pub(crate) async fn open_to_read(location: &Location, spec: TableSpec, schema: &SchemaRef) -> Result<Self, StoreError> {
+        let name = spec.name;
         let dataset = open(location, &location.dataset_uri(name)).await.map_err(|error| StoreError::Corrupt {
             table: name.into(),
             path: format!("tables/{name}.lance"),
             problem: error.to_string(),
         })?;
-        // No write mode fits: a keyed table refuses appends, and no key refuses inserts.
-        let params = location.write_params();
-        let newest = RwLock::new(Arc::new(dataset));
-        let (mode, is_unsure) = (WriteMode::Keyed(&[]), AtomicBool::new(false));
-        let table = Self { name: name.into(), mode, writer: Mutex::default(), newest, is_unsure, params, kept: Kept::default() };
+        let table = Self { indexed: spec.indexed, ..Self::over(location, name, READ_ONLY, dataset) };
         table.check_schema(schema)?;
         Ok(table)
     }
@@ -87,9 +92,20 @@ impl Table {
     pub(crate) async fn open_version(location: &Location, name: &str, version: u64) -> Result<Self, StoreError> {
         let builder = location.open_dataset(&location.dataset_uri(name));
         let dataset = builder.with_version(version).load().await.map_err(|error| no_version(name, version, error))?;
-        let newest = RwLock::new(Arc::new(dataset));
-        let (mode, is_unsure, params) = (WriteMode::Keyed(&[]), AtomicBool::new(false), location.write_params());
-        Ok(Self { name: name.into(), mode, writer: Mutex::default(), newest, is_unsure, params, kept: Kept::default() })
+        Ok(Self::over(location, name, READ_ONLY, dataset))
+    }
+
+    fn over(location: &Location, name: &str, mode: WriteMode, dataset: Dataset) -> Self {
+        Self {
+            name: name.into(),
+            mode,
+            indexed: &[],
+            writer: Mutex::default(),
+            newest: RwLock::new(Arc::new(dataset)),
+            is_unsure: AtomicBool::new(false),
+            params: location.write_params(),
+            kept: Kept::default(),
+        }
     }
 
     fn check_schema(&self, expected: &SchemaRef) -> Result<(), StoreError> {
@@ -137,9 +153,13 @@ impl Table {
     }
 
     async fn reload_locked(&self) -> Result<bool, StoreError> {
-        if !self.is_unsure.load(Ordering::Acquire) {
-            return Ok(false);
+        match self.is_unsure.load(Ordering::Acquire) {
+            true => self.refresh_locked().await,
+            false => Ok(false),
         }
+    }
+
+    async fn refresh_locked(&self) -> Result<bool, StoreError> {
         let known = self.dataset();
         let mut dataset = (*known).clone();
         dataset.checkout_latest().await?;
@@ -161,23 +181,58 @@ impl Table {
         version
     }
 
-    pub(crate) async fn insert_new(&self, batch: RecordBatch) -> Result<Inserted, StoreError> {
-        let WriteMode::Keyed(keys) = self.mode else {
-            return Err(StoreError::Misuse(format!("table {} is appended to; it has no key to insert by", self.name)));
-        };
-        if keys.is_empty() {
-            return Err(StoreError::Misuse(format!("table {} was opened to read", self.name)));
-        }
+    /// Inserts the rows whose key is not there. It is looked for in the very version that the commit follows.
+    pub(crate) async fn insert_new(&self, batch: &RecordBatch) -> Result<Inserted, StoreError> {
         let _writer = self.writer.lock().await;
-        self.begin_locked().await?;
-        let keys = keys.iter().map(|key| (*key).to_owned()).collect();
-        let mut builder = MergeInsertBuilder::try_new(self.dataset(), keys)?;
-        builder
-            .when_matched(WhenMatched::DoNothing)
-            .when_not_matched(WhenNotMatched::InsertAll)
-            .source_dedupe_behavior(SourceDedupeBehavior::FirstSeen);
-        let (dataset, stats) = builder.try_build()?.execute_batches(vec![batch]).await.map_err(|error| self.write_error(error))?;
-        Ok(Inserted { rows: stats.num_inserted_rows, version: self.set(dataset) })
+        for _ in 0..ATTEMPTS {
+            self.reload_locked().await?;
+            match self.insert_following(&self.dataset(), batch).await {
+                // The next attempt reads what is newest.
+                Err(StoreError::Stale { .. }) => {}
+                done => return done,
+            }
+        }
+        Err(StoreError::Conflict(format!("others wrote to table {} first, {ATTEMPTS} times", self.name)))
+    }
+
+    /// The same, but only if `read` is still the newest version.
+    pub(crate) async fn insert_upon(&self, read: &Arc<Dataset>, batch: &RecordBatch) -> Result<Inserted, StoreError> {
+        let _writer = self.writer.lock().await;
+        self.insert_following(read, batch).await
+    }
+
+    async fn insert_following(&self, read: &Arc<Dataset>, batch: &RecordBatch) -> Result<Inserted, StoreError> {
+        let new = keys::missing(read, self.keys()?, batch).await?;
+        let rows = new.num_rows() as u64;
+        if rows == 0 {
+            return Ok(Inserted { rows, version: read.version_id() });
+        }
+        let appended = InsertBuilder::new(read.clone()).with_params(&self.append_params()).execute_uncommitted(vec![new]).await?;
+        let version = self.commit_locked(read, appended.operation).await?;
+        Ok(Inserted { rows, version })
+    }
+
+    fn keys(&self) -> Result<&'static [&'static str], StoreError> {
+        match self.mode {
+            WriteMode::Keyed([]) => Err(StoreError::Misuse(format!("table {} was opened to read", self.name))),
+            WriteMode::Keyed(keys) => Ok(keys),
+            WriteMode::Append => Err(StoreError::Misuse(format!("table {} is appended to; it has no key to insert by", self.name))),
+        }
+    }
+
+    /// Commits a change that follows from what was read, upon that version or not at all.
+    async fn commit_locked(&self, read: &Arc<Dataset>, change: Operation) -> Result<u64, StoreError> {
+        self.is_unsure.store(true, Ordering::Release);
+        match commit_following(read, change).await {
+            Ok(dataset) => Ok(self.set(Arc::new(dataset))),
+            // It stays unsure: what came first is to be read.
+            Err(error) if is_stale(&error) => Err(StoreError::Stale { table: self.name.clone(), version: read.version_id() }),
+            Err(error) => Err(self.write_error(error)),
+        }
+    }
+
+    fn append_params(&self) -> WriteParams {
+        WriteParams { mode: lance::dataset::WriteMode::Append, ..self.params.clone() }
     }
 
     pub(crate) async fn append(&self, batches: Vec<RecordBatch>) -> Result<u64, StoreError> {
@@ -188,13 +243,8 @@ impl Table {
             return Ok(self.version());
         }
         let _writer = self.writer.lock().await;
-        self.append_locked(batches).await
-    }
-
-    async fn append_locked(&self, batches: Vec<RecordBatch>) -> Result<u64, StoreError> {
         self.begin_locked().await?;
-        let mut params = self.params.clone();
-        params.mode = lance::dataset::WriteMode::Append;
+        let params = self.append_params();
         let dataset =
             InsertBuilder::new(self.dataset()).with_params(&params).execute(batches).await.map_err(|error| self.write_error(error))?;
         Ok(self.set(Arc::new(dataset)))
@@ -205,10 +255,6 @@ impl Table {
             return Err(StoreError::Misuse(format!("table {} is keyed; its rows are never deleted", self.name)));
         }
         let _writer = self.writer.lock().await;
-        self.delete_locked(predicate).await
-    }
-
-    async fn delete_locked(&self, predicate: &str) -> Result<u64, StoreError> {
         self.begin_locked().await?;
         let mut dataset = (*self.dataset()).clone();
         let deleted = dataset.delete(predicate).await.map_err(|error| self.write_error(error))?;
@@ -216,27 +262,53 @@ impl Table {
         Ok(deleted.num_deleted_rows)
     }
 
-    /// Changes how rows are stored, and no row.
+    /// Changes how rows are stored, and no row. Others write meanwhile: Lance carries such a change over to what they
+    /// committed, and where it cannot, nothing is changed.
     pub(crate) async fn rewrite(&self, change: impl AsyncFnOnce(&mut Dataset) -> lance::Result<()>) -> Result<(), StoreError> {
-        let _writer = self.writer.lock().await;
-        self.begin_locked().await?;
         let mut dataset = (*self.dataset()).clone();
-        change(&mut dataset).await.map_err(|error| self.write_error(error))?;
-        self.set(Arc::new(dataset));
-        Ok(())
+        self.is_unsure.store(true, Ordering::Release);
+        let changed = change(&mut dataset).await;
+        let _writer = self.writer.lock().await;
+        self.refresh_locked().await?;
+        match changed {
+            Err(error) if !is_stale(&error) => Err(self.write_error(error)),
+            _ => Ok(()),
+        }
     }
 
-    /// Makes the table hold exactly the rows of `batch`, found by the text columns `keys`; returns
-    /// the version at which it does. Only for datasets that are read at a pinned version.
-    pub(crate) async fn replace_members(&self, rows: MemberChange) -> Result<u64, StoreError> {
+    /// Makes the table hold other rows than those of `read`, in one commit that follows it; the version at which it does.
+    /// Only for datasets that are read at a pinned version.
+    pub(crate) async fn replace_members(&self, read: &Arc<Dataset>, change: MemberChange) -> Result<u64, StoreError> {
         let _writer = self.writer.lock().await;
-        for predicate in &rows.delete {
-            self.delete_locked(predicate).await?;
+        let (mut updated_fragments, mut removed_fragment_ids, mut new_fragments) = (Vec::new(), Vec::new(), Vec::new());
+        if let Some(which) = change.delete {
+            let deleted = DeleteBuilder::from_expr(read.clone(), which).execute_uncommitted().await?;
+            if let Operation::Delete { updated_fragments: updated, deleted_fragment_ids, .. } = deleted.transaction.operation {
+                (updated_fragments, removed_fragment_ids) = (updated, deleted_fragment_ids);
+            }
         }
-        match rows.insert {
-            Some(batch) => self.append_locked(vec![batch]).await,
-            None => Ok(self.version()),
+        if let Some(batch) = change.insert {
+            let builder = InsertBuilder::new(read.clone());
+            let appended = builder.with_params(&self.append_params()).execute_uncommitted(vec![batch]).await?;
+            if let Operation::Append { fragments } = appended.operation {
+                new_fragments = fragments;
+            }
         }
+        if updated_fragments.is_empty() && removed_fragment_ids.is_empty() && new_fragments.is_empty() {
+            return Ok(read.version_id());
+        }
+        let change = Operation::Update {
+            removed_fragment_ids,
+            updated_fragments,
+            new_fragments,
+            fields_modified: Vec::new(),
+            compacted_sstables: Vec::new(),
+            fields_for_preserving_frag_bitmap: Vec::new(),
+            update_mode: Some(UpdateMode::RewriteRows),
+            inserted_rows_filter: None,
+            updated_fragment_offsets: None,
+        };
+        self.commit_locked(read, change).await
     }
 
     /// A commit that timed out may have happened; everything else did not.
@@ -258,30 +330,8 @@ fn no_version(table: &str, version: u64, error: lance::Error) -> StoreError {
     }
 }
 
-/// The smallest and the largest value of an integer column; `None` when there is no row.
-pub(crate) async fn extent_of(dataset: &Dataset, column: &str) -> Result<Option<RangeInclusive<u64>>, StoreError> {
-    if has_no_rows(dataset) {
-        return Ok(None);
-    }
-    let mut scan = dataset.scan();
-    scan.project(&[column])?;
-    let mut batches = scan.try_into_stream().await?;
-    let mut extent: Option<(i64, i64)> = None;
-    while let Some(batch) = batches.try_next().await? {
-        let values = batch
-            .column(0)
-            .as_primitive_opt::<Int64Type>()
-            .ok_or_else(|| StoreError::Misuse(format!("column {column} is not an integer")))?;
-        if let (Some(low), Some(high)) = (min(values), max(values)) {
-            extent = Some(extent.map_or((low, high), |(lowest, highest)| (lowest.min(low), highest.max(high))));
-        }
-    }
-    let unsigned = |value: i64| u64::try_from(value).map_err(|_| StoreError::Misuse(format!("column {column} holds a negative number")));
-    extent.map(|(low, high)| Ok(unsigned(low)?..=unsigned(high)?)).transpose()
-}
-
 /// Whether nothing was ever appended, or all of it is gone: then no query has to be planned.
-fn has_no_rows(dataset: &Dataset) -> bool {
+pub(crate) fn has_no_rows(dataset: &Dataset) -> bool {
     dataset.count_fragments() == 0
 }
 
@@ -296,7 +346,7 @@ pub(crate) async fn count(dataset: &Dataset, filter: Option<&str>) -> Result<u64
 /// How to turn the rows of a pinned dataset into others.
 #[derive(Debug, Default)]
 pub(crate) struct MemberChange {
-    pub(crate) delete: Vec<String>,
+    pub(crate) delete: Option<Expr>,
     pub(crate) insert: Option<RecordBatch>,
 }
 

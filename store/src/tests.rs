@@ -1,5 +1,7 @@
 //! The store as its callers use it, in memory and in a folder.
 
+mod commits;
+mod indexes;
 mod upkeep;
 
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! Keeping tables small: every commit leaves a fragment and a manifest, and every manifest lists all fragments, so without this a
 //! table costs the square of its commits.
 //!
-//! Small fragments are put together, a size at a time: then a row is written again once a size, however large the table grows.
+//! Columns by which rows are looked up are indexed (`indexes`). Small fragments are put together, a size at a time: then a row is written again once a size, however large the table grows.
 //! Old versions are removed with the files that only they have. Lance keeps those that are tagged, and files that no
 //! version names yet for a week. Published Datanets are left alone: their versions are named in `versions`.
 
@@ -92,6 +92,7 @@ impl Table {
         for (size, most) in SIZES {
             self.compact(size, most).await?;
         }
+        self.index().await?;
         let mut upkept = Upkept { fragments_before, fragments_after: self.dataset().count_fragments(), ..Upkept::default() };
         let dataset = self.dataset();
         let version = dataset.version_id();

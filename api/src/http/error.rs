@@ -108,7 +108,9 @@ impl From<StoreError> for ApiError {
             StoreError::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
             StoreError::Query(_) => (StatusCode::BAD_REQUEST, "invalid_query"),
             StoreError::QueryLimit(_) => (StatusCode::UNPROCESSABLE_ENTITY, "query_limit"),
-            StoreError::Conflict(_) | StoreError::Unknown { .. } => (StatusCode::SERVICE_UNAVAILABLE, "storage_busy"),
+            StoreError::Conflict(_) | StoreError::Stale { .. } | StoreError::Unknown { .. } => {
+                (StatusCode::SERVICE_UNAVAILABLE, "storage_busy")
+            }
             _ => return Self::internal(&error),
         };
         Self::new(status, code, error.to_string())

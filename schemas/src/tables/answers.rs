@@ -7,7 +7,7 @@ use crate::ids::{AnswerId, DatanetId};
 
 table! {
     /// One answer.
-    AnswerRow = "answers", WriteMode::Keyed(&["answer_id"]);
+    AnswerRow = "answers", WriteMode::Keyed(&["answer_id"]), indexed ["answer_id"];
     answer_id: AnswerId,
     sequence: u64,
     datanet_id: DatanetId,

@@ -8,7 +8,7 @@ use crate::ids::Sha256;
 
 table! {
     /// A registered or revoked key.
-    ApiKeyRow = "api_keys", WriteMode::Keyed(&["key_id", "revoked"]);
+    ApiKeyRow = "api_keys", WriteMode::Keyed(&["key_id", "revoked"]), indexed ["key_id"];
     key_id: String,
     name: String,
     key_sha256: Sha256,

@@ -7,7 +7,7 @@ use crate::ids::{AnswerId, ChunkId, DatanetId, DocumentId};
 
 table! {
     /// One chunk's share of one answer; a contributor's share is the sum over its chunks.
-    AttributionRow = "attributions", WriteMode::Keyed(&["answer_id", "chunk_id", "contributor"]);
+    AttributionRow = "attributions", WriteMode::Keyed(&["answer_id", "chunk_id", "contributor"]), indexed ["answer_id"];
     answer_id: AnswerId,
     chunk_id: ChunkId,
     contributor: Address,

@@ -7,7 +7,7 @@ use super::{WriteMode, table};
 
 table! {
     /// A block header, as far as linking needs it.
-    BlockRow = "blocks", WriteMode::Append;
+    BlockRow = "blocks", WriteMode::Append, indexed ["number"];
     number: u64,
     hash: B256,
     /// Absent where no header was read.

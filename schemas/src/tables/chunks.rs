@@ -9,7 +9,7 @@ use crate::ids::{ChunkId, DatanetId, DocumentId, Sha256, SubmissionId};
 
 table! {
     /// A byte range of a document, and the text read from it.
-    ChunkRow = "submitted_chunks", WriteMode::Keyed(&["chunk_id", "submission_id"]);
+    ChunkRow = "submitted_chunks", WriteMode::Keyed(&["chunk_id", "submission_id"]), indexed ["submission_id", "document_id", "datanet_id"];
     chunk_id: ChunkId,
     submission_id: SubmissionId,
     document_id: DocumentId,

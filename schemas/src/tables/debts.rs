@@ -7,7 +7,7 @@ use super::{Wei, WriteMode, table};
 table! {
     /// One payer in one epoch: everybody with a receipt in it, and everybody whom an earlier one left with a debt
     /// or a credit.
-    DebtRow = "debts", WriteMode::Keyed(&["epoch", "payer"]);
+    DebtRow = "debts", WriteMode::Keyed(&["epoch", "payer"]), indexed ["epoch"];
     epoch: u64,
     payer: Address,
     /// What was unpaid before, and the fees of the epoch's receipts.

@@ -7,7 +7,7 @@ use crate::ids::{DatanetId, DocumentId, Sha256, SubmissionId};
 
 table! {
     /// A file of a submission: chunked, or refused with a reason.
-    DocumentRow = "documents", WriteMode::Keyed(&["document_id"]);
+    DocumentRow = "documents", WriteMode::Keyed(&["document_id"]), indexed ["document_id", "submission_id", "datanet_id", "contributor"];
     document_id: DocumentId,
     submission_id: SubmissionId,
     datanet_id: DatanetId,

@@ -13,7 +13,7 @@ use crate::SchemaError;
 
 table! {
     /// One log; `(block_hash, log_index)` identifies it.
-    LogRow = "logs", WriteMode::Append;
+    LogRow = "logs", WriteMode::Append, indexed ["block_number", "address", "topic0"];
     block_number: u64,
     block_hash: Raw<B256>,
     /// Unix seconds of the block.

@@ -8,7 +8,7 @@ use crate::ids::{AnswerId, DatanetId};
 
 table! {
     /// A receipt (see [`crate::receipt`]).
-    ReceiptRow = "receipts", WriteMode::Keyed(&["answer_id"]);
+    ReceiptRow = "receipts", WriteMode::Keyed(&["answer_id"]), indexed ["answer_id", "sequence"];
     answer_id: AnswerId,
     /// Order of issue, from 1, without gaps.
     sequence: u64,

@@ -8,7 +8,7 @@ use crate::ids::{DatanetId, DocumentId, ReviewId, SubmissionId};
 
 table! {
     /// One decision on one document.
-    ReviewRow = "reviews", WriteMode::Keyed(&["review_id"]);
+    ReviewRow = "reviews", WriteMode::Keyed(&["review_id"]), indexed ["review_id", "document_id", "datanet_id", "sequence"];
     review_id: ReviewId,
     document_id: DocumentId,
     submission_id: SubmissionId,

@@ -6,7 +6,7 @@ use super::{Wei, WriteMode, table};
 
 table! {
     /// One account in one epoch; every account ever paid has a row in every later epoch.
-    RewardRow = "rewards", WriteMode::Keyed(&["epoch", "account"]);
+    RewardRow = "rewards", WriteMode::Keyed(&["epoch", "account"]), indexed ["epoch"];
     epoch: u64,
     account: Address,
     amount_wei: Wei,

@@ -7,7 +7,7 @@ use super::{Millis, WriteMode, table};
 
 table! {
     /// A payer's signed limit.
-    SpendingLimitRow = "spending_limits", WriteMode::Keyed(&["limit_hash"]);
+    SpendingLimitRow = "spending_limits", WriteMode::Keyed(&["limit_hash"]), indexed ["limit_hash"];
     /// Its EIP-712 digest, by which the vault counts what was spent.
     limit_hash: B256,
     payer: Address,

@@ -8,7 +8,7 @@ use crate::ids::{DatanetId, SubmissionId};
 
 table! {
     /// A signed upload of one or more files.
-    SubmissionRow = "submissions", WriteMode::Keyed(&["submission_id"]);
+    SubmissionRow = "submissions", WriteMode::Keyed(&["submission_id"]), indexed ["submission_id", "datanet_id", "contributor", "registered"];
     submission_id: SubmissionId,
     datanet_id: DatanetId,
     contributor: Address,

@@ -17,7 +17,7 @@ use schemas::{Address, B256};
 
 use super::{Snapshot, decode, functions};
 use crate::chain_logs::bytes;
-use crate::{Store, StoreError, table};
+use crate::{Store, StoreError, extent};
 
 /// Registers `blocks`, `logs`, and one view per event.
 pub(super) async fn register(store: &Store, context: &SessionContext, snapshot: &Snapshot) -> Result<(), StoreError> {
@@ -28,7 +28,7 @@ pub(super) async fn register(store: &Store, context: &SessionContext, snapshot: 
     let block_rows = store.table::<BlockRow>()?.dataset();
     let stored_to = match hot.stored_to {
         Some(stored_to) => Some(stored_to),
-        None => table::extent_of(&block_rows, "number").await?.map(|numbers| *numbers.end()),
+        None => extent::extent_of(&block_rows, "number").await?.map(|numbers| *numbers.end()),
     };
     let last = height(snapshot.block.map(|block| block.number));
     let cut = Cut { last, stored_to: height(stored_to), finalized_to: height(stored_to.max(hot.finalized_to)) };
