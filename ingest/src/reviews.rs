@@ -4,6 +4,7 @@ use schemas::ids::{DatanetId, DocumentId, ReviewId};
 use schemas::tables::{DatanetRow, DocumentRow, Millis, ReviewRow};
 use schemas::{Address, signed};
 use serde::{Deserialize, Serialize};
+use store::StoreError;
 
 use crate::datanets::check_text;
 use crate::{Ingest, IngestError, Result};
@@ -59,32 +60,45 @@ impl Ingest {
         let _held = self.inner.decisions.lock().await;
         // Whoever was removed a moment ago decides nothing.
         check_rights(&review, &self.datanet(&review.datanet.to_string()).await?, &document)?;
-        let of_document = format!("document_id = '{}'", review.document_id);
-        let earlier = self.store().scan::<ReviewRow>(Some(&of_document)).await?;
-        if let Some(same) = earlier.iter().find(|row| row.review_id == ReviewId(digest)) {
-            return Ok(same.clone());
-        }
-        let now = Millis::now();
-        check_time(&review, &earlier, now)?;
         let row = ReviewRow {
             review_id: ReviewId(digest),
             document_id: review.document_id,
             submission_id: document.submission_id,
             datanet_id: review.datanet,
             curator: review.curator,
-            decision: review.decision,
-            reason_code: review.reason_code,
-            comment: review.comment,
-            sequence: self.store().max::<ReviewRow>("sequence").await?.unwrap_or(0) + 1,
-            signature: review.signature,
+            decision: review.decision.clone(),
+            reason_code: review.reason_code.clone(),
+            comment: review.comment.clone(),
+            sequence: 0,
+            signature: review.signature.clone(),
             decided_at: review.decided_at,
-            received_at: now,
+            received_at: Millis::now(),
         };
-        self.store().insert_new(&[row.clone()]).await?;
+        let row = loop {
+            match self.record(&review, row.clone()).await {
+                // Another decision was recorded meanwhile, perhaps on this document.
+                Err(IngestError::Store(StoreError::Stale { .. })) => {}
+                recorded => break recorded?,
+            }
+        };
         tracing::info!(
             review = %row.review_id, document = %row.document_id, curator = %row.curator,
             decision = row.decision, reason_code = row.reason_code, "review recorded"
         );
+        Ok(row)
+    }
+
+    /// Records a decision upon those that there are, numbered one more than the last of them. The number is given once, also
+    /// where several processes record.
+    async fn record(&self, review: &SignedReview, row: ReviewRow) -> Result<ReviewRow> {
+        let seen = self.store().seen::<ReviewRow>().await?;
+        let earlier = seen.scan(Some(&format!("document_id = '{}'", review.document_id))).await?;
+        if let Some(same) = earlier.iter().find(|earlier| earlier.review_id == row.review_id) {
+            return Ok(same.clone());
+        }
+        check_time(review, &earlier, row.received_at)?;
+        let row = ReviewRow { sequence: seen.max("sequence").await?.unwrap_or(0) + 1, ..row };
+        self.store().insert_upon(&seen, &[row.clone()]).await?;
         Ok(row)
     }
 

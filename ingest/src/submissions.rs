@@ -13,6 +13,7 @@ use schemas::Address;
 use schemas::hashing;
 use schemas::ids::{DatanetId, DocumentId, Sha256, SubmissionId};
 use schemas::tables::{ChunkRow, DocumentRow, Millis, SubmissionRow};
+use store::{Inserted, StoreError};
 
 use crate::chunking::ChunkLimits;
 use crate::formats::Refusal;
@@ -174,8 +175,13 @@ impl Ingest {
         }
         self.reached(Step::ChunksInserted)?;
         self.check_leftovers(&row, &documents, chunks.len()).await?;
-        self.store().insert_new(&[row.clone()]).await?;
+        let row = self.register(row).await?;
         self.reached(Step::SubmissionCommitted)?;
+        if row.registered != registered {
+            // Another process registered meanwhile, which the index lacks: it is made again from the tables.
+            drop(indexes);
+            return self.submission(row.submission_id).await;
+        }
         tracing::info!(
             submission = %row.submission_id, datanet = %row.datanet_id, contributor = %row.contributor, registered,
             documents = row.document_count, refused = row.refused_count, chunks = chunks.len(), "submission committed"
@@ -183,6 +189,24 @@ impl Ingest {
         let report = self.report(&row, &index, false).await;
         indexes.insert(checked.datanet, index);
         report
+    }
+
+    /// Commits the row that makes an upload exist, numbered one more than the last. The number is given once, also where
+    /// several processes register.
+    async fn register(&self, row: SubmissionRow) -> Result<SubmissionRow> {
+        loop {
+            let seen = self.store().seen::<SubmissionRow>().await?;
+            let row = SubmissionRow { registered: seen.max("registered").await?.unwrap_or(0) + 1, ..row.clone() };
+            match self.store().insert_upon(&seen, std::slice::from_ref(&row)).await {
+                Err(StoreError::Stale { .. }) => {}
+                // Another process registered the same upload.
+                Ok(Inserted { rows: 0, .. }) => {
+                    let known = self.submission_row(row.submission_id).await?;
+                    return known.ok_or(IngestError::Interrupted("registering a submission"));
+                }
+                done => return Ok(done.map(|_| row)?),
+            }
+        }
     }
 
     /// Rows that an interrupted attempt left are used again. They are the same unless the parser has changed

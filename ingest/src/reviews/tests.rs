@@ -90,3 +90,28 @@ async fn the_queue_shows_what_a_curator_needs() {
     assert_eq!((document.chunk_count, chunks[0].duplicate_of), (chunks.len() as u64, Some(duplicate.duplicate_of)));
     assert!(matches!(ingest.document(DocumentId::default()).await, Err(IngestError::NotFound(_))));
 }
+
+/// Two processes over one storage take uploads in and decide on them at once: every upload and every decision has a number of its own.
+#[tokio::test]
+async fn two_processes_give_no_number_twice() {
+    let (ours, datanet) = service().await;
+    let theirs = service_on(ours.store().opened_again().await.unwrap());
+    let id = datanet.datanet_id;
+    let work = async |ingest: &Ingest, contributor: u8, seed: u64| {
+        let mut registered = Vec::new();
+        for n in 0..6 {
+            let report = submit(ingest, contributor, id, &[("a.txt", &*prose(seed + n, 8))]).await;
+            registered.push(report.registered);
+            ingest.review(decision(CURATOR, id, report.documents[0].document_id, "accept", "", 0)).await.unwrap();
+        }
+        registered
+    };
+    let (our_numbers, their_numbers) = tokio::join!(work(&ours, ALICE, 1), work(&theirs, BOB, 100));
+    let mut numbers = [our_numbers, their_numbers].concat();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (1..=12).collect::<Vec<_>>());
+    let store = ours.store().opened_again().await.unwrap();
+    let mut sequences: Vec<u64> = store.scan::<ReviewRow>(None).await.unwrap().into_iter().map(|row| row.sequence).collect();
+    sequences.sort_unstable();
+    assert_eq!(sequences, (1..=12).collect::<Vec<_>>());
+}
