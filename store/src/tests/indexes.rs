@@ -48,6 +48,8 @@ async fn an_index_changes_no_answer() {
         assert_eq!(extent, Some(numbers[0]..=numbers[numbers.len() - 1]), "round {round}");
         let found: Vec<BlockRow> = store.scan(Some("number > 40 AND number < 120")).await.unwrap();
         assert_eq!(found.len(), numbers.iter().filter(|n| (41..120).contains(*n)).count());
+        let counted = query(&store, "SELECT count(*) AS n FROM blocks WHERE number > 40 AND number < 120").await.unwrap();
+        assert!(text_of(&counted).contains(&format!("| {} ", found.len())), "{}", text_of(&counted));
         assert_eq!(store.count::<BlockRow>(Some("number = 3")).await.unwrap(), 0);
         let (address, topic0) = (Address::repeat_byte(3), B256::repeat_byte(2));
         let found = store.all_logs(address, topic0, Finality::Any).await.unwrap();
