@@ -16,6 +16,7 @@ pub mod rewards;
 pub mod submissions;
 pub mod submit;
 pub mod up;
+pub mod upkeep;
 pub mod verify;
 
 use std::io::IsTerminal;
@@ -133,6 +134,10 @@ enum Command {
     Models(models::ModelsCommand),
     /// Check that everything needed is there and works.
     Doctor,
+    /// What runs, how far it is, and how much is stored.
+    Status,
+    /// Put the store of a stopped service in order: fragments, indexes, old versions, leftovers.
+    Upkeep(upkeep::UpkeepArgs),
     /// The chain follower.
     #[command(subcommand)]
     Index(index::IndexCommand),
@@ -311,6 +316,8 @@ async fn run(command: Command, context: Context) -> anyhow::Result<Option<Report
         Command::Claim(args) => rewards::claim(&context, &args).await?,
         Command::Models(command) => models::models(&context, &command).await?,
         Command::Doctor => doctor::doctor(&context).await?,
+        Command::Status => upkeep::status(&context).await?,
+        Command::Upkeep(args) => upkeep::upkeep(&context, &args).await?,
         Command::Index(command) => return index::index(&context, command).await,
         Command::Config(command) => doctor::config(&context, &command)?,
         Command::SqlWorker => anyhow::bail!("a query is not run by hand: use `headwater sql`"),

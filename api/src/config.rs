@@ -5,6 +5,7 @@
 
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use schemas::contracts::Deployment;
@@ -47,9 +48,19 @@ pub struct StoreSection {
     pub fsync: bool,
     /// What is kept in memory of what was read of the tables' files, all tables together.
     pub cache_mib: usize,
-    /// Versions of each table that stay, beside those of the last ten minutes.
+    /// Versions of each table that stay, beside those of the last ten minutes …
     pub keep_versions: NonZeroU64,
+    /// … unless they are older than this.
+    pub keep_days: NonZeroU64,
     pub upkeep_interval_seconds: NonZeroU64,
+}
+
+impl StoreSection {
+    /// Which versions of a table stay.
+    pub fn retention(&self) -> store::Retention {
+        let at_most = Duration::from_hours(24).saturating_mul(u32::try_from(self.keep_days.get()).unwrap_or(u32::MAX));
+        store::Retention { versions: self.keep_versions.get(), at_most, ..store::Retention::default() }
+    }
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -25,7 +25,7 @@ pub mod workers;
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 
 use object_store::memory::InMemory;
 use schemas::arrow::array::RecordBatch;
@@ -44,7 +44,7 @@ pub use faults::{StorageFailures, StorageFaults};
 use location::Location;
 pub use seen::Seen;
 use table::Table;
-pub use upkeep::{Retention, TableSize, Upkept};
+pub use upkeep::{Effort, LastUpkeep, Retention, TableSize, Upkept};
 
 /// Where a store is and how it writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,8 +92,9 @@ pub struct Store {
 #[derive(Debug)]
 struct Inner {
     location: Location,
-    tables: BTreeMap<&'static str, Table>,
+    tables: BTreeMap<&'static str, Arc<Table>>,
     datanets: datanets::Cache,
+    last_upkeep: Mutex<Option<LastUpkeep>>,
     hot: RwLock<Arc<Hot>>,
     event_tables: RwLock<Arc<Vec<EventTable>>>,
     /// Nothing is created, and every version is opened by its number.
@@ -210,8 +211,9 @@ impl Store {
     }
 
     fn over(location: Location, tables: BTreeMap<&'static str, Table>, is_pinned: bool) -> Self {
-        let (hot, event_tables) = (RwLock::default(), RwLock::default());
-        let inner = Inner { location, tables, datanets: datanets::Cache::default(), hot, event_tables, is_pinned };
+        let (hot, event_tables, last_upkeep) = (RwLock::default(), RwLock::default(), Mutex::default());
+        let tables = tables.into_iter().map(|(name, table)| (name, Arc::new(table))).collect();
+        let inner = Inner { location, tables, datanets: datanets::Cache::default(), last_upkeep, hot, event_tables, is_pinned };
         Self { inner: Arc::new(inner) }
     }
 
@@ -226,7 +228,7 @@ impl Store {
     }
 
     fn table_named(&self, name: &str) -> Result<&Table, StoreError> {
-        self.inner.tables.get(name).ok_or_else(|| StoreError::NotFound(format!("table {name}")))
+        self.inner.tables.get(name).map(AsRef::as_ref).ok_or_else(|| StoreError::NotFound(format!("table {name}")))
     }
 
     /// Inserts the rows whose key is not there yet; the others are left as they are. Of rows with

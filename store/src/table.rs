@@ -121,6 +121,10 @@ impl Table {
         Ok(())
     }
 
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     pub(crate) fn mode(&self) -> WriteMode {
         self.mode
     }

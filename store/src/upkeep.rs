@@ -1,16 +1,25 @@
 //! Keeping tables small: every commit leaves a fragment and a manifest, and every manifest lists all fragments, so without this a
 //! table costs the square of its commits.
 //!
-//! Columns by which rows are looked up are indexed (`indexes`). Small fragments are put together, a size at a time: then a row is written again once a size, however large the table grows.
-//! Old versions are removed with the files that only they have. Lance keeps those that are tagged, and files that no
-//! version names yet for a week. Published Datanets are left alone: their versions are named in `versions`.
+//! Small fragments are put together, a size at a time: then a row is written again once a size, however large the table grows.
+//! Columns by which rows are looked up are indexed (`indexes`), old versions are removed with the files that only they have, and
+//! so is what crashes left of writes (`clean`). Every step is a commit of its own: what is interrupted goes on in the next round.
+//!
+//! What stays is listed, never what goes: the newest and the young versions, those with a tag, and those of published Datanets
+//! that `versions` rows name. Nothing that one of them refers to is removed.
 
+mod clean;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
-use lance::dataset::cleanup::CleanupPolicyBuilder;
+use futures::TryStreamExt;
 use lance::dataset::optimize::{CompactionOptions, compact_files};
+use schemas::ids::DatanetId;
+use schemas::tables::VersionRow;
 
 use crate::table::Table;
 use crate::{Store, StoreError};
@@ -19,108 +28,266 @@ use crate::{Store, StoreError};
 const SIZES: [(Range<usize>, usize); 3] = [(0..8 << 10, 64), (8 << 10..128 << 10, 16), (128 << 10..1 << 20, 16)];
 /// Versions are removed when so many times those to be kept are there: it reads every manifest.
 const SLACK: u64 = 2;
+/// What needs every manifest and a list of all files is looked for so often, and first so long after the start.
+const SEARCHED_EVERY: Duration = Duration::from_hours(24);
+const FIRST_SEARCH_AFTER: Duration = Duration::from_hours(1);
+/// All files are listed to see how many bytes they are.
+const MEASURED_EVERY: Duration = Duration::from_mins(10);
 
-/// Which versions of a table stay.
+/// Which versions of a table stay, beside those that are published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
     /// The newest so many …
     pub versions: u64,
-    /// … and all that are younger.
+    /// … but none that is older than this, except the newest …
+    pub at_most: Duration,
+    /// … and all that are younger than this: somebody may be reading them.
     pub at_least: Duration,
+    /// A file that no version names stays for so long: it may be one of a write that is going on.
+    pub orphans: Duration,
 }
 
 impl Default for Retention {
     fn default() -> Self {
-        Self { versions: 1000, at_least: Duration::from_mins(10) }
+        let day = Duration::from_hours(24);
+        Self { versions: 1000, at_most: 30 * day, at_least: Duration::from_mins(10), orphans: 7 * day }
     }
 }
 
-/// What was done to one table.
+/// How much is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effort {
+    /// What is due. Once a day that is everything.
+    Due,
+    Everything,
+}
+
+/// What was done to one table, or would be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Upkept {
     pub fragments_before: usize,
     pub fragments_after: usize,
+    pub columns_indexed: usize,
     pub versions_removed: u64,
+    /// Files that no version named.
+    pub orphans_removed: u64,
     pub bytes_removed: u64,
 }
 
+impl Upkept {
+    fn is_something(&self) -> bool {
+        let Self { fragments_before, fragments_after, columns_indexed, versions_removed, orphans_removed, .. } = *self;
+        fragments_before > fragments_after || columns_indexed > 0 || versions_removed > 0 || orphans_removed > 0
+    }
+}
+
 /// How a table stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableSize {
-    pub name: &'static str,
+    pub name: String,
     pub fragments: usize,
     pub version: u64,
+    /// Bytes of the newest version's rows.
+    pub bytes: u64,
+}
+
+/// The last time that everything due was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LastUpkeep {
+    pub at: SystemTime,
+    pub took: Duration,
+    /// What the store takes, with all that is kept of the past, as of some minutes ago.
+    pub bytes: u64,
+    measured: Instant,
 }
 
 /// What is known of a table's old versions.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Kept {
     /// Below this one versions are gone, as far as this process knows.
     from: AtomicU64,
+    search_at: Mutex<Instant>,
+}
+
+impl Default for Kept {
+    fn default() -> Self {
+        Self { from: AtomicU64::new(0), search_at: Mutex::new(Instant::now() + FIRST_SEARCH_AFTER) }
+    }
+}
+
+impl Kept {
+    /// Whether a search is due; if so, the next one is a day later.
+    fn take_search(&self, effort: Effort) -> bool {
+        let mut search_at = self.search_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = effort == Effort::Everything || *search_at <= Instant::now();
+        if is_due {
+            *search_at = Instant::now() + SEARCHED_EVERY;
+        }
+        is_due
+    }
 }
 
 impl Store {
-    /// Puts together fragments and removes old versions of every table that has too many; what was done, for those where
-    /// anything was. Others read and write meanwhile, but for writers of a table while its fragments are put together.
+    /// Puts together fragments, indexes, and removes old versions and leftovers of every table and every published Datanet
+    /// that has too much of them; what was done, for those where anything was. Others read and write meanwhile.
     ///
     /// # Errors
     /// Those of the storage; what was done before stays.
-    pub async fn upkeep(&self, retention: &Retention) -> Result<Vec<(&'static str, Upkept)>, StoreError> {
+    pub async fn upkeep(&self, retention: &Retention, effort: Effort) -> Result<Vec<(String, Upkept)>, StoreError> {
+        let started = Instant::now();
         let mut done = Vec::new();
-        for (name, table) in &self.inner.tables {
-            let upkept = table.upkeep(retention).await?;
-            if upkept.fragments_before > upkept.fragments_after || upkept.versions_removed > 0 {
-                done.push((*name, upkept));
+        for (name, table, published) in self.kept_tables().await? {
+            let upkept = self.put_in_order(&table, &published, retention, effort).await?;
+            if upkept.is_something() {
+                done.push((name, upkept));
             }
         }
+        let (bytes, measured) = match self.last_upkeep().filter(|last| last.measured.elapsed() < MEASURED_EVERY) {
+            Some(last) => (last.bytes, last.measured),
+            None => (self.bytes_stored().await?, Instant::now()),
+        };
+        let last = LastUpkeep { at: SystemTime::now(), took: started.elapsed(), bytes, measured };
+        *self.inner.last_upkeep.lock().unwrap_or_else(PoisonError::into_inner) = Some(last);
         Ok(done)
+    }
+
+    /// What [`Store::upkeep`] would do to each table now, if it looked at everything. Nothing is changed; bytes are those of
+    /// versions and leftovers.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub async fn explain_upkeep(&self, retention: &Retention) -> Result<Vec<(String, Upkept)>, StoreError> {
+        let mut planned = Vec::new();
+        for (name, table, published) in self.kept_tables().await? {
+            let mut plan = clean::plan(&self.inner.location, &table, &published, retention).await?;
+            plan.fragments_before = table.dataset().count_fragments();
+            let together: usize = SIZES.into_iter().map(|(size, most)| table.small_fragments(&size, most)).sum();
+            plan.fragments_after = plan.fragments_before - together.saturating_sub(1);
+            plan.columns_indexed = table.columns_to_index().await?.len();
+            if plan.is_something() {
+                planned.push((name, plan));
+            }
+        }
+        Ok(planned)
+    }
+
+    /// When the last round of upkeep ended, in this process.
+    pub fn last_upkeep(&self) -> Option<LastUpkeep> {
+        *self.inner.last_upkeep.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Every table, with what its manifest lists.
     pub fn table_sizes(&self) -> Vec<TableSize> {
-        let size = |(name, table): (&&'static str, &Table)| {
-            let dataset = table.dataset();
-            TableSize { name, fragments: dataset.count_fragments(), version: dataset.version_id() }
-        };
-        self.inner.tables.iter().map(size).collect()
+        self.inner.tables.iter().map(|(name, table)| size_of(name, table)).collect()
     }
-}
 
-impl Table {
-    async fn upkeep(&self, retention: &Retention) -> Result<Upkept, StoreError> {
-        let fragments_before = self.dataset().count_fragments();
-        for (size, most) in SIZES {
-            self.compact(size, most).await?;
+    /// The same of the published Datanets.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub async fn datanet_sizes(&self) -> Result<Vec<TableSize>, StoreError> {
+        let mut sizes = Vec::new();
+        for datanet in self.datanets_on_storage().await? {
+            let table = self.datanet_table(datanet).await?;
+            sizes.push(size_of(table.name(), &table));
         }
-        self.index().await?;
-        let mut upkept = Upkept { fragments_before, fragments_after: self.dataset().count_fragments(), ..Upkept::default() };
-        let dataset = self.dataset();
-        let version = dataset.version_id();
-        let held = version.saturating_sub(self.kept.from.load(Ordering::Relaxed));
-        if held > retention.versions.saturating_mul(SLACK) {
-            let keep = usize::try_from(retention.versions.max(1)).unwrap_or(usize::MAX);
-            let young = SystemTime::now().checked_sub(retention.at_least).unwrap_or(SystemTime::UNIX_EPOCH);
-            let policy = CleanupPolicyBuilder::default()
-                .retain_n_versions(&dataset, keep)
-                .await?
-                .before_timestamp(young.into())
-                .error_if_tagged_old_versions(false)
-                .build();
-            let removed = dataset.cleanup_with_policy(policy).await?;
+        Ok(sizes)
+    }
+
+    /// How many bytes the store takes, with everything that is kept of the past. Lists all files.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub async fn bytes_stored(&self) -> Result<u64, StoreError> {
+        let prefix = self.inner.location.object_path("");
+        let files = self.inner.location.objects().list(Some(&prefix));
+        Ok(files.try_fold(0, |bytes, file| std::future::ready(Ok(bytes + file.size))).await?)
+    }
+
+    /// What upkeep looks at, with the versions of it that are published.
+    async fn kept_tables(&self) -> Result<Vec<(String, Arc<Table>, BTreeSet<u64>)>, StoreError> {
+        let tables = self.inner.tables.iter().map(|(name, table)| ((*name).to_owned(), table.clone(), BTreeSet::new()));
+        let mut tables: Vec<_> = tables.collect();
+        for datanet in self.datanets_on_storage().await? {
+            let table = self.datanet_table(datanet).await?;
+            tables.push((table.name().to_owned(), table, BTreeSet::new()));
+        }
+        // Read after the Datanets were opened, so that no version of them is older than a row that names it.
+        let mut published = self.published().await?;
+        for (name, _, versions) in &mut tables {
+            *versions = published.remove(name.as_str()).unwrap_or_default();
+        }
+        Ok(tables)
+    }
+
+    /// The Lance versions that `versions` rows name, by Datanet's table.
+    async fn published(&self) -> Result<BTreeMap<String, BTreeSet<u64>>, StoreError> {
+        self.reload::<VersionRow>().await?;
+        let mut published: BTreeMap<String, BTreeSet<u64>> = BTreeMap::new();
+        for row in self.scan::<VersionRow>(None).await? {
+            published.entry(crate::datanets::table_name(row.datanet_id)).or_default().insert(row.lance_version);
+        }
+        Ok(published)
+    }
+
+    async fn datanets_on_storage(&self) -> Result<Vec<DatanetId>, StoreError> {
+        let folder = self.inner.location.object_path("tables/chunks");
+        let listed = self.inner.location.objects().list_with_delimiter(Some(&folder)).await?;
+        let id = |folder: &object_store::path::Path| folder.filename()?.strip_suffix(".lance")?.parse().ok();
+        Ok(listed.common_prefixes.iter().filter_map(id).collect())
+    }
+
+    async fn put_in_order(
+        &self,
+        table: &Table,
+        published: &BTreeSet<u64>,
+        retention: &Retention,
+        effort: Effort,
+    ) -> Result<Upkept, StoreError> {
+        let fragments_before = table.dataset().count_fragments();
+        for (size, most) in SIZES {
+            table.compact(size, most).await?;
+        }
+        let columns_indexed = table.index().await?.len();
+        let mut upkept =
+            Upkept { fragments_before, fragments_after: table.dataset().count_fragments(), columns_indexed, ..Upkept::default() };
+        let version = table.version();
+        let held = version.saturating_sub(table.kept.from.load(Ordering::Relaxed));
+        let is_searched = table.kept.take_search(effort);
+        if is_searched || held > retention.versions.saturating_mul(SLACK) {
+            clean::remove_versions(table, published, retention, is_searched, &mut upkept).await?;
             // What was too young is looked at again when as many have come.
-            self.kept.from.store(version.saturating_sub(retention.versions), Ordering::Relaxed);
-            (upkept.versions_removed, upkept.bytes_removed) = (removed.old_versions, removed.bytes_removed);
+            table.kept.from.store(version.saturating_sub(retention.versions), Ordering::Relaxed);
+        }
+        if is_searched {
+            clean::remove_orphans(&self.inner.location, table, retention, &mut upkept).await?;
         }
         Ok(upkept)
     }
+}
 
+fn size_of(name: &str, table: &Table) -> TableSize {
+    let dataset = table.dataset();
+    let files = dataset.fragments().iter().flat_map(|fragment| &fragment.files);
+    let bytes = files.filter_map(|file| file.file_size_bytes.get()).map(u64::from).sum();
+    TableSize { name: name.to_owned(), fragments: dataset.count_fragments(), version: dataset.version_id(), bytes }
+}
+
+impl Table {
     /// Puts together neighbouring fragments of fewer rows than `size` ends at, if more than `most` are of that size.
     async fn compact(&self, size: Range<usize>, most: usize) -> Result<(), StoreError> {
-        let is_of_size = |rows: Option<usize>| size.contains(&rows.unwrap_or_default());
-        if self.dataset().fragments().iter().filter(|fragment| is_of_size(fragment.num_rows())).count() <= most {
+        if self.small_fragments(&size, most) == 0 {
             return Ok(());
         }
         let options = CompactionOptions { target_rows_per_fragment: size.end, num_threads: Some(1), ..CompactionOptions::default() };
         self.rewrite(async |dataset| compact_files(dataset, options, None).await.map(drop)).await
+    }
+
+    /// How many fragments are of a size, if there are too many.
+    fn small_fragments(&self, size: &Range<usize>, most: usize) -> usize {
+        let dataset = self.dataset();
+        let is_of_size = |rows: Option<usize>| size.contains(&rows.unwrap_or_default());
+        let fragments = dataset.fragments().iter().filter(|fragment| is_of_size(fragment.num_rows())).count();
+        if fragments > most { fragments } else { 0 }
     }
 }

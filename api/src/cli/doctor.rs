@@ -115,7 +115,7 @@ async fn generator(config: &crate::config::Config) -> anyhow::Result<String> {
 }
 
 /// Where a service of this data folder answers; one that was killed leaves its address behind.
-async fn running_service(context: &Context) -> Option<String> {
+pub(super) async fn running_service(context: &Context) -> Option<String> {
     let url = Client::discover(&context.data_dir).ok()?;
     Client::new(&url, None).ok()?.get::<Value>("/v1/info").await.ok()?;
     Some(url)

@@ -25,6 +25,11 @@ pub(super) async fn show(State(service): State<App>) -> impl IntoResponse {
     }
     sender(&mut text, &service.sender.status());
     tables(&mut text, &service.store.table_sizes());
+    if let Some(last) = service.store.last_upkeep() {
+        text.gauge("headwater_store_bytes", "What the store takes on disk, with all that is kept of the past.", "", last.bytes);
+        let seconds = last.at.elapsed().unwrap_or_default().as_secs();
+        text.gauge("headwater_upkeep_age_seconds", "Since the store was last put in order.", "", seconds);
+    }
     if let Some(writer) = &service.writer {
         generator(&mut text, &service.rag.generation_stats());
         if let Some(counters) = writer.counters() {
@@ -67,10 +72,11 @@ impl Text {
 }
 
 fn tables(text: &mut Text, sizes: &[TableSize]) {
-    for TableSize { name, fragments, version } in sizes {
+    for TableSize { name, fragments, version, bytes } in sizes {
         let labels = format!("{{table=\"{name}\"}}");
         text.gauge("headwater_table_fragments", "Files with rows that a table consists of.", &labels, *fragments as u64);
         text.gauge("headwater_table_version", "Commits to a table.", &labels, *version);
+        text.gauge("headwater_table_bytes", "What the rows of a table's newest version take on disk.", &labels, *bytes);
     }
 }
 

@@ -90,6 +90,15 @@ fn checks(service: &App, detail: Detail) -> Value {
     checks
 }
 
+/// When the store was last put in order; null before.
+fn upkeep(service: &App) -> Value {
+    let last = service.store.last_upkeep();
+    last.map_or(Value::Null, |last| {
+        let ago = last.at.elapsed().unwrap_or_default().as_secs();
+        json!({ "seconds_ago": ago, "took_ms": u64::try_from(last.took.as_millis()).unwrap_or(u64::MAX) })
+    })
+}
+
 /// Everything in one look; the operator sees more of it.
 pub(super) async fn status(State(service): State<App>, Authenticated(caller): Authenticated) -> Reply<Json<Value>> {
     if caller.may(&[]) {
@@ -98,6 +107,7 @@ pub(super) async fn status(State(service): State<App>, Authenticated(caller): Au
             "indexer": *service.indexer.borrow(),
             "settlement": *service.settlement.borrow(),
             "store": service.store.url(),
+            "upkeep": upkeep(&service),
         })));
     }
     let mut indexer = service.indexer.borrow().clone();

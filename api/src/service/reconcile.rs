@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use indexer::events;
 use ingest::{AnchoredVersion, Anchoring};
 use schemas::ids::DatanetId;
-use store::{Finality, Mark, Retention, Upkept};
+use store::{Effort, Finality, Mark};
 use tokio_util::sync::CancellationToken;
 
 use super::{ROUND, Service};
@@ -57,11 +57,11 @@ pub(super) async fn drain(service: Arc<Service>, stop: CancellationToken) -> any
 /// Keeps the tables in few files.
 pub(super) async fn upkeep(service: Arc<Service>, stop: CancellationToken) -> anyhow::Result<()> {
     let section = &service.config.store;
-    let retention = Retention { versions: section.keep_versions.get(), ..Retention::default() };
+    let retention = section.retention();
     while stop.run_until_cancelled(tokio::time::sleep(Duration::from_secs(section.upkeep_interval_seconds.get()))).await.is_some() {
-        let done = service.store.upkeep(&retention).await;
-        for (table, Upkept { fragments_before, fragments_after, versions_removed, bytes_removed }) in done.iter().flatten() {
-            tracing::debug!(table, fragments_before, fragments_after, versions_removed, bytes_removed, "put a table in order");
+        let done = service.store.upkeep(&retention, Effort::Due).await;
+        for (table, upkept) in done.iter().flatten() {
+            tracing::debug!(table, ?upkept, "put a table in order");
         }
         service.trouble("upkeep", done.map(drop).map_err(Into::into));
     }

@@ -1,10 +1,12 @@
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::*;
-use crate::Retention;
 use crate::sql::Snapshot;
+use crate::{Effort, Retention};
 
-const RETENTION: Retention = Retention { versions: 8, at_least: Duration::ZERO };
+const DAY: Duration = Duration::from_hours(24);
+const RETENTION: Retention = Retention { versions: 8, at_most: DAY, at_least: Duration::ZERO, orphans: DAY };
 
 fn manifests(folder: &std::path::Path, table: &str) -> usize {
     std::fs::read_dir(folder.join(format!("tables/{table}.lance/_versions"))).unwrap().count()
@@ -36,7 +38,7 @@ async fn tables_stay_small_and_hold_the_same_rows() {
         }
         if n % 20 == 19 {
             store.publish_members(id, n, &[chunk(id, 2, &n.to_string(), 0.5)]).await.unwrap();
-            removed += store.upkeep(&RETENTION).await.unwrap().iter().map(|(_, upkept)| upkept.versions_removed).sum::<u64>();
+            removed += store.upkeep(&RETENTION, Effort::Due).await.unwrap().iter().map(|(_, upkept)| upkept.versions_removed).sum::<u64>();
             for size in store.table_sizes() {
                 assert!(size.fragments <= 64, "{size:?}");
             }
@@ -65,7 +67,7 @@ async fn tables_stay_small_and_hold_the_same_rows() {
 
     let kept = store.snapshot().await.unwrap();
     store.insert_new(&[datanet("later")]).await.unwrap();
-    store.upkeep(&RETENTION).await.unwrap();
+    store.upkeep(&RETENTION, Effort::Due).await.unwrap();
     let count = async |at| store.query("SELECT count(*) FROM datanets", &QueryLimits::default(), Some(at)).await;
     assert!(text_of(&count(&kept).await.unwrap().batches).contains("75"));
     let gone = count(&Snapshot { block: kept.block, ..first }).await.unwrap_err();
@@ -80,7 +82,121 @@ async fn young_versions_and_small_tables_are_left_alone() {
         store.append(&[block(n)]).await.unwrap();
     }
     let before = store.version::<BlockRow>().unwrap();
-    let done = store.upkeep(&Retention { versions: 8, at_least: Duration::from_mins(10) }).await.unwrap();
+    let careful = Retention { at_least: Duration::from_mins(10), ..RETENTION };
+    let done = store.upkeep(&careful, Effort::Due).await.unwrap();
     assert_eq!((done, store.version::<BlockRow>().unwrap()), (Vec::new(), before));
     assert_eq!(store.scan_at::<BlockRow>(2, None).await.unwrap(), [block(0)]);
+}
+
+/// Not that of the faults, so that what is done does not depend on what fails.
+fn draw(state: &mut u64, below: u64) -> u64 {
+    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    (*state >> 33) % below
+}
+
+/// What was acknowledged, and what may have happened.
+#[derive(Default)]
+struct Model {
+    published: Vec<(u64, u64, Vec<ChunkRow>)>,
+    documents: BTreeMap<String, bool>,
+    blocks: Vec<u64>,
+}
+
+/// Publishing, inserting twice, appending, indexing, upkeep, failures of the storage and restarts, at random: every published
+/// version's members and every acknowledged row are there afterwards, once. `SEEDS=a..b` for others.
+#[tokio::test]
+async fn whatever_happens_nothing_that_was_acknowledged_is_lost() {
+    let range = std::env::var("SEEDS").unwrap_or_else(|_| "0..6".into());
+    let (from, to) = range.split_once("..").unwrap();
+    for seed in from.parse::<u64>().unwrap()..to.parse().unwrap() {
+        check_history(seed).await;
+    }
+}
+
+async fn check_history(seed: u64) {
+    let faults = StorageFaults::default();
+    faults.plan(seed, 30_000);
+    let mut store = Store::in_memory_failing(&faults).await.unwrap();
+    let everything = Retention { versions: 3, at_most: Duration::ZERO, at_least: Duration::ZERO, orphans: Duration::ZERO };
+    let id = datanet("published").datanet_id;
+    let (mut random, mut model, mut removed) = (seed, Model::default(), 0);
+    for step in 0..60 {
+        faults.set_active(draw(&mut random, 3) == 0);
+        match draw(&mut random, 9) {
+            0 | 1 => publish(&store, id, step, &mut random, &mut model).await,
+            2 | 3 => insert(&store, step, &mut random, &mut model).await,
+            4 => {
+                // The indexer asks where it stands before it appends; so does this.
+                let next = model.blocks.last().map_or(0, |last| last + 1);
+                if store.append(&[block(next)]).await.is_ok() {
+                    model.blocks.push(next);
+                } else {
+                    store = reopened(&store, &faults).await;
+                    let stored = store.scan::<BlockRow>(Some(&format!("number = {next}"))).await.unwrap();
+                    model.blocks.extend(stored.iter().map(|row| row.number));
+                }
+            }
+            5 => drop(store.table::<DatanetRow>().unwrap().index_column("datanet_id").await),
+            6 | 7 => {
+                let done = store.upkeep(&everything, Effort::Everything).await;
+                removed += done.iter().flatten().map(|(_, upkept)| upkept.versions_removed + upkept.orphans_removed).sum::<u64>();
+            }
+            _ => store = reopened(&store, &faults).await,
+        }
+    }
+    let store = reopened(&store, &faults).await;
+    store.upkeep(&everything, Effort::Everything).await.unwrap();
+    assert_eq!(store.explain_upkeep(&everything).await.unwrap(), [], "seed {seed}: upkeep leaves nothing to be done");
+    assert!(removed > 0, "seed {seed}");
+    check_model(&store, id, &model, seed).await;
+}
+
+/// As after a crash.
+async fn reopened(store: &Store, faults: &StorageFaults) -> Store {
+    faults.set_active(false);
+    store.opened_again().await.unwrap()
+}
+
+async fn publish(store: &Store, id: DatanetId, step: u64, random: &mut u64, model: &mut Model) {
+    let chosen =
+        |random: &mut u64| (0..8).filter(|_| draw(random, 2) == 0).map(|n| chunk(id, n, &format!("text {n}"), 0.1)).collect::<Vec<_>>();
+    let mut members = chosen(random);
+    members.push(chunk(id, 9, &format!("of {step}"), 0.2));
+    members.sort_by_key(|row| (row.chunk_id, row.submission_id));
+    let Ok(lance_version) = store.publish_members(id, step, &members).await else { return };
+    if store.insert_new(&[version(id, step, lance_version)]).await.is_ok() {
+        model.published.push((step, lance_version, members));
+    }
+}
+
+async fn insert(store: &Store, step: u64, random: &mut u64, model: &mut Model) {
+    let names = [format!("new {step}"), format!("new {}", draw(random, step + 1))];
+    let inserted = store.insert_new(&names.iter().map(|name| datanet(name)).collect::<Vec<_>>()).await;
+    for name in names {
+        let is_acknowledged = model.documents.entry(name).or_default();
+        *is_acknowledged |= inserted.is_ok();
+    }
+}
+
+async fn check_model(store: &Store, id: DatanetId, model: &Model, seed: u64) {
+    for (number, lance_version, members) in &model.published {
+        let row = &store.scan::<VersionRow>(Some(&format!("version = {number}"))).await.unwrap()[0];
+        assert_eq!(row.lance_version, *lance_version, "seed {seed}");
+        assert_eq!(&store.members(id, *lance_version).await.unwrap(), members, "seed {seed}: version {number}");
+    }
+    let mut found: Vec<String> = store.scan::<DatanetRow>(None).await.unwrap().into_iter().map(|row| row.name).collect();
+    found.sort();
+    assert!(found.windows(2).all(|pair| pair[0] != pair[1]), "seed {seed}: a key is there twice");
+    for (name, is_acknowledged) in &model.documents {
+        assert!(!is_acknowledged || found.contains(name), "seed {seed}: {name} is lost");
+        let by_id = store.scan::<DatanetRow>(Some(&format!("datanet_id = '{}'", datanet(name).datanet_id))).await.unwrap();
+        assert_eq!(by_id.len(), usize::from(found.contains(name)), "seed {seed}: {name}");
+    }
+    // A row whose commit was not acknowledged counts as well.
+    for row in store.scan::<VersionRow>(None).await.unwrap() {
+        assert!(!store.members(id, row.lance_version).await.unwrap().is_empty(), "seed {seed}");
+    }
+    let mut blocks: Vec<u64> = store.scan::<BlockRow>(None).await.unwrap().into_iter().map(|row| row.number).collect();
+    blocks.sort_unstable();
+    assert_eq!(blocks, model.blocks, "seed {seed}");
 }
