@@ -127,11 +127,11 @@ impl Store {
     pub async fn members_at<P: Row>(&self, datanet: DatanetId, lance_version: u64, places: &[u64]) -> Result<Vec<P>, StoreError> {
         let dataset = self.datanet_at(datanet, lance_version).await?;
         let projection = ProjectionRequest::from_columns(column_names::<P>(), dataset.schema());
-        let found = P::from_batch(&dataset.take(places, projection).await?)?;
-        if found.len() != places.len() {
-            return Err(StoreError::NotFound(format!("{} of {} members of Datanet {datanet}", places.len() - found.len(), places.len())));
+        let count = dataset.count_rows(None).await? as u64;
+        if let Some(beyond) = places.iter().find(|place| **place >= count) {
+            return Err(StoreError::NotFound(format!("member {beyond} of Datanet {datanet} (it has {count})")));
         }
-        Ok(found)
+        Ok(P::from_batch(&dataset.take(places, projection).await?)?)
     }
 }
 
