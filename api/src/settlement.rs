@@ -95,6 +95,24 @@ pub struct Settling {
     reserve_known_at: u64,
 }
 
+/// What lets settlement go on without anything new in the tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Moment {
+    /// The indexer holds a final block.
+    is_placed: bool,
+    /// The proposed root can be disputed no more.
+    is_undisputed: bool,
+}
+
+impl Moment {
+    pub(crate) fn now(service: &Service) -> Self {
+        Self {
+            is_placed: service.indexer.borrow().indexed_finalized.is_some(),
+            is_undisputed: roots::newest_second(service) >= service.settlement.borrow().disputable_until,
+        }
+    }
+}
+
 /// Closes the next epoch, for a person who asked for it: not while one is being settled.
 pub async fn close(service: &Service) -> anyhow::Result<SettlementStatus> {
     let mut settling = tokio::time::timeout(SETTLING_PATIENCE, service.settling.lock())

@@ -48,7 +48,7 @@ pub use epochs::EpochRow;
 pub use foreign_versions::ForeignVersionRow;
 pub use logs::{LogRef, LogRow, Logs};
 pub use members::{ContentRow, MemberRow, PassageRow, TextRow, VectorRow};
-pub use receipts::ReceiptRow;
+pub use receipts::{ChargeRow, FeeRow, ReceiptRow};
 pub use reviews::ReviewRow;
 pub use rewards::RewardRow;
 pub use spending_limits::SpendingLimitRow;
@@ -74,7 +74,7 @@ pub struct TableSpec {
     pub indexed: &'static [&'static str],
 }
 
-/// A row type that is one of our tables.
+/// A row type that is one of our tables; or, for reading, some columns of one.
 pub trait Row: Sized + Clone + Send + Sync + 'static {
     const TABLE: TableSpec;
     fn schema() -> SchemaRef;

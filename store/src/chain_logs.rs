@@ -1,12 +1,11 @@
 //! The followed chain's logs: finalized ones in the tables, the newer ones in memory, read as one.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Expr, col, lit};
 use schemas::events::EventTable;
-use schemas::tables::{BlockRow, LogRow, Raw};
+use schemas::tables::{BlockRow, LogRow, Raw, TableSpec};
 use schemas::{Address, B256};
 
 use crate::{Store, StoreError, table};
@@ -30,27 +29,31 @@ impl Hot {
         self.finalized_to.is_some_and(|finalized| block <= finalized)
     }
 
+    /// Whether both hold the same logs of the same blocks, as many of them final.
+    fn has_logs_of(&self, other: &Self) -> bool {
+        let final_logs = |hot: &Self| hot.logs().filter(|log| hot.is_final(log.block_number)).count();
+        self.logs.len() == other.logs.len()
+            && self.logs.iter().zip(&other.logs).all(|(ours, theirs)| Arc::ptr_eq(ours, theirs))
+            && final_logs(self) == final_logs(other)
+    }
+
     /// All logs, in order.
     pub fn logs(&self) -> impl Iterator<Item = &LogRow> {
         self.logs.iter().flat_map(|logs| logs.iter())
     }
 }
 
-/// What the tables and the window held at some moment. Two are equal while there is nothing new to read but blocks without logs.
+/// What some tables and the window held at some moment. Two of the same tables are equal while there is nothing new to read but
+/// blocks without logs.
 #[derive(Debug, Clone)]
 pub struct Mark {
-    versions: BTreeMap<String, u64>,
+    versions: Vec<u64>,
     hot: Arc<Hot>,
 }
 
 impl PartialEq for Mark {
     fn eq(&self, other: &Self) -> bool {
-        let final_logs = |hot: &Hot| hot.logs().filter(|log| hot.is_final(log.block_number)).count();
-        let (ours, theirs) = (&self.hot.logs, &other.hot.logs);
-        self.versions == other.versions
-            && ours.len() == theirs.len()
-            && ours.iter().zip(theirs).all(|(ours, theirs)| Arc::ptr_eq(ours, theirs))
-            && final_logs(&self.hot) == final_logs(&other.hot)
+        self.versions == other.versions && self.hot.has_logs_of(&other.hot)
     }
 }
 
@@ -76,11 +79,15 @@ impl Store {
         self.inner.hot.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What is held now.
-    pub fn mark(&self) -> Mark {
+    /// What these tables and the window hold now.
+    ///
+    /// # Errors
+    /// Errors of the store.
+    pub fn mark(&self, tables: &[TableSpec]) -> Result<Mark, StoreError> {
         // The window first: what leaves it meanwhile changes a table.
         let hot = self.hot();
-        Mark { versions: self.versions(), hot }
+        let versions = tables.iter().map(|table| Ok(self.table_named(table.name)?.version())).collect::<Result<_, StoreError>>()?;
+        Ok(Mark { versions, hot })
     }
 
     /// Names the events that SQL shows as tables of their own.
@@ -105,29 +112,43 @@ impl Store {
         topics: [Option<B256>; 3],
         finality: Finality,
     ) -> Result<Vec<LogRow>, StoreError> {
+        let [topic1, topic2, topic3] = topics;
+        let logs = self.logs_with(address, [Some(topic0), topic1, topic2, topic3]).await?;
+        let is_sure = |found: Finality| match finality {
+            Finality::Stored => found == Finality::Stored,
+            Finality::Finalized => found != Finality::Any,
+            Finality::Any => true,
+        };
+        Ok(logs.into_iter().filter(|(_, found)| is_sure(*found)).map(|(log, _)| log).collect())
+    }
+
+    /// Logs of one contract with these topics, ordered by (block, log index); and how sure each is.
+    ///
+    /// # Errors
+    /// Errors of the store.
+    pub async fn logs_with(&self, address: Address, topics: [Option<B256>; 4]) -> Result<Vec<(LogRow, Finality)>, StoreError> {
         // The hot window is taken first: a block that is written meanwhile is then seen twice,
         // which the deduplication below undoes, and never missed.
         let hot = self.hot();
-        let mut wanted = col("address").eq(bytes(address.as_slice())).and(col("topic0").eq(bytes(topic0.as_slice())));
-        for (name, topic) in ["topic1", "topic2", "topic3"].into_iter().zip(topics) {
+        let mut wanted = col("address").eq(bytes(address.as_slice()));
+        for (name, topic) in ["topic0", "topic1", "topic2", "topic3"].into_iter().zip(topics) {
             if let Some(topic) = topic {
                 wanted = wanted.and(col(name).eq(bytes(topic.as_slice())));
             }
         }
         let fits = |log: &&LogRow| {
-            let found = [log.topic1, log.topic2, log.topic3];
+            let found = [log.topic0, log.topic1, log.topic2, log.topic3];
             let same = topics.iter().zip(found).all(|(topic, found)| topic.is_none_or(|topic| found == Some(Raw(topic))));
-            log.address == Raw(address) && log.topic0 == Some(Raw(topic0)) && same
+            log.address == Raw(address) && same
         };
-        let mut logs: Vec<LogRow> = table::rows_where(&self.table::<LogRow>()?.dataset(), wanted).await?;
-        let is_sure = |log: &&LogRow| match finality {
-            Finality::Stored => false,
-            Finality::Finalized => hot.is_final(log.block_number),
-            Finality::Any => true,
-        };
-        logs.extend(hot.logs().filter(fits).filter(is_sure).cloned());
-        logs.sort_by_key(|log| (log.block_number, log.log_index, log.block_hash));
-        logs.dedup_by_key(|log| (log.block_hash, log.log_index));
+        let stored: Vec<LogRow> = table::rows_where(&self.table::<LogRow>()?.dataset(), wanted).await?;
+        self.inner.reads.count(stored.len());
+        let mut logs: Vec<(LogRow, Finality)> = stored.into_iter().map(|log| (log, Finality::Stored)).collect();
+        let in_window = |log: &LogRow| (log.clone(), if hot.is_final(log.block_number) { Finality::Finalized } else { Finality::Any });
+        logs.extend(hot.logs().filter(fits).map(in_window));
+        // Stable: of a log that is seen twice the one in the table comes first, and stays.
+        logs.sort_by_key(|(log, _)| (log.block_number, log.log_index, log.block_hash));
+        logs.dedup_by_key(|(log, _)| (log.block_hash, log.log_index));
         Ok(logs)
     }
 }

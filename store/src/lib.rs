@@ -14,7 +14,9 @@ mod faults;
 mod indexes;
 mod keys;
 mod location;
+mod memo;
 pub mod private;
+mod reads;
 mod seen;
 pub mod sql;
 mod table;
@@ -42,6 +44,8 @@ pub use chain_logs::{Finality, Hot, Mark};
 pub use error::StoreError;
 pub use faults::{StorageFailures, StorageFaults};
 use location::Location;
+pub use memo::Memo;
+pub use reads::Reads;
 pub use seen::Seen;
 use table::Table;
 pub use upkeep::{Effort, LastUpkeep, Retention, TableSize, Upkept};
@@ -97,6 +101,7 @@ struct Inner {
     last_upkeep: Mutex<Option<LastUpkeep>>,
     hot: RwLock<Arc<Hot>>,
     event_tables: RwLock<Arc<Vec<EventTable>>>,
+    reads: reads::Counters,
     /// Nothing is created, and every version is opened by its number.
     is_pinned: bool,
 }
@@ -212,8 +217,9 @@ impl Store {
 
     fn over(location: Location, tables: BTreeMap<&'static str, Table>, is_pinned: bool) -> Self {
         let (hot, event_tables, last_upkeep) = (RwLock::default(), RwLock::default(), Mutex::default());
+        let (datanets, reads) = (datanets::Cache::default(), reads::Counters::default());
         let tables = tables.into_iter().map(|(name, table)| (name, Arc::new(table))).collect();
-        let inner = Inner { location, tables, datanets: datanets::Cache::default(), last_upkeep, hot, event_tables, is_pinned };
+        let inner = Inner { location, tables, datanets, last_upkeep, hot, event_tables, reads, is_pinned };
         Self { inner: Arc::new(inner) }
     }
 
@@ -275,20 +281,31 @@ impl Store {
 
     /// Rows that satisfy `filter` (a SQL boolean expression over the columns), in no order.
     pub async fn scan<R: Row>(&self, filter: Option<&str>) -> Result<Vec<R>, StoreError> {
-        table::rows(&self.table::<R>()?.dataset(), filter).await
+        let rows = table::rows(&self.table::<R>()?.dataset(), filter).await?;
+        self.inner.reads.count(rows.len());
+        Ok(rows)
     }
 
     /// Those columns of the rows of `R` that `P` has: what is not read costs nothing.
     pub async fn scan_part<R: Row, P: Row>(&self, filter: Option<&str>) -> Result<Vec<P>, StoreError> {
-        table::part_of(&self.table::<R>()?.dataset(), filter).await
+        let rows = table::part_of(&self.table::<R>()?.dataset(), filter).await?;
+        self.inner.reads.count(rows.len());
+        Ok(rows)
     }
 
     /// Gives all rows to `each`, a batch at a time, in the order they were written in.
     ///
     /// # Errors
     /// What `each` says, and errors of the store.
-    pub async fn for_each_batch<R: Row>(&self, each: impl FnMut(Vec<R>) -> Result<(), StoreError>) -> Result<(), StoreError> {
-        table::for_each_batch(&self.table::<R>()?.dataset(), each).await
+    pub async fn for_each_batch<R: Row>(&self, mut each: impl FnMut(Vec<R>) -> Result<(), StoreError>) -> Result<(), StoreError> {
+        let mut count = 0;
+        let counted = |rows: Vec<R>| {
+            count += rows.len();
+            each(rows)
+        };
+        let given = table::for_each_batch(&self.table::<R>()?.dataset(), counted).await;
+        self.inner.reads.count(count);
+        given
     }
 
     /// The same as of an earlier version of the table.
@@ -297,11 +314,14 @@ impl Store {
     /// [`StoreError::NotFound`] when there is no such version.
     pub async fn scan_at<R: Row>(&self, version: u64, filter: Option<&str>) -> Result<Vec<R>, StoreError> {
         let dataset = self.table::<R>()?.at(version).await?;
-        table::rows(&dataset, filter).await
+        let rows = table::rows(&dataset, filter).await?;
+        self.inner.reads.count(rows.len());
+        Ok(rows)
     }
 
     /// How many rows satisfy `filter`.
     pub async fn count<R: Row>(&self, filter: Option<&str>) -> Result<u64, StoreError> {
+        self.inner.reads.count(0);
         table::count(&self.table::<R>()?.dataset(), filter).await
     }
 
@@ -312,6 +332,7 @@ impl Store {
 
     /// The smallest and the largest value of an integer column; `None` when the table is empty.
     pub async fn extent<R: Row>(&self, column: &str) -> Result<Option<RangeInclusive<u64>>, StoreError> {
+        self.inner.reads.count(0);
         extent::extent_of(&self.table::<R>()?.dataset(), column).await
     }
 
@@ -329,6 +350,11 @@ impl Store {
     /// The table's current version.
     pub fn version<R: Row>(&self) -> Result<u64, StoreError> {
         Ok(self.table::<R>()?.version())
+    }
+
+    /// What was read of the tables since the store was opened, chunks and queries left out.
+    pub fn reads(&self) -> Reads {
+        self.inner.reads.so_far()
     }
 
     /// Where the store is, as configured.

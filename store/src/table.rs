@@ -390,7 +390,7 @@ pub(crate) async fn rows<R: Row>(dataset: &Dataset, filter: Option<&str>) -> Res
     if let Some(filter) = filter {
         scan.filter(filter)?;
     }
-    read(&scan).await
+    read(scan).await
 }
 
 /// The columns that a row type reads.
@@ -418,16 +418,25 @@ pub(crate) async fn rows_where<R: Row>(dataset: &Dataset, filter: Expr) -> Resul
     }
     let mut scan = dataset.scan();
     scan.filter_expr(filter);
-    read(&scan).await
+    read(scan).await
 }
 
-async fn read<R: Row>(scan: &Scanner) -> Result<Vec<R>, StoreError> {
+async fn read<R: Row>(mut scan: Scanner) -> Result<Vec<R>, StoreError> {
+    project::<R>(&mut scan)?;
     let batches: Vec<RecordBatch> = scan.try_into_stream().await?.try_collect().await?;
     let mut rows = Vec::with_capacity(batches.iter().map(RecordBatch::num_rows).sum());
     for batch in &batches {
         rows.extend(R::from_batch(batch)?);
     }
     Ok(rows)
+}
+
+/// Reads the row type's columns and no other.
+fn project<R: Row>(scan: &mut Scanner) -> Result<(), StoreError> {
+    let schema = R::schema();
+    let columns: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+    scan.project(&columns)?;
+    Ok(())
 }
 
 /// Gives all rows of a pinned dataset to `each`, a batch at a time.
@@ -437,6 +446,7 @@ pub(crate) async fn for_each_batch<R: Row>(
 ) -> Result<(), StoreError> {
     let mut scan = dataset.scan();
     scan.scan_in_order(true);
+    project::<R>(&mut scan)?;
     let mut batches = scan.try_into_stream().await?;
     while let Some(batch) = batches.try_next().await? {
         each(R::from_batch(&batch)?)?;

@@ -7,26 +7,68 @@ use std::time::{Duration, Instant};
 use indexer::events;
 use ingest::{AnchoredVersion, Anchoring};
 use schemas::ids::DatanetId;
-use store::{Effort, Finality, Mark};
+use schemas::tables::{ClosingRow, DatanetRow, DebtRow, EpochRow, ForeignVersionRow, LogRow, Row, SpendingLimitRow, TableSpec, VersionRow};
+use store::{Effort, Finality};
 use tokio_util::sync::CancellationToken;
 
 use super::{ROUND, Service};
 use crate::settlement;
 
-/// What nothing in the tables tells, as that an epoch's time has come, is looked at so often.
-const TIMED: Duration = Duration::from_secs(2);
+/// When a reconciler that failed runs again.
+const RETRY: Duration = Duration::from_secs(2);
 
-/// Runs all reconcilers in turn until stopped, whenever there is something new for them to read.
+/// What registrations and anchors follow from.
+const PUBLISHED: [TableSpec; 4] = [DatanetRow::TABLE, VersionRow::TABLE, ForeignVersionRow::TABLE, LogRow::TABLE];
+/// What settlement follows from; when an epoch's time has come it asks itself.
+const SETTLED: [TableSpec; 5] = [ClosingRow::TABLE, DebtRow::TABLE, EpochRow::TABLE, LogRow::TABLE, SpendingLimitRow::TABLE];
+
+/// A reconciler has nothing to do while what it rests on is as it was when it ran last, unless a time has come that it named.
+#[derive(Debug)]
+struct Watch<M> {
+    level: Option<M>,
+    again: Option<Instant>,
+}
+
+impl<M: PartialEq> Watch<M> {
+    fn new() -> Self {
+        Self { level: None, again: None }
+    }
+
+    fn is_due(&self, mark: &M) -> bool {
+        self.level.as_ref() != Some(mark) || self.again.is_some_and(|at| at <= Instant::now())
+    }
+
+    /// It ran: `mark` was taken before.
+    fn ran(&mut self, mark: M, again_in: Option<Duration>) {
+        self.level = Some(mark);
+        self.again = again_in.and_then(|pause| Instant::now().checked_add(pause));
+    }
+}
+
+/// Runs all reconcilers in turn until stopped, each whenever there is something new for it to read.
 pub(super) async fn run(service: Arc<Service>, stop: CancellationToken) -> anyhow::Result<()> {
     let mut clock = settlement::Clock::default();
-    let mut level: Option<(Mark, Instant)> = None;
+    let (mut anchors, mut indexes, mut settled) = (Watch::new(), Watch::new(), Watch::new());
     while !stop.is_cancelled() {
         service.trouble("transactions", service.sender.tend().await.map_err(Into::into));
-        let mark = service.store.mark();
-        let is_level = level.as_ref().is_some_and(|(before, at)| *before == mark && at.elapsed() < TIMED);
-        if !is_level {
-            reconcile(&service, &mut clock).await;
-            level = Some((mark, Instant::now()));
+        let mark = service.store.mark(&PUBLISHED)?;
+        if service.follows_closely() && anchors.is_due(&mark) {
+            let (registered, anchored) = (register(&service).await, anchor(&service).await);
+            anchors.ran(mark, (registered.is_err() || anchored.is_err()).then_some(RETRY));
+            service.trouble("registrations", registered);
+            service.trouble("anchors", anchored);
+        }
+        let version = service.store.version::<VersionRow>()?;
+        if indexes.is_due(&version) {
+            let built = service.rag.reconcile().await;
+            indexes.ran(version, built.is_err().then_some(RETRY));
+            service.trouble("text indexes", built.map(drop).map_err(Into::into));
+        }
+        let mark = (service.store.mark(&SETTLED)?, settlement::Moment::now(&service));
+        if service.follows_closely() && settled.is_due(&mark) {
+            let stepped = settlement::step(&service, &mut clock).await;
+            settled.ran(mark, if stepped.is_err() { Some(RETRY) } else { clock.pause(&service) });
+            service.trouble("settlement", stepped);
         }
         tokio::select! {
             () = stop.cancelled() => {}
@@ -34,15 +76,6 @@ pub(super) async fn run(service: Arc<Service>, stop: CancellationToken) -> anyho
         }
     }
     Ok(())
-}
-
-async fn reconcile(service: &Service, clock: &mut settlement::Clock) {
-    if service.follows_closely() {
-        service.trouble("registrations", register(service).await);
-        service.trouble("anchors", anchor(service).await);
-    }
-    service.trouble("text indexes", service.rag.reconcile().await.map(|_| ()).map_err(Into::into));
-    service.trouble("settlement", settlement::step(service, clock).await);
 }
 
 /// Moves waiting receipts into the tables, whatever the reconcilers wait for.
@@ -132,4 +165,21 @@ pub(crate) async fn anchored(service: &Service, finality: Finality) -> anyhow::R
 
 fn told(problems: &[String]) -> anyhow::Result<()> {
     if problems.is_empty() { Ok(()) } else { Err(anyhow::anyhow!("{}", problems.join("; "))) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reconciler_runs_for_a_change_and_at_its_time() {
+        let mut watch = Watch::new();
+        assert!(watch.is_due(&1), "at the start");
+        watch.ran(1, None);
+        assert!(!watch.is_due(&1) && watch.is_due(&2));
+        watch.ran(2, Some(Duration::from_secs(3_600)));
+        assert!(!watch.is_due(&2) && watch.is_due(&1));
+        watch.ran(2, Some(Duration::ZERO));
+        assert!(watch.is_due(&2), "its time has come");
+    }
 }

@@ -19,14 +19,25 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
+    /// Until the receipts are to be looked at again; `None` where epochs are closed by hand.
+    pub(crate) fn pause(&self, service: &Service) -> Option<Duration> {
+        let interval_seconds = service.config.settlement.interval_seconds;
+        let elapsed = self.looked.map_or(Duration::MAX, |looked| looked.elapsed());
+        (interval_seconds > 0).then(|| look_every(interval_seconds).saturating_sub(elapsed))
+    }
+
     fn is_due(&mut self, interval_seconds: u64) -> bool {
-        let pause = LOOK_EVERY.min(Duration::from_secs(interval_seconds) / 4);
+        let pause = look_every(interval_seconds);
         let is_due = self.looked.is_none_or(|looked| looked.elapsed() >= pause);
         if is_due {
             self.looked = Some(Instant::now());
         }
         is_due
     }
+}
+
+fn look_every(interval_seconds: u64) -> Duration {
+    LOOK_EVERY.min(Duration::from_secs(interval_seconds) / 4)
 }
 
 pub(super) async fn close_when_due(service: &Service, clock: &mut Clock, settling: &mut Settling) -> anyhow::Result<()> {

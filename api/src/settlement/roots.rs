@@ -132,7 +132,7 @@ fn halted(epoch: u64, stage: Stage, dispute: Option<Dispute>) -> Option<String> 
 }
 
 /// Time of the newest block that is held.
-fn newest_second(service: &Service) -> u64 {
+pub(super) fn newest_second(service: &Service) -> u64 {
     service.store.hot().blocks.last().map_or(0, |block| block.timestamp)
 }
 

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use schemas::alloy_sol_types::SolEvent;
 use schemas::contracts::{Deployment, PaymentVault};
+use schemas::tables::{LogRow, Raw};
 use schemas::{Address, B256, U256};
 use store::{Finality, Store};
 
-use super::{Placed, about};
+use super::decode;
 use crate::Result;
 
 /// One payer's account. Amounts are token wei.
@@ -20,6 +21,8 @@ pub struct PayerBook {
     /// What of it is asked back and not paid out yet.
     pub withdrawing_wei: U256,
     debits: Vec<PaymentVault::Debited>,
+    /// By limit.
+    spent: BTreeMap<B256, U256>,
     shorts: Vec<PaymentVault::DebitShort>,
     cancelled: BTreeMap<U256, u64>,
 }
@@ -28,30 +31,39 @@ impl PayerBook {
     /// # Errors
     /// [`crate::IndexerError::EventUndecodable`], and errors of the store.
     pub async fn read(store: &Store, deployment: &Deployment, payer: Address) -> Result<Self> {
-        let reader = Reader { store, vault: deployment.vault, payer: payer.into_word(), finality: Finality::Any };
-        let deposited = Reader { finality: Finality::Finalized, ..reader }.deposited_wei().await?;
-        let arriving_wei = reader.deposited_wei().await?.saturating_sub(deposited);
-        let debits = reader.all::<PaymentVault::Debited>().await?;
-        let withdrawn = reader.all::<PaymentVault::Withdrawn>().await?;
+        // All that the vault says of a payer names it first, so one reading gives it.
+        let logs = store.logs_with(deployment.vault, [None, Some(payer.into_word()), None, None]).await?;
+        let logs = Logs(logs);
+        let deposits = logs.all::<PaymentVault::Deposited>()?;
+        let (arriving, deposited): (Vec<_>, Vec<_>) = deposits.into_iter().partition(|(_, finality)| *finality == Finality::Any);
+        let amounts = |deposits: Vec<(PaymentVault::Deposited, Finality)>| sum(deposits.iter().map(|(event, _)| event.amount));
+        let debits = logs.events::<PaymentVault::Debited>()?;
+        let withdrawn = logs.events::<PaymentVault::Withdrawn>()?;
         let last_withdrawn = withdrawn.iter().map(|event| event.seq).max().unwrap_or(0);
         // A request replaces the one before, and a withdrawal ends it.
-        let open = reader.all::<PaymentVault::WithdrawalRequested>().await?.into_iter().rfind(|event| event.seq > last_withdrawn);
+        let open = logs.events::<PaymentVault::WithdrawalRequested>()?.into_iter().rfind(|event| event.seq > last_withdrawn);
         let gone = sum(debits.iter().map(|event| event.amount).chain(withdrawn.iter().map(|event| event.amount)));
-        let balance_wei = deposited.saturating_sub(gone);
-        let cancelled = reader.all::<PaymentVault::LimitCancelled>().await?;
+        let balance_wei = amounts(deposited).saturating_sub(gone);
+        let mut spent: BTreeMap<B256, U256> = BTreeMap::new();
+        for event in &debits {
+            let wei = spent.entry(event.limitHash).or_default();
+            *wei = wei.saturating_add(event.amount);
+        }
+        let cancelled = logs.events::<PaymentVault::LimitCancelled>()?;
         Ok(Self {
             balance_wei,
-            arriving_wei,
+            arriving_wei: amounts(arriving),
             withdrawing_wei: open.map_or(U256::ZERO, |event| event.amount).min(balance_wei),
             debits,
-            shorts: reader.all().await?,
+            spent,
+            shorts: logs.events()?,
             cancelled: cancelled.into_iter().map(|event| (event.nonce, event.cancelledFrom)).collect(),
         })
     }
 
     /// What was debited under a limit.
     pub fn spent_wei(&self, limit_hash: B256) -> U256 {
-        sum(self.debits.iter().filter(|event| event.limitHash == limit_hash).map(|event| event.amount))
+        self.spent.get(&limit_hash).copied().unwrap_or_default()
     }
 
     /// What was debited for epochs after this one.
@@ -70,23 +82,17 @@ impl PayerBook {
     }
 }
 
-#[derive(Clone, Copy)]
-struct Reader<'a> {
-    store: &'a Store,
-    vault: Address,
-    payer: B256,
-    finality: Finality,
-}
+/// One payer's logs, in chain order.
+struct Logs(Vec<(LogRow, Finality)>);
 
-impl Reader<'_> {
-    /// In chain order.
-    async fn all<E: SolEvent>(&self) -> Result<Vec<E>> {
-        let events: Vec<Placed<E>> = about(self.store, self.vault, [Some(self.payer), None, None], self.finality).await?;
-        Ok(events.into_iter().map(|placed| placed.event).collect())
+impl Logs {
+    fn all<E: SolEvent>(&self) -> Result<Vec<(E, Finality)>> {
+        let of_type = self.0.iter().filter(|(log, _)| log.topic0 == Some(Raw(E::SIGNATURE_HASH)));
+        of_type.map(|(log, finality)| Ok((decode(log)?, *finality))).collect()
     }
 
-    async fn deposited_wei(&self) -> Result<U256> {
-        Ok(sum(self.all::<PaymentVault::Deposited>().await?.iter().map(|event| event.amount)))
+    fn events<E: SolEvent>(&self) -> Result<Vec<E>> {
+        Ok(self.all()?.into_iter().map(|(event, _)| event).collect())
     }
 }
 

@@ -24,3 +24,20 @@ table! {
     signature: String,
     issued_at: Millis,
 }
+
+table! {
+    /// Of a [`ReceiptRow`] what its payer's account needs.
+    ChargeRow = "receipts", WriteMode::Keyed(&["answer_id"]);
+    answer_id: AnswerId,
+    sequence: u64,
+    fee_wei: Wei,
+    payer: Option<Address>,
+}
+
+table! {
+    /// Of a [`ReceiptRow`] what its epoch's closing needs.
+    FeeRow = "receipts", WriteMode::Keyed(&["answer_id"]);
+    sequence: u64,
+    fee_wei: Wei,
+    body_hash: B256,
+}
