@@ -69,10 +69,18 @@ pub struct ListedKey {
 /// Why a key was not registered or revoked.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    #[error("name: use 1 to {max} bytes that are all seen, in one line, without white space around them", max = MAX_NAME_BYTES)]
+    #[error(
+        "name: use 1 to {max} bytes that are all seen, in one line, without white space but single spaces between words, and no letters of \
+         alphabets that look alike (Latin, Greek, Cyrillic) beside each other",
+        max = MAX_NAME_BYTES
+    )]
     Name,
     #[error("this key is registered for another app: make a new one and sign for that")]
     Taken,
+    #[error("{payer} has {} apps, as many as one payer may have: revoke one that is not used (`headwater apps revoke`)", .limit)]
+    TooMany { payer: Address, limit: usize },
+    #[error("this service has {} keys, as many as it keeps: its operator can raise settlement.apps_max", .limit)]
+    Full { limit: usize },
     #[error("this key was revoked, which cannot be undone: make a new one and sign for that")]
     Revoked,
     #[error("there is no key {0:?} of yours; list your keys to see their ids")]
@@ -81,22 +89,32 @@ pub enum KeyError {
     Store(#[from] StoreError),
 }
 
+/// How many keys are kept: everybody may register some.
+#[derive(Debug, Clone, Copy)]
+pub struct KeyLimits {
+    /// Those that are not revoked.
+    pub of_payer: usize,
+    /// With those that are, which are kept for ever.
+    pub in_all: usize,
+}
+
 /// All keys, also those that are revoked: a signature that was shown once must not bring one back.
 #[derive(Debug, Clone)]
 pub struct Keys {
     store: Store,
+    limits: KeyLimits,
     by_hash: Arc<RwLock<BTreeMap<Sha256, ApiKeyRow>>>,
     /// One registration or revocation at a time.
     changing: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Keys {
-    pub async fn open(store: Store) -> Result<Self, StoreError> {
+    pub async fn open(store: Store, limits: KeyLimits) -> Result<Self, StoreError> {
         let mut rows: Vec<ApiKeyRow> = store.scan(None).await?;
         // A revocation counts whatever else is said of its key.
         rows.sort_by_key(|row| row.revoked);
         let by_hash = rows.into_iter().map(|row| (row.key_sha256, row)).collect();
-        Ok(Self { store, by_hash: Arc::new(RwLock::new(by_hash)), changing: Arc::default() })
+        Ok(Self { store, limits, by_hash: Arc::new(RwLock::new(by_hash)), changing: Arc::default() })
     }
 
     /// Makes a key that no payer pays for; the returned text is the only copy.
@@ -110,17 +128,31 @@ impl Keys {
 
     /// Registers an app as its payer signed it; the caller has checked the signature. The same again is the same app.
     pub async fn register(&self, app: &AppAuthorisation) -> Result<ListedKey, KeyError> {
-        check_name(&app.name)?;
         let _single = self.changing.lock().await;
-        let known = self.by_hash.read().unwrap_or_else(PoisonError::into_inner).get(&app.key_hash).cloned();
-        if let Some(known) = known {
-            return match known {
-                known if known.payer != Some(app.payer) || known.name != app.name => Err(KeyError::Taken),
-                known if known.revoked => Err(KeyError::Revoked),
-                known => Ok(listed(&known)),
-            };
+        match self.check(app)? {
+            Some(known) => Ok(known),
+            None => Ok(self.keep(row(&app.name, &[Role::App], app.key_hash, Some(app))).await?),
         }
-        Ok(self.keep(row(&app.name, &[Role::App], app.key_hash, Some(app))).await?)
+    }
+
+    /// Refuses what [`Keys::register`] would refuse. The app, where it is registered already.
+    pub fn check(&self, app: &AppAuthorisation) -> Result<Option<ListedKey>, KeyError> {
+        check_name(&app.name)?;
+        let keys = self.by_hash.read().unwrap_or_else(PoisonError::into_inner);
+        match keys.get(&app.key_hash) {
+            Some(known) if known.payer != Some(app.payer) || known.name != app.name => return Err(KeyError::Taken),
+            Some(known) if known.revoked => return Err(KeyError::Revoked),
+            Some(known) => return Ok(Some(listed(known))),
+            None => {}
+        }
+        let KeyLimits { of_payer, in_all } = self.limits;
+        if keys.len() >= in_all {
+            return Err(KeyError::Full { limit: in_all });
+        }
+        if keys.values().filter(|row| row.payer == Some(app.payer) && !row.revoked).count() >= of_payer {
+            return Err(KeyError::TooMany { payer: app.payer, limit: of_payer });
+        }
+        Ok(None)
     }
 
     /// Ends a key at once. `payer`: only if it is one of this payer's. Again, it changes nothing.
@@ -165,8 +197,26 @@ impl Keys {
 /// # Errors
 /// [`KeyError::Name`].
 pub fn check_name(name: &str) -> Result<(), KeyError> {
-    let fits = !name.is_empty() && name.len() <= MAX_NAME_BYTES && name.trim() == name;
-    if fits && ingest::is_shown_in_a_line(name) { Ok(()) } else { Err(KeyError::Name) }
+    let fits = !name.is_empty() && name.len() <= MAX_NAME_BYTES;
+    let is_spaced = name.split(' ').all(|word| !word.is_empty() && !word.chars().any(is_blank));
+    if fits && is_spaced && !mixes_alphabets(name) && ingest::is_shown_in_a_line(name) { Ok(()) } else { Err(KeyError::Name) }
+}
+
+/// White space, and what is shown as some.
+fn is_blank(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '\u{115f}' | '\u{1160}' | '\u{2800}' | '\u{3164}' | '\u{ffa0}')
+}
+
+/// Whether letters stand beside others that are drawn alike, as of "а" (Cyrillic) in a Latin word.
+fn mixes_alphabets(name: &str) -> bool {
+    let alphabet = |c: char| match c {
+        'a'..='z' | 'A'..='Z' | '\u{c0}'..='\u{24f}' => Some("latin"),
+        '\u{370}'..='\u{3ff}' | '\u{1f00}'..='\u{1fff}' => Some("greek"),
+        '\u{400}'..='\u{52f}' => Some("cyrillic"),
+        _ => None,
+    };
+    let mut found = name.chars().filter_map(alphabet);
+    found.next().is_some_and(|first| found.any(|other| other != first))
 }
 
 /// The text of a key: 256 random bits.
@@ -200,6 +250,8 @@ fn listed(row: &ApiKeyRow) -> ListedKey {
 mod tests {
     use super::*;
 
+    const LIMITS: KeyLimits = KeyLimits { of_payer: 2, in_all: 5 };
+
     fn app(payer: u8, key: &str, name: &str) -> AppAuthorisation {
         let key_hash = sha256(key.as_bytes());
         AppAuthorisation { payer: Address::repeat_byte(payer), key_hash, name: name.into(), deadline: 0, signature: "0x".into() }
@@ -208,9 +260,9 @@ mod tests {
     #[tokio::test]
     async fn a_key_is_known_until_it_is_revoked() {
         let store = Store::in_memory().await.unwrap();
-        let keys = Keys::open(store.clone()).await.unwrap();
+        let keys = Keys::open(store.clone(), LIMITS).await.unwrap();
         let key = keys.issue("test", &[Role::Analyst]).await.unwrap();
-        for keys in [&keys, &Keys::open(store.clone()).await.unwrap()] {
+        for keys in [&keys, &Keys::open(store.clone(), LIMITS).await.unwrap()] {
             let caller = keys.caller(&key).unwrap();
             assert!(caller.may(&[Role::Analyst]) && !caller.may(&[Role::App]) && !caller.may(&[]));
             assert!(keys.caller("hw_0_0").is_none() && keys.caller("").is_none());
@@ -219,26 +271,61 @@ mod tests {
         assert!(!format!("{row:?}").contains(&key));
         keys.revoke(&row.key_id, None).await.unwrap();
         assert!(keys.caller(&key).is_none(), "at once");
-        assert!(Keys::open(store).await.unwrap().caller(&key).is_none(), "and after a restart");
+        assert!(Keys::open(store, LIMITS).await.unwrap().caller(&key).is_none(), "and after a restart");
     }
 
     #[tokio::test]
     async fn a_name_is_what_is_seen_of_it() {
-        let keys = Keys::open(Store::in_memory().await.unwrap()).await.unwrap();
-        for name in ["a\u{202e}b", "a\u{200b}", "a\u{fe0f}", "a\nb", "a\u{2028}b", "\u{3164}", " a", "", " ", &"x".repeat(101)] {
+        let keys = Keys::open(Store::in_memory().await.unwrap(), LIMITS).await.unwrap();
+        for name in [
+            "a\u{202e}b",
+            "a\u{200b}",
+            "a\u{fe0f}",
+            "a\nb",
+            "a\u{2028}b",
+            "\u{3164}",
+            "a\u{2800}",
+            "a\u{a0}b",
+            "a  b",
+            "p\u{430}y",
+            "\u{391}B",
+            " a",
+            "",
+            " ",
+            &"x".repeat(101),
+        ] {
             assert!(matches!(keys.issue(name, &[Role::Analyst]).await, Err(KeyError::Name)), "{name:?}");
             assert!(matches!(keys.register(&app(1, "hw_mine", name)).await, Err(KeyError::Name)), "{name:?}");
         }
         assert!(keys.list(None).is_empty());
-        for name in ["my-app", "Größe 2", "日本", "🧊"] {
+        for name in ["my-app", "Größe 2", "日本 API", "🧊", "склад 2"] {
             keys.issue(name, &[Role::Analyst]).await.unwrap();
         }
     }
 
     #[tokio::test]
+    async fn nobody_registers_apps_without_end() {
+        let keys = Keys::open(Store::in_memory().await.unwrap(), LIMITS).await.unwrap();
+        let first = keys.register(&app(1, "a", "app")).await.unwrap();
+        keys.register(&app(1, "b", "app")).await.unwrap();
+        let third = app(1, "c", "app");
+        assert!(matches!(keys.check(&third), Err(KeyError::TooMany { limit: 2, .. })));
+        assert!(matches!(keys.register(&third).await, Err(KeyError::TooMany { .. })), "and nobody else's are counted");
+        assert_eq!(keys.register(&app(1, "a", "app")).await.unwrap(), first, "what is there stays");
+        keys.revoke(&first.key_id, None).await.unwrap();
+        assert!(matches!(keys.check(&app(1, "a", "app")), Err(KeyError::Revoked)));
+        assert!(matches!(keys.check(&app(2, "b", "app")), Err(KeyError::Taken)), "told before anything is deposited");
+        keys.register(&third).await.unwrap();
+        for payer in [2, 3] {
+            keys.register(&app(payer, &payer.to_string(), "app")).await.unwrap();
+        }
+        assert!(matches!(keys.register(&app(4, "d", "app")).await, Err(KeyError::Full { limit: 5 })));
+    }
+
+    #[tokio::test]
     async fn an_authorisation_makes_one_app_and_no_other() {
         let store = Store::in_memory().await.unwrap();
-        let keys = Keys::open(store.clone()).await.unwrap();
+        let keys = Keys::open(store.clone(), LIMITS).await.unwrap();
         let (key, authorisation) = ("hw_mine", app(1, "hw_mine", "app"));
         let first = keys.register(&authorisation).await.unwrap();
         assert_eq!(keys.register(&authorisation).await.unwrap(), first, "the same app");
@@ -251,7 +338,7 @@ mod tests {
         assert!(matches!(keys.revoke(&first.key_id, Some(Address::repeat_byte(2))).await, Err(KeyError::Unknown(_))));
         assert!(keys.revoke(&first.key_id, Some(Address::repeat_byte(1))).await.unwrap().revoked);
         assert!(keys.caller(key).is_none());
-        for keys in [&keys, &Keys::open(store).await.unwrap()] {
+        for keys in [&keys, &Keys::open(store, LIMITS).await.unwrap()] {
             assert!(matches!(keys.register(&authorisation).await, Err(KeyError::Revoked)), "a replay brings nothing back");
             assert!(keys.list(Some(Address::repeat_byte(1)))[0].revoked && keys.list(Some(Address::repeat_byte(2))).is_empty());
         }

@@ -3,7 +3,7 @@
 //! Every key has an environment variable `HEADWATER__SECTION__KEY`. The defaults are one commented
 //! file, [`DEFAULTS`], which `headwater config print` shows.
 
-use std::num::NonZeroU64;
+use std::num::{NonZero, NonZeroU64};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -47,7 +47,7 @@ pub struct StoreSection {
     pub url: String,
     pub fsync: bool,
     /// What is kept in memory of what was read of the tables' files, all tables together.
-    pub cache_mib: usize,
+    pub cache_mib: NonZero<usize>,
     /// Versions of each table that stay, beside those of the last ten minutes …
     pub keep_versions: NonZeroU64,
     /// … unless they are older than this.
@@ -145,6 +145,8 @@ pub struct Settlement {
     pub reserve_wei: String,
     pub limit_least_wei: String,
     pub limits_per_payer_max: usize,
+    pub apps_per_payer_max: usize,
+    pub apps_max: usize,
     pub batch_gas_max: u64,
     pub batch_bytes_max: usize,
     pub data_bps: u16,
@@ -377,6 +379,7 @@ mod tests {
             (None, None, Some("settlement.reserve_wei=some"), "reserve_wei"),
             (None, None, Some("settlement.limit_least_wei=-1"), "limit_least_wei"),
             (None, None, Some("settlement.limits_per_payer_max=0"), "limits_per_payer_max"),
+            (None, None, Some("store.cache_mib=0"), "store.cache_mib: "),
             (None, None, Some("chain.max_fees_per_day_wei=lots"), "max_fees_per_day_wei"),
             (None, None, Some("chain.rpc_url=http://localhost:1"), "deployment"),
             (None, None, Some("generator.temperature=warm"), "not a number"),

@@ -5,28 +5,46 @@
 //! are answered that the payer has credit for, and one that is refused holds nothing.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use indexer::events::payers::PayerBook;
-use rag::Owed;
+use rag::{Dues, Rag};
+use schemas::contracts::Deployment;
 use schemas::ids::AnswerId;
-use schemas::tables::{DebtRow, EpochRow, Millis, ReceiptRow};
+use schemas::tables::{LogRow, Millis, Row};
 use schemas::{Address, B256, U256};
 use serde::{Deserialize, Serialize, Serializer};
+use store::{Mark, Memo, Store};
 
-use crate::limits::{self, LimitState, Standing};
+use crate::limits::{self, LimitState, Limits, Standing};
 use crate::output::open_and_wei;
-use crate::service::Service;
 
-/// How often an account is read again because an answer of the payer was finished meanwhile.
-const MAX_LOOKS: usize = 1_000;
+/// How often an account is read again because an epoch was settled meanwhile.
+const MAX_LOOKS: usize = 100;
 
-/// What decides about a payer's next answer.
+/// Payers whose events are kept in memory at most.
+const MAX_BOOKS: usize = 10_000;
+
+/// What decides whether payers get answers: their deposits and limits as the chain tells them, and what they owe.
+#[derive(Debug)]
+pub struct Credit {
+    store: Store,
+    deployment: Deployment,
+    /// Whom limits have to name.
+    spender: Address,
+    limits: Limits,
+    /// Seconds within which an answer given now is debited.
+    debited_within_seconds: u64,
+    /// Read once, until there are other logs.
+    books: Memo<Mark, Address, Arc<PayerBook>>,
+    reservations: Arc<Reservations>,
+}
+
+/// What decides about a payer's next answer, beside its receipts.
 #[derive(Debug, Clone, Default)]
-pub struct Account {
-    /// Receipts that no settled epoch has.
-    receipts: Vec<(AnswerId, U256)>,
+struct Account {
+    dues: Dues,
     /// What settled epochs left unpaid, less what was debited since.
     carried_wei: Signed,
     /// What was asked for and not paid.
@@ -76,7 +94,7 @@ pub enum Refusal {
         open_and_wei(*.owed)
     )]
     Limit { payer: Address, owed: U256, within_seconds: u64 },
-    #[error("too many answers of {payer} are being finished: try again shortly")]
+    #[error("epochs are being settled while {payer} asks: try again shortly")]
     Busy { payer: Address },
 }
 
@@ -92,17 +110,12 @@ impl Refusal {
 
 /// Fees of answers being made, by payer.
 #[derive(Debug, Default)]
-pub struct Reservations {
-    payers: Mutex<HashMap<Address, Held>>,
+struct Reservations {
+    payers: Mutex<HashMap<Address, Making>>,
 }
 
-#[derive(Debug, Default)]
-struct Held {
-    /// Fee in wei, and how many requests for this answer hold it.
-    answers: HashMap<AnswerId, (U256, usize)>,
-    /// Fees let go so far.
-    released: u64,
-}
+/// The answers of a payer that are being made: the fee in wei, and how many requests for this answer hold it.
+type Making = HashMap<AnswerId, (U256, usize)>;
 
 /// Credit held for an answer being made, until it is dropped.
 #[derive(Debug)]
@@ -113,60 +126,53 @@ pub struct Reservation {
 }
 
 impl Reservations {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Address, Held>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Address, Making>> {
         self.payers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn released(&self, payer: Address) -> u64 {
-        self.lock().get(&payer).map_or(0, |held| held.released)
-    }
-
-    /// Holds the fee if the account covers it. `None` when a fee of the payer was let go since `released`: the account may
-    /// lack the receipt that it became.
+    /// Holds the fee if `covers` agrees, which is told what is held: until it has decided nothing is held and nothing let go, so
+    /// an answer that it does not find among those has its receipt. `None` where `covers` cannot decide.
     fn hold(
         self: &Arc<Self>,
         payer: Address,
         (answer, fee): (AnswerId, U256),
-        released: u64,
-        covers: impl FnOnce(&HashMap<AnswerId, (U256, usize)>) -> Result<(), Refusal>,
+        covers: impl FnOnce(&Making) -> Option<Result<(), Refusal>>,
     ) -> Option<Result<Reservation, Refusal>> {
         let mut payers = self.lock();
-        let held = payers.entry(payer).or_default();
-        if held.released != released {
-            return None;
-        }
-        if let Err(refusal) = covers(&held.answers) {
-            return Some(Err(refusal));
-        }
-        held.answers.entry(answer).or_insert((fee, 0)).1 += 1;
-        Some(Ok(Reservation { reservations: self.clone(), payer, answer }))
+        let decided = covers(payers.get(&payer).unwrap_or(&Making::new()))?;
+        Some(decided.map(|()| {
+            payers.entry(payer).or_default().entry(answer).or_insert((fee, 0)).1 += 1;
+            Reservation { reservations: self.clone(), payer, answer }
+        }))
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
         let mut payers = self.reservations.lock();
-        let Some(held) = payers.get_mut(&self.payer) else { return };
-        if let Some((_, holders)) = held.answers.get_mut(&self.answer) {
+        let Some(making) = payers.get_mut(&self.payer) else { return };
+        if let Some((_, holders)) = making.get_mut(&self.answer) {
             *holders = holders.saturating_sub(1);
             if *holders == 0 {
-                held.answers.remove(&self.answer);
-                held.released += 1;
+                making.remove(&self.answer);
             }
+        }
+        if making.is_empty() {
+            payers.remove(&self.payer);
         }
     }
 }
 
+/// The answers that are being made, with one more.
+fn making(held: &Making, more: Option<(AnswerId, U256)>) -> impl Iterator<Item = (AnswerId, U256)> {
+    let more = more.filter(|(answer, _)| !held.contains_key(answer));
+    held.iter().map(|(answer, (fee, _))| (*answer, *fee)).chain(more)
+}
+
 impl Account {
-    /// What is owed, with one more answer: each answer once, whether it is being made or has a receipt.
-    fn owed_with(&self, held: &HashMap<AnswerId, (U256, usize)>, more: Option<(AnswerId, U256)>) -> U256 {
-        let mut fees: HashMap<AnswerId, U256> = self.receipts.iter().copied().collect();
-        fees.extend(held.iter().map(|(id, (fee, _))| (*id, *fee)));
-        if let Some((answer, fee)) = more {
-            fees.entry(answer).or_insert(fee);
-        }
-        let owed = fees.into_values().fold(self.carried_wei.owed, U256::saturating_add);
-        owed.saturating_sub(self.carried_wei.credit)
+    /// All that is owed, where this is owed for receipts and answers being made.
+    fn owed(&self, receivable_wei: U256) -> U256 {
+        self.carried_wei.owed.saturating_add(receivable_wei).saturating_sub(self.carried_wei.credit)
     }
 
     /// What new answers can be backed by: what is asked back counts as gone.
@@ -243,199 +249,95 @@ fn decimal<S: Serializer>(wei: &U256, serializer: S) -> Result<S::Ok, S::Error> 
     serializer.collect_str(wei)
 }
 
-/// What a payer is told of its account.
-pub async fn statement(service: &Service, payer: Address) -> anyhow::Result<Statement> {
-    let account = account(service, payer).await?;
-    let owed_wei = match service.reservations.lock().get(&payer) {
-        Some(held) => account.owed_with(&held.answers, None),
-        None => account.owed_with(&HashMap::new(), None),
-    };
-    let (now, within) = (Millis::now().unix_seconds(), service.debited_within_seconds());
-    let limit = |limit: &Standing| LimitStatement {
-        limit_hash: limit.limit_hash,
-        nonce: limit.signed.nonce,
-        amount_wei: limit.signed.max_amount,
-        room_wei: limit.room,
-        ends_at: limit.ends_at,
-        state: limit.state(now, within),
-    };
-    let mut limits: Vec<LimitStatement> = account.limits.iter().map(limit).collect();
-    limits.sort_by_key(|limit| (Reverse(limit.ends_at), limit.limit_hash));
-    Ok(Statement {
-        payer,
-        deposited_wei: account.balance_wei,
-        arriving_wei: account.arriving_wei,
-        withdrawing_wei: account.withdrawing_wei,
-        owed_wei,
-        overdue_wei: account.overdue_wei,
-        left_wei: account.left_wei(owed_wei),
-        price_wei: U256::from(service.price_wei),
-        limits,
-    })
-}
+impl Credit {
+    pub fn new(store: Store, deployment: Deployment, spender: Address, limits: Limits, debited_within_seconds: u64) -> Self {
+        let (books, reservations) = (Memo::new(MAX_BOOKS), Arc::default());
+        Self { store, deployment, spender, limits, debited_within_seconds, books, reservations }
+    }
 
-/// Holds the fee of an answer that is about to be made.
-pub async fn reserve(service: &Arc<Service>, payer: Address, answer: AnswerId, fee: U256) -> anyhow::Result<Result<Reservation, Refusal>> {
-    let within_seconds = service.debited_within_seconds();
-    for _ in 0..MAX_LOOKS {
-        let released = service.reservations.released(payer);
-        let account = account(service, payer).await?;
-        let covers =
-            |held: &HashMap<AnswerId, (U256, usize)>| account.check(payer, account.owed_with(held, Some((answer, fee))), within_seconds);
-        if let Some(held) = service.reservations.hold(payer, (answer, fee), released, covers) {
-            return Ok(held);
+    /// What the vault's events say of a payer.
+    pub async fn book(&self, payer: Address) -> anyhow::Result<Arc<PayerBook>> {
+        let read = async || Ok(Arc::new(PayerBook::read(&self.store, &self.deployment, payer).await?));
+        self.books.get(self.store.mark(&[LogRow::TABLE])?, payer, read).await
+    }
+
+    /// What a payer is told of its account.
+    pub async fn statement(&self, rag: &Rag, payer: Address, price_wei: U256) -> anyhow::Result<Statement> {
+        for _ in 0..MAX_LOOKS {
+            let Some(account) = self.account(rag, payer).await? else { continue };
+            let held = self.reservations.lock().get(&payer).cloned().unwrap_or_default();
+            let Some(receivable) = rag.receivable(payer, &account.dues, making(&held, None)) else { continue };
+            return Ok(self.told(payer, &account, account.owed(receivable.total_wei), price_wei));
+        }
+        anyhow::bail!("epochs are being settled: try again shortly")
+    }
+
+    fn told(&self, payer: Address, account: &Account, owed_wei: U256, price_wei: U256) -> Statement {
+        let (now, within) = (Millis::now().unix_seconds(), self.debited_within_seconds);
+        let limit = |limit: &Standing| LimitStatement {
+            limit_hash: limit.limit_hash,
+            nonce: limit.signed.nonce,
+            amount_wei: limit.signed.max_amount,
+            room_wei: limit.room,
+            ends_at: limit.ends_at,
+            state: limit.state(now, within),
+        };
+        let mut limits: Vec<LimitStatement> = account.limits.iter().map(limit).collect();
+        limits.sort_by_key(|limit| (Reverse(limit.ends_at), limit.limit_hash));
+        Statement {
+            payer,
+            deposited_wei: account.balance_wei,
+            arriving_wei: account.arriving_wei,
+            withdrawing_wei: account.withdrawing_wei,
+            owed_wei,
+            overdue_wei: account.overdue_wei,
+            left_wei: account.left_wei(owed_wei),
+            price_wei,
+            limits,
         }
     }
-    Ok(Err(Refusal::Busy { payer }))
-}
 
-/// The receipts of a payer after a sequence number, by number: those in the log and those in the tables.
-async fn owed(service: &Service, payer: Address, after: u64) -> anyhow::Result<BTreeMap<u64, Owed>> {
-    let pending = service.rag.pending_of(payer);
-    let stored: Vec<ReceiptRow> = service.store.scan(Some(&format!("sequence > {after} AND payer = '{payer:#x}'"))).await?;
-    let stored = stored.iter().map(|row| Owed { sequence: row.sequence, answer_id: row.answer_id, fee_wei: row.fee_wei });
-    Ok(pending.into_iter().filter(|owed| owed.sequence > after).chain(stored).map(|owed| (owed.sequence, owed)).collect())
-}
-
-/// Read from the tables and the events in them, so that it needs no node.
-async fn account(service: &Service, payer: Address) -> anyhow::Result<Account> {
-    // The epoch first: what is read after it is at least as new.
-    let epoch = service.store.max::<EpochRow>("epoch").await?.unwrap_or(0);
-    let settled: Vec<EpochRow> = service.store.scan(Some(&format!("epoch = {epoch}"))).await?;
-    let last_sequence = settled.first().map_or(0, |row| row.last_sequence);
-    let debt: Vec<DebtRow> = service.store.scan(Some(&format!("epoch = {epoch} AND payer = '{payer:#x}'"))).await?;
-    let closing = service.rag.closing().await?.filter(|closing| closing.epoch > epoch);
-    let book = PayerBook::read(&service.store, &service.deployment, payer).await?;
-    let receipts = owed(service, payer, last_sequence).await?;
-
-    let (unpaid, credit) =
-        debt.first().map_or((U256::ZERO, U256::ZERO), |row| (U256::from(row.unpaid_wei.0), U256::from(row.credit_wei.0)));
-    let debited = book.debited_after_wei(epoch);
-    // A part of a receipt that is paid stands to its payer's credit and is out of `unpaid` already.
-    let credit = if unpaid.is_zero() { credit } else { U256::ZERO };
-    let mut overdue_wei = unpaid;
-    if let Some(closing) = closing.filter(|closing| book.asked_epoch() == Some(closing.epoch)) {
-        let asked =
-            receipts.values().filter(|receipt| receipt.sequence <= closing.last_sequence).map(|receipt| U256::from(receipt.fee_wei.0));
-        overdue_wei = asked.fold(unpaid, U256::saturating_add).saturating_sub(credit);
+    /// Holds the fee of an answer that is about to be made.
+    pub async fn reserve(&self, rag: &Rag, payer: Address, answer: AnswerId, fee: U256) -> anyhow::Result<Result<Reservation, Refusal>> {
+        for _ in 0..MAX_LOOKS {
+            let Some(account) = self.account(rag, payer).await? else { continue };
+            let covers = |held: &Making| {
+                let receivable = rag.receivable(payer, &account.dues, making(held, Some((answer, fee))))?;
+                Some(account.check(payer, account.owed(receivable.total_wei), self.debited_within_seconds))
+            };
+            if let Some(held) = self.reservations.hold(payer, (answer, fee), covers) {
+                return Ok(held);
+            }
+        }
+        Ok(Err(Refusal::Busy { payer }))
     }
-    let limits = service.limits.standing(payer, service.operator, &book);
-    Ok(Account {
-        receipts: receipts.values().map(|receipt| (receipt.answer_id, U256::from(receipt.fee_wei.0))).collect(),
-        carried_wei: Signed { owed: unpaid, credit: credit.saturating_add(debited) },
-        overdue_wei: overdue_wei.saturating_sub(debited),
-        balance_wei: book.balance_wei,
-        withdrawing_wei: book.withdrawing_wei,
-        arriving_wei: book.arriving_wei,
-        room_wei: limits::room(&limits, Millis::now().unix_seconds(), service.debited_within_seconds()),
-        limits,
-    })
+
+    /// Of settled epochs and the events in the tables, so that it needs no node. `None` where an epoch was settled meanwhile.
+    async fn account(&self, rag: &Rag, payer: Address) -> anyhow::Result<Option<Account>> {
+        // The epoch first: what is read after it is at least as new.
+        let dues = rag.dues(payer).await?;
+        let book = self.book(payer).await?;
+        let Some(receivable) = rag.receivable(payer, &dues, std::iter::empty()) else { return Ok(None) };
+
+        let (unpaid, credit) = (U256::from(dues.unpaid_wei.0), U256::from(dues.credit_wei.0));
+        let debited = book.debited_after_wei(dues.epoch);
+        let mut overdue_wei = unpaid;
+        if dues.closing.is_some() && dues.closing == book.asked_epoch() {
+            overdue_wei = unpaid.saturating_add(receivable.asked_wei).saturating_sub(credit);
+        }
+        let limits = self.limits.standing(payer, self.spender, &book);
+        Ok(Some(Account {
+            dues,
+            carried_wei: Signed { owed: unpaid, credit: credit.saturating_add(debited) },
+            overdue_wei: overdue_wei.saturating_sub(debited),
+            balance_wei: book.balance_wei,
+            withdrawing_wei: book.withdrawing_wei,
+            arriving_wei: book.arriving_wei,
+            room_wei: limits::room(&limits, Millis::now().unix_seconds(), self.debited_within_seconds),
+            limits,
+        }))
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use schemas::B256;
-
-    use super::*;
-
-    const PAYER: Address = Address::repeat_byte(1);
-
-    fn id(n: u64) -> AnswerId {
-        B256::from(U256::from(n)).into()
-    }
-
-    fn wei(n: u64) -> U256 {
-        U256::from(n)
-    }
-
-    fn account(owed: &[u64], free: u64) -> Account {
-        let receipts = owed.iter().map(|n| (id(*n), wei(10))).collect();
-        Account { receipts, balance_wei: wei(free), room_wei: wei(1_000), ..Account::default() }
-    }
-
-    fn ask(reservations: &Arc<Reservations>, account: &Account, n: u64) -> Option<Result<Reservation, Refusal>> {
-        let released = reservations.released(PAYER);
-        reservations
-            .hold(PAYER, (id(n), wei(10)), released, |held| account.check(PAYER, account.owed_with(held, Some((id(n), wei(10)))), 0))
-    }
-
-    #[test]
-    fn of_fourteen_at_once_exactly_those_with_credit_are_answered() {
-        let reservations = Arc::new(Reservations::default());
-        let account = account(&[100], 49);
-        let asked: Vec<_> = (0..14).map(|n| ask(&reservations, &account, n).unwrap()).collect();
-        assert_eq!(asked.iter().filter(|held| held.is_ok()).count(), 3, "40 of 49 with what was owed before");
-        assert!(matches!(asked[3], Err(Refusal::Deposit { .. })));
-        drop(asked);
-        assert!(reservations.lock()[&PAYER].answers.is_empty(), "whoever was refused holds nothing");
-    }
-
-    #[test]
-    fn an_answer_counts_once_while_it_becomes_a_receipt() {
-        let reservations = Arc::new(Reservations::default());
-        let before = account(&[], 20);
-        let held = ask(&reservations, &before, 1).unwrap().unwrap();
-        // Its receipt is there, its hold not yet let go.
-        let between = account(&[1], 20);
-        let second = ask(&reservations, &between, 2).unwrap().unwrap();
-        assert!(ask(&reservations, &between, 3).unwrap().is_err());
-        // An account that was read before a hold was let go may lack the receipt: it decides nothing.
-        let released = reservations.released(PAYER);
-        drop(held);
-        assert!(reservations.hold(PAYER, (id(3), wei(10)), released, |_| Ok(())).is_none());
-        drop(second);
-    }
-
-    #[test]
-    fn the_same_answer_asked_twice_is_held_once() {
-        let reservations = Arc::new(Reservations::default());
-        let account = account(&[], 10);
-        let first = ask(&reservations, &account, 1).unwrap().unwrap();
-        let again = ask(&reservations, &account, 1).unwrap().unwrap();
-        drop(first);
-        assert!(ask(&reservations, &account, 2).unwrap().is_err(), "one of two still makes it");
-        drop(again);
-        assert!(ask(&reservations, &account, 2).unwrap().is_ok());
-    }
-
-    #[test]
-    fn what_is_left_is_what_would_be_answered() {
-        let account = Account { withdrawing_wei: wei(5), ..account(&[1, 2], 60) };
-        let held = HashMap::from([(id(2), (wei(10), 1)), (id(3), (wei(10), 2))]);
-        let owed = account.owed_with(&held, None);
-        assert_eq!((owed, account.left_wei(owed)), (wei(30), wei(25)), "an answer that becomes a receipt is owed once");
-        account.check(PAYER, owed + account.left_wei(owed), 0).unwrap();
-        assert!(account.check(PAYER, owed + account.left_wei(owed) + wei(1), 0).is_err());
-        assert_eq!(Account { room_wei: wei(31), ..account.clone() }.left_wei(owed), wei(1));
-        assert_eq!(Account { overdue_wei: wei(1), ..account }.left_wei(owed), U256::ZERO);
-    }
-
-    #[test]
-    fn a_statement_is_read_as_it_is_written() {
-        let limit = LimitStatement {
-            limit_hash: B256::ZERO,
-            nonce: U256::MAX,
-            amount_wei: U256::MAX,
-            room_wei: wei(1),
-            ends_at: 7,
-            state: LimitState::UsedUp,
-        };
-        let written = serde_json::to_value(&limit).unwrap();
-        assert_eq!((&written["room_wei"], &written["state"]), (&"1".into(), &"used_up".into()));
-        assert_eq!(written["nonce"], U256::MAX.to_string());
-        assert_eq!(serde_json::from_value::<LimitStatement>(written).unwrap(), limit);
-    }
-
-    #[test]
-    fn each_reason_is_told() {
-        let told = |account: &Account| account.check(PAYER, wei(10), 60).unwrap_err().to_string();
-        let good = account(&[], 10);
-        good.check(PAYER, wei(10), 60).unwrap();
-        assert!(told(&Account { overdue_wei: wei(1), ..good.clone() }).contains("has not paid 0.000000000000000001 OPEN (1 wei)"));
-        let short = Account { balance_wei: wei(12), withdrawing_wei: wei(3), ..good.clone() };
-        assert!(told(&short).starts_with("the deposit of"));
-        let arriving = told(&Account { arriving_wei: wei(1), ..short.clone() });
-        assert!(arriving.starts_with("a deposit counts once its block is final") && arriving.contains("does not cover"), "{arriving}");
-        assert!(told(&Account { room_wei: wei(9), ..good }).contains("no spending limit"));
-    }
-}
+mod tests;

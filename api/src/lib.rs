@@ -1,6 +1,7 @@
 //! The only binary: builds every part once, wires the parts together, and gives them doors
 //! (HTTP, command line). It holds no rule of any Datanet, answer or payment.
 
+pub mod asking;
 pub mod auth;
 pub mod cli;
 pub mod client;

@@ -20,14 +20,15 @@ use schemas::Address;
 use schemas::contracts::Deployment;
 use schemas::signed::SigningDomain;
 use schemas::tables::Millis;
-use store::Store;
 use store::sql::QueryLimits;
 use store::workers::QueryWorkers;
+use store::{Memo, Store};
 use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
 
 use crate::auth::Keys;
 use crate::config::Config;
-use crate::credit::Reservations;
+use crate::credit::Credit;
 use crate::http::Uploads;
 use crate::limits::Limits;
 use crate::places::Places;
@@ -74,8 +75,12 @@ pub struct Service {
     pub settling: tokio::sync::Mutex<Settling>,
     /// What each reconciler last failed with; absent when it succeeded.
     pub troubles: Mutex<HashMap<&'static str, String>>,
-    /// Fees of answers being made.
-    pub reservations: Arc<Reservations>,
+    /// Datanets as the page at `/` lists them, until there is another one or a version.
+    pub listed: Memo<[u64; 2], (), Arc<str>>,
+    /// What payers have, owe and allow.
+    pub credit: Credit,
+    /// Answers being made; those that somebody pays for and was told of are waited for at the end.
+    pub answers: TaskTracker,
 }
 
 impl Service {
@@ -85,7 +90,7 @@ impl Service {
 
     /// Seconds within which an answer given now is debited: the interval of settlements, and time to debit.
     pub fn debited_within_seconds(&self) -> u64 {
-        self.config.settlement.interval_seconds.saturating_add(LIMIT_MARGIN_SECONDS)
+        debited_within_seconds(&self.config)
     }
 
     /// Waits until the indexer has found its place, which it has yet to do just after a start.
@@ -129,6 +134,10 @@ impl Service {
             }
         }
     }
+}
+
+fn debited_within_seconds(config: &Config) -> u64 {
+    config.settlement.interval_seconds.saturating_add(LIMIT_MARGIN_SECONDS)
 }
 
 /// Longest wait for the indexer to hold a block.

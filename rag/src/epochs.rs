@@ -11,14 +11,20 @@
 mod amounts;
 mod close;
 mod debts;
+mod dues;
+mod entries;
 pub mod first;
+mod proofs;
 mod rewards;
 
 use schemas::tables::Wei;
 use schemas::{Address, B256};
 use serde::{Deserialize, Serialize};
 
-pub(crate) use close::{asked, close, closing, proof, settle};
+pub(crate) use close::{asked, close, closing, settle};
+pub use dues::Dues;
+pub(crate) use dues::Settled;
+pub(crate) use proofs::Proofs;
 pub use rewards::{EpochComputation, EpochInputs, recompute_epoch};
 
 /// The rules of [`recompute_epoch`], bound by every artifact hash.

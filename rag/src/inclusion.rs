@@ -2,12 +2,9 @@
 
 use schemas::B256;
 use schemas::alloy_primitives::keccak256;
-use schemas::ids::AnswerId;
-use schemas::merkle::{self, StandardMerkleTree};
+use schemas::merkle;
 use schemas::receipt::Receipt;
-use schemas::tables::{ClosingRow, ReceiptRow};
 use serde::{Deserialize, Serialize};
-use store::Store;
 
 use crate::{RagError, Result};
 
@@ -35,7 +32,7 @@ pub fn verify_inclusion(receipt: &Receipt, inclusion: &Inclusion) -> Result<()> 
         return Err(RagError::Unproven(format!("epoch {epoch} has the receipts {first_sequence} to {last_sequence}, and not {sequence}")));
     }
     let hash = receipt.body.canonical()?.1;
-    if !merkle::verify(*receipts_root, leaf(hash), proof) {
+    if !proves(*receipts_root, hash, proof) {
         return Err(RagError::Unproven(format!(
             "the receipt is not one of those whose root epoch {epoch} has: another may stand in its place"
         )));
@@ -43,26 +40,11 @@ pub fn verify_inclusion(receipt: &Receipt, inclusion: &Inclusion) -> Result<()> 
     Ok(())
 }
 
-/// Where the receipt of `id` stands; none while its epoch is not closed.
-pub(crate) async fn find(store: &Store, id: AnswerId, sequence: u64) -> Result<Option<Inclusion>> {
-    let holds = format!("first_sequence <= {sequence} AND last_sequence >= {sequence}");
-    let Some(closing) = store.scan::<ClosingRow>(Some(&holds)).await?.into_iter().next() else { return Ok(None) };
-    let ClosingRow { epoch, first_sequence, last_sequence, receipts_root, .. } = closing;
-    let in_epoch = format!("sequence >= {first_sequence} AND sequence <= {last_sequence}");
-    let mut rows = store.scan::<ReceiptRow>(Some(&in_epoch)).await?;
-    rows.sort_by_key(|row| row.sequence);
-    let tree = StandardMerkleTree::new(&rows.iter().map(|row| leaf(row.body_hash)).collect::<Vec<B256>>())?;
-    let position = rows.iter().position(|row| row.answer_id == id);
-    let proof = position.and_then(|position| tree.proof(position));
-    match proof {
-        Some(proof) if tree.root() == receipts_root => Ok(Some(Inclusion { epoch, first_sequence, last_sequence, receipts_root, proof })),
-        _ => {
-            let problem = format!("the receipts {first_sequence} to {last_sequence} in the tables do not lead to its root");
-            Err(RagError::EpochConflict { epoch, problem })
-        }
-    }
+pub(crate) fn proves(receipts_root: B256, body_hash: B256, proof: &[B256]) -> bool {
+    merkle::verify(receipts_root, leaf(body_hash), proof)
 }
 
-fn leaf(body_hash: B256) -> B256 {
+/// The leaf of a receipt.
+pub(crate) fn leaf(body_hash: B256) -> B256 {
     keccak256(keccak256(body_hash))
 }

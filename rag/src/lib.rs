@@ -29,12 +29,12 @@ mod verify;
 pub use answer::{Answer, Answerer, AskRequest, Citation, CopyOf, Evidence, ShareLine};
 pub use config::{GenerationConfig, QuoteConfig, RagConfig};
 pub use epochs::first as rewards_1;
-pub use epochs::{Asked, ClosingTerms, Collected, Collection, EpochComputation, EpochInputs, RewardProof, recompute_epoch};
+pub use epochs::{Asked, ClosingTerms, Collected, Collection, Dues, EpochComputation, EpochInputs, RewardProof, recompute_epoch};
 pub use error::{RagError, Result};
 pub use generate::{GenerationSettings, GenerationStats, Listener, Progress};
 pub use inclusion::{Inclusion, verify_inclusion};
 pub use quote::GENERATOR as QUOTE_GENERATOR;
-pub use receipts::Owed;
+pub use receipts::Receivable;
 pub use service::Rag;
 pub use verify::{FirstEvidence, verify_evidence, verify_first_evidence, verify_first_receipt, verify_receipt, verify_run};
 

@@ -6,24 +6,34 @@
 //! leaves records in the log, and draining them again adds nothing twice.
 
 mod log;
+mod receivables;
 mod rows;
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use schemas::ids::AnswerId;
 use schemas::receipt::{Receipt, ReceiptBody};
 use schemas::signer::Signer;
-use schemas::tables::{AnswerRow, AttributionRow, Millis, ReceiptRow, Wei};
-use schemas::{Address, B256};
+use schemas::tables::{AnswerRow, AttributionRow, FeeRow, Millis, ReceiptRow};
+use schemas::{Address, B256, U256};
 use store::Store;
 
 use crate::answer::{AnswerRecord, CopyRecord};
+use crate::epochs::Dues;
 use crate::{RagError, Result, blocking};
 use log::Log;
 
+pub use receivables::Receivable;
+use receivables::{Charge, Receivables};
+#[cfg(test)]
 pub(crate) use rows::receipt_of;
+
+/// Receipts that are read at once. Tests cross from one part to the next.
+pub(crate) const RECEIPTS_PER_SCAN: usize = if cfg!(test) { 64 } else { 8_192 };
 
 /// An answer that is not numbered and signed yet.
 #[derive(Debug)]
@@ -36,14 +46,6 @@ pub(crate) struct Draft {
     pub(crate) copies: Vec<CopyRecord>,
 }
 
-/// What one answer costs its payer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Owed {
-    pub sequence: u64,
-    pub answer_id: AnswerId,
-    pub fee_wei: Wei,
-}
-
 /// Every receipt ever issued: the older ones in the store, the newest in the log.
 #[derive(Debug)]
 pub(crate) struct Ledger {
@@ -54,8 +56,9 @@ pub(crate) struct Ledger {
     writer: Mutex<Writer>,
     /// Held for moments only.
     pending: Mutex<Pending>,
-    /// One drain at a time.
-    draining: tokio::sync::Mutex<()>,
+    receivables: Receivables,
+    /// One drain at a time. When the last one ended.
+    draining: tokio::sync::Mutex<Option<Instant>>,
 }
 
 #[derive(Debug)]
@@ -92,12 +95,13 @@ impl Ledger {
         let newest = newest.filter(|newest| newest.body.sequence >= stored);
         let previous = newest.map(|newest| newest.body_hash).or(last.map(|last| last.body_hash)).unwrap_or_default();
         let logged = newest.map_or(0, |newest| newest.body.sequence);
+        let receivables = Receivables::open(&store, stored, records.iter().map(|record| charge(&record.receipt.body))).await?;
         let mut pending = Pending::default();
         records.into_iter().for_each(|record| pending.insert(Arc::new(record)));
         let writer = Writer { log, next_sequence: stored.max(logged).saturating_add(1), previous };
         tracing::info!(next_sequence = writer.next_sequence, pending = pending.records.len(), "receipt log opened");
         let (writer, pending) = (Mutex::new(writer), Mutex::new(pending));
-        Ok(Self { store, signer, pending_limit, writer, pending, draining: tokio::sync::Mutex::default() })
+        Ok(Self { store, signer, pending_limit, writer, pending, receivables, draining: tokio::sync::Mutex::default() })
     }
 
     /// Numbers, signs and stores an answer; durable when it returns. Blocks.
@@ -119,6 +123,7 @@ impl Ledger {
         writer.next_sequence = sequence + 1;
         writer.previous = body_hash;
         let record = Arc::new(record);
+        self.receivables.add(&charge(&record.receipt.body));
         locked(&self.pending).insert(record.clone());
         Ok(record)
     }
@@ -141,17 +146,39 @@ impl Ledger {
         pending.records.get(pending.sequences.get(&id)?).cloned()
     }
 
-    /// The receipts in the log that `payer` owes. To be asked for before the tables are read: one that is moved meanwhile is then
-    /// seen twice, and never missed.
-    pub(crate) fn pending_of(&self, payer: Address) -> Vec<Owed> {
-        let pending = locked(&self.pending);
-        let bodies = pending.records.values().map(|record| &record.receipt.body).filter(|body| body.payer == Some(payer));
-        bodies.map(|body| Owed { sequence: body.sequence, answer_id: body.answer_id, fee_wei: body.fee_wei }).collect()
+    /// An epoch was settled that ends with this receipt.
+    pub(crate) fn settled(&self, last_sequence: u64) {
+        self.receivables.settle(last_sequence);
+    }
+
+    /// What a payer's receipts and the answers being made come to beside `dues`; `None` where those are of an epoch before the
+    /// newest settled one.
+    pub(crate) fn receivable(&self, payer: Address, dues: &Dues, making: impl Iterator<Item = (AnswerId, U256)>) -> Option<Receivable> {
+        self.receivables.of(payer, dues.settled_to, dues.asked_to, making)
     }
 
     /// Moves everything that is in the log into the tables. Returns how many receipts that were.
     pub(crate) async fn drain(self: &Arc<Self>) -> Result<usize> {
-        let _single = self.draining.lock().await;
+        let mut ended = self.draining.lock().await;
+        self.drain_locked(&mut ended).await
+    }
+
+    /// Waits until the receipts that were issued before are in the tables. Whoever waits at the same time shares a drain, and
+    /// there is none for them sooner than `pace` after the one before: reading makes few commits, however much is read.
+    pub(crate) async fn drained(self: &Arc<Self>, pace: Duration) -> Result<()> {
+        let newest = locked(&self.pending).records.keys().next_back().copied();
+        let Some(issued) = newest else { return Ok(()) };
+        let mut ended = self.draining.lock().await;
+        if locked(&self.pending).records.range(..=issued).next().is_none() {
+            return Ok(());
+        }
+        if let Some(wait) = ended.and_then(|ended| pace.checked_sub(ended.elapsed())) {
+            tokio::time::sleep(wait).await;
+        }
+        self.drain_locked(&mut ended).await.map(drop)
+    }
+
+    async fn drain_locked(self: &Arc<Self>, ended: &mut Option<Instant>) -> Result<usize> {
         let batch: Vec<Arc<AnswerRecord>> = locked(&self.pending).records.values().cloned().collect();
         let Some(last) = batch.last().map(|record| record.receipt.body.sequence) else { return Ok(0) };
         let count = batch.len();
@@ -161,6 +188,7 @@ impl Ledger {
         self.store.insert_new::<ReceiptRow>(&rows.receipts).await?;
         let ledger = self.clone();
         blocking(move || ledger.forget(last)).await?;
+        *ended = Some(Instant::now());
         tracing::info!(receipts = count, last_sequence = last, "receipts drained into the tables");
         Ok(count)
     }
@@ -175,6 +203,32 @@ impl Ledger {
         *locked(&self.pending) = pending;
         Ok(())
     }
+}
+
+/// Body hashes of a gapless run of receipts that is in the tables, in order, read a part at a time.
+pub(crate) async fn body_hashes(store: &Store, run: RangeInclusive<u64>) -> Result<Vec<B256>> {
+    let mut hashes = Vec::new();
+    for part in parts(run) {
+        let (first, last) = (*part.start(), *part.end());
+        let mut rows = store.scan::<FeeRow>(Some(&format!("sequence >= {first} AND sequence <= {last}"))).await?;
+        rows.sort_by_key(|row| row.sequence);
+        if !rows.iter().map(|row| row.sequence).eq(part) {
+            return Err(RagError::Unproven(format!("the tables do not hold each of the receipts {first} to {last} once")));
+        }
+        hashes.extend(rows.into_iter().map(|row| row.body_hash));
+    }
+    Ok(hashes)
+}
+
+/// A run of receipts in parts that are read at once.
+pub(crate) fn parts(run: RangeInclusive<u64>) -> impl Iterator<Item = RangeInclusive<u64>> {
+    let last = *run.end();
+    let starts = run.step_by(RECEIPTS_PER_SCAN);
+    starts.map(move |first| first..=first.saturating_add(RECEIPTS_PER_SCAN as u64 - 1).min(last))
+}
+
+fn charge(body: &ReceiptBody) -> Charge {
+    Charge { sequence: body.sequence, answer_id: body.answer_id, payer: body.payer, fee_wei: body.fee_wei }
 }
 
 /// A panic elsewhere leaves nothing half done under these locks that the log would not tell.

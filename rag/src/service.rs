@@ -6,23 +6,31 @@ mod reexecute;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use engine::{Embedder, Generator, GeneratorInfo};
-use schemas::Address;
-use schemas::ids::{AnswerId, DatanetId};
+use schemas::ids::{AnswerId, DatanetId, DocumentId};
 use schemas::receipt::Receipt;
 use schemas::signer::Signer;
-use schemas::tables::{ClosingRow, DatanetRow, Embedding, EpochRow, VersionRow};
-use store::Store;
+use schemas::tables::{ClosingRow, DatanetRow, DebtRow, Embedding, EpochRow, VersionRow};
+use schemas::{Address, U256};
+use store::{Memo, Store};
 use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use crate::answer::{Answer, AnswerRecord, Answerer, AskRequest, Evidence};
-use crate::epochs::{self, Asked, ClosingTerms, Collection, RewardProof};
+use crate::epochs::{self, Asked, ClosingTerms, Collection, Dues, Proofs, RewardProof, Settled};
 use crate::generate::{Counters, GenerationStats, Listener, Progress};
-use crate::inclusion::{self, Inclusion};
-use crate::receipts::{Ledger, Owed};
+use crate::inclusion::Inclusion;
+use crate::receipts::{Ledger, Receivable};
 use crate::snapshot::{Snapshot, SnapshotCache};
 use crate::{RagConfig, RagError, Result, blocking, index};
+
+/// Rows of versions kept in memory at most, and names of files.
+const MAX_VERSION_ROWS: usize = 1_000;
+const MAX_FILE_NAMES: usize = 10_000;
+
+/// Pause between two drains that readers cause.
+const DRAIN_PACE: Duration = Duration::from_millis(250);
 
 /// Answers questions, keeps receipts, closes epochs. Share it behind an [`Arc`].
 #[derive(Debug)]
@@ -33,6 +41,12 @@ pub struct Rag {
     config: RagConfig,
     ledger: Arc<Ledger>,
     snapshots: SnapshotCache,
+    /// Rows of versions that were asked for, by Datanet and number; without a number, of the newest.
+    versions: Memo<u64, (DatanetId, Option<u64>), VersionRow>,
+    /// Of documents, which never change.
+    file_names: Memo<(), DocumentId, String>,
+    settled: Memo<[u64; 3], (), Arc<Settled>>,
+    proofs: Proofs,
     /// Answers being computed; answers being computed or waiting.
     computing: Arc<Semaphore>,
     admitted: Semaphore,
@@ -68,11 +82,15 @@ impl Rag {
         let index_dir = config.index_dir.clone();
         blocking(move || index::remove_leftovers(&index_dir)).await?;
         Ok(Self {
+            proofs: Proofs::new(store.clone()),
             store,
             embedder,
             generator: None,
             ledger: Arc::new(ledger),
             snapshots: SnapshotCache::new(config.open_versions_bytes),
+            versions: Memo::new(MAX_VERSION_ROWS),
+            file_names: Memo::new(MAX_FILE_NAMES),
+            settled: Memo::new(1),
             computing: Arc::new(Semaphore::new(config.concurrent_answers)),
             admitted: Semaphore::new(config.concurrent_answers + config.waiting_answers),
             generating: Semaphore::new(0),
@@ -204,7 +222,7 @@ impl Rag {
     /// [`RagError::NotFound`]; [`RagError::EpochConflict`] when the tables contradict the epoch's root.
     pub async fn inclusion(&self, id: AnswerId) -> Result<Option<Inclusion>> {
         let receipt = self.receipt(id).await?;
-        inclusion::find(&self.store, id, receipt.body.sequence).await
+        self.proofs.inclusion(receipt.body.sequence, receipt.body_hash).await
     }
 
     async fn datanet(&self, id: DatanetId) -> Result<DatanetRow> {
@@ -243,9 +261,22 @@ impl Rag {
         Ok(missing.len())
     }
 
-    /// Receipts of a payer that may not be in the tables yet. To be asked for before the tables are read.
-    pub fn pending_of(&self, payer: Address) -> Vec<Owed> {
-        self.ledger.pending_of(payer)
+    /// What a payer owes as the newest settled epoch left it. Read from the tables when an epoch was closed or settled since.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn dues(&self, payer: Address) -> Result<Dues> {
+        let store = &self.store;
+        let mark = [store.version::<EpochRow>()?, store.version::<DebtRow>()?, store.version::<ClosingRow>()?];
+        let settled = self.settled.get(mark, (), async || Settled::read(store).await.map(Arc::new)).await?;
+        self.ledger.settled(settled.last_sequence);
+        Ok(settled.dues(payer))
+    }
+
+    /// What a payer owes beside its `dues`: for the receipts that no settled epoch has, and for the answers being made of which
+    /// there is none yet. `None` where an epoch was settled since the dues were read: they are to be read again.
+    pub fn receivable(&self, payer: Address, dues: &Dues, making: impl Iterator<Item = (AnswerId, U256)>) -> Option<Receivable> {
+        self.ledger.receivable(payer, dues, making)
     }
 
     /// Moves waiting receipts into the tables, where SQL sees them. Returns how many.
@@ -254,6 +285,15 @@ impl Rag {
     /// What failed underneath; the receipts stay in the log and the next drain moves them.
     pub async fn drain(&self) -> Result<usize> {
         self.ledger.drain().await
+    }
+
+    /// Waits until the receipts issued so far are in the tables, where SQL sees them; any number of callers cause a few drains a
+    /// second at most.
+    ///
+    /// # Errors
+    /// As [`Rag::drain`].
+    pub async fn drained(&self) -> Result<()> {
+        self.ledger.drained(DRAIN_PACE).await
     }
 
     /// Drains, and closes the next epoch with every receipt so far; or returns the one that is closed and not settled.
@@ -297,7 +337,7 @@ impl Rag {
     /// # Errors
     /// [`RagError::NotFound`] when no epoch is settled, or the account never earned anything.
     pub async fn reward_proof(&self, account: Address) -> Result<RewardProof> {
-        epochs::proof(&self.store, account).await
+        self.proofs.reward(account).await
     }
 
     /// The opened version; the newest where none is named.
@@ -306,11 +346,14 @@ impl Rag {
             Some(version) => format!("datanet_id = '{datanet}' AND version = {version}"),
             None => format!("datanet_id = '{datanet}'"),
         };
-        let rows = self.store.scan::<VersionRow>(Some(&filter)).await?;
-        let row = rows.into_iter().max_by_key(|row| row.version).ok_or_else(|| match version {
-            Some(version) => RagError::not_found("published version", format!("{version} of Datanet {datanet}")),
-            None => RagError::NothingPublished(datanet),
-        })?;
+        let read = async || {
+            let rows = self.store.scan::<VersionRow>(Some(&filter)).await?;
+            rows.into_iter().max_by_key(|row| row.version).ok_or_else(|| match version {
+                Some(version) => RagError::not_found("published version", format!("{version} of Datanet {datanet}")),
+                None => RagError::NothingPublished(datanet),
+            })
+        };
+        let row = self.versions.get(self.store.version::<VersionRow>()?, (datanet, version), read).await?;
         self.snapshots.get((datanet, row.version), async || self.open_version(row).await).await
     }
 

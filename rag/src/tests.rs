@@ -3,10 +3,12 @@
 mod answers;
 mod calibration;
 mod copies;
+mod cost;
 mod durability;
 mod first_receipts;
 mod generated;
 mod lies;
+mod proofs;
 mod scripted;
 mod scripts;
 mod settlement;

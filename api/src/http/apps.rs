@@ -4,17 +4,17 @@
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
-use indexer::events::payers::PayerBook;
 use schemas::signed::apps::{AppAuthorisation, AppListing, AppRevocation};
 use schemas::signed::{SignedSpendingLimit, check_signature};
 use schemas::tables::Millis;
-use schemas::{B256, U256};
+use schemas::{Address, B256, U256};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::pages::{AskedPage, page};
 use super::{ApiError, App, Authenticated, Reply};
 use crate::auth::{ListedKey, check_name};
-use crate::credit::{self, Statement};
+use crate::credit::Statement;
 use crate::limits;
 use crate::output::open_and_wei;
 
@@ -34,6 +34,8 @@ pub struct AppRequest {
 pub(super) async fn register(State(service): State<App>, body: Result<Json<AppRequest>, JsonRejection>) -> Reply<Json<ListedKey>> {
     let AppRequest { authorisation, limit } = body?.0;
     check_app(&service, &authorisation, limit.as_ref())?;
+    // Before anything is kept.
+    service.keys.check(&authorisation)?;
     if let Some(limit) = limit {
         keep_limit(&service, &limit).await?;
     }
@@ -44,6 +46,7 @@ pub(super) async fn register(State(service): State<App>, body: Result<Json<AppRe
 pub(super) async fn check(State(service): State<App>, body: Result<Json<AppRequest>, JsonRejection>) -> Reply<Json<Value>> {
     let AppRequest { authorisation, limit } = body?.0;
     check_app(&service, &authorisation, limit.as_ref())?;
+    service.keys.check(&authorisation)?;
     if let Some(limit) = limit
         && check_terms(&service, &limit)?.is_some()
     {
@@ -65,17 +68,21 @@ fn check_app(service: &App, authorisation: &AppAuthorisation, limit: Option<&Sig
 }
 
 /// A payer's own keys, or all for the operator.
-pub(super) async fn list(State(service): State<App>, key: Authenticated) -> Reply<Json<Vec<ListedKey>>> {
+pub(super) async fn list(State(service): State<App>, key: Authenticated, asked: AskedPage) -> Reply<Json<Vec<ListedKey>>> {
     let Authenticated(caller) = key;
     let payer = caller.payer.filter(|_| !caller.may(&[]));
-    Ok(Json(service.keys.list(payer)))
+    page(asked, service.keys.list(payer), |key| key.key_id.clone()).map(Json)
 }
 
-pub(super) async fn list_signed(State(service): State<App>, body: Result<Json<AppListing>, JsonRejection>) -> Reply<Json<Vec<ListedKey>>> {
+pub(super) async fn list_signed(
+    State(service): State<App>,
+    asked: AskedPage,
+    body: Result<Json<AppListing>, JsonRejection>,
+) -> Reply<Json<Vec<ListedKey>>> {
     let listing = body?.0;
     check_deadline(listing.deadline)?;
     listing.check(&service.domain())?;
-    Ok(Json(service.keys.list(Some(listing.payer))))
+    page(asked, service.keys.list(Some(listing.payer)), |key| key.key_id.clone()).map(Json)
 }
 
 /// What the payer of the caller's key has, owes and allows.
@@ -83,14 +90,18 @@ pub(super) async fn account(State(service): State<App>, Authenticated(caller): A
     let payer = caller.payer.ok_or_else(|| {
         ApiError::bad_request("nobody pays for this key: use an app's, or sign as the payer (`headwater apps show --as NAME`)")
     })?;
-    Ok(Json(credit::statement(&service, payer).await?))
+    Ok(Json(statement(&service, payer).await?))
 }
 
 pub(super) async fn account_signed(State(service): State<App>, body: Result<Json<AppListing>, JsonRejection>) -> Reply<Json<Statement>> {
     let listing = body?.0;
     check_deadline(listing.deadline)?;
     listing.check(&service.domain())?;
-    Ok(Json(credit::statement(&service, listing.payer).await?))
+    Ok(Json(statement(&service, listing.payer).await?))
+}
+
+async fn statement(service: &App, payer: Address) -> Reply<Statement> {
+    Ok(service.credit.statement(&service.rag, payer, U256::from(service.price_wei)).await?)
 }
 
 /// By the operator.
@@ -162,7 +173,7 @@ fn check_terms(service: &App, limit: &SignedSpendingLimit) -> Reply<Option<B256>
 
 /// What its payer's other limits, and what it did on chain, say of a limit.
 async fn check_history(service: &App, limit: &SignedSpendingLimit) -> Reply<()> {
-    let book = PayerBook::read(&service.store, &service.deployment, limit.payer).await?;
+    let book = service.credit.book(limit.payer).await?;
     if book.cancelled_from(limit.nonce).is_some() {
         return Err(ApiError::bad_request(format!("limits of nonce {} were cancelled by {}: use another nonce", limit.nonce, limit.payer)));
     }

@@ -9,6 +9,7 @@ use schemas::tables::{DatanetRow, ForeignVersionRow, VersionRow};
 use serde_json::{Value, json};
 use store::Finality;
 
+use super::pages::{AskedPage, page};
 use super::{App, Insider, Reply};
 use crate::service::reconcile;
 
@@ -75,11 +76,11 @@ pub(super) async fn accept_fork(State(service): State<App>, Path(name): Path<Str
 }
 
 /// Published versions, and how far each is anchored: `pending`, `included` or `final`.
-pub(super) async fn versions(State(service): State<App>, Path(name): Path<String>) -> Reply<Json<Vec<Value>>> {
+pub(super) async fn versions(State(service): State<App>, Path(name): Path<String>, asked: AskedPage) -> Reply<Json<Vec<Value>>> {
     let datanet = service.ingest.datanet(&name).await?;
     let included = events::versions_committed(&service.store, &service.deployment, Finality::Any).await?;
     let finalized = events::versions_committed(&service.store, &service.deployment, Finality::Finalized).await?;
-    let rows = service.ingest.versions(datanet.datanet_id).await?;
+    let rows = page(asked, service.ingest.versions(datanet.datanet_id).await?, |row| row.version.to_string())?;
     let listed = rows.into_iter().map(|row| {
         let has = |events: &[events::CommittedVersion]| {
             events.iter().any(|event| event.datanet_id == row.datanet_id && event.version == row.version && event.root == row.root)

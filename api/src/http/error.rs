@@ -224,6 +224,8 @@ impl From<KeyError> for ApiError {
             KeyError::Store(error) => error.into(),
             KeyError::Name => Self::bad_request(error.to_string()),
             KeyError::Taken | KeyError::Revoked => Self::new(StatusCode::CONFLICT, "conflict", error.to_string()),
+            KeyError::TooMany { .. } => Self::new(StatusCode::CONFLICT, "too_many_apps", error.to_string()),
+            KeyError::Full { .. } => Self::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_apps", error.to_string()),
             KeyError::Unknown(_) => Self::new(StatusCode::NOT_FOUND, "not_found", error.to_string()),
         }
     }

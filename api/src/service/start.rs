@@ -17,17 +17,19 @@ use schemas::tables::Millis;
 use schemas::{Address, U256};
 use store::sql::QueryLimits;
 use store::workers::QueryWorkers;
-use store::{Durability, Store, StoreConfig};
+use store::{Durability, Memo, Store, StoreConfig};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::account::{fill_faucet, operator_policy, operator_signer, sender_config};
 use super::contracts::Contracts;
-use super::{Service, embedder, generator, reconcile};
-use crate::auth::{Keys, Role};
+use super::{Service, debited_within_seconds, embedder, generator, reconcile};
+use crate::auth::{KeyLimits, Keys, Role};
 use crate::config::Config;
+use crate::credit::Credit;
 use crate::limits::Limits;
 use crate::places::Places;
 use crate::{http, identity};
@@ -53,7 +55,7 @@ pub async fn start(config: Config, data_dir: &Path, progress: &(dyn Fn(&str) + S
     })?;
     progress("opening the store");
     let durability = if config.store.fsync { Durability::Fsync } else { Durability::Fast };
-    let cache_bytes = config.store.cache_mib.saturating_mul(1 << 20);
+    let cache_bytes = config.store.cache_mib.get().saturating_mul(1 << 20);
     let store = Store::open(&StoreConfig { url: config.store_url(data_dir)?, durability, cache_bytes }).await?;
     progress("loading the embedding model");
     let embedder = embedder::open(&config, &store, data_dir).await?;
@@ -85,7 +87,9 @@ pub async fn start(config: Config, data_dir: &Path, progress: &(dyn Fn(&str) + S
         Some(writer) => rag.with_generator(writer.generator()),
         None => rag,
     };
-    let keys = Keys::open(store.clone()).await?;
+    let settlement = &config.settlement;
+    let key_limits = KeyLimits { of_payer: settlement.apps_per_payer_max, in_all: settlement.apps_max };
+    let keys = Keys::open(store.clone(), key_limits).await?;
     let uploads = http::Uploads::open(data_dir, config.http.max_uploads)?;
     let limits = Limits::open(store.clone()).await?;
     let source = indexer::source::connect(&rpc_url, &RpcConfig::default())?;
@@ -101,6 +105,8 @@ pub async fn start(config: Config, data_dir: &Path, progress: &(dyn Fn(&str) + S
     };
     let indexer = Indexer::new(source.clone(), store.clone(), Followed::deployment(&deployment)?, indexer_config);
 
+    let within = debited_within_seconds(&config);
+    let credit = Credit::new(store.clone(), deployment, operator.address(), limits.clone(), within);
     let service = Arc::new(Service {
         price_wei: config.price_wei()?,
         query_limits: query_limits(&config, config.sql.timeout_seconds),
@@ -111,7 +117,9 @@ pub async fn start(config: Config, data_dir: &Path, progress: &(dyn Fn(&str) + S
         settlement: watch::Sender::default(),
         settling: tokio::sync::Mutex::default(),
         troubles: Mutex::default(),
-        reservations: Arc::default(),
+        listed: Memo::new(1),
+        credit,
+        answers: TaskTracker::new(),
         operator: operator.address(),
         started: Millis::now(),
         data_dir: data_dir.to_owned(),
@@ -178,7 +186,12 @@ impl Running {
     /// Finishes what is under way and ends every part.
     pub async fn stop(mut self) -> anyhow::Result<()> {
         self.stop.cancel();
-        let drain = async { while self.tasks.join_next().await.is_some() {} };
+        let drain = async {
+            while self.tasks.join_next().await.is_some() {}
+            // Whoever asked is gone by now. What is owed for has its receipt before the log is closed.
+            self.service.answers.close();
+            self.service.answers.wait().await;
+        };
         if tokio::time::timeout(Duration::from_secs(20), drain).await.is_err() {
             tracing::warn!("some requests did not end in time");
             self.tasks.abort_all();

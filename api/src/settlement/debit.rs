@@ -8,7 +8,6 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, bail};
 use indexer::events::debits::{EpochDebits, last_batch};
-use indexer::events::payers::PayerBook;
 use indexer::events::roots::funded_at;
 use rag::{Asked, Collected, Collection};
 use schemas::alloy_sol_types::{SolCall, SolValue};
@@ -111,7 +110,7 @@ async fn plans(service: &Service, asked: &[Asked]) -> anyhow::Result<Plans> {
         if bytes > service.config.settlement.batch_bytes_max {
             return Ok(Plans { debits, is_all: false });
         }
-        let book = PayerBook::read(&service.store, &service.deployment, asked.payer).await?;
+        let book = service.credit.book(asked.payer).await?;
         let limits = service.limits.standing(asked.payer, service.operator, &book);
         let of_payer = plan::debits(asked, limits, book.balance_wei, now, service.operator, service.config.settlement.limits_per_payer_max);
         bytes += of_payer.iter().map(SolValue::abi_encoded_size).sum::<usize>();
@@ -157,7 +156,7 @@ pub(super) async fn payable(service: &Service) -> anyhow::Result<BTreeSet<Addres
     let now = Millis::now().unix_seconds();
     let mut payable = BTreeSet::new();
     for debt in debts.iter().filter(|debt| debt.unpaid_wei.0 > 0) {
-        let book = PayerBook::read(&service.store, &service.deployment, debt.payer).await.context("reading a payer's events")?;
+        let book = service.credit.book(debt.payer).await.context("reading a payer's events")?;
         let limits = service.limits.standing(debt.payer, service.operator, &book);
         if !book.balance_wei.is_zero() && limits.iter().any(|limit| limit.allows(now)) {
             payable.insert(debt.payer);

@@ -1,7 +1,7 @@
 //! Sums, parts and trees that both rules share. Whole wei, within what a column holds.
 
 use schemas::merkle::StandardMerkleTree;
-use schemas::receipt::ReceiptBody;
+use schemas::receipt::ContributorShare;
 use schemas::tables::Wei;
 use schemas::{Address, B256, SchemaError, allocation};
 
@@ -12,15 +12,21 @@ pub(super) const BASIS_POINTS: u128 = 10_000;
 /// What a receipt gives its contributors: `fee · data_bps / 10,000` wei (rounded down), divided by largest remainder in
 /// proportion to the shares, contributors by address and `unattributed` last, whose part nobody gets. Parts of nothing are
 /// left out.
-pub(super) fn contributors_parts(receipt: &ReceiptBody, data_bps: u16) -> Result<Vec<(Address, u128)>> {
-    let mut shares: Vec<(Address, u64)> = receipt.shares.iter().map(|share| (share.contributor, share.share_ppm)).collect();
+pub(super) fn contributors_parts(
+    sequence: u64,
+    fee_wei: Wei,
+    shares: &[ContributorShare],
+    unattributed_ppm: u64,
+    data_bps: u16,
+) -> Result<Vec<(Address, u128)>> {
+    let mut shares: Vec<(Address, u64)> = shares.iter().map(|share| (share.contributor, share.share_ppm)).collect();
     shares.sort();
     let mut weights: Vec<u128> = shares.iter().map(|(_, share)| u128::from(*share)).collect();
-    weights.push(receipt.unattributed_ppm.into());
+    weights.push(unattributed_ppm.into());
     if weights.iter().sum::<u128>() != u128::from(allocation::PPM) {
-        return Err(RagError::Unproven(format!("the shares of receipt {} do not sum to 1,000,000", receipt.sequence)));
+        return Err(RagError::Unproven(format!("the shares of receipt {sequence} do not sum to 1,000,000")));
     }
-    let parts = allocation::largest_remainder(data_part(receipt.fee_wei, data_bps), &weights);
+    let parts = allocation::largest_remainder(data_part(fee_wei, data_bps), &weights);
     Ok(shares.into_iter().map(|(account, _)| account).zip(parts).filter(|(_, part)| *part > 0).collect())
 }
 
@@ -31,11 +37,15 @@ fn data_part(fee: Wei, data_bps: u16) -> u128 {
 }
 
 /// Refuses receipts that are not a gapless run.
-pub(super) fn check_run(receipts: &[&ReceiptBody]) -> Result<()> {
-    let gap = receipts.windows(2).find(|pair| matches!(pair, [a, b] if a.sequence.checked_add(1) != Some(b.sequence)));
-    let Some(pair) = gap else { return Ok(()) };
-    let around: Vec<u64> = pair.iter().map(|receipt| receipt.sequence).collect();
-    Err(RagError::Unproven(format!("receipts {around:?} do not follow each other")))
+pub(super) fn check_run(mut sequences: impl Iterator<Item = u64>) -> Result<()> {
+    let Some(mut before) = sequences.next() else { return Ok(()) };
+    for sequence in sequences {
+        if before.checked_add(1) != Some(sequence) {
+            return Err(RagError::Unproven(format!("receipts {:?} do not follow each other", [before, sequence])));
+        }
+        before = sequence;
+    }
+    Ok(())
 }
 
 /// The tree's root over distinct leaves.

@@ -2,16 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use schemas::merkle::StandardMerkleTree;
-use schemas::receipt::ReceiptBody;
-use schemas::tables::{ClosingRow, DebtRow, EpochRow, Millis, ReceiptRow, RewardRow};
+use schemas::tables::{ClosingRow, DebtRow, EpochRow, FeeRow, Millis, RewardRow, Wei};
 use schemas::{Address, B256};
 use store::Store;
 
-use super::amounts::{check_run, sum};
+use super::amounts::{add, sum};
+use super::entries::{self, Entry};
 use super::rewards::{self, EpochInputs, receipts_root};
-use super::{Asked, ClosingTerms, Collection, EpochComputation, RULES, RewardProof, recompute_epoch};
-use crate::receipts::receipt_of;
+use super::{Asked, ClosingTerms, Collection, EpochComputation, RULES};
+use crate::receipts::parts;
 use crate::{RagError, Result, blocking};
 
 /// Payers named in one filter.
@@ -28,34 +27,57 @@ pub(crate) async fn close(store: &Store, terms: ClosingTerms, payable: &BTreeSet
     }
     let last = latest(store).await?;
     let (last_epoch, before) = last.as_ref().map_or((0, 0), |row| (row.epoch, row.last_sequence));
-    let bodies = bodies(store, &format!("sequence > {before}")).await?;
-    let is_paid = |body: &ReceiptBody| body.fee_wei.0 > 0;
-    if !bodies.iter().any(is_paid) {
+    let sums = Sums::read(store, before + 1).await?;
+    if sums.paid == 0 {
         let debts: Vec<DebtRow> = debts_of(store, last_epoch).await?;
         if !debts.iter().any(|row| row.unpaid_wei.0 > 0 && payable.contains(&row.payer)) {
             return Err(RagError::NothingToSettle { last_epoch });
         }
     }
-    let row = blocking(move || closing_row(last_epoch + 1, before + 1, &bodies, terms)).await?;
+    let row = blocking(move || closing_row(last_epoch + 1, before + 1, sums, terms)).await?;
     store.insert_new::<ClosingRow>(std::slice::from_ref(&row)).await?;
     tracing::info!(epoch = row.epoch, receipts = row.receipt_count, total_wei = row.total_wei.0, "epoch closed");
     Ok(row)
 }
 
-fn closing_row(epoch: u64, first_sequence: u64, bodies: &[ReceiptBody], terms: ClosingTerms) -> Result<ClosingRow> {
-    let receipts: Vec<&ReceiptBody> = bodies.iter().collect();
-    check_run(&receipts)?;
-    if let Some(first) = receipts.first().filter(|first| first.sequence != first_sequence) {
-        let problem = format!("receipts begin at {} instead of {first_sequence}", first.sequence);
-        return Err(RagError::EpochConflict { epoch, problem });
+/// Of a run of receipts what a closing says of it, read a part at a time.
+#[derive(Default)]
+struct Sums {
+    body_hashes: Vec<B256>,
+    total: Wei,
+    /// Receipts that cost something.
+    paid: u64,
+}
+
+impl Sums {
+    /// All receipts in the tables from this one on, which must be a gapless run.
+    async fn read(store: &Store, first_sequence: u64) -> Result<Self> {
+        let last = store.max::<FeeRow>("sequence").await?.unwrap_or(0);
+        let mut sums = Self::default();
+        for part in parts(first_sequence..=last) {
+            let filter = format!("sequence >= {} AND sequence <= {}", part.start(), part.end());
+            let mut rows: Vec<FeeRow> = store.scan(Some(&filter)).await?;
+            rows.sort_by_key(|row| row.sequence);
+            if !rows.iter().map(|row| row.sequence).eq(part.clone()) {
+                return Err(RagError::Unproven(format!("the tables do not hold all of the receipts {} to {}", part.start(), part.end())));
+            }
+            sums.total = add(sums.total, sum(rows.iter().map(|row| row.fee_wei))?)?;
+            sums.paid += rows.iter().filter(|row| row.fee_wei.0 > 0).count() as u64;
+            sums.body_hashes.extend(rows.iter().map(|row| row.body_hash));
+        }
+        Ok(sums)
     }
+}
+
+fn closing_row(epoch: u64, first_sequence: u64, sums: Sums, terms: ClosingTerms) -> Result<ClosingRow> {
+    let receipt_count = sums.body_hashes.len() as u64;
     Ok(ClosingRow {
         epoch,
         first_sequence,
-        last_sequence: receipts.last().map_or(first_sequence - 1, |last| last.sequence),
-        receipt_count: receipts.len() as u64,
-        total_wei: sum(receipts.iter().map(|receipt| receipt.fee_wei))?,
-        receipts_root: receipts_root(&receipts)?,
+        last_sequence: first_sequence + receipt_count - 1,
+        receipt_count,
+        total_wei: sums.total,
+        receipts_root: receipts_root(sums.body_hashes.into_iter())?,
         data_bps: terms.data_bps.into(),
         reserve_wei: terms.reserve_wei,
         block_number: terms.block_number,
@@ -86,8 +108,8 @@ pub(crate) async fn settle(store: &Store, closing: ClosingRow, collection: Colle
     let (debts, rewards) = (debts_of(store, epoch - 1).await?, rewards_of(store, epoch - 1).await?);
     let receipts = receipts_of(store, &closing, &debts).await?;
     let (computed, row) = blocking(move || {
-        let inputs = EpochInputs { closing: &closing, receipts: &receipts, debts: &debts, rewards: &rewards, collection: &collection };
-        let computed = recompute_epoch(&inputs)?;
+        let inputs = EpochInputs { closing: &closing, receipts: &[], debts: &debts, rewards: &rewards, collection: &collection };
+        let computed = rewards::compute(&inputs, &receipts)?;
         let row = epoch_row(&closing, &collection, &computed);
         Ok((computed, row))
     })
@@ -110,67 +132,38 @@ pub(crate) async fn settle(store: &Store, closing: ClosingRow, collection: Colle
     Ok(row)
 }
 
-/// The account's claim under the newest settled epoch.
-pub(crate) async fn proof(store: &Store, account: Address) -> Result<RewardProof> {
-    let epoch = latest(store).await?.ok_or_else(|| RagError::not_found("epoch", "that is settled"))?;
-    let rewards = rewards_of(store, epoch.epoch).await?;
-    let index = rewards.iter().position(|row| row.account == account).ok_or_else(|| RagError::not_found("reward of account", account))?;
-    blocking(move || {
-        let tree = StandardMerkleTree::new(&rewards.iter().map(|row| row.leaf).collect::<Vec<B256>>())?;
-        let (Some(row), Some(proof)) = (rewards.get(index), tree.proof(index)) else {
-            return Err(RagError::not_found("reward of account", account));
-        };
-        if tree.root() != epoch.reward_root {
-            let problem = format!("its rewards have root {} instead of {}", tree.root(), epoch.reward_root);
-            return Err(RagError::EpochConflict { epoch: epoch.epoch, problem });
-        }
-        Ok(RewardProof { epoch: epoch.epoch, account, cumulative_wei: row.cumulative_wei, proof, root: epoch.reward_root })
-    })
-    .await
-}
-
-async fn latest(store: &Store) -> Result<Option<EpochRow>> {
+pub(super) async fn latest(store: &Store) -> Result<Option<EpochRow>> {
     let Some(epoch) = store.max::<EpochRow>("epoch").await? else { return Ok(None) };
     Ok(store.scan::<EpochRow>(Some(&format!("epoch = {epoch}"))).await?.into_iter().next())
 }
 
 /// By account.
-async fn rewards_of(store: &Store, epoch: u64) -> Result<Vec<RewardRow>> {
+pub(super) async fn rewards_of(store: &Store, epoch: u64) -> Result<Vec<RewardRow>> {
     let mut rows = store.scan::<RewardRow>(Some(&format!("epoch = {epoch}"))).await?;
     rows.sort_by_key(|row| row.account);
     Ok(rows)
 }
 
 /// By payer.
-async fn debts_of(store: &Store, epoch: u64) -> Result<Vec<DebtRow>> {
+pub(super) async fn debts_of(store: &Store, epoch: u64) -> Result<Vec<DebtRow>> {
     let mut rows = store.scan::<DebtRow>(Some(&format!("epoch = {epoch}"))).await?;
     rows.sort_by_key(|row| row.payer);
     Ok(rows)
 }
 
-/// The epoch's receipts, and earlier ones of payers who owe for them.
-async fn receipts_of(store: &Store, closing: &ClosingRow, debts: &[DebtRow]) -> Result<Vec<ReceiptBody>> {
+/// The epoch's receipts, and before them earlier ones of payers who owe for them.
+async fn receipts_of(store: &Store, closing: &ClosingRow, debts: &[DebtRow]) -> Result<Vec<Entry>> {
     let (first, last) = (closing.first_sequence, closing.last_sequence);
-    let mut receipts = bodies(store, &format!("sequence >= {first} AND sequence <= {last}")).await?;
     let owing: Vec<&DebtRow> = debts.iter().filter(|row| row.unpaid_wei.0 > 0).collect();
+    let mut receipts = Vec::new();
     for some in owing.chunks(PAYERS_PER_SCAN) {
-        let from = some.iter().map(|row| row.covered_to).min().unwrap_or(0);
+        let from = some.iter().map(|row| row.covered_to).min().unwrap_or(0) + 1;
         let payers: Vec<String> = some.iter().map(|row| format!("'{:#x}'", row.payer)).collect();
-        let filter = format!("sequence > {from} AND sequence < {first} AND payer IN ({})", payers.join(", "));
-        receipts.extend(bodies(store, &filter).await?);
+        receipts.extend(entries::read(store, from..=first - 1, Some(&format!("payer IN ({})", payers.join(", ")))).await?);
     }
+    receipts.sort_by_key(|receipt| receipt.sequence);
+    receipts.extend(entries::read(store, first..=last, None).await?);
     Ok(receipts)
-}
-
-/// In order of issue.
-async fn bodies(store: &Store, filter: &str) -> Result<Vec<ReceiptBody>> {
-    let rows = store.scan::<ReceiptRow>(Some(filter)).await?;
-    blocking(move || {
-        let mut bodies = rows.iter().map(|row| Ok(receipt_of(row)?.body)).collect::<Result<Vec<ReceiptBody>>>()?;
-        bodies.sort_by_key(|body| body.sequence);
-        Ok(bodies)
-    })
-    .await
 }
 
 fn epoch_row(closing: &ClosingRow, collection: &Collection, computed: &EpochComputation) -> EpochRow {

@@ -4,33 +4,40 @@ use std::collections::BTreeMap;
 
 use schemas::Address;
 use schemas::allocation::largest_remainder;
-use schemas::receipt::ReceiptBody;
 use schemas::tables::{ClosingRow, DebtRow, Wei};
 
-use super::amounts::{BASIS_POINTS, add, contributors_parts, sum};
+use super::amounts::{BASIS_POINTS, add, sum};
+use super::entries::Entry;
 use super::{Asked, Collected};
 use crate::{RagError, Result};
 
 /// A receipt as its payer's debt.
-#[derive(Debug)]
-pub(super) struct Charge {
-    pub(super) sequence: u64,
-    pub(super) fee: Wei,
-    /// What of the fee is contributors'.
-    pub(super) parts: Vec<(Address, u128)>,
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Charge<'a> {
+    entry: &'a Entry,
+    data_bps: u16,
 }
 
-impl Charge {
+impl Charge<'_> {
+    pub(super) fn sequence(&self) -> u64 {
+        self.entry.sequence
+    }
+
+    /// What of the fee is contributors'.
+    pub(super) fn parts(&self) -> Result<Vec<(Address, u128)>> {
+        self.entry.parts(self.data_bps)
+    }
+
     pub(super) fn attributed(&self) -> Result<Wei> {
-        sum(self.parts.iter().map(|(_, part)| Wei(*part)))
+        sum(self.parts()?.into_iter().map(|(_, part)| Wei(part)))
     }
 }
 
 /// One payer before an epoch's debit.
 #[derive(Debug, Default)]
-pub(super) struct Account {
+pub(super) struct Account<'a> {
     /// Receipts that are not paid for, in order.
-    charges: Vec<Charge>,
+    charges: Vec<Charge<'a>>,
     covered_to: u64,
     credit: Wei,
     rewarded_to: u64,
@@ -40,18 +47,18 @@ pub(super) struct Account {
 
 /// One payer after it.
 #[derive(Debug)]
-pub(super) struct Outcome {
+pub(super) struct Outcome<'a> {
     pub(super) row: DebtRow,
-    /// What the covered receipts pay.
-    pub(super) paid: Vec<(Address, u128)>,
+    /// What the covered receipts pay, by account.
+    pub(super) paid: BTreeMap<Address, Wei>,
     /// Receipts whose contributors are not paid, in order.
-    pub(super) open: Vec<Charge>,
+    pub(super) open: Vec<Charge<'a>>,
 }
 
 /// Every payer with a debt or a credit. `receipts` in order of issue: those of the epoch, and the earlier ones that `previous`
 /// leaves uncovered; others are passed over.
-pub(super) fn accounts(receipts: &[&ReceiptBody], closing: &ClosingRow, previous: &[DebtRow]) -> Result<BTreeMap<Address, Account>> {
-    let mut accounts: BTreeMap<Address, Account> = previous.iter().map(|row| (row.payer, Account::of(row))).collect();
+pub(super) fn accounts<'a>(receipts: &'a [Entry], closing: &ClosingRow, previous: &[DebtRow]) -> Result<BTreeMap<Address, Account<'a>>> {
+    let mut accounts: BTreeMap<Address, Account<'a>> = previous.iter().map(|row| (row.payer, Account::of(row))).collect();
     let data_bps = u16::try_from(closing.data_bps).ok().filter(|bps| u128::from(*bps) <= BASIS_POINTS);
     let data_bps = data_bps.ok_or_else(|| RagError::Unproven(format!("data_bps is {}; at most {BASIS_POINTS}", closing.data_bps)))?;
     for receipt in receipts.iter().filter(|receipt| receipt.fee_wei.0 > 0) {
@@ -66,12 +73,13 @@ pub(super) fn accounts(receipts: &[&ReceiptBody], closing: &ClosingRow, previous
         };
         if receipt.sequence > account.covered_to {
             account.has_new |= is_new;
-            let parts = contributors_parts(receipt, data_bps)?;
-            account.charges.push(Charge { sequence: receipt.sequence, fee: receipt.fee_wei, parts });
+            // Refused whether or not it is paid for.
+            receipt.parts(data_bps)?;
+            account.charges.push(Charge { entry: receipt, data_bps });
         }
     }
     for row in previous {
-        let earlier = accounts.get(&row.payer).map(|account| account.fees(|charge| charge.sequence < closing.first_sequence));
+        let earlier = accounts.get(&row.payer).map(|account| account.fees(|charge| charge.sequence() < closing.first_sequence));
         let earlier = earlier.unwrap_or(Ok(Wei(0)))?;
         if earlier.0.saturating_sub(row.credit_wei.0) != row.unpaid_wei.0 {
             return Err(RagError::Unproven(format!(
@@ -85,7 +93,7 @@ pub(super) fn accounts(receipts: &[&ReceiptBody], closing: &ClosingRow, previous
     Ok(accounts)
 }
 
-impl Account {
+impl<'a> Account<'a> {
     /// Whom the epoch before left with neither debt nor credit: earlier receipts are paid for.
     pub(super) fn anew(closing: &ClosingRow) -> Self {
         let before = closing.first_sequence.saturating_sub(1);
@@ -103,8 +111,8 @@ impl Account {
         }
     }
 
-    fn fees(&self, which: impl Fn(&Charge) -> bool) -> Result<Wei> {
-        sum(self.charges.iter().filter(|charge| which(charge)).map(|charge| charge.fee))
+    fn fees(&self, which: impl Fn(&Charge<'_>) -> bool) -> Result<Wei> {
+        sum(self.charges.iter().filter(|charge| which(charge)).map(|charge| charge.entry.fee_wei))
     }
 
     fn owed(&self) -> Result<Wei> {
@@ -115,7 +123,7 @@ impl Account {
     pub(super) fn asked(&self, payer: Address) -> Result<Option<Asked>> {
         let amount_wei = self.owed()?;
         let mut attributed = Wei(0);
-        for charge in self.charges.iter().filter(|charge| charge.sequence > self.rewarded_to) {
+        for charge in self.charges.iter().filter(|charge| charge.sequence() > self.rewarded_to) {
             attributed = add(attributed, charge.attributed()?)?;
         }
         let data_wei = Wei(attributed.0.saturating_sub(self.pool_credit.0));
@@ -124,33 +132,36 @@ impl Account {
 
     /// Covers receipts in order with what was collected. They pay what they attribute, and never more than the payer has put
     /// into the pool: what that lacks is told.
-    pub(super) fn settle(self, epoch: u64, collected: &Collected) -> Result<Outcome> {
+    pub(super) fn settle(self, epoch: u64, collected: &Collected) -> Result<Outcome<'a>> {
         let asked_wei = self.owed()?;
         let mut money = add(self.credit, collected.amount_wei)?;
         let mut pool = add(self.pool_credit, collected.data_wei)?;
         let (mut covered_to, mut rewarded_to) = (self.covered_to, self.rewarded_to);
-        let (mut due, mut open): (Vec<(Address, u128)>, Vec<Charge>) = (Vec::new(), Vec::new());
+        let (mut due, mut open): (Vec<Charge<'a>>, Vec<Charge<'a>>) = (Vec::new(), Vec::new());
         let mut is_short = false;
         for charge in self.charges {
-            is_short |= charge.fee > money;
+            let fee = charge.entry.fee_wei;
+            is_short |= fee > money;
             if !is_short {
-                money = Wei(money.0 - charge.fee.0);
-                covered_to = charge.sequence;
+                money = Wei(money.0 - fee.0);
+                covered_to = charge.sequence();
             }
-            match (charge.sequence > rewarded_to, is_short) {
+            match (charge.sequence() > rewarded_to, is_short) {
                 (false, _) => {}
                 (true, true) => open.push(charge),
                 (true, false) => {
-                    rewarded_to = charge.sequence;
-                    due.extend(charge.parts);
+                    rewarded_to = charge.sequence();
+                    due.push(charge);
                 }
             }
         }
-        let needed = sum(due.iter().map(|(_, part)| Wei(*part)))?;
+        let mut needed = Wei(0);
+        for charge in &due {
+            needed = add(needed, charge.attributed()?)?;
+        }
         let total = needed.min(pool);
         pool = Wei(pool.0 - total.0);
-        let weights: Vec<u128> = due.iter().map(|(_, part)| *part).collect();
-        let paid = due.iter().map(|(account, _)| *account).zip(largest_remainder(total.0, &weights)).collect();
+        let paid = if total == needed { in_full(&due)? } else { in_part(&due, total)? };
         let row = DebtRow {
             epoch,
             payer: collected.payer,
@@ -165,4 +176,30 @@ impl Account {
         };
         Ok(Outcome { row, paid, open })
     }
+}
+
+/// What the receipts attribute, by account.
+fn in_full(due: &[Charge<'_>]) -> Result<BTreeMap<Address, Wei>> {
+    let mut paid = BTreeMap::new();
+    for charge in due {
+        pay(&mut paid, charge.parts()?)?;
+    }
+    Ok(paid)
+}
+
+/// Less than the receipts attribute, divided by largest remainder over all their parts.
+fn in_part(due: &[Charge<'_>], total: Wei) -> Result<BTreeMap<Address, Wei>> {
+    let parts: Vec<Vec<(Address, u128)>> = due.iter().map(Charge::parts).collect::<Result<_>>()?;
+    let weights: Vec<u128> = parts.iter().flatten().map(|(_, part)| *part).collect();
+    let mut paid = BTreeMap::new();
+    pay(&mut paid, parts.iter().flatten().map(|(account, _)| *account).zip(largest_remainder(total.0, &weights)))?;
+    Ok(paid)
+}
+
+pub(super) fn pay(paid: &mut BTreeMap<Address, Wei>, parts: impl IntoIterator<Item = (Address, u128)>) -> Result<()> {
+    for (account, part) in parts.into_iter().filter(|(_, part)| *part > 0) {
+        let amount = paid.entry(account).or_default();
+        *amount = add(*amount, Wei(part))?;
+    }
+    Ok(())
 }

@@ -72,7 +72,7 @@ pub fn recompute_epoch(receipts: &[ReceiptBody], previous: &[RewardRow], cut: &E
         return Err(RagError::Unproven("the previous rewards are of more than one epoch".into()));
     }
     let (Some(first), Some(last)) = (receipts.first(), receipts.last()) else { return Err(RagError::NothingToSettle { last_epoch }) };
-    check_run(&receipts)?;
+    check_run(receipts.iter().map(|receipt| receipt.sequence))?;
     let epoch = last_epoch + 1;
     let earned = earned(&receipts, cut.data_bps)?;
     if !is_paid(&receipts)? || (previous.is_empty() && earned.is_empty()) {
@@ -113,7 +113,8 @@ pub fn recompute_epoch(receipts: &[ReceiptBody], previous: &[RewardRow], cut: &E
 fn earned(receipts: &[&ReceiptBody], data_bps: u16) -> Result<BTreeMap<Address, Wei>> {
     let mut earned: BTreeMap<Address, Wei> = BTreeMap::new();
     for receipt in receipts.iter().filter(|receipt| receipt.payer.is_some()) {
-        for (account, part) in contributors_parts(receipt, data_bps)? {
+        let parts = contributors_parts(receipt.sequence, receipt.fee_wei, &receipt.shares, receipt.unattributed_ppm, data_bps)?;
+        for (account, part) in parts {
             let amount = earned.entry(account).or_default();
             *amount = add(*amount, Wei(part))?;
         }

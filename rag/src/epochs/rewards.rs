@@ -10,9 +10,10 @@ use schemas::{Address, B256, U256};
 use serde_json::json;
 
 use super::amounts::{add, check_run, root, sum};
-use super::debts::{Account, Outcome, accounts};
+use super::debts::{Account, Charge, Outcome, accounts, pay};
+use super::entries::{Entry, entries};
 use super::{Asked, Collected, Collection, RULES};
-use crate::{RagError, Result};
+use crate::{RagError, Result, inclusion};
 
 /// Everything that an epoch's rewards follow from.
 #[derive(Debug, Clone, Copy)]
@@ -49,17 +50,17 @@ pub struct EpochComputation {
 
 /// `StandardMerkleTree.of(hashes, ["bytes32"])`: the leaf of a receipt is keccak256(keccak256(body hash)). An epoch without
 /// receipts of its own has one leaf, that of the zero hash.
-pub(super) fn receipts_root(receipts: &[&ReceiptBody]) -> Result<B256> {
-    let mut hashes = receipts.iter().map(|receipt| Ok(receipt.canonical()?.1)).collect::<Result<Vec<B256>>>()?;
-    if hashes.is_empty() {
-        hashes.push(B256::ZERO);
+pub(super) fn receipts_root(body_hashes: impl Iterator<Item = B256>) -> Result<B256> {
+    let mut leaves: Vec<B256> = body_hashes.map(inclusion::leaf).collect();
+    if leaves.is_empty() {
+        leaves.push(inclusion::leaf(B256::ZERO));
     }
-    root(hashes.iter().map(|hash| keccak256(keccak256(hash))))
+    root(leaves.into_iter())
 }
 
-/// What every payer is to be asked for, by payer.
-pub(super) fn asked(closing: &ClosingRow, receipts: &[ReceiptBody], debts: &[DebtRow]) -> Result<Vec<Asked>> {
-    let accounts = accounts(&in_order(receipts), closing, debts)?;
+/// What every payer is to be asked for, by payer. `receipts` in order.
+pub(super) fn asked(closing: &ClosingRow, receipts: &[Entry], debts: &[DebtRow]) -> Result<Vec<Asked>> {
+    let accounts = accounts(receipts, closing, debts)?;
     let asked = accounts.iter().map(|(payer, account)| account.asked(*payer));
     Ok(asked.collect::<Result<Vec<Option<Asked>>>>()?.into_iter().flatten().collect())
 }
@@ -76,19 +77,22 @@ pub(super) fn asked(closing: &ClosingRow, receipts: &[ReceiptBody], debts: &[Deb
 /// [`RagError::Unproven`] for receipts that are not those of the closing or of the debts before, whose shares do not sum up, or
 /// a pool that was given less than was collected for it; [`RagError::Schema`] for amounts beyond 10^38.
 pub fn recompute_epoch(inputs: &EpochInputs<'_>) -> Result<EpochComputation> {
+    compute(inputs, &entries(inputs.receipts)?)
+}
+
+/// [`recompute_epoch`] over receipts as they are read from tables, in order; those of `inputs` are passed over.
+pub(super) fn compute(inputs: &EpochInputs<'_>, receipts: &[Entry]) -> Result<EpochComputation> {
     let EpochInputs { closing, debts, collection, .. } = *inputs;
-    let receipts = in_order(inputs.receipts);
-    let own: Vec<&ReceiptBody> = receipts.iter().copied().filter(|receipt| receipt.sequence >= closing.first_sequence).collect();
-    check_closing(closing, &own)?;
+    let own = receipts.get(receipts.partition_point(|receipt| receipt.sequence < closing.first_sequence)..).unwrap_or_default();
+    check_closing(closing, own)?;
     check_previous(inputs)?;
     let reserve = reserve(inputs)?;
-    let mut outcomes = outcomes(closing, &receipts, debts, &collection.collected)?;
+    let mut outcomes = outcomes(closing, receipts, debts, &collection.collected)?;
     let reserve_used_wei = spend_reserve(&mut outcomes, reserve)?;
 
     let mut earned: BTreeMap<Address, Wei> = BTreeMap::new();
-    for (account, part) in outcomes.iter().flat_map(|outcome| &outcome.paid).filter(|(_, part)| *part > 0) {
-        let amount = earned.entry(*account).or_default();
-        *amount = add(*amount, Wei(*part))?;
+    for outcome in &outcomes {
+        pay(&mut earned, outcome.paid.iter().map(|(account, part)| (*account, part.0)))?;
     }
     let rewards = reward_rows(closing.epoch, &earned, inputs.rewards, collection)?;
     let reward_root = root(rewards.iter().map(|row| row.leaf))?;
@@ -103,26 +107,21 @@ pub fn recompute_epoch(inputs: &EpochInputs<'_>) -> Result<EpochComputation> {
         withheld_wei: sum(debts.iter().map(|row| row.withheld_wei))?,
         pool_wei: sum(earned.values().copied())?,
         total_cumulative_wei: sum(rewards.iter().map(|row| row.cumulative_wei))?,
-        artifact_hash: artifact_hash(inputs, &own, reserve_used_wei, &debts, reward_root)?,
+        artifact_hash: artifact_hash(inputs, own, reserve_used_wei, &debts, reward_root)?,
         rewards,
         debts,
         reward_root,
     })
 }
 
-fn in_order(receipts: &[ReceiptBody]) -> Vec<&ReceiptBody> {
-    let mut receipts: Vec<&ReceiptBody> = receipts.iter().collect();
-    receipts.sort_by_key(|receipt| receipt.sequence);
-    receipts
-}
-
-fn check_closing(closing: &ClosingRow, own: &[&ReceiptBody]) -> Result<()> {
-    check_run(own)?;
+fn check_closing(closing: &ClosingRow, own: &[Entry]) -> Result<()> {
+    check_run(own.iter().map(|receipt| receipt.sequence))?;
     let ends = own
         .first()
         .zip(own.last())
         .map_or((closing.first_sequence, closing.first_sequence.saturating_sub(1)), |(first, last)| (first.sequence, last.sequence));
-    if ends != (closing.first_sequence, closing.last_sequence) || receipts_root(own)? != closing.receipts_root {
+    let is_same = ends == (closing.first_sequence, closing.last_sequence);
+    if !is_same || receipts_root(own.iter().map(|receipt| receipt.body_hash))? != closing.receipts_root {
         return Err(RagError::Unproven(format!(
             "epoch {} was closed over receipts {} to {}, and those given are others",
             closing.epoch, closing.first_sequence, closing.last_sequence
@@ -154,7 +153,7 @@ fn reserve(inputs: &EpochInputs<'_>) -> Result<Wei> {
     Ok(Wei(free).min(inputs.closing.reserve_wei))
 }
 
-fn outcomes(closing: &ClosingRow, receipts: &[&ReceiptBody], debts: &[DebtRow], collected: &[Collected]) -> Result<Vec<Outcome>> {
+fn outcomes<'a>(closing: &ClosingRow, receipts: &'a [Entry], debts: &[DebtRow], collected: &[Collected]) -> Result<Vec<Outcome<'a>>> {
     let mut accounts = accounts(receipts, closing, debts)?;
     let mut by_payer: BTreeMap<Address, Collected> = BTreeMap::new();
     for entry in collected {
@@ -173,21 +172,22 @@ fn outcomes(closing: &ClosingRow, receipts: &[&ReceiptBody], debts: &[DebtRow], 
 }
 
 /// Pays contributors of uncovered receipts, the oldest first; ends at the first that does not fit.
-fn spend_reserve(outcomes: &mut [Outcome], reserve: Wei) -> Result<Wei> {
+fn spend_reserve(outcomes: &mut [Outcome<'_>], reserve: Wei) -> Result<Wei> {
     let mut waiting: BTreeMap<u64, usize> = BTreeMap::new();
     for (index, outcome) in outcomes.iter().enumerate() {
-        waiting.extend(outcome.open.iter().map(|charge| (charge.sequence, index)));
+        waiting.extend(outcome.open.iter().map(|charge| (charge.sequence(), index)));
     }
     let mut used = Wei(0);
     for (sequence, index) in waiting {
         let Some(outcome) = outcomes.get_mut(index) else { continue };
-        let Some(charge) = outcome.open.iter().find(|charge| charge.sequence == sequence) else { continue };
+        let found = outcome.open.binary_search_by_key(&sequence, Charge::sequence);
+        let Some(charge) = found.ok().and_then(|index| outcome.open.get(index)).copied() else { continue };
         let after = add(used, charge.attributed()?)?;
         if after > reserve {
             break;
         }
         used = after;
-        outcome.paid.extend(charge.parts.iter().copied());
+        pay(&mut outcome.paid, charge.parts()?)?;
         outcome.row.rewarded_to = sequence;
     }
     Ok(used)
@@ -213,15 +213,9 @@ fn reward_rows(epoch: u64, earned: &BTreeMap<Address, Wei>, previous: &[RewardRo
 }
 
 /// keccak256 of the canonical JSON of what went in and what came out.
-fn artifact_hash(
-    inputs: &EpochInputs<'_>,
-    own: &[&ReceiptBody],
-    reserve_used_wei: Wei,
-    debts: &[DebtRow],
-    reward_root: B256,
-) -> Result<B256> {
+fn artifact_hash(inputs: &EpochInputs<'_>, own: &[Entry], reserve_used_wei: Wei, debts: &[DebtRow], reward_root: B256) -> Result<B256> {
     let EpochInputs { closing, collection, .. } = *inputs;
-    let hashes = own.iter().map(|receipt| Ok(receipt.canonical()?.1)).collect::<Result<Vec<B256>>>()?;
+    let hashes: Vec<B256> = own.iter().map(|receipt| receipt.body_hash).collect();
     let previous_root = if inputs.rewards.is_empty() { B256::ZERO } else { root(inputs.rewards.iter().map(|row| row.leaf))? };
     let artifact = json!({
         "schema": "headwater.epoch/2",

@@ -1,6 +1,7 @@
 mod collected;
 mod first;
 mod hostile;
+mod stored;
 
 use schemas::allocation::PPM;
 use schemas::receipt::{AnswerStatus, ContributorShare, Models, ReceiptBody, Retrieval};

@@ -143,11 +143,16 @@ impl Rag {
 
     /// Names of the files that documents were read from.
     pub(super) async fn file_names(&self, documents: &[DocumentId]) -> Result<HashMap<DocumentId, String>> {
-        if documents.is_empty() {
-            return Ok(HashMap::new());
+        let known = |document: &DocumentId| self.file_names.find(&(), document).map(|name| (*document, name));
+        let mut names: HashMap<DocumentId, String> = documents.iter().filter_map(known).collect();
+        let missing = documents.iter().filter(|document| !names.contains_key(document));
+        let missing: Vec<String> = missing.map(|document| format!("'{document}'")).collect();
+        if !missing.is_empty() {
+            for row in self.store.scan::<DocumentRow>(Some(&format!("document_id IN ({})", missing.join(", ")))).await? {
+                self.file_names.keep((), row.document_id, row.file_name.clone());
+                names.insert(row.document_id, row.file_name);
+            }
         }
-        let list: Vec<String> = documents.iter().map(|document| format!("'{document}'")).collect();
-        let rows = self.store.scan::<DocumentRow>(Some(&format!("document_id IN ({})", list.join(", ")))).await?;
-        Ok(rows.into_iter().map(|row| (row.document_id, row.file_name)).collect())
+        Ok(names)
     }
 }

@@ -17,7 +17,7 @@ const QUESTIONS: [&str; 3] = [
 ];
 const PAYER: Address = Address::repeat_byte(0xbb);
 
-fn terms(block_number: u64) -> ClosingTerms {
+pub(super) fn terms(block_number: u64) -> ClosingTerms {
     ClosingTerms { block_number, block_hash: B256::with_last_byte(1), data_bps: 7000, reserve_wei: Wei(0) }
 }
 
@@ -26,7 +26,7 @@ pub(super) async fn close(rag: &Rag, block_number: u64) -> Result<ClosingRow> {
 }
 
 /// What a vault says that took `amount` of what the payer was asked for.
-fn collected(amount_wei: u128, data_wei: u128, funded: u128) -> Collection {
+pub(super) fn collected(amount_wei: u128, data_wei: u128, funded: u128) -> Collection {
     let taken = Collected { payer: PAYER, amount_wei: Wei(amount_wei), data_wei: Wei(data_wei) };
     Collection {
         chain_id: CHAIN_ID,

@@ -11,18 +11,19 @@ use rag::{Answer, Progress, RagError};
 use schemas::tables::Millis;
 use serde_json::{Value, json};
 
+use super::reply;
 use super::request::Chat;
-use super::{Asking, Heard, reply};
+use crate::asking::{Asking, Heard};
 use crate::http::{ApiError, Reply};
 
 /// A failure within this time is a status; a slower one an event of the stream, whose headers a client then has already.
 const STATUS_GRACE: Duration = Duration::from_secs(5);
 
-pub(super) async fn respond(mut asking: Asking, chat: Chat) -> Reply<Response> {
+pub(super) async fn respond(mut asking: Asking, chat: Chat, generator: String) -> Reply<Response> {
     let begun = begin(&mut asking).await?;
     let chunks = Chunks {
         id: reply::completion_id(asking.id),
-        model: asking.generator.clone(),
+        model: generator,
         created: Millis::now().unix_seconds(),
         include_usage: chat.stream.is_some_and(|options| options.include_usage),
         datanet: chat.datanet,
@@ -79,7 +80,7 @@ impl State {
             match heard {
                 Heard::Progress(Progress::Accepted) => {}
                 Heard::Progress(Progress::Piece { text, tokens }) => {
-                    self.asking.is_told = true;
+                    self.asking.told();
                     return Some(self.chunks.words(&text, &tokens, None));
                 }
                 Heard::Ended(answer) => {

@@ -7,7 +7,8 @@ use schemas::{Address, B256};
 
 use super::receipt;
 use crate::RagError;
-use crate::epochs::rewards::{asked, receipts_root};
+use crate::epochs::entries::entries;
+use crate::epochs::rewards::{self, receipts_root};
 use crate::epochs::{Asked, Collected, Collection, EpochComputation, EpochInputs, recompute_epoch};
 
 pub(super) fn closing(epoch: u64, receipts: &[ReceiptBody], first_sequence: u64, data_bps: u64, reserve_wei: u128) -> ClosingRow {
@@ -18,13 +19,17 @@ pub(super) fn closing(epoch: u64, receipts: &[ReceiptBody], first_sequence: u64,
         last_sequence: own.last().map_or(first_sequence - 1, |last| last.sequence),
         receipt_count: own.len() as u64,
         total_wei: Wei(own.iter().map(|receipt| receipt.fee_wei.0).sum()),
-        receipts_root: receipts_root(&own).unwrap(),
+        receipts_root: receipts_root(own.iter().map(|receipt| receipt.canonical().unwrap().1)).unwrap(),
         data_bps,
         reserve_wei: Wei(reserve_wei),
         block_number: 5,
         block_hash: B256::repeat_byte(5),
         closed_at: Millis(0),
     }
+}
+
+pub(super) fn asked(closing: &ClosingRow, receipts: &[ReceiptBody], debts: &[DebtRow]) -> Result<Vec<Asked>, RagError> {
+    rewards::asked(closing, &entries(receipts)?, debts)
 }
 
 pub(super) fn payer(byte: u8) -> Address {

@@ -9,9 +9,8 @@ use schemas::allocation::{PPM, largest_remainder};
 use schemas::receipt::ReceiptBody;
 use schemas::tables::{DebtRow, RewardRow, Wei};
 
-use super::collected::{closing, collection, payer};
+use super::collected::{asked, closing, collection, payer};
 use super::receipt;
-use crate::epochs::rewards::asked;
 use crate::epochs::{EpochInputs, recompute_epoch};
 
 const PAYERS: u8 = 4;
