@@ -338,6 +338,15 @@ mod tests {
     }
 
     #[test]
+    fn a_limit_ends_within_a_lifetime() {
+        let days = |days: &str| Cli::try_parse_from(["headwater", "apps", "limit", "--as", "iris", "--limit", "1", "--days", days]);
+        days("36500").unwrap();
+        for wrong in ["0", "36501", "99999999999999"] {
+            assert!(days(wrong).unwrap_err().to_string().contains("--days"), "{wrong}");
+        }
+    }
+
+    #[test]
     fn accepting_nothing_names_both_ways_to_accept() {
         let usage = Cli::try_parse_from("headwater review accept --datanet a --as iris".split(' ')).unwrap_err().to_string();
         assert!(usage.contains("--all-pending") && usage.contains("DOCUMENTS"), "{usage}");

@@ -10,6 +10,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::http::MAX_ITEMS;
+
 /// A connection is made at once, or there is nobody.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 /// A reply may take as long as it takes; every so often the service is asked whether it is still there.
@@ -84,6 +86,20 @@ impl Client {
             None => request,
         })
         .await
+    }
+
+    /// A list with all its pages.
+    pub async fn get_all<T: DeserializeOwned>(&self, path: &str, key: impl Fn(&T) -> String) -> anyhow::Result<Vec<T>> {
+        let mut items: Vec<T> = Vec::new();
+        loop {
+            let after = items.last().map_or(String::new(), |last| format!("&after={}", key(last)));
+            let page: Vec<T> = self.get(&format!("{path}?limit={MAX_ITEMS}{after}")).await?;
+            let is_last = page.len() < MAX_ITEMS;
+            items.extend(page);
+            if is_last {
+                return Ok(items);
+            }
+        }
     }
 
     pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> anyhow::Result<T> {

@@ -32,6 +32,8 @@ use deposit::{Deposit, NOT_FINAL};
 
 /// How long what is signed here can be handed in.
 const DEADLINE_SECONDS: u64 = 600;
+/// A limit that lasts longer is one that nobody remembers.
+const DAYS_MAX: u64 = 36_500;
 
 #[derive(Debug, Clone, Subcommand)]
 pub enum AppsCommand {
@@ -85,7 +87,7 @@ pub struct RegisterArgs {
     #[arg(long)]
     pub limit: Option<String>,
     /// Days until the limit expires.
-    #[arg(long, default_value_t = 365)]
+    #[arg(long, default_value_t = 365, value_parser = clap::value_parser!(u64).range(1..=DAYS_MAX))]
     pub days: u64,
     /// Where to write the API key [default: NAME.apikey in the data folder].
     #[arg(long, value_name = "FILE")]
@@ -100,7 +102,7 @@ pub struct LimitArgs {
     #[arg(long)]
     pub limit: String,
     /// Days until the limit expires.
-    #[arg(long, default_value_t = 365)]
+    #[arg(long, default_value_t = 365, value_parser = clap::value_parser!(u64).range(1..=DAYS_MAX))]
     pub days: u64,
 }
 
@@ -158,7 +160,7 @@ fn payer(context: &Context, who: &SignAs) -> anyhow::Result<Option<KeySigner>> {
 async fn list(context: &Context, args: &ListArgs) -> anyhow::Result<Report> {
     let client = context.client()?;
     let listed: Vec<ListedKey> = match payer(context, &args.signer)? {
-        None => client.get("/v1/apps").await?,
+        None => client.get_all("/v1/apps", |key: &ListedKey| key.key_id.clone()).await?,
         Some(signer) => {
             let deadline = Millis::now().unix_seconds() + DEADLINE_SECONDS;
             let listing = AppListing::sign(&signer, &domain(&context.info().await?), deadline)?;

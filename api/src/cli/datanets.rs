@@ -108,7 +108,8 @@ pub async fn datanets(context: &Context, command: DatanetsCommand) -> anyhow::Re
             Ok(Report::new(table(&["name", "title", "id"], &rows), &json))
         }
         DatanetsCommand::Versions { datanet } => {
-            let listed: Vec<Value> = client.get(&format!("/v1/datanets/{datanet}/versions")).await?;
+            let version = |row: &Value| row["version"]["version"].to_string();
+            let listed: Vec<Value> = client.get_all(&format!("/v1/datanets/{datanet}/versions"), version).await?;
             let cell = |row: &Value, name: &str| match &row["version"][name] {
                 Value::String(text) => text.clone(),
                 other => other.to_string(),
