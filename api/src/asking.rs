@@ -5,9 +5,10 @@
 
 use std::sync::Arc;
 
+use ingest::IngestError;
 use rag::{Answer, Answerer, AskRequest, GenerationSettings, Progress, RagError};
 use schemas::ids::AnswerId;
-use schemas::tables::{DatanetRow, Wei};
+use schemas::tables::{CuratorRow, DatanetRow, Wei};
 use schemas::{B256, U256};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -58,6 +59,15 @@ pub enum Heard {
 }
 
 impl Service {
+    /// The Datanet of a name or an id, read again when there is another one or a curator is changed.
+    ///
+    /// # Errors
+    /// [`IngestError::NotFound`], which names those that there are.
+    pub async fn datanet(&self, name_or_id: &str) -> Result<DatanetRow, IngestError> {
+        let mark = [self.store.version::<DatanetRow>()?, self.store.version::<CuratorRow>()?];
+        self.datanets.get(mark, name_or_id.to_owned(), async || self.ingest.datanet(name_or_id).await).await
+    }
+
     /// Holds what the answer costs the caller's payer, and begins it.
     ///
     /// # Errors

@@ -19,7 +19,7 @@ use rag::Rag;
 use schemas::Address;
 use schemas::contracts::Deployment;
 use schemas::signed::SigningDomain;
-use schemas::tables::Millis;
+use schemas::tables::{DatanetRow, Millis};
 use store::sql::QueryLimits;
 use store::workers::QueryWorkers;
 use store::{Memo, Store};
@@ -75,6 +75,8 @@ pub struct Service {
     pub settling: tokio::sync::Mutex<Settling>,
     /// What each reconciler last failed with; absent when it succeeded.
     pub troubles: Mutex<HashMap<&'static str, String>>,
+    /// Datanets that were asked for, by name or id.
+    pub datanets: Memo<[u64; 2], String, DatanetRow>,
     /// Datanets as the page at `/` lists them, until there is another one or a version.
     pub listed: Memo<[u64; 2], (), Arc<str>>,
     /// What payers have, owe and allow.
@@ -135,6 +137,9 @@ impl Service {
         }
     }
 }
+
+/// Names of Datanets, or ids, that are kept at most.
+const MAX_DATANET_NAMES: usize = 1_000;
 
 fn debited_within_seconds(config: &Config) -> u64 {
     config.settlement.interval_seconds.saturating_add(LIMIT_MARGIN_SECONDS)

@@ -46,6 +46,8 @@ pub struct Rag {
     /// Of documents, which never change.
     file_names: Memo<(), DocumentId, String>,
     settled: Memo<[u64; 3], (), Arc<Settled>>,
+    /// What the epoch that is being debited asks for, which takes all its receipts to say.
+    asked: Memo<(), u64, Vec<Asked>>,
     proofs: Proofs,
     /// Answers being computed; answers being computed or waiting.
     computing: Arc<Semaphore>,
@@ -91,6 +93,7 @@ impl Rag {
             versions: Memo::new(MAX_VERSION_ROWS),
             file_names: Memo::new(MAX_FILE_NAMES),
             settled: Memo::new(1),
+            asked: Memo::new(1),
             computing: Arc::new(Semaphore::new(config.concurrent_answers)),
             admitted: Semaphore::new(config.concurrent_answers + config.waiting_answers),
             generating: Semaphore::new(0),
@@ -320,7 +323,8 @@ impl Rag {
     /// # Errors
     /// [`RagError::Unproven`] when the tables contradict the closing.
     pub async fn asked(&self, closing: ClosingRow) -> Result<Vec<Asked>> {
-        epochs::asked(&self.store, closing).await
+        let epoch = closing.epoch;
+        self.asked.get((), epoch, async || epochs::asked(&self.store, closing).await).await
     }
 
     /// Turns what was collected for a closed epoch into rewards and debts, and commits it.

@@ -32,7 +32,7 @@ pub(super) async fn chat(
 ) -> Reply<Response> {
     let offered = Offered { generator: service.rag.generator().map(|info| info.name.as_str()), adapters: &service.rag.adapters() };
     let chat = request::read(body?.0, offered)?;
-    let datanet = service.ingest.datanet(&chat.datanet).await.map_err(|error| match error {
+    let datanet = service.datanet(&chat.datanet).await.map_err(|error| match error {
         IngestError::NotFound(problem) => request::unknown_model(problem),
         error => error.into(),
     })?;

@@ -26,7 +26,7 @@ use tokio_util::task::TaskTracker;
 
 use super::account::{fill_faucet, operator_policy, operator_signer, sender_config};
 use super::contracts::Contracts;
-use super::{Service, debited_within_seconds, embedder, generator, reconcile};
+use super::{MAX_DATANET_NAMES, Service, debited_within_seconds, embedder, generator, reconcile};
 use crate::auth::{KeyLimits, Keys, Role};
 use crate::config::Config;
 use crate::credit::Credit;
@@ -117,6 +117,7 @@ pub async fn start(config: Config, data_dir: &Path, progress: &(dyn Fn(&str) + S
         settlement: watch::Sender::default(),
         settling: tokio::sync::Mutex::default(),
         troubles: Mutex::default(),
+        datanets: Memo::new(MAX_DATANET_NAMES),
         listed: Memo::new(1),
         credit,
         answers: TaskTracker::new(),
