@@ -13,5 +13,6 @@ pub mod identity;
 pub mod limits;
 pub mod output;
 pub mod places;
+pub mod querying;
 pub mod service;
 pub mod settlement;

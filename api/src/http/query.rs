@@ -1,8 +1,5 @@
 //! SQL over all tables, read-only, each query in a process of its own.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
@@ -10,14 +7,10 @@ use schemas::arrow::error::ArrowError;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use store::StoreError;
-use store::sql::{Snapshot, Viewer};
+use store::sql::Snapshot;
 
 use super::{ApiError, App, Authenticated, Reply, rows};
-use crate::auth::Caller;
-use crate::places::{Full, Place, Places};
-
-/// How long a query waits for receipts that are on their way into the tables.
-const DRAIN_PATIENCE: Duration = Duration::from_secs(5);
+use crate::querying::{Queried, QueryError};
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -65,26 +58,13 @@ pub(super) async fn sql(
     body: Result<Json<SqlRequest>, JsonRejection>,
 ) -> Reply<Json<SqlReply>> {
     let request = body?.0;
-    let _place = place(&service.queries, &caller)?;
-    if request.snapshot.is_none() {
-        // An answer's receipt is durable before it is in the tables; a query should see it. Where the storage is too slow for
-        // that, the query is answered from what the tables hold, as its snapshot says.
-        if let Ok(drained) = tokio::time::timeout(DRAIN_PATIENCE, service.rag.drained()).await {
-            drained?;
-        }
-    }
-    let (viewer, limits) = if caller.may(&[]) {
-        (Viewer::Everything, &service.operator_query_limits)
-    } else {
-        (Viewer::Published { payer: caller.payer }, &service.query_limits)
-    };
-    let asked = service.workers.query(&service.store, viewer, &request.query, limits, request.snapshot.as_ref());
-    let result = asked.await?;
+    let Queried { result, place } = service.query(&caller, &request.query, request.snapshot.as_ref()).await?;
     let columns: Vec<Column> = (result.schema.fields().iter())
         .map(|field| Column { name: field.name().clone(), data_type: field.data_type().to_string() })
         .collect();
     let (form, max_bytes) = (request.rows, service.query_limits.max_result_bytes);
     let written = tokio::task::spawn_blocking(move || {
+        let _place = place;
         let rows = rows::as_arrays(&result.batches, max_bytes).map_err(unwritable)?;
         let rows = if form == RowForm::Objects { as_objects(&columns, rows)? } else { rows };
         Ok(SqlReply { columns, rows, truncated: result.truncated, snapshot: result.snapshot })
@@ -100,20 +80,14 @@ fn unwritable(error: ArrowError) -> StoreError {
     }
 }
 
-/// One place is the operator's. Who pays is one, with however many keys.
-fn place(queries: &Arc<Places>, caller: &Caller) -> Reply<Place> {
-    let taken = if caller.may(&[]) {
-        queries.take(Vec::new(), 0)
-    } else {
-        queries.take(vec![caller.payer.map_or_else(|| caller.key_id.clone(), |payer| payer.to_string())], 1)
-    };
-    taken.map_err(|full| match full {
-        Full::ForAll => ApiError::busy("too many queries are running: try again shortly"),
-        Full::ForOne => ApiError::busy(format!(
-            "{} of your queries are running, as many as one caller may have: try again when one has ended",
-            queries.max_each()
-        )),
-    })
+impl From<QueryError> for ApiError {
+    fn from(error: QueryError) -> Self {
+        match error {
+            QueryError::Full | QueryError::FullForOne { .. } => Self::busy(error.to_string()),
+            QueryError::Drain(error) => error.into(),
+            QueryError::Store(error) => error.into(),
+        }
+    }
 }
 
 fn as_objects(columns: &[Column], rows: Vec<Value>) -> Reply<Vec<Value>> {
@@ -136,28 +110,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::auth::Role;
-
-    #[test]
-    fn one_caller_shuts_nobody_out_of_sql() {
-        let caller = |key_id: &str, role, payer: Option<u8>| Caller {
-            key_id: key_id.into(),
-            roles: vec![role],
-            payer: payer.map(|byte| [byte; 20].into()),
-        };
-        let (analyst, operator) = (caller("1", Role::Analyst, None), caller("0", Role::Operator, None));
-        let queries = Places::new(4);
-        let mut held: Vec<Place> = (0..2).map(|_| place(&queries, &analyst).unwrap()).collect();
-        let refused = place(&queries, &analyst).unwrap_err();
-        assert!(refused.body()["error"]["message"].as_str().unwrap().starts_with("2 of your queries"));
-        held.push(place(&queries, &caller("2", Role::App, Some(7))).unwrap());
-        assert!(place(&queries, &caller("3", Role::App, Some(8))).is_err(), "the last place is the operator's");
-        held.push(place(&queries, &operator).unwrap());
-        assert_eq!(place(&queries, &operator).unwrap_err().body()["error"]["code"], "busy");
-        drop(held);
-        let _of_payer = [place(&queries, &caller("2", Role::App, Some(7))), place(&queries, &caller("3", Role::App, Some(7)))];
-        assert!(place(&queries, &caller("4", Role::App, Some(7))).is_err(), "another key of the same payer");
-    }
 
     #[test]
     fn objects_are_for_names_that_differ() {
