@@ -10,6 +10,8 @@ ARGS ?=
 # Random schedules of `simulate`, and kills of `crash`.
 N ?= 10000
 KILLS ?= 200
+# How long `soak` lasts.
+MINUTES ?= 30
 # Given to every cargo build, for instance CARGO_FLAGS=--locked.
 CARGO_FLAGS ?=
 
@@ -21,7 +23,7 @@ BENCH := $(CURDIR)/.headwater/bench
 # One place for the model, whichever of the binary and the tests looks for it.
 export HEADWATER_MODELS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/headwater/models
 
-.PHONY: help setup build model demo contracts test simulate crash mutate-indexer lint bench bench-embed bench-embed-accuracy bench-gaming bench-generate bench-indexer bench-scale clean
+.PHONY: help setup build model demo contracts test simulate crash soak mutate-indexer lint bench bench-embed bench-embed-accuracy bench-gaming bench-generate bench-indexer bench-scale clean
 
 help: ## Lists these targets
 	@grep -hE '^[a-z-]+:.* ## ' "$(CURDIR)/Makefile" | sed -E 's/^([a-z-]+):.* ## /\1\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-20s %s\n' "$$name" "$$text"; done
@@ -56,6 +58,10 @@ simulate: setup ## Runs N random schedules of chain, faulty node and crashes aga
 
 crash: setup ## Kills an indexing process KILLS times on a live chain, and plays the long live reorganisations
 	@HEADWATER_KILLS="$(KILLS)" cargo test --workspace --lib $(CARGO_FLAGS) -- --nocapture --ignored devchain::tests
+
+# SOAK_SET="section.key=value …" changes settings of the service.
+soak: model ## Runs a mix of everything for MINUTES and checks memory, disk, replies and what was acknowledged
+	@SOAK_MINUTES="$(MINUTES)" cargo test --workspace --test journey $(CARGO_FLAGS) -- --ignored --nocapture --exact soak::soak
 
 mutate-indexer: setup ## Plants known bugs in a copy of the indexer and prints how many the simulation catches
 	@python3 "$(CURDIR)/indexer/mutants/score.py"

@@ -248,6 +248,15 @@ impl Service {
         self.process.kill();
     }
 
+    pub(crate) fn process_id(&self) -> u32 {
+        self.process.child().id()
+    }
+
+    /// What it has logged.
+    pub(crate) fn log(&self) -> anyhow::Result<String> {
+        Ok(String::from_utf8_lossy(&fs::read(&self.process.stderr)?).into_owned())
+    }
+
     /// Whether it still runs.
     pub(crate) fn lives(&self) -> anyhow::Result<bool> {
         Ok(self.process.ended()?.is_none())

@@ -16,4 +16,5 @@ mod money;
 mod openai;
 mod proxy;
 mod scale;
+mod soak;
 mod whole;
