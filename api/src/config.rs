@@ -14,10 +14,14 @@ use serde::{Deserialize, Serialize};
 mod embedder;
 mod generator;
 mod http;
+mod machine;
+mod nodes;
 
 pub use embedder::EmbedderPrecision;
 pub use generator::{Answers, Generator, local_model};
 pub use http::Http;
+pub use machine::Machine;
+pub use nodes::{IndexerSection, Rpc, SenderSection};
 
 /// What the names of environment variables with settings begin with.
 pub const VARIABLES: &str = "HEADWATER__";
@@ -33,6 +37,9 @@ pub struct Config {
     pub store: StoreSection,
     pub models: Models,
     pub chain: Chain,
+    pub rpc: Rpc,
+    pub indexer: IndexerSection,
+    pub sender: SenderSection,
     pub ingest: Ingest,
     pub rag: Rag,
     pub generator: Generator,
@@ -109,6 +116,10 @@ pub struct Ingest {
     pub max_files_per_contributor_per_day: u64,
     pub max_bytes_per_contributor_per_day: u64,
     pub near_duplicate_ppm: u64,
+    /// 0: one for each processor.
+    pub max_concurrent_files: usize,
+    pub max_chunks_per_document: usize,
+    pub embedding_batch_texts: usize,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -122,6 +133,11 @@ pub struct Rag {
     pub min_coverage_ppm: u32,
     pub min_score_ppm: u32,
     pub drain_interval_ms: u64,
+    /// 0: one for each processor.
+    pub max_concurrent_answers: usize,
+    pub max_waiting_answers: usize,
+    pub max_pending_receipts: usize,
+    pub max_question_bytes: usize,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -132,6 +148,8 @@ pub struct Sql {
     pub max_memory_bytes: usize,
     pub timeout_seconds: u64,
     pub operator_timeout_seconds: u64,
+    pub max_statement_bytes: usize,
+    /// 0: as many as processors, at least 4.
     pub max_concurrent: usize,
     pub warm_workers: usize,
 }
@@ -228,6 +246,16 @@ impl Config {
         self.price_wei()?;
         self.http.check()?;
         self.generator.check()?;
+        self.rpc.check()?;
+        self.indexer.check()?;
+        self.sender.check()?;
+        at_least(&[
+            ("ingest.max_chunks_per_document", self.ingest.max_chunks_per_document as u64, 1),
+            ("ingest.embedding_batch_texts", self.ingest.embedding_batch_texts as u64, 1),
+            ("rag.max_pending_receipts", self.rag.max_pending_receipts as u64, 1),
+            ("rag.max_question_bytes", self.rag.max_question_bytes as u64, 1),
+            ("sql.max_statement_bytes", self.sql.max_statement_bytes as u64, 1),
+        ])?;
         wei("chain.max_fee_per_gas_wei", &self.chain.max_fee_per_gas_wei)?;
         wei("chain.max_fees_per_day_wei", &self.chain.max_fees_per_day_wei)?;
         self.settlement.reserve_wei()?;
@@ -267,6 +295,16 @@ impl Config {
         let url = reqwest::Url::from_directory_path(&folder).map_err(|()| anyhow::anyhow!("{} cannot be a file URL", folder.display()))?;
         Ok(url.to_string())
     }
+}
+
+/// Limits that would stop everything below their least value: key, value, least.
+fn at_least(limits: &[(&str, u64, u64)]) -> anyhow::Result<()> {
+    for (key, value, least) in limits {
+        if value < least {
+            bail!("configuration: {key} is {value}; it must be at least {least}");
+        }
+    }
+    Ok(())
 }
 
 /// An amount in the configuration.
@@ -382,6 +420,12 @@ mod tests {
             (None, None, Some("store.cache_mib=0"), "store.cache_mib: "),
             (None, None, Some("chain.max_fees_per_day_wei=lots"), "max_fees_per_day_wei"),
             (None, None, Some("chain.rpc_url=http://localhost:1"), "deployment"),
+            (None, None, Some("rpc.max_in_flight=0"), "rpc.max_in_flight is 0"),
+            (None, None, Some("rpc.max_reply_bytes=100"), "rpc.max_reply_bytes"),
+            (None, None, Some("indexer.max_hot_blocks=1000"), "indexer.commit_blocks"),
+            (None, None, Some("sender.gas_margin_percent=1001"), "sender.gas_margin_percent"),
+            (None, None, Some("ingest.embedding_batch_texts=0"), "ingest.embedding_batch_texts"),
+            (None, None, Some("rag.max_question_bytes=0"), "rag.max_question_bytes"),
             (None, None, Some("generator.temperature=warm"), "not a number"),
             (None, None, Some("generator.temperature=2.5"), "generator.temperature"),
             (None, None, Some("generator.top_p=0"), "generator.top_p"),

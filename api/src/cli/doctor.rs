@@ -18,6 +18,9 @@ pub enum ConfigCommand {
     Print {
         #[arg(long)]
         defaults: bool,
+        /// With every size that is 0, and every place that is empty, as a service started here would use it.
+        #[arg(long, conflicts_with = "defaults")]
+        effective: bool,
     },
     /// Check the configuration and say where it comes from.
     Check,
@@ -26,8 +29,11 @@ pub enum ConfigCommand {
 pub fn config(context: &Context, command: &ConfigCommand) -> anyhow::Result<Report> {
     let config = context.config()?;
     match command {
-        ConfigCommand::Print { defaults: true } => Ok(Report::new(DEFAULTS, &DEFAULTS)),
-        ConfigCommand::Print { defaults: false } => Ok(Report::new(toml::to_string_pretty(&config)?, &config)),
+        ConfigCommand::Print { defaults: true, .. } => Ok(Report::new(DEFAULTS, &DEFAULTS)),
+        ConfigCommand::Print { effective, .. } => {
+            let config = if *effective { config.effective(&context.data_dir)? } else { config };
+            Ok(Report::new(toml::to_string_pretty(&config)?, &config))
+        }
         ConfigCommand::Check => {
             let file = context.sources.read_file();
             let mut variables: Vec<String> = std::env::vars().map(|(name, _)| name).filter(|name| name.starts_with(VARIABLES)).collect();

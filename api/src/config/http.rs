@@ -3,6 +3,8 @@
 use anyhow::bail;
 use serde::{Deserialize, Serialize};
 
+use super::at_least;
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Http {
@@ -26,22 +28,17 @@ pub struct Http {
 
 impl Http {
     pub(super) fn check(&self) -> anyhow::Result<()> {
-        let least = [
-            ("header_timeout_seconds", self.header_timeout_seconds, 1),
-            ("body_idle_timeout_seconds", self.body_idle_timeout_seconds, 1),
-            ("body_timeout_seconds", self.body_timeout_seconds, 1),
-            ("write_timeout_seconds", self.write_timeout_seconds, 1),
+        at_least(&[
+            ("http.header_timeout_seconds", self.header_timeout_seconds, 1),
+            ("http.body_idle_timeout_seconds", self.body_idle_timeout_seconds, 1),
+            ("http.body_timeout_seconds", self.body_timeout_seconds, 1),
+            ("http.write_timeout_seconds", self.write_timeout_seconds, 1),
             // A key, a curator's signature and what clients send by themselves must fit.
-            ("max_header_bytes", self.max_header_bytes as u64, 4096),
-            ("max_connections", self.max_connections as u64, 1),
-            ("max_connections_per_address", self.max_connections_per_address as u64, 1),
-            ("max_uploads", self.max_uploads as u64, 1),
-        ];
-        for (key, value, least) in least {
-            if value < least {
-                bail!("configuration: http.{key} is {value}; it must be at least {least}");
-            }
-        }
+            ("http.max_header_bytes", self.max_header_bytes as u64, 4096),
+            ("http.max_connections", self.max_connections as u64, 1),
+            ("http.max_connections_per_address", self.max_connections_per_address as u64, 1),
+            ("http.max_uploads", self.max_uploads as u64, 1),
+        ])?;
         for origin in &self.cors_origins {
             // What a browser sends: scheme, host, port, and nothing after them.
             let is_origin = origin.split_once("://").is_some_and(|(_, host)| !host.is_empty() && !host.contains('/'));

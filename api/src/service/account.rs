@@ -8,7 +8,7 @@ use schemas::U256;
 use schemas::contracts::{DatanetRegistry, Deployment, OpenToken, PaymentVault, RewardDistributor};
 use schemas::signer::{KeySigner, Signer};
 
-use crate::config::{Chain, wei};
+use crate::config::{Chain, Config, wei};
 use crate::identity::{self, keystore};
 
 /// The service's own key: its account owns the contracts of a development chain.
@@ -34,8 +34,8 @@ fn load_or_create(data_dir: &Path, name: &str) -> anyhow::Result<KeySigner> {
     }
 }
 
-pub(super) fn sender_config(data_dir: &Path, policy: SpendingPolicy) -> SenderConfig {
-    SenderConfig { policy, ..SenderConfig::with_outbox(data_dir.join("outbox")) }
+pub(super) fn sender_config(config: &Config, data_dir: &Path, policy: SpendingPolicy) -> SenderConfig {
+    SenderConfig { policy, outbox_dir: Some(data_dir.join("outbox")), ..config.sender.config(config.rpc.config()) }
 }
 
 /// The account that `headwater dev fund` gives from: with a key of its own, since the operator's
@@ -45,12 +45,13 @@ pub(super) async fn fill_faucet(
     reader: &ContractReader,
     operator: &KeySigner,
     data_dir: &Path,
+    sender: SenderConfig,
 ) -> anyhow::Result<()> {
     let faucet = load_or_create(data_dir, identity::FAUCET)?.address();
     let million = U256::from(1_000_000u64) * U256::from(10).pow(U256::from(18));
     dev_chain.fund(faucet, million).await?;
     if reader.token_balance(faucet, At::Latest).await? < million {
-        let owner = Sender::connect(dev_chain.rpc_url(), operator.clone(), sender_config(data_dir, SpendingPolicy::default())).await?;
+        let owner = Sender::connect(dev_chain.rpc_url(), operator.clone(), sender).await?;
         let amount = million * U256::from(1_000_000u64);
         owner.call(reader.deployment().token, &OpenToken::mintCall { to: faucet, amount }).await.context("filling the faucet")?;
     }

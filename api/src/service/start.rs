@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use indexer::{
-    At, ContractReader, DeployParams, DevChain, DevChainConfig, Followed, HeadWaker, Indexer, IndexerConfig, RpcConfig, Sender,
-    SpendingPolicy, WakeConfig, deploy_contracts,
+    At, ContractReader, DeployParams, DevChain, DevChainConfig, Followed, HeadWaker, Indexer, Sender, SpendingPolicy, WakeConfig,
+    deploy_contracts,
 };
 use ingest::{Ingest, IngestConfig};
 use rag::{Rag, RagConfig};
@@ -28,7 +28,7 @@ use super::account::{fill_faucet, operator_policy, operator_signer, sender_confi
 use super::contracts::Contracts;
 use super::{MAX_DATANET_NAMES, Service, debited_within_seconds, embedder, generator, reconcile};
 use crate::auth::{KeyLimits, Keys, Role};
-use crate::config::Config;
+use crate::config::{Config, Machine};
 use crate::credit::Credit;
 use crate::limits::Limits;
 use crate::places::Places;
@@ -48,6 +48,8 @@ pub struct Running {
 
 /// Builds and starts everything. `progress` is told what is being done.
 pub async fn start(config: Config, data_dir: &Path, progress: &(dyn Fn(&str) + Sync)) -> anyhow::Result<Running> {
+    let config = config.sized_to(Machine::here());
+    let rpc = config.rpc.config();
     let private = || std::fs::create_dir_all(data_dir).and_then(|()| store::private::keep(data_dir));
     private().with_context(|| format!("cannot create the data folder {}, or keep others out of it", data_dir.display()))?;
     let listener = TcpListener::bind(config.http.bind).await.with_context(|| {
@@ -69,13 +71,13 @@ pub async fn start(config: Config, data_dir: &Path, progress: &(dyn Fn(&str) + S
         _ => config.chain.public_rpc_url.clone(),
     };
     let deployment = deployment(&config, data_dir, &operator, dev_chain.as_ref(), progress).await?;
-    let reader = ContractReader::connect(&rpc_url, RpcConfig::default(), deployment)?;
+    let reader = ContractReader::connect(&rpc_url, rpc.clone(), deployment)?;
     check_deployment(&reader, dev_chain.is_some(), data_dir).await?;
     if let Some(dev_chain) = &dev_chain {
-        fill_faucet(dev_chain, &reader, &operator, data_dir).await?;
+        fill_faucet(dev_chain, &reader, &operator, data_dir, sender_config(&config, data_dir, SpendingPolicy::default())).await?;
     }
     let policy = operator_policy(&config.chain, &deployment, dev_chain.as_ref())?;
-    let sender = Sender::connect(&rpc_url, operator.clone(), sender_config(data_dir, policy)).await?;
+    let sender = Sender::connect(&rpc_url, operator.clone(), sender_config(&config, data_dir, policy)).await?;
     let contracts = Contracts::open(store.clone(), deployment).await?;
 
     progress("opening the parts");
@@ -92,18 +94,12 @@ pub async fn start(config: Config, data_dir: &Path, progress: &(dyn Fn(&str) + S
     let keys = Keys::open(store.clone(), key_limits).await?;
     let uploads = http::Uploads::open(data_dir, config.http.max_uploads)?;
     let limits = Limits::open(store.clone()).await?;
-    let source = indexer::source::connect(&rpc_url, &RpcConfig::default())?;
-    let indexer_config = IndexerConfig {
-        verify: config.chain.verify,
-        poll_interval_ms: config.chain.poll_interval_ms,
-        commit_interval_ms: config.chain.commit_interval_ms,
-        ..IndexerConfig::default()
-    };
+    let source = indexer::source::connect(&rpc_url, &rpc)?;
     let waker = match config.chain.ws_url.as_str() {
         "" => None,
         url => Some(HeadWaker::connect(url, WakeConfig::default())?),
     };
-    let indexer = Indexer::new(source.clone(), store.clone(), Followed::deployment(&deployment)?, indexer_config);
+    let indexer = Indexer::new(source.clone(), store.clone(), Followed::deployment(&deployment)?, config.indexer.config(&config.chain));
 
     let within = debited_within_seconds(&config);
     let credit = Credit::new(store.clone(), deployment, operator.address(), limits.clone(), within);
@@ -245,7 +241,7 @@ async fn deployment(
     progress("deploying the contracts");
     dev_chain.fund(operator.address(), U256::from(1_000u64) * U256::from(10).pow(U256::from(18))).await?;
     // The only one that may create contracts.
-    let sender = Sender::connect(dev_chain.rpc_url(), operator.clone(), sender_config(data_dir, SpendingPolicy::default())).await?;
+    let sender = Sender::connect(dev_chain.rpc_url(), operator.clone(), sender_config(config, data_dir, SpendingPolicy::default())).await?;
     let deployment = deploy_contracts(&sender, &deploy_params(&config.settlement, sender.address())).await?;
     sender.call(deployment.vault, &PaymentVault::setOperatorCall { operator: sender.address() }).await?;
     identity::write_secret(&path, &format!("{}\n", serde_json::to_string_pretty(&deployment)?))?;
@@ -293,6 +289,9 @@ fn ingest_config(config: &Config, domain: schemas::signed::SigningDomain, owner:
         max_files_per_contributor_per_day: config.ingest.max_files_per_contributor_per_day,
         max_bytes_per_contributor_per_day: config.ingest.max_bytes_per_contributor_per_day,
         near_duplicate_ppm: config.ingest.near_duplicate_ppm,
+        max_concurrent_files: config.ingest.max_concurrent_files,
+        max_chunks_per_document: config.ingest.max_chunks_per_document,
+        embedding_batch_texts: config.ingest.embedding_batch_texts,
         ..IngestConfig::new(domain, owner)
     }
 }
@@ -305,6 +304,10 @@ pub(crate) fn rag_config(config: &Config, data_dir: &Path, domain: schemas::sign
     rag.quote.min_coverage_ppm = config.rag.min_coverage_ppm;
     rag.quote.min_score_ppm = config.rag.min_score_ppm;
     rag.generation = config.generator.config();
+    rag.concurrent_answers = config.rag.max_concurrent_answers;
+    rag.waiting_answers = config.rag.max_waiting_answers;
+    rag.pending_receipts = config.rag.max_pending_receipts;
+    rag.question_max_bytes = config.rag.max_question_bytes;
     rag
 }
 
@@ -314,7 +317,7 @@ fn query_limits(config: &Config, timeout_seconds: u64) -> QueryLimits {
         max_result_bytes: config.sql.max_result_bytes,
         max_memory_bytes: config.sql.max_memory_bytes,
         timeout: Duration::from_secs(timeout_seconds),
-        ..QueryLimits::default()
+        max_statement_bytes: config.sql.max_statement_bytes,
     }
 }
 
