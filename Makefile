@@ -17,13 +17,18 @@ CARGO_FLAGS ?=
 
 TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 HEADWATER := "$(TARGET)/debug/headwater"
+# What `demo` and `bench` run: the optimised binary where there is one that is not older than what it was made of.
+OPTIMISED := $(TARGET)/release/headwater
+MADE_OF := Cargo.toml Cargo.lock */Cargo.toml */src api/demo schemas/contracts/artifacts
+PROFILE := $(shell cd "$(CURDIR)"; if [ -x "$(OPTIMISED)" ] && [ -z "$$(find $(MADE_OF) -newer "$(OPTIMISED)" -print -quit)" ]; then echo release; else echo debug; fi)
+RUN := "$(TARGET)/$(PROFILE)/headwater"
 CONTRACTS := $(CURDIR)/schemas/contracts
 BENCH := $(CURDIR)/.headwater/bench
 
 # One place for the model, whichever of the binary and the tests looks for it.
 export HEADWATER_MODELS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/headwater/models
 
-.PHONY: help setup build model demo contracts test simulate crash soak mutate-indexer lint bench bench-embed bench-embed-accuracy bench-gaming bench-generate bench-indexer bench-scale clean
+.PHONY: help setup build install model demo contracts test simulate crash soak mutate-indexer lint bench bench-embed bench-embed-accuracy bench-gaming bench-generate bench-indexer bench-scale clean
 
 help: ## Lists these targets
 	@grep -hE '^[a-z-]+:.* ## ' "$(CURDIR)/Makefile" | sed -E 's/^([a-z-]+):.* ## /\1\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-20s %s\n' "$$name" "$$text"; done
@@ -36,12 +41,22 @@ build: setup
 	@echo "building headwater"
 	@cargo build --workspace --bins $(CARGO_FLAGS)
 
+install: setup ## Builds the optimised binary, which takes long the first time, and installs it where cargo does (~/.cargo/bin)
+	@echo "building the optimised headwater: the first time everything it needs is compiled anew and optimised, which takes"
+	@echo "more than twice as long as make build did; the bar counts what is left, and the last few take longest"
+	@cargo install --path "$(CURDIR)/api" --bin headwater --locked $(CARGO_FLAGS)
+
 # Does nothing when the model is there and intact.
 model: build
 	@$(HEADWATER) models pull
 
-demo: model ## Runs the whole journey and leaves the service up; ARGS=--exit ends it
-	@$(HEADWATER) demo $(ARGS)
+# Nothing is built where the optimised binary is used.
+demo bench: $(if $(filter release,$(PROFILE)),setup,model)
+
+demo: ## Runs the whole journey and leaves the service up; ARGS=--exit ends it
+	@echo "running $(TARGET)/$(PROFILE)/headwater"
+	@$(RUN) models pull
+	@$(RUN) demo $(ARGS)
 
 contracts: setup
 	@echo "checking the contracts"
@@ -70,9 +85,10 @@ lint: setup ## Checks formatting, and clippy with warnings as errors
 	@cargo fmt --all --check
 	@cargo clippy --workspace --all-targets $(CARGO_FLAGS) -- -D warnings
 
-bench: model ## Runs the journey in a folder of its own and prints each step's time
+bench: ## Runs the journey in a folder of its own and prints each step's time
 	@rm -rf "$(BENCH)"
-	@$(HEADWATER) --json --data-dir "$(BENCH)" --set http.bind=127.0.0.1:0 demo --exit | node "$(CURDIR)/scripts/timings.mjs"
+	@$(RUN) models pull
+	@$(RUN) --json --data-dir "$(BENCH)" --set http.bind=127.0.0.1:0 demo --exit | node "$(CURDIR)/scripts/timings.mjs"
 
 bench-embed: model ## Measures the embedder beside others, for a quarter of an hour; writes BENCHMARKS.md. ARGS: options of bench.py
 	@cargo build --release --package engine --example bench_embed $(CARGO_FLAGS)
