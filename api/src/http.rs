@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, delete, get, post};
@@ -36,6 +36,7 @@ use tower_http::timeout::TimeoutLayer;
 use tower_http::trace::TraceLayer;
 
 use crate::auth::Role::{Analyst, App as AppRole};
+use crate::metrics::Underway;
 use crate::service::Service;
 use access::Who::{self, Curators, Keys, Public, Signed};
 use access::{Authenticated, Insider, Optional};
@@ -122,16 +123,19 @@ pub fn router(service: App) -> Router {
     let front = front::Front::new(&service.config.http);
     let mut router = Router::new();
     let upload_limit = usize::try_from(service.config.ingest.max_submission_bytes).unwrap_or(usize::MAX).saturating_add(1 << 20);
-    for Door(_, path, who, handler) in doors() {
+    for Door(method, path, who, handler) in doors() {
         let handler = if path == submissions::PATH { handler.layer(DefaultBodyLimit::max(upload_limit)) } else { handler };
         let guard = access::Guard { service: service.clone(), who };
-        router = router.route(path, handler.route_layer(from_fn_with_state(guard, access::admit)));
+        let counted = metrics::Counted { service: service.clone(), method, path };
+        let handler = handler.route_layer(from_fn_with_state(guard, access::admit));
+        router = router.route(path, handler.route_layer(from_fn_with_state(counted, metrics::count)));
     }
     let timeout = TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, timeout);
     let router = router.fallback(nowhere).layer(timeout).with_state(service);
     front::before(router, front).layer(TraceLayer::new_for_http())
 }
 
-async fn nowhere(uri: axum::http::Uri) -> ApiError {
+async fn nowhere(State(service): State<App>, uri: axum::http::Uri) -> ApiError {
+    Underway::new(&service.metrics, "any", "none").done(StatusCode::NOT_FOUND.as_u16());
     ApiError::new(StatusCode::NOT_FOUND, "not_found", format!("there is nothing at {}", uri.path()))
 }

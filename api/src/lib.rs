@@ -11,6 +11,7 @@ pub mod demo;
 pub mod http;
 pub mod identity;
 pub mod limits;
+pub mod metrics;
 pub mod output;
 pub mod places;
 pub mod querying;

@@ -36,6 +36,10 @@ impl Places {
         self.max.div_ceil(2)
     }
 
+    pub fn taken(&self) -> usize {
+        self.lock().in_all
+    }
+
     fn lock(&self) -> MutexGuard<'_, Taken> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -31,6 +31,7 @@ use crate::config::Config;
 use crate::credit::Credit;
 use crate::http::Uploads;
 use crate::limits::Limits;
+use crate::metrics::Metrics;
 use crate::places::Places;
 use crate::settlement::{LIMIT_MARGIN_SECONDS, SettlementStatus, Settling};
 use contracts::Contracts;
@@ -42,6 +43,7 @@ pub use start::{Running, start};
 #[derive(Debug)]
 pub struct Service {
     pub config: Config,
+    pub metrics: Arc<Metrics>,
     pub data_dir: PathBuf,
     pub store: Store,
     pub ingest: Ingest,

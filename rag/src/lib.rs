@@ -23,6 +23,7 @@ mod retrieve;
 mod sentences;
 mod service;
 mod snapshot;
+mod stages;
 mod statements;
 mod verify;
 
@@ -36,6 +37,7 @@ pub use inclusion::{Inclusion, verify_inclusion};
 pub use quote::GENERATOR as QUOTE_GENERATOR;
 pub use receipts::Receivable;
 pub use service::Rag;
+pub use stages::Stage;
 pub use verify::{FirstEvidence, verify_evidence, verify_first_evidence, verify_first_receipt, verify_receipt, verify_run};
 
 /// Runs CPU or file work off the async runtime.

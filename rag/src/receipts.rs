@@ -157,6 +157,10 @@ impl Ledger {
         self.receivables.of(payer, dues.settled_to, dues.asked_to, making)
     }
 
+    pub(crate) fn pending_count(&self) -> usize {
+        locked(&self.pending).records.len()
+    }
+
     /// Moves everything that is in the log into the tables. Returns how many receipts that were.
     pub(crate) async fn drain(self: &Arc<Self>) -> Result<usize> {
         let mut ended = self.draining.lock().await;

@@ -23,6 +23,7 @@ use crate::generate::{Counters, GenerationStats, Listener, Progress};
 use crate::inclusion::Inclusion;
 use crate::receipts::{Ledger, Receivable};
 use crate::snapshot::{Snapshot, SnapshotCache};
+use crate::stages::{Stage, Stages};
 use crate::{RagConfig, RagError, Result, blocking, index};
 
 /// Rows of versions kept in memory at most, and names of files.
@@ -55,6 +56,7 @@ pub struct Rag {
     /// Answers that a model writes.
     generating: Semaphore,
     counters: Arc<Counters>,
+    stages: Stages,
     /// Requests with the same identity take turns.
     answering: Mutex<HashMap<AnswerId, Weak<tokio::sync::Mutex<()>>>>,
     closing: tokio::sync::Mutex<()>,
@@ -98,6 +100,7 @@ impl Rag {
             admitted: Semaphore::new(config.concurrent_answers + config.waiting_answers),
             generating: Semaphore::new(0),
             counters: Arc::default(),
+            stages: Stages::default(),
             answering: Mutex::default(),
             closing: tokio::sync::Mutex::default(),
             config,
@@ -110,6 +113,13 @@ impl Rag {
         self.admitted.add_permits(self.config.generation.concurrent_answers);
         self.generating = Semaphore::new(self.config.generation.concurrent_answers);
         self.generator = Some(generator);
+        self
+    }
+
+    /// Tells how long each stage of every answer takes.
+    #[must_use]
+    pub fn with_stage_listener(mut self, listener: impl Fn(Stage, Duration) + Send + Sync + 'static) -> Self {
+        self.stages = Stages::told_to(Arc::new(listener));
         self
     }
 
@@ -280,6 +290,11 @@ impl Rag {
     /// there is none yet. `None` where an epoch was settled since the dues were read: they are to be read again.
     pub fn receivable(&self, payer: Address, dues: &Dues, making: impl Iterator<Item = (AnswerId, U256)>) -> Option<Receivable> {
         self.ledger.receivable(payer, dues, making)
+    }
+
+    /// Receipts in the log that may not be in the tables yet.
+    pub fn pending_receipts(&self) -> usize {
+        self.ledger.pending_count()
     }
 
     /// Moves waiting receipts into the tables, where SQL sees them. Returns how many.

@@ -58,6 +58,10 @@ impl Location {
         Ok(Self::new(url_text, lance_root, Arc::new(LocalFileSystem::new()), prefix, READER_CACHE_BYTES))
     }
 
+    pub(crate) fn session(&self) -> &Session {
+        &self.session
+    }
+
     pub(crate) async fn open(config: &StoreConfig) -> Result<Self, StoreError> {
         let bad = |problem: &str| StoreError::BadLocation { url: config.url.clone(), problem: problem.into() };
         let url =

@@ -176,6 +176,12 @@ impl Store {
         *self.inner.last_upkeep.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Bytes in the caches that all tables share, by cache.
+    pub async fn cache_sizes(&self) -> [(&'static str, usize); 2] {
+        let session = &self.inner.location.session();
+        [("metadata", session.metadata_cache_stats().await.size_bytes), ("index", session.index_cache_stats().await.size_bytes)]
+    }
+
     /// Every table, with what its manifest lists.
     pub fn table_sizes(&self) -> Vec<TableSize> {
         self.inner.tables.iter().map(|(name, table)| size_of(name, table)).collect()

@@ -37,6 +37,11 @@ impl Uploads {
         Ok(Self { folder, places: Places::new(max_uploads), readers: Semaphore::new(READ_AT_ONCE) })
     }
 
+    /// Uploads that have a place.
+    pub(super) fn under_way(&self) -> usize {
+        self.places.taken()
+    }
+
     /// A place for an upload whose signature is good, which counts for all of `holders`.
     ///
     /// # Errors

@@ -91,14 +91,22 @@ pub(super) async fn drain(service: Arc<Service>, stop: CancellationToken) -> any
 pub(super) async fn upkeep(service: Arc<Service>, stop: CancellationToken) -> anyhow::Result<()> {
     let section = &service.config.store;
     let retention = section.retention();
+    measure(&service).await;
     while stop.run_until_cancelled(tokio::time::sleep(Duration::from_secs(section.upkeep_interval_seconds.get()))).await.is_some() {
         let done = service.store.upkeep(&retention, Effort::Due).await;
         for (table, upkept) in done.iter().flatten() {
             tracing::debug!(table, ?upkept, "put a table in order");
         }
         service.trouble("upkeep", done.map(drop).map_err(Into::into));
+        measure(&service).await;
     }
     Ok(())
+}
+
+async fn measure(service: &Service) {
+    if let Err(error) = service.metrics.measure(&service.data_dir, &service.store).await {
+        tracing::warn!(%error, "what is on the disk was not measured");
+    }
 }
 
 /// Datanets that the chain does not know yet are registered. An error of one stays with it.

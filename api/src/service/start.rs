@@ -31,6 +31,7 @@ use crate::auth::{KeyLimits, Keys, Role};
 use crate::config::{Config, Machine};
 use crate::credit::Credit;
 use crate::limits::Limits;
+use crate::metrics::Metrics;
 use crate::places::Places;
 use crate::{http, identity};
 
@@ -85,6 +86,9 @@ pub async fn start(config: Config, data_dir: &Path, progress: &(dyn Fn(&str) + S
     let ingest = Ingest::new(store.clone(), embedder.clone(), ingest_config(&config, domain, operator.address()));
     let signer: Arc<dyn Signer> = Arc::new(operator.clone());
     let rag = Rag::open(store.clone(), embedder, signer, rag_config(&config, data_dir, domain)).await?;
+    let metrics = Arc::new(Metrics::default());
+    let told = metrics.clone();
+    let rag = rag.with_stage_listener(move |stage, took| told.stage(stage, took));
     let rag = match &writer {
         Some(writer) => rag.with_generator(writer.generator()),
         None => rag,
@@ -121,6 +125,7 @@ pub async fn start(config: Config, data_dir: &Path, progress: &(dyn Fn(&str) + S
         started: Millis::now(),
         data_dir: data_dir.to_owned(),
         config,
+        metrics,
         store,
         ingest,
         rag,

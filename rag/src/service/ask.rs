@@ -13,6 +13,7 @@ use super::{Held, Rag};
 use crate::answer::{AnswerRecord, Answerer, AskRequest};
 use crate::generate::{self, Chosen, Listener, Running};
 use crate::retrieve::{self, Question};
+use crate::stages::Stage;
 use crate::{RagConfig, RagError, Result, blocking, quote};
 
 const ID_MAX_BYTES: usize = 256;
@@ -61,7 +62,7 @@ impl Rag {
         turn: OwnedMutexGuard<()>,
         listener: Listener<'_>,
     ) -> Result<AnswerRecord> {
-        let computing = self.computing().await?;
+        let computing = self.stages.wait(Stage::Queue, self.computing()).await?;
         let (question, found) = self.find_sources(id, request).await?;
         let generator = self.generator.clone().filter(|_| found.request.answerer == Answerer::Configured && !found.retrieved.is_empty());
         let record = match generator {
@@ -83,21 +84,24 @@ impl Rag {
 
     /// What the pinned version holds on the question.
     async fn find_sources(&self, id: AnswerId, request: AskRequest) -> Result<(Question, Found)> {
-        let snapshot = self.snapshot(request.datanet.datanet_id, request.version).await?;
+        let snapshot = self.stages.wait(Stage::Open, self.snapshot(request.datanet.datanet_id, request.version)).await?;
         let (embedder, text) = (self.embedder.clone(), request.question.clone());
-        let question = blocking(move || Question::read(&text, embedder.as_ref())).await?;
+        let question = self.stages.wait(Stage::Embed, blocking(move || Question::read(&text, embedder.as_ref()))).await?;
         let method = retrieve::method(&self.config);
-        let retrieved = retrieve::retrieve(&snapshot, &question, &method).await?;
+        let retrieved = self.stages.wait(Stage::Retrieve, retrieve::retrieve(&snapshot, &question, &method)).await?;
         Ok((question, Found { id, request, snapshot, method, retrieved }))
     }
 
     async fn quote(&self, question: Question, found: Found, held: Held) -> Result<Arc<AnswerRecord>> {
         let (embedder, config, ledger) = (self.embedder.clone(), self.config.clone(), self.ledger.clone());
+        let stages = self.stages.clone();
         blocking(move || {
             // a caller that goes away does not stop this: a retry waits for it, and finds its receipt
             let _held = held;
-            let quotes = quote::select(&question, &found.snapshot, &found.positions(), embedder.as_ref(), &config.quote)?;
-            ledger.issue(found.quoted(quotes, embedder.info(), &config)?)
+            let select = || quote::select(&question, &found.snapshot, &found.positions(), embedder.as_ref(), &config.quote);
+            let quotes = stages.run(Stage::Read, select)?;
+            let draft = stages.run(Stage::Attribute, || found.quoted(quotes, embedder.info(), &config))?;
+            stages.run(Stage::Receipt, || ledger.issue(draft))
         })
         .await
     }
@@ -118,7 +122,8 @@ impl Rag {
         let mut running = Running::start(&self.counters);
         let (texts, found) = blocking(move || Ok((found.texts()?, found))).await?;
         let question = &found.request.question;
-        let written = generate::write(generator, found.id, question, &texts, &chosen, &mut running, listener).await;
+        let write = generate::write(generator, found.id, question, &texts, &chosen, &mut running, listener);
+        let written = self.stages.wait(Stage::Generate, write).await;
         let written = match written {
             Ok(written) => written,
             Err(error) => {
@@ -127,12 +132,13 @@ impl Rag {
             }
         };
         running.answered(written.declined, written.generation.prompt_tokens, written.generation.answer_tokens);
-        let held = Held { _turn: turn, _computing: self.computing().await? };
+        let held = Held { _turn: turn, _computing: self.stages.wait(Stage::Queue, self.computing()).await? };
         let (embedder, config, ledger) = (self.embedder.clone(), self.config.clone(), self.ledger.clone());
-        let name = generator.info().name.clone();
+        let (name, stages) = (generator.info().name.clone(), self.stages.clone());
         blocking(move || {
             let _held = held;
-            ledger.issue(found.generated(written, &name, embedder.info(), &config)?)
+            let draft = stages.run(Stage::Attribute, || found.generated(written, &name, embedder.info(), &config))?;
+            stages.run(Stage::Receipt, || ledger.issue(draft))
         })
         .await
     }

@@ -1,3 +1,5 @@
+use std::sync::{Arc, Mutex};
+
 use schemas::allocation::PPM;
 use schemas::alloy_primitives::keccak256;
 use schemas::receipt::AnswerStatus;
@@ -42,6 +44,19 @@ async fn an_answer_quotes_pays_and_proves() {
         let file = cold_chain().into_iter().find(|file| Some(&file.name) == citation.file_name.as_ref()).unwrap();
         assert_eq!(&file.text[citation.source_byte_start as usize..citation.source_byte_end as usize], citation.quote);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_stage_of_an_answer_is_told_once() {
+    let world = World::new(&cold_chain()).await;
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let listener = told.clone();
+    let rag = world.rag().await.with_stage_listener(move |stage, _| listener.lock().unwrap().push(stage.as_str()));
+    world.ask(&rag, RANGE).await;
+    assert_eq!(*told.lock().unwrap(), ["queue", "open", "embed", "retrieve", "read", "attribute", "receipt"]);
+    assert_eq!(rag.pending_receipts(), 1);
+    rag.drain().await.unwrap();
+    assert_eq!(rag.pending_receipts(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
