@@ -292,8 +292,10 @@ fn start_logging(command: &Command) {
 
 async fn run(command: Command, context: Context) -> anyhow::Result<Option<Report>> {
     // These show a progress of their own.
-    let own_progress =
-        matches!(command, Command::Up | Command::Demo(_) | Command::Settle | Command::Models(_) | Command::Index(_) | Command::Ask(_));
+    let own_progress = matches!(
+        command,
+        Command::Up | Command::Demo(_) | Command::Settle | Command::Submit(_) | Command::Models(_) | Command::Index(_) | Command::Ask(_)
+    );
     let _progress = (!own_progress).then(|| Progress::start(context.voice, "working"));
     let report = match command {
         Command::Up => return up::up(&context).await.map(|()| None),

@@ -102,6 +102,11 @@ impl Client {
         }
     }
 
+    /// What a contributor sees of what they sent in, with [`crate::http::CONTRIBUTOR_HEADER`].
+    pub async fn get_as_contributor<T: DeserializeOwned>(&self, path: &str, signed: &str) -> anyhow::Result<T> {
+        self.send(self.http.get(format!("{}{path}", self.base)).header(crate::http::CONTRIBUTOR_HEADER, signed)).await
+    }
+
     pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> anyhow::Result<T> {
         self.send(self.http.post(format!("{}{path}", self.base)).json(body)).await
     }

@@ -115,6 +115,8 @@ pub struct Ingest {
     pub max_submission_bytes: u64,
     pub max_files_per_contributor_per_day: u64,
     pub max_bytes_per_contributor_per_day: u64,
+    pub max_submissions_under_way_per_contributor: usize,
+    pub max_submissions_under_way: usize,
     pub near_duplicate_ppm: u64,
     /// 0: one for each processor.
     pub max_concurrent_files: usize,

@@ -38,9 +38,9 @@ use tower_http::trace::TraceLayer;
 use crate::auth::Role::{Analyst, App as AppRole};
 use crate::metrics::Underway;
 use crate::service::Service;
-use access::Who::{self, Curators, Keys, Public, Signed};
+use access::Who::{self, Curators, CuratorsAndContributors, Keys, Public, Signed};
 use access::{Authenticated, Insider, Optional};
-pub use access::{CURATOR_HEADER, curator_header};
+pub use access::{CONTRIBUTOR_HEADER, CURATOR_HEADER, contributor_header, curator_header, sign_listing};
 pub use analysts::AnalystRequest;
 pub use answers::Reexecution;
 pub use apps::AppRequest;
@@ -81,7 +81,7 @@ fn doors() -> Vec<Door> {
         Door("GET", "/v1/documents/{id}", Curators, get(submissions::document)),
         Door("POST", submissions::PATH, Signed, post(submissions::submit)),
         Door("POST", "/v1/submissions/list", Signed, post(submissions::list_own)),
-        Door("GET", "/v1/submissions/{id}", Curators, get(submissions::show)),
+        Door("GET", "/v1/submissions/{id}", CuratorsAndContributors, get(submissions::show)),
         Door("POST", "/v1/reviews", Signed, post(submissions::review)),
         Door("POST", "/v1/chat/completions", Keys(&[AppRole]), post(chat::chat)),
         Door("GET", "/v1/models", Keys(&[AppRole, Analyst]), get(models::list)),

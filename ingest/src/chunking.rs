@@ -10,6 +10,7 @@ use engine::{Embedder, EngineError};
 use text_splitter::{ChunkCapacity, ChunkConfig, MarkdownSplitter, TextSplitter, TryChunkSizer};
 
 use crate::formats::{Format, Parsed};
+use crate::progress::{Progress, Stopped};
 
 /// Special tokens that a model puts around a text (`[CLS]`, `[SEP]`).
 const SPECIAL_TOKENS: usize = 2;
@@ -32,7 +33,14 @@ pub(crate) struct ChunkLimits {
 #[derive(Debug)]
 pub(crate) enum ChunkingError {
     TooMany,
+    Stopped(Stopped),
     Engine(EngineError),
+}
+
+impl From<Stopped> for ChunkingError {
+    fn from(stopped: Stopped) -> Self {
+        Self::Stopped(stopped)
+    }
 }
 
 impl From<EngineError> for ChunkingError {
@@ -42,7 +50,12 @@ impl From<EngineError> for ChunkingError {
 }
 
 /// Byte ranges in `parsed.text`: in order, disjoint, trimmed, together all but white space.
-pub(crate) fn split(parsed: &Parsed, embedder: &dyn Embedder, limits: ChunkLimits) -> Result<Vec<Range<usize>>, ChunkingError> {
+pub(crate) fn split(
+    parsed: &Parsed,
+    embedder: &dyn Embedder,
+    limits: ChunkLimits,
+    progress: &Progress,
+) -> Result<Vec<Range<usize>>, ChunkingError> {
     let max_tokens = embedder.info().window_tokens.saturating_sub(SPECIAL_TOKENS).max(1);
     let target = limits.target_tokens.clamp(1, max_tokens);
     let capacity = ChunkCapacity::new(target).with_max(max_tokens).unwrap_or(ChunkCapacity::new(max_tokens));
@@ -52,6 +65,7 @@ pub(crate) fn split(parsed: &Parsed, embedder: &dyn Embedder, limits: ChunkLimit
     let mut chunks = Vec::new();
     for section in &parsed.sections {
         for window in windows(&parsed.text, section.clone()) {
+            progress.go_on()?;
             let text = parsed.text.get(window.clone()).unwrap_or_default();
             let pieces: Vec<(usize, &str)> = match &markdown {
                 Some(markdown) => markdown.try_chunk_indices(text).collect::<Result<_, _>>()?,

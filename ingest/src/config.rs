@@ -17,13 +17,16 @@ pub struct IngestConfig {
     /// What one contributor may send within 24 hours.
     pub max_files_per_contributor_per_day: u64,
     pub max_bytes_per_contributor_per_day: u64,
+    /// Uploads of one contributor, and of all, that are being received or wait to be done.
+    pub max_submissions_under_way_per_contributor: usize,
+    pub max_submissions_under_way: usize,
     /// A file that would give more is refused.
     pub max_chunks_per_document: usize,
     /// What a chunk is filled up to where the text allows it; the embedder's window is the hard limit.
     pub target_chunk_tokens: usize,
     /// From this Jaccard similarity on, two chunks are the same content.
     pub near_duplicate_ppm: u64,
-    /// Files read (parsed, embedded) at the same time.
+    /// Files read (parsed, embedded) at the same time, and uploads worked at.
     pub max_concurrent_files: usize,
     /// Texts per call of the embedder.
     pub embedding_batch_texts: usize,
@@ -41,6 +44,8 @@ impl IngestConfig {
             max_submission_bytes: 64 << 20,
             max_files_per_contributor_per_day: 2000,
             max_bytes_per_contributor_per_day: 512 << 20,
+            max_submissions_under_way_per_contributor: 32,
+            max_submissions_under_way: 256,
             max_chunks_per_document: 20_000,
             target_chunk_tokens: 180,
             near_duplicate_ppm: 800_000,

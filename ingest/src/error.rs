@@ -26,6 +26,12 @@ pub enum IngestError {
     /// Send the rest another day.
     #[error("{0}")]
     OverQuota(String),
+    /// Wait until some of your uploads are done.
+    #[error("{0}")]
+    TooManyUnderWay(String),
+    /// Try again shortly.
+    #[error("{0}")]
+    Busy(String),
     /// Sign again, with a later deadline.
     #[error("{0}")]
     Expired(String),
@@ -51,4 +57,23 @@ pub enum IngestError {
     #[cfg(test)]
     #[error("crashed at {0}")]
     Crashed(String),
+}
+
+impl IngestError {
+    /// Whether the same can succeed later without anybody doing anything.
+    pub(crate) fn is_passing(&self) -> bool {
+        matches!(self, Self::Store(StoreError::Storage(_) | StoreError::Conflict(_) | StoreError::Unknown { .. }))
+    }
+
+    /// A short name of what went wrong, for what is stored and sent.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Self::Conflict(_) => "conflict",
+            Self::Engine(_) => "embedding_failed",
+            Self::Store(_) => "storage_failed",
+            Self::NotFound(_) => "not_found",
+            Self::Interrupted(_) => "interrupted",
+            _ => "internal",
+        }
+    }
 }

@@ -1,12 +1,14 @@
 //! What contributors see of what they sent in.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use schemas::Address;
+use schemas::hashing;
 use schemas::ids::{DatanetId, DocumentId, SubmissionId};
 use schemas::tables::{DocumentRow, Millis, ReviewRow, SubmissionRow};
 use serde::{Deserialize, Serialize};
 
+use crate::jobs::{Job, Record};
 use crate::reads::latest_decisions;
 use crate::{Ingest, Result};
 
@@ -28,6 +30,10 @@ pub struct OwnDocument {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OwnState {
+    /// It was accepted, and is still to be read.
+    UnderWay,
+    /// The service failed at it.
+    Failed,
     /// It could not be read.
     Refused,
     Pending,
@@ -41,6 +47,8 @@ impl Ingest {
     /// # Errors
     /// [`crate::IngestError::Store`].
     pub async fn documents_of(&self, contributor: Address) -> Result<Vec<OwnDocument>> {
+        // First: a job goes only when its rows stand.
+        let under_way: Vec<OwnDocument> = self.inner.jobs.of(contributor).iter().flat_map(accepted).collect();
         let of_contributor = format!("contributor = '{contributor:#x}'");
         let documents = self.store().scan::<DocumentRow>(Some(&of_contributor)).await?;
         let received: HashMap<SubmissionId, Millis> = self
@@ -60,9 +68,26 @@ impl Ingest {
             Some(own(document, received_at, review))
         };
         let mut documents: Vec<OwnDocument> = documents.into_iter().filter_map(with_decision).collect();
+        let known: HashSet<DocumentId> = documents.iter().map(|document| document.document_id).collect();
+        documents.extend(under_way.into_iter().filter(|document| !known.contains(&document.document_id)));
         documents.sort_by(|a, b| b.received_at.cmp(&a.received_at).then_with(|| a.file_name.cmp(&b.file_name)));
         Ok(documents)
     }
+}
+
+/// The documents of an upload that is not done.
+fn accepted(job: &Job) -> impl Iterator<Item = OwnDocument> {
+    let Record { upload, received_at, failure, .. } = &job.record;
+    upload.files.iter().map(|file| OwnDocument {
+        datanet_id: upload.datanet,
+        submission_id: upload.submission_id,
+        document_id: hashing::document_id(upload.submission_id, &file.file_name, file.sha256),
+        file_name: file.file_name.clone(),
+        received_at: *received_at,
+        state: if failure.is_some() { OwnState::Failed } else { OwnState::UnderWay },
+        reason_code: failure.as_ref().map(|failure| failure.code.clone()),
+        comment: failure.as_ref().map(|failure| failure.message.clone()),
+    })
 }
 
 fn own(document: DocumentRow, received_at: Millis, review: Option<ReviewRow>) -> OwnDocument {

@@ -9,6 +9,7 @@ use crate::chunking::{self, ChunkLimits, ChunkingError};
 use crate::duplicates::Fingerprint;
 use crate::formats::{self, Refusal};
 use crate::language;
+use crate::progress::{Progress, Stopped};
 use crate::screening::{self, LANGUAGE_NOT_SERVED};
 
 /// Inputs that are the same for every file of a submission.
@@ -49,7 +50,26 @@ pub(crate) struct Chunk {
     pub embedding: Embedding,
 }
 
-/// Reads a file.
+/// Why a file was not read to its end.
+#[derive(Debug)]
+pub(crate) enum ReadingError {
+    Engine(EngineError),
+    Stopped,
+}
+
+impl From<EngineError> for ReadingError {
+    fn from(error: EngineError) -> Self {
+        Self::Engine(error)
+    }
+}
+
+impl From<Stopped> for ReadingError {
+    fn from(Stopped: Stopped) -> Self {
+        Self::Stopped
+    }
+}
+
+/// Reads a file, all but its chunks' vectors, which [`embed`] adds.
 ///
 /// # Errors
 /// The embedder's. A file that cannot be read is no error but [`Reading::Refused`].
@@ -59,15 +79,17 @@ pub(crate) fn read(
     sha256: Sha256,
     embedder: &dyn Embedder,
     rules: &ReadingRules,
-) -> Result<Reading, EngineError> {
+    progress: &Progress,
+) -> Result<Reading, ReadingError> {
     let parsed = match formats::parse(file_name, bytes) {
         Ok(parsed) => parsed,
         Err(refusal) => return Ok(Reading::Refused(refusal)),
     };
     let (media_type, parser) = (parsed.format.media_type(), parsed.format.parser());
-    let ranges = match chunking::split(&parsed, embedder, rules.limits) {
+    let ranges = match chunking::split(&parsed, embedder, rules.limits, progress) {
         Ok(ranges) => ranges,
-        Err(ChunkingError::Engine(error)) => return Err(error),
+        Err(ChunkingError::Engine(error)) => return Err(error.into()),
+        Err(ChunkingError::Stopped(stopped)) => return Err(stopped.into()),
         Err(ChunkingError::TooMany) => {
             let most = rules.limits.max_chunks;
             let reason = format!("the file gives more than {most} chunks; split it into several files");
@@ -78,6 +100,7 @@ pub(crate) fn read(
     let unserved = language::is_unserved(&parsed.text, served);
     let mut chunks = Vec::with_capacity(ranges.len());
     for range in ranges {
+        progress.go_on()?;
         let text = parsed.text.get(range.clone()).unwrap_or_default();
         let mut flags = screening::screen(text);
         flags.extend(parsed.flags(&range).into_iter().map(str::to_owned));
@@ -97,18 +120,32 @@ pub(crate) fn read(
             embedding: Embedding::default(),
         });
     }
-    for batch in chunks.chunks_mut(rules.embedding_batch_texts.max(1)) {
+    Ok(Reading::Read(Document { media_type, parser, title: parsed.title, topic_similarity_ppm: 0, chunks }))
+}
+
+/// Gives the chunks of a document their vectors, and the document its likeness to the topic.
+///
+/// # Errors
+/// The embedder's.
+pub(crate) fn embed(
+    mut document: Document,
+    embedder: &dyn Embedder,
+    rules: &ReadingRules,
+    progress: &Progress,
+) -> Result<Document, ReadingError> {
+    for batch in document.chunks.chunks_mut(rules.embedding_batch_texts.max(1)) {
+        progress.go_on()?;
         let texts: Vec<&str> = batch.iter().map(|chunk| chunk.text.as_str()).collect();
         let vectors = embedder.embed(&texts)?;
         for (chunk, vector) in batch.iter_mut().zip(vectors) {
             chunk.embedding = Embedding(vector);
         }
+        progress.embedded(batch.len());
     }
-    let topic_similarity_ppm = match embedder.embed(&[&rules.topic])?.first() {
-        Some(topic) => similarity_ppm(topic, &chunks),
-        None => 0,
-    };
-    Ok(Reading::Read(Document { media_type, parser, title: parsed.title, topic_similarity_ppm, chunks }))
+    if let Some(topic) = embedder.embed(&[&rules.topic])?.first() {
+        document.topic_similarity_ppm = similarity_ppm(topic, &document.chunks);
+    }
+    Ok(document)
 }
 
 /// Cosine of the mean of the chunks' vectors to the topic's, in parts per million; negative becomes 0.
@@ -164,7 +201,8 @@ mod tests {
         let embedder = English { info: EmbedderInfo { languages: &["eng"], ..inner.info().clone() }, inner };
         let limits = ChunkLimits { target_tokens: 180, max_chunks: 100 };
         let rules = ReadingRules { limits, embedding_batch_texts: 8, topic: "cold storage".to_owned() };
-        let Reading::Read(document) = read(name, text.as_bytes(), hashing::sha256(text.as_bytes()), &embedder, &rules).unwrap() else {
+        let sha256 = hashing::sha256(text.as_bytes());
+        let Reading::Read(document) = read(name, text.as_bytes(), sha256, &embedder, &rules, &Progress::default()).unwrap() else {
             panic!("{name} is refused");
         };
         document.chunks.into_iter().flat_map(|chunk| chunk.flags).collect::<std::collections::BTreeSet<_>>().into_iter().collect()

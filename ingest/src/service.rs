@@ -12,7 +12,8 @@ use tokio::sync::{Mutex, Semaphore};
 use tokio::task::JoinError;
 
 use crate::duplicates::Index;
-use crate::submissions::Sent;
+use crate::jobs::Jobs;
+use crate::submissions::UnderWay;
 use crate::versions::PreparedVersions;
 use crate::{IngestConfig, IngestError, Result};
 
@@ -36,7 +37,9 @@ pub(crate) struct Inner {
     pub decisions: Mutex<()>,
     pub prepared: PreparedVersions,
     /// What contributors' uploads under way hold of their quota.
-    pub uploading: Arc<std::sync::Mutex<HashMap<Address, Sent>>>,
+    pub uploading: Arc<std::sync::Mutex<HashMap<Address, UnderWay>>>,
+    /// Uploads that were accepted and are not committed.
+    pub jobs: Jobs,
     files: Arc<Semaphore>,
     #[cfg(test)]
     pub crash_at: std::sync::Mutex<Option<Step>>,
@@ -46,6 +49,7 @@ pub(crate) struct Inner {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
     BlobsStored,
+    JobRecorded,
     DocumentsInserted,
     ChunksInserted,
     SubmissionCommitted,
@@ -65,6 +69,7 @@ impl Ingest {
             decisions: Mutex::default(),
             prepared: PreparedVersions::default(),
             uploading: Arc::default(),
+            jobs: Jobs::default(),
             files,
             #[cfg(test)]
             crash_at: std::sync::Mutex::default(),
@@ -80,9 +85,9 @@ impl Ingest {
         &self.inner.config
     }
 
-    /// Runs the reading of one file off the async runtime, when its turn comes. The outer error says that
+    /// Runs a share of reading a file off the async runtime, when its turn comes. The inner error says that
     /// the work itself panicked.
-    pub(crate) async fn read_file<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<Result<T, Panicked>> {
+    pub(crate) async fn in_turn<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<Result<T, Panicked>> {
         let permit = self.inner.files.clone().acquire_owned().await.map_err(|_| IngestError::Interrupted("reading a file"))?;
         let task = tokio::task::spawn_blocking(move || {
             let result = work();
@@ -116,7 +121,7 @@ impl Ingest {
     }
 }
 
-/// The work of [`Ingest::read_file`] panicked: a defect in a parser.
+/// The work of [`Ingest::in_turn`] panicked: a defect in a parser.
 #[derive(Debug)]
 pub(crate) struct Panicked;
 

@@ -8,20 +8,23 @@ mod manifest;
 mod report;
 mod rows;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use schemas::Address;
-use schemas::hashing;
+use schemas::hashing::{self, ManifestEntry};
 use schemas::ids::{DatanetId, DocumentId, Sha256, SubmissionId};
 use schemas::tables::{ChunkRow, DocumentRow, Millis, SubmissionRow};
 use store::{Inserted, StoreError};
 
 use crate::chunking::ChunkLimits;
 use crate::formats::Refusal;
-use crate::reading::{self, Reading, ReadingRules};
+use crate::progress::Progress;
+use crate::reading::{self, Document, Reading, ReadingError, ReadingRules};
 use crate::service::Step;
 use crate::{Ingest, IngestError, Result};
-use check::Checked;
-pub(crate) use manifest::Sent;
+pub(crate) use check::Checked;
+pub(crate) use manifest::UnderWay;
 pub use manifest::{Announcement, Room, SignedManifest};
 pub use report::{DocumentReport, EarlierDocument, SubmissionReport};
 
@@ -61,8 +64,9 @@ pub(crate) struct ReadFile {
 const LAST_DEADLINE: u64 = 253_402_300_799;
 
 impl Ingest {
-    /// Takes an upload in. When this returns, the upload is durable and registered; the same upload again
-    /// returns the same report, marked `already_known`.
+    /// Takes an upload in and waits for it. When this returns, the upload is durable and registered; the same
+    /// upload again returns the same report, marked `already_known`. A service lets its workers do that:
+    /// [`Ingest::accept`].
     ///
     /// # Errors
     /// [`IngestError::InvalidRequest`], [`IngestError::TooLarge`], [`IngestError::Unauthorised`] and
@@ -70,22 +74,36 @@ impl Ingest {
     /// Datanet, [`IngestError::Conflict`] the same files under another licence. A file that cannot be read
     /// is no error: its report says why.
     pub async fn submit(&self, submission: SignedSubmission) -> Result<SubmissionReport> {
-        let datanet = self.datanet(&submission.datanet.to_string()).await?;
-        let checked = {
-            let config = self.config().clone();
-            self.compute("checking an upload", move || check::check(submission, &config)).await??
-        };
-        if let Some(known) = self.known(checked.submission_id, &checked.licence).await? {
+        let (upload, bytes) = self.checked(submission).await?;
+        if let Some(known) = self.known(upload.submission_id, &upload.licence).await? {
             return Ok(known);
         }
         let now = Millis::now();
-        check_deadline(checked.deadline, now)?;
-        for file in &checked.files {
-            self.store().put_blob(file.bytes.clone()).await?;
+        check_deadline(upload.deadline, now)?;
+        self.keep_files(bytes).await?;
+        self.take_in(upload, now, &Arc::default()).await
+    }
+
+    /// Checks an upload whose files are there; also the bytes of those, in their order.
+    pub(crate) async fn checked(&self, submission: SignedSubmission) -> Result<(Checked, Vec<Bytes>)> {
+        self.datanet(&submission.datanet.to_string()).await?;
+        let config = self.config().clone();
+        self.compute("checking an upload", move || check::check(submission, &config)).await?
+    }
+
+    /// When this returns, the bytes are durable.
+    pub(crate) async fn keep_files(&self, files: Vec<Bytes>) -> Result<()> {
+        for bytes in files {
+            self.store().put_blob(bytes).await?;
         }
-        self.reached(Step::BlobsStored)?;
-        let files = self.read_files(&checked, datanet.topic).await?;
-        self.commit(checked, files, now).await
+        self.reached(Step::BlobsStored)
+    }
+
+    /// Reads an upload whose files are kept, compares it and commits it.
+    pub(crate) async fn take_in(&self, upload: Checked, received_at: Millis, progress: &Arc<Progress>) -> Result<SubmissionReport> {
+        let datanet = self.datanet(&upload.datanet.to_string()).await?;
+        let files = self.read_files(&upload, datanet.topic, progress).await?;
+        self.commit(upload, files, received_at).await
     }
 
     /// The report on a submission.
@@ -105,46 +123,66 @@ impl Ingest {
     }
 
     /// The report on a submission that was acknowledged before.
-    async fn known(&self, id: SubmissionId, licence: &str) -> Result<Option<SubmissionReport>> {
+    pub(crate) async fn known(&self, id: SubmissionId, licence: &str) -> Result<Option<SubmissionReport>> {
         let Some(row) = self.submission_row(id).await? else { return Ok(None) };
-        if row.licence != licence {
-            return Err(IngestError::Conflict(format!(
-                "these files were submitted before under the licence {:?} (submission {}); a licence that was given stands",
-                row.licence, row.submission_id
-            )));
-        }
+        same_licence(&row.licence, licence, id)?;
         let report = self.submission(row.submission_id).await?;
         Ok(Some(SubmissionReport { already_known: true, ..report }))
     }
 
-    /// Reads every file; they come back in the order of their names.
-    async fn read_files(&self, checked: &Checked, topic: String) -> Result<Vec<ReadFile>> {
+    /// Reads every file, then embeds what they say; they come back in the order of their names.
+    async fn read_files(&self, upload: &Checked, topic: String, progress: &Arc<Progress>) -> Result<Vec<ReadFile>> {
         let config = self.config();
         let limits = ChunkLimits { target_tokens: config.target_chunk_tokens, max_chunks: config.max_chunks_per_document };
         let rules = ReadingRules { limits, embedding_batch_texts: config.embedding_batch_texts, topic };
-        let mut files: Vec<ReadFile> = Vec::with_capacity(checked.files.len());
-        for (file, sha256) in checked.files.iter().zip(&checked.sha256s) {
-            let reading = match files.iter().find(|earlier| earlier.sha256 == *sha256) {
+        progress.begin();
+        let mut files: Vec<ReadFile> = Vec::with_capacity(upload.files.len());
+        for entry in &upload.files {
+            let reading = match files.iter().find(|earlier| earlier.sha256 == entry.sha256) {
                 Some(same) => Reading::Refused(same_file(&same.file_name)),
-                None => {
-                    let (name, bytes, sha256) = (file.file_name.clone(), file.bytes.clone(), *sha256);
-                    let (embedder, rules) = (self.inner.embedder.clone(), rules.clone());
-                    let work = move || reading::read(&name, &bytes, sha256, embedder.as_ref(), &rules);
-                    match self.read_file(work).await? {
-                        Ok(reading) => reading?,
-                        Err(_panicked) => Reading::Refused(parser_defect()),
-                    }
-                }
+                None => self.read(entry, &rules, progress).await?,
             };
+            progress.read_file(if let Reading::Read(document) = &reading { document.chunks.len() } else { 0 });
             files.push(ReadFile {
-                file_name: file.file_name.clone(),
-                sha256: *sha256,
-                size_bytes: file.bytes.len() as u64,
-                document_id: hashing::document_id(checked.submission_id, &file.file_name, *sha256),
+                file_name: entry.file_name.clone(),
+                sha256: entry.sha256,
+                size_bytes: entry.size_bytes,
+                document_id: hashing::document_id(upload.submission_id, &entry.file_name, entry.sha256),
                 reading,
             });
         }
-        Ok(files)
+        progress.embed();
+        let mut embedded = Vec::with_capacity(files.len());
+        for file in files {
+            let reading = match file.reading {
+                Reading::Read(document) => self.embed(document, &rules, progress).await?,
+                refused => refused,
+            };
+            embedded.push(ReadFile { reading, ..file });
+        }
+        Ok(embedded)
+    }
+
+    async fn read(&self, entry: &ManifestEntry, rules: &ReadingRules, progress: &Arc<Progress>) -> Result<Reading> {
+        let bytes = self.store().get_blob(entry.sha256).await?;
+        let (name, sha256) = (entry.file_name.clone(), entry.sha256);
+        let (embedder, rules, progress) = (self.inner.embedder.clone(), rules.clone(), progress.clone());
+        self.read_file(move || reading::read(&name, &bytes, sha256, embedder.as_ref(), &rules, &progress)).await
+    }
+
+    async fn embed(&self, document: Document, rules: &ReadingRules, progress: &Arc<Progress>) -> Result<Reading> {
+        let (embedder, rules, progress) = (self.inner.embedder.clone(), rules.clone(), progress.clone());
+        self.read_file(move || reading::embed(document, embedder.as_ref(), &rules, &progress).map(Reading::Read)).await
+    }
+
+    /// A share of reading a file; one that panics is a file that is refused.
+    async fn read_file(&self, work: impl FnOnce() -> Result<Reading, ReadingError> + Send + 'static) -> Result<Reading> {
+        match self.in_turn(work).await? {
+            Ok(Ok(reading)) => Ok(reading),
+            Ok(Err(ReadingError::Engine(error))) => Err(error.into()),
+            Ok(Err(ReadingError::Stopped)) => Err(IngestError::Interrupted("reading a file")),
+            Err(_panicked) => Ok(Reading::Refused(parser_defect())),
+        }
     }
 
     /// Registers the upload: compared with everything earlier, then written, its own row last.
@@ -231,8 +269,18 @@ impl Ingest {
     }
 }
 
+/// The same files, given once more, are given under the licence that they were given under before.
+pub(crate) fn same_licence(given: &str, now: &str, id: SubmissionId) -> Result<()> {
+    if given == now {
+        return Ok(());
+    }
+    Err(IngestError::Conflict(format!(
+        "these files were submitted before under the licence {given:?} (submission {id}); a licence that was given stands"
+    )))
+}
+
 /// Before anything is kept: a deadline is still to come, and is a date.
-fn check_deadline(deadline: u64, now: Millis) -> Result<()> {
+pub(crate) fn check_deadline(deadline: u64, now: Millis) -> Result<()> {
     let now = now.unix_seconds();
     if deadline < now {
         let problem = format!("the submission's deadline {deadline} has passed (it is {now} now); sign it again with a later one");

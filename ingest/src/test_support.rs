@@ -13,7 +13,10 @@ use schemas::{Address, B256};
 use store::Store;
 
 use crate::service::Step;
-use crate::{Ingest, IngestConfig, NewDatanet, Preview, SignedPublication, SignedReview, SignedSubmission, SubmissionReport, UploadedFile};
+use crate::{
+    Ingest, IngestConfig, NewDatanet, Preview, SignedManifest, SignedPublication, SignedReview, SignedSubmission, SubmissionReport,
+    UploadedFile,
+};
 
 pub(crate) const DOMAIN: SigningDomain = SigningDomain { chain_id: 31_337, registry: Address::repeat_byte(0xaa) };
 pub(crate) const DEADLINE: u64 = 4_000_000_000;
@@ -78,6 +81,24 @@ pub(crate) fn upload(n: u8, datanet: DatanetId, files: &[(&str, &[u8])]) -> Sign
             .iter()
             .map(|(name, bytes)| UploadedFile { file_name: (*name).to_owned(), bytes: Bytes::copy_from_slice(bytes) })
             .collect(),
+    }
+}
+
+/// What of an upload is announced before its files.
+pub(crate) fn manifest_of(upload: &SignedSubmission) -> SignedManifest {
+    let entry = |file: &UploadedFile| ManifestEntry {
+        file_name: file.file_name.clone(),
+        sha256: hashing::sha256(&file.bytes),
+        size_bytes: file.bytes.len() as u64,
+    };
+    SignedManifest {
+        datanet: upload.datanet,
+        contributor: upload.contributor,
+        licence: upload.licence.clone(),
+        note: upload.note.clone(),
+        deadline: upload.deadline,
+        signature: upload.signature.clone(),
+        files: upload.files.iter().map(entry).collect(),
     }
 }
 

@@ -3,6 +3,7 @@
 
 use alloy_primitives::{Address, B256, Keccak256, keccak256};
 use alloy_sol_types::SolValue;
+use serde::{Deserialize, Serialize};
 use sha2::Digest;
 
 use crate::ids::{AnswerId, ChunkId, DatanetId, DocumentId, Sha256, SubmissionId};
@@ -32,7 +33,7 @@ pub fn datanet_id(owner: Address, name: &str) -> DatanetId {
 }
 
 /// One file as a submission's manifest lists it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ManifestEntry {
     pub file_name: String,
     pub sha256: Sha256,

@@ -17,6 +17,7 @@ mod location;
 mod memo;
 pub mod private;
 mod reads;
+mod records;
 mod seen;
 pub mod sql;
 mod table;

@@ -6,15 +6,12 @@ use clap::Args;
 use ingest::{OwnDocument, OwnState};
 use schemas::ids::DatanetId;
 use schemas::signed::SigningDomain;
-use schemas::signed::contributors::SubmissionListing;
-use schemas::tables::Millis;
 use serde_json::Value;
 
 use super::datanets::ListedDatanet;
 use super::{Context, SignAs};
+use crate::http::sign_listing;
 use crate::output::{self, Report, table};
-
-const DEADLINE_SECONDS: u64 = 300;
 
 #[derive(Debug, Clone, Args)]
 pub struct SubmissionsArgs {
@@ -27,8 +24,7 @@ pub async fn submissions(context: &Context, args: &SubmissionsArgs) -> anyhow::R
     let client = context.client()?;
     let info = context.info().await?;
     let domain = SigningDomain { chain_id: info.deployment.chain_id, registry: info.deployment.registry };
-    let deadline = Millis::now().unix_seconds() + DEADLINE_SECONDS;
-    let listing = SubmissionListing::sign(&context.signer(&args.signer)?, &domain, deadline)?;
+    let listing = sign_listing(&domain, &context.signer(&args.signer)?)?;
     let listed: Vec<OwnDocument> = client.post("/v1/submissions/list", &listing).await?;
     if listed.is_empty() {
         return Ok(Report::new(format!("{} has sent in nothing here", listing.contributor), &listed));

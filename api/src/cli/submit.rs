@@ -1,8 +1,9 @@
 //! `headwater submit`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::Args;
 use schemas::hashing::{ManifestEntry, manifest_hash, sha256};
 use schemas::signed::{self, SigningDomain};
@@ -11,8 +12,9 @@ use schemas::tables::Millis;
 use serde_json::Value;
 
 use super::{Context, SignAs, datanets};
-use crate::http::{ListedFile, SubmissionFields};
-use crate::output::Report;
+use crate::client::Client;
+use crate::http::{ListedFile, SubmissionFields, contributor_header};
+use crate::output::{Progress, Report};
 
 #[derive(Debug, Clone, Args)]
 pub struct SubmitArgs {
@@ -26,6 +28,9 @@ pub struct SubmitArgs {
     /// A note to the curators.
     #[arg(long, default_value = "")]
     pub note: String,
+    /// Do not wait until the files are read: print the submission's id once they are in keeping.
+    #[arg(long)]
+    pub no_wait: bool,
     /// Text, Markdown, HTML or JSON Lines.
     #[arg(required = true)]
     pub files: Vec<PathBuf>,
@@ -33,6 +38,9 @@ pub struct SubmitArgs {
 
 /// A signature is good for this long.
 const VALID_SECONDS: u64 = 600;
+/// Between two questions how far it is: at first, and at most.
+const ASK_AGAIN_LEAST: Duration = Duration::from_millis(50);
+const ASK_AGAIN_MOST: Duration = Duration::from_millis(500);
 
 pub async fn submit(context: &Context, args: &SubmitArgs) -> anyhow::Result<Report> {
     let signer = context.signer(&args.signer)?;
@@ -70,8 +78,48 @@ pub async fn submit(context: &Context, args: &SubmitArgs) -> anyhow::Result<Repo
     for (name, bytes) in files {
         form = form.part("file", reqwest::multipart::Part::bytes(bytes).file_name(name));
     }
-    let report: Value = context.client()?.upload("/v1/submissions", form).await?;
+    let progress = Progress::start(context.voice, "sending the files");
+    let client = context.client()?;
+    let status: Value = client.upload("/v1/submissions", form).await?;
+    if args.no_wait && status["state"] != "done" {
+        let id = status["submission_id"].as_str().unwrap_or_default();
+        return Ok(Report::new(format!("submission {id} is accepted; `headwater submissions` tells what becomes of it"), &status));
+    }
+    let report = outcome(&client, &domain, &signer, status, &progress).await?;
     Ok(Report::new(describe(&report), &report))
+}
+
+/// Waits until the service is done with what it accepted; the report.
+async fn outcome(
+    client: &Client,
+    domain: &SigningDomain,
+    signer: &dyn Signer,
+    mut status: Value,
+    progress: &Progress,
+) -> anyhow::Result<Value> {
+    let id = status["submission_id"].as_str().context("the service names no submission")?.to_owned();
+    let mut pause = ASK_AGAIN_LEAST;
+    loop {
+        let count = |name: &str| status[name].as_u64().unwrap_or(0);
+        match status["state"].as_str() {
+            Some("done") => return Ok(status),
+            Some("failed") => {
+                let why = status["error"]["message"].as_str().unwrap_or_default();
+                bail!("submission {id} failed: {why}; submit the files again to have it tried again");
+            }
+            Some("reading") => progress.say(&format!("reading: {} of {} files", count("files_read"), count("files"))),
+            Some("embedding") => progress.say(&format!("embedding: {} of {} chunks", count("chunks_embedded"), count("chunks"))),
+            _ => progress.say("waiting for the uploads before this one"),
+        }
+        tokio::time::sleep(pause).await;
+        pause = ASK_AGAIN_MOST.min(pause * 2);
+        let signed = contributor_header(domain, signer)?;
+        status = client.get_as_contributor(&format!("/v1/submissions/{id}"), &signed).await.with_context(|| {
+            format!(
+                "submission {id} is accepted and the service finishes it, but how far it is could not be asked: submit again to be told"
+            )
+        })?;
+    }
 }
 
 /// One line per file: what became of it.

@@ -138,6 +138,7 @@ async fn upload(context: &Context, journey: &Journey, corpus: &Path, stage: &Sta
             signer: signed_as(&submission.contributor),
             licence: submission.licence.clone(),
             note: submission.note.clone(),
+            no_wait: false,
             files: submission.files.iter().map(|file| corpus.join(file)).collect(),
         };
         stage.doing(&format!("{} uploads {} files: they are read, cut, screened and embedded", submission.contributor, args.files.len()));

@@ -7,7 +7,9 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use schemas::Address;
 use schemas::ids::{DatanetId, parse_address};
+use schemas::signed::contributors::SubmissionListing;
 use schemas::signed::{self, SigningDomain, check_signature};
 use schemas::signer::Signer;
 use schemas::tables::Millis;
@@ -26,6 +28,8 @@ pub(super) enum Who {
     Keys(&'static [Role]),
     /// A curator of the Datanet in question, by [`CURATOR_HEADER`], or an operator's key.
     Curators,
+    /// The same, and whoever sent it in, by [`CONTRIBUTOR_HEADER`].
+    CuratorsAndContributors,
 }
 
 /// What stands before one route.
@@ -73,7 +77,12 @@ async fn examine(guard: &Guard, headers: &HeaderMap) -> Reply<Admission> {
             let caller = caller()?;
             if caller.may(roles) { Ok(Admission { caller: Some(caller), insider: None }) } else { Err(wrong_role()) }
         }
-        Who::Curators => match headers.get(CURATOR_HEADER) {
+        Who::CuratorsAndContributors if headers.contains_key(CONTRIBUTOR_HEADER) => {
+            let text = headers.get(CONTRIBUTOR_HEADER).and_then(|value| value.to_str().ok()).unwrap_or_default();
+            let insider = Some(Insider::Contributor(contributing(&guard.service.domain(), text)?));
+            Ok(Admission { caller: None, insider })
+        }
+        Who::Curators | Who::CuratorsAndContributors => match headers.get(CURATOR_HEADER) {
             Some(value) => {
                 let text = value.to_str().unwrap_or_default();
                 let insider = Some(Insider::Curator(curated(&guard.service, text).await?));
@@ -139,6 +148,46 @@ async fn curated(service: &App, header: &str) -> Reply<DatanetId> {
     }
 }
 
+/// `ADDRESS EXPIRES SIGNATURE`: an EIP-712 `SubmissionListing`, for what the address sent in, until the Unix second EXPIRES.
+pub const CONTRIBUTOR_HEADER: &str = "headwater-contributor";
+
+/// The value of [`CONTRIBUTOR_HEADER`], for as long as [`sign_listing`] says.
+pub fn contributor_header(domain: &SigningDomain, signer: &dyn Signer) -> anyhow::Result<String> {
+    let SubmissionListing { contributor, deadline, signature } = sign_listing(domain, signer)?;
+    Ok(format!("{contributor:#x} {deadline} {signature}"))
+}
+
+/// Whoever sees what was signed to read can read the same until then.
+const LISTING_SECONDS_MAX: u64 = 120;
+
+/// Signed for the next minute.
+pub fn sign_listing(domain: &SigningDomain, signer: &dyn Signer) -> anyhow::Result<SubmissionListing> {
+    Ok(SubmissionListing::sign(signer, domain, Millis::now().unix_seconds() + LISTING_SECONDS_MAX / 2)?)
+}
+
+/// That a contributor signed to read, and for a short time.
+pub(super) fn check_listing(domain: &SigningDomain, listing: &SubmissionListing) -> Reply<()> {
+    let now = Millis::now().unix_seconds();
+    if listing.deadline < now || listing.deadline > now + LISTING_SECONDS_MAX {
+        let problem = format!("{} is not within {LISTING_SECONDS_MAX} s from now, which is {now}", listing.deadline);
+        return Err(ApiError::parameter("deadline", problem));
+    }
+    Ok(listing.check(domain)?)
+}
+
+/// The contributor who signed `header`.
+fn contributing(domain: &SigningDomain, header: &str) -> Reply<Address> {
+    let parts: Vec<&str> = header.split_ascii_whitespace().collect();
+    let [address, deadline, signature] = parts[..] else {
+        return Err(ApiError::unauthorised(format!("{CONTRIBUTOR_HEADER}: use ADDRESS EXPIRES SIGNATURE")));
+    };
+    let deadline =
+        deadline.parse().map_err(|_| ApiError::unauthorised(format!("{CONTRIBUTOR_HEADER}: {deadline:?} is not a Unix second")))?;
+    let listing = SubmissionListing { contributor: parse_address(address)?, deadline, signature: signature.to_owned() };
+    check_listing(domain, &listing)?;
+    Ok(listing.contributor)
+}
+
 /// A caller with a valid API key of a role that the route takes.
 #[derive(Debug, Clone)]
 pub(super) struct Authenticated(pub(super) Caller);
@@ -159,6 +208,8 @@ pub(super) enum Insider {
     Operator,
     /// Of this Datanet alone.
     Curator(DatanetId),
+    /// Of what this address sent in alone.
+    Contributor(Address),
 }
 
 impl Insider {
@@ -169,6 +220,19 @@ impl Insider {
             Self::Operator => Ok(()),
             Self::Curator(own) if own == datanet => Ok(()),
             Self::Curator(own) => Err(ApiError::forbidden(format!("the request is signed for Datanet {own}, and this is of {datanet}"))),
+            Self::Contributor(_) => Err(ApiError::forbidden("the request is signed by a contributor, and this is for curators")),
+        }
+    }
+
+    /// # Errors
+    /// 403 for a submission to another Datanet, or of another contributor, than the one who signed.
+    pub(super) fn may_see_submission(self, datanet: DatanetId, contributor: Address) -> Reply<()> {
+        match self {
+            Self::Contributor(own) if own == contributor => Ok(()),
+            Self::Contributor(own) => {
+                Err(ApiError::forbidden(format!("the request is signed by {own}, and this was sent in by somebody else")))
+            }
+            Self::Operator | Self::Curator(_) => self.may_see(datanet),
         }
     }
 }
@@ -190,6 +254,8 @@ admitted!(Authenticated, Optional, Insider);
 #[cfg(test)]
 mod tests {
     use axum::http::HeaderValue;
+    use schemas::B256;
+    use schemas::signer::KeySigner;
 
     use super::*;
 
@@ -207,5 +273,31 @@ mod tests {
             assert_eq!(bearer(&headers), key, "{text:?}");
         }
         assert_eq!(bearer(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn contributors_see_what_they_sent_in_and_for_a_short_time() {
+        let domain = SigningDomain { chain_id: 1, registry: Address::repeat_byte(1) };
+        let signer = KeySigner::from_bytes(&B256::repeat_byte(9)).unwrap();
+        let (own, other, datanet) = (signer.address(), Address::repeat_byte(2), DatanetId::default());
+        let header = contributor_header(&domain, &signer).unwrap();
+        assert_eq!(contributing(&domain, &header).unwrap(), own);
+        let foreign = SigningDomain { chain_id: 2, ..domain };
+        let late = SubmissionListing::sign(&signer, &domain, Millis::now().unix_seconds() + 2 * LISTING_SECONDS_MAX).unwrap();
+        let for_another = header.replace(&format!("{own:#x}"), &format!("{other:#x}"));
+        for refused in [
+            contributing(&foreign, &header),
+            contributing(&domain, &for_another),
+            contributing(&domain, &format!("{own:#x} {} {}", late.deadline, late.signature)),
+            contributing(&domain, "0x1 soon"),
+        ] {
+            refused.unwrap_err();
+        }
+        assert!(Insider::Contributor(own).may_see_submission(datanet, own).is_ok());
+        assert!(Insider::Contributor(own).may_see_submission(datanet, other).is_err());
+        assert!(Insider::Contributor(own).may_see(datanet).is_err(), "what curators see is not theirs to see");
+        assert!(Insider::Operator.may_see_submission(datanet, other).is_ok());
+        assert!(Insider::Curator(datanet).may_see_submission(datanet, other).is_ok());
+        assert!(Insider::Curator(DatanetId(B256::repeat_byte(3))).may_see_submission(datanet, other).is_err());
     }
 }

@@ -125,6 +125,8 @@ impl From<IngestError> for ApiError {
             IngestError::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
             IngestError::InvalidRequest(_) => (StatusCode::BAD_REQUEST, "invalid_request"),
             IngestError::OverQuota(_) => (StatusCode::TOO_MANY_REQUESTS, "over_quota"),
+            IngestError::TooManyUnderWay(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_under_way"),
+            IngestError::Busy(_) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             IngestError::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
             IngestError::Expired(_) => (StatusCode::BAD_REQUEST, "expired"),
             IngestError::Conflict(_) => (StatusCode::CONFLICT, "conflict"),

@@ -5,17 +5,21 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Extension, Path, State};
+use axum::http::StatusCode;
+use axum::http::header::LOCATION;
+use axum::response::{IntoResponse, Response};
 use ingest::{
-    Announcement, IngestError, OwnDocument, Room, SignedManifest, SignedReview, SignedSubmission, SubmissionReport, UploadedFile,
+    Announcement, IngestError, OwnDocument, Room, SignedManifest, SignedReview, SignedSubmission, SubmissionStatus, UploadedFile,
 };
 use schemas::Address;
 use schemas::hashing::{ManifestEntry, sha256};
 use schemas::ids::{DatanetId, DocumentId, Sha256, SubmissionId};
 use schemas::signed::contributors::SubmissionListing;
-use schemas::tables::{Millis, ReviewRow};
+use schemas::tables::ReviewRow;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::access::check_listing;
 use super::form::{Form, Part, malformed};
 use super::front::PeerAddress;
 use super::uploads::Upload;
@@ -75,25 +79,30 @@ const MANIFEST_BYTES_MAX: usize = 256 << 10;
 /// Nothing of an upload that lists no files can be checked before they are there.
 const UNLISTED_BYTES_MAX: u64 = 1 << 20;
 
-/// multipart/form-data: `submission` (JSON), then `file` parts with file names.
+/// multipart/form-data: `submission` (JSON), then `file` parts with file names. 202 when the upload is durable and waits to be
+/// read, 200 when it was done before; `location` says where to ask how far it is.
 pub(super) async fn submit(
     State(service): State<App>,
     peer: Option<Extension<PeerAddress>>,
     form: Result<Form, ApiError>,
-) -> Reply<Json<SubmissionReport>> {
+) -> Reply<Response> {
     let mut form = form?;
     let taken = take(&service, peer.map(|Extension(peer)| peer), &mut form).await;
-    if taken.is_err() {
-        linger(&mut form).await;
-    }
-    taken.map(Json)
+    // Of what was accepted before no file is waited for, either.
+    linger(&mut form).await;
+    taken.map(accepted)
 }
 
-async fn take(service: &App, peer: Option<PeerAddress>, form: &mut Form) -> Reply<SubmissionReport> {
+fn accepted(status: SubmissionStatus) -> Response {
+    let code = if matches!(status, SubmissionStatus::Done(_)) { StatusCode::OK } else { StatusCode::ACCEPTED };
+    (code, [(LOCATION, format!("{PATH}/{}", status.submission_id()))], Json(status)).into_response()
+}
+
+async fn take(service: &App, peer: Option<PeerAddress>, form: &mut Form) -> Reply<SubmissionStatus> {
     let fields = first_part(form).await?;
     let room = match fields.listed() {
         Some(listed) => match service.ingest.announce(fields.manifest(listed)).await? {
-            Announcement::Known(report) => return Ok(report),
+            Announcement::Known(status) => return Ok(status),
             Announcement::Expected(room) => Some(room),
         },
         None => None,
@@ -106,7 +115,7 @@ async fn take(service: &App, peer: Option<PeerAddress>, form: &mut Form) -> Repl
         service.uploads.begin_unchecked().await?
     };
     let names = receive(form, &fields, service.config.ingest.max_files_per_submission, &mut upload).await?;
-    let _reading = service.uploads.reader().await?;
+    let _turn = service.uploads.reader().await?;
     let files = names.into_iter().zip(upload.read().await?).map(|(file_name, bytes)| UploadedFile { file_name, bytes }).collect();
     match room {
         Some(room) => hand_in(service, &fields, files, room).await,
@@ -188,16 +197,14 @@ fn unescaped(name: &str) -> String {
     name.replace("%22", "\"").replace("%0D", "\r").replace("%0A", "\n")
 }
 
-async fn hand_in(service: &App, fields: &SubmissionFields, files: Vec<UploadedFile>, room: Room) -> Reply<SubmissionReport> {
+async fn hand_in(service: &App, fields: &SubmissionFields, files: Vec<UploadedFile>, room: Room) -> Reply<SubmissionStatus> {
     let SubmissionFields { datanet, contributor, licence, note, deadline, signature, .. } = fields.clone();
     let submission = SignedSubmission { datanet, contributor, licence, note, deadline, signature, files };
-    let report = service.ingest.submit(submission).await?;
-    drop(room);
-    Ok(report)
+    Ok(service.ingest.accept(submission, room).await?)
 }
 
 /// An upload that listed nothing: checked now that its files are there. What its signature covers decides how names are read.
-async fn unlisted(service: &App, fields: &SubmissionFields, files: Vec<UploadedFile>) -> Reply<SubmissionReport> {
+async fn unlisted(service: &App, fields: &SubmissionFields, files: Vec<UploadedFile>) -> Reply<SubmissionStatus> {
     let entries = |files: &[UploadedFile]| {
         let entry = |file: &UploadedFile| ManifestEntry {
             file_name: file.file_name.clone(),
@@ -215,7 +222,7 @@ async fn unlisted(service: &App, fields: &SubmissionFields, files: Vec<UploadedF
         announced => (announced, files),
     };
     match announced? {
-        Announcement::Known(report) => Ok(report),
+        Announcement::Known(status) => Ok(status),
         Announcement::Expected(room) => hand_in(service, fields, files, room).await,
     }
 }
@@ -239,29 +246,21 @@ async fn linger(form: &mut Form) {
     drop(tokio::time::timeout(Duration::from_millis(500), rest).await);
 }
 
-/// How long before its deadline a listing can be asked for at most.
-const MAX_DEADLINE_SECONDS: u64 = 600;
-
 /// What a contributor sent in, and what became of it: for whoever signed, and nobody else.
 pub(super) async fn list_own(
     State(service): State<App>,
     body: Result<Json<SubmissionListing>, JsonRejection>,
 ) -> Reply<Json<Vec<OwnDocument>>> {
     let listing = body?.0;
-    let now = Millis::now().unix_seconds();
-    if listing.deadline < now || listing.deadline > now + MAX_DEADLINE_SECONDS {
-        let problem = format!("{} is not within {MAX_DEADLINE_SECONDS} s from now, which is {now}", listing.deadline);
-        return Err(ApiError::parameter("deadline", problem));
-    }
-    listing.check(&service.domain())?;
+    check_listing(&service.domain(), &listing)?;
     Ok(Json(service.ingest.documents_of(listing.contributor).await?))
 }
 
-/// What became of an upload, file by file.
-pub(super) async fn show(State(service): State<App>, insider: Insider, Path(id): Path<String>) -> Reply<Json<SubmissionReport>> {
-    let report = service.ingest.submission(id.parse::<SubmissionId>()?).await?;
-    insider.may_see(report.datanet_id)?;
-    Ok(Json(report))
+/// How far an upload is; once it is done, what became of it, file by file.
+pub(super) async fn show(State(service): State<App>, insider: Insider, Path(id): Path<String>) -> Reply<Json<SubmissionStatus>> {
+    let status = service.ingest.submission_status(id.parse::<SubmissionId>()?).await?;
+    insider.may_see_submission(status.datanet_id(), status.contributor())?;
+    Ok(Json(status))
 }
 
 /// A document and its text, published or not.

@@ -106,6 +106,7 @@ pub(super) async fn status(State(service): State<App>, Authenticated(caller): Au
             "checks": checks(&service, Detail::Full),
             "indexer": *service.indexer.borrow(),
             "settlement": *service.settlement.borrow(),
+            "submissions": service.ingest.job_counts(),
             "store": service.store.url(),
             "upkeep": upkeep(&service),
         })));

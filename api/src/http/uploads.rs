@@ -12,7 +12,7 @@ use super::form::Part;
 use super::{ApiError, Reply};
 use crate::places::{Full, Place, Places};
 
-/// Uploads whose files are in memory to be read: each can be as large as `ingest.max_submission_bytes`.
+/// Uploads whose files are in memory to be hashed and kept: each can be as large as `ingest.max_submission_bytes`.
 const READ_AT_ONCE: usize = 2;
 
 /// Where files wait until all of their upload are there.

@@ -142,6 +142,7 @@ pub async fn start(config: Config, data_dir: &Path, progress: &(dyn Fn(&str) + S
         source,
     });
     operator_key(&service).await?;
+    service.ingest.resume().await?;
     service.workers.fill();
     warn_of_short_delay(&service).await?;
 
@@ -161,8 +162,14 @@ pub async fn start(config: Config, data_dir: &Path, progress: &(dyn Fn(&str) + S
     tasks.spawn(reconcile::run(service.clone(), stop.clone()));
     tasks.spawn(reconcile::drain(service.clone(), stop.clone()));
     tasks.spawn(reconcile::upkeep(service.clone(), stop.clone()));
+    tasks.spawn(finish_uploads(service.clone(), stop.clone()));
     tasks.spawn(http::serve(listener, http::router(service.clone()), service.config.http.clone(), stop.clone()));
     Ok(Running { service, url, stop, tasks, dev_chain, service_file })
+}
+
+/// Finishes what was accepted. What is under way when the service stops goes on with its next start.
+async fn finish_uploads(service: Arc<Service>, stop: CancellationToken) -> anyhow::Result<()> {
+    Ok(service.ingest.work(stop.cancelled()).await?)
 }
 
 impl Running {
@@ -293,6 +300,8 @@ fn ingest_config(config: &Config, domain: schemas::signed::SigningDomain, owner:
         max_submission_bytes: config.ingest.max_submission_bytes,
         max_files_per_contributor_per_day: config.ingest.max_files_per_contributor_per_day,
         max_bytes_per_contributor_per_day: config.ingest.max_bytes_per_contributor_per_day,
+        max_submissions_under_way_per_contributor: config.ingest.max_submissions_under_way_per_contributor,
+        max_submissions_under_way: config.ingest.max_submissions_under_way,
         near_duplicate_ppm: config.ingest.near_duplicate_ppm,
         max_concurrent_files: config.ingest.max_concurrent_files,
         max_chunks_per_document: config.ingest.max_chunks_per_document,

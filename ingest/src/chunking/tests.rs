@@ -3,13 +3,14 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::formats::parse;
+use crate::progress::Progress;
 use crate::test_support::prose;
 
 const LIMITS: ChunkLimits = ChunkLimits { target_tokens: 180, max_chunks: 20_000 };
 
 fn chunks(file_name: &str, bytes: &[u8], limits: ChunkLimits) -> (Parsed, Vec<Range<usize>>) {
     let parsed = parse(file_name, bytes).unwrap();
-    let ranges = split(&parsed, &HashingEmbedder::new(), limits).unwrap();
+    let ranges = split(&parsed, &HashingEmbedder::new(), limits, &Progress::default()).unwrap();
     check(&parsed, &ranges);
     (parsed, ranges)
 }
@@ -71,7 +72,7 @@ fn records_do_not_share_chunks() {
 fn too_many_chunks_are_refused() {
     let parsed = parse("a.txt", prose(1, 100).as_bytes()).unwrap();
     let few = ChunkLimits { target_tokens: 20, max_chunks: 10 };
-    assert!(matches!(split(&parsed, &HashingEmbedder::new(), few), Err(ChunkingError::TooMany)));
+    assert!(matches!(split(&parsed, &HashingEmbedder::new(), few, &Progress::default()), Err(ChunkingError::TooMany)));
 }
 
 #[test]

@@ -2,9 +2,11 @@
 
 use std::collections::HashSet;
 
+use bytes::Bytes;
 use schemas::hashing::{self, ManifestEntry};
-use schemas::ids::{DatanetId, Sha256, SubmissionId};
+use schemas::ids::{DatanetId, SubmissionId};
 use schemas::{Address, B256, signed};
+use serde::{Deserialize, Serialize};
 
 use super::{SignedManifest, SignedSubmission, UploadedFile};
 use crate::characters::is_shown_in_a_line;
@@ -17,8 +19,9 @@ const MAX_LICENCE_BYTES: usize = 128;
 
 /// An upload whose form, limits and signature are in order. The deadline is left to the caller: it does
 /// not apply to what was acknowledged already.
-#[derive(Debug)]
-pub(super) struct Checked {
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Checked {
     pub datanet: DatanetId,
     pub contributor: Address,
     pub licence: String,
@@ -26,29 +29,29 @@ pub(super) struct Checked {
     pub deadline: u64,
     pub signature: String,
     /// By name.
-    pub files: Vec<UploadedFile>,
-    /// Of the files, in their order.
-    pub sha256s: Vec<Sha256>,
+    pub files: Vec<ManifestEntry>,
     pub manifest_hash: B256,
     pub submission_id: SubmissionId,
 }
 
-pub(super) fn check(submission: SignedSubmission, config: &IngestConfig) -> Result<Checked> {
+/// The upload, and the bytes of its files in their order.
+pub(super) fn check(submission: SignedSubmission, config: &IngestConfig) -> Result<(Checked, Vec<Bytes>)> {
     let SignedSubmission { datanet, contributor, licence, note, deadline, signature, mut files } = submission;
     files.sort_by(|a, b| a.file_name.cmp(&b.file_name));
     // Nothing is hashed that is too large.
     let sizes: Vec<(&str, u64)> = files.iter().map(|file| (file.file_name.as_str(), file.bytes.len() as u64)).collect();
     check_limits(&sizes, config)?;
-    let sha256s: Vec<Sha256> = files.iter().map(|file| hashing::sha256(&file.bytes)).collect();
-    let entries = files
-        .iter()
-        .zip(&sha256s)
-        .map(|(file, sha256)| ManifestEntry { file_name: file.file_name.clone(), sha256: *sha256, size_bytes: file.bytes.len() as u64 })
-        .collect();
+    let entry = |file: &UploadedFile| ManifestEntry {
+        file_name: file.file_name.clone(),
+        sha256: hashing::sha256(&file.bytes),
+        size_bytes: file.bytes.len() as u64,
+    };
+    let entries = files.iter().map(entry).collect();
     let manifest = SignedManifest { datanet, contributor, licence, note, deadline, signature, files: entries };
     let CheckedManifest { manifest_hash, submission_id } = check_manifest(&manifest, config)?;
-    let SignedManifest { licence, note, signature, .. } = manifest;
-    Ok(Checked { datanet, contributor, licence, note, deadline, signature, files, sha256s, manifest_hash, submission_id })
+    let SignedManifest { licence, note, signature, files: entries, .. } = manifest;
+    let checked = Checked { datanet, contributor, licence, note, deadline, signature, files: entries, manifest_hash, submission_id };
+    Ok((checked, files.into_iter().map(|file| file.bytes).collect()))
 }
 
 /// What a manifest in order comes to.

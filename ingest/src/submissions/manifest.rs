@@ -9,9 +9,9 @@ use schemas::hashing::ManifestEntry;
 use schemas::ids::DatanetId;
 use schemas::tables::{DocumentRow, Millis, SubmissionRow};
 
-use super::check::check_manifest;
-use super::{SubmissionReport, check_deadline};
-use crate::{Ingest, IngestConfig, IngestError, Result};
+use super::check::{Checked, check_manifest};
+use super::check_deadline;
+use crate::{Ingest, IngestConfig, IngestError, Result, SubmissionStatus};
 
 /// An upload as its contributor signed it, with its files by name, hash and size.
 #[derive(Debug, Clone)]
@@ -31,8 +31,8 @@ pub struct SignedManifest {
 /// What is known of an upload before its files come.
 #[derive(Debug)]
 pub enum Announcement {
-    /// It was acknowledged before: nothing has to be sent.
-    Known(SubmissionReport),
+    /// It was accepted before: nothing has to be sent.
+    Known(SubmissionStatus),
     /// Its files may come.
     Expected(Room),
 }
@@ -40,14 +40,21 @@ pub enum Announcement {
 /// What a contributor may send within a day, part of it held for an upload until this is dropped.
 #[derive(Debug)]
 pub struct Room {
-    held: Arc<Mutex<HashMap<Address, Sent>>>,
+    held: Arc<Mutex<HashMap<Address, UnderWay>>>,
     contributor: Address,
+    sent: Sent,
+}
+
+/// What a contributor's uploads under way hold.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct UnderWay {
+    uploads: usize,
     sent: Sent,
 }
 
 /// Files and bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Sent {
+struct Sent {
     files: u64,
     bytes: u64,
 }
@@ -70,8 +77,9 @@ impl Sent {
 impl Drop for Room {
     fn drop(&mut self) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = held.get(&self.contributor).copied().unwrap_or_default().minus(self.sent);
-        if left == Sent::default() {
+        let of_contributor = held.get(&self.contributor).copied().unwrap_or_default();
+        let left = UnderWay { uploads: of_contributor.uploads.saturating_sub(1), sent: of_contributor.sent.minus(self.sent) };
+        if left == UnderWay::default() {
             held.remove(&self.contributor);
         } else {
             held.insert(self.contributor, left);
@@ -86,14 +94,14 @@ impl Ingest {
     /// the contributor sent in the last 24 hours.
     ///
     /// # Errors
-    /// Those of [`Ingest::submit`], and [`IngestError::OverQuota`].
+    /// Those of [`Ingest::submit`]; [`IngestError::OverQuota`], [`IngestError::TooManyUnderWay`] and [`IngestError::Busy`].
     pub async fn announce(&self, manifest: SignedManifest) -> Result<Announcement> {
         self.datanet(&manifest.datanet.to_string()).await?;
         let (manifest, checked) = {
             let config = self.config().clone();
             self.compute("checking a manifest", move || check_manifest(&manifest, &config).map(|checked| (manifest, checked))).await??
         };
-        if let Some(known) = self.known(checked.submission_id, &manifest.licence).await? {
+        if let Some(known) = self.accepted_before(checked.submission_id, &manifest.licence).await? {
             return Ok(Announcement::Known(known));
         }
         let now = Millis::now();
@@ -102,18 +110,27 @@ impl Ingest {
     }
 
     async fn hold_room(&self, contributor: Address, sent: Sent, now: Millis) -> Result<Room> {
-        // Held before the tables are read: of uploads side by side none is counted in neither.
+        // Held before anything is counted: of uploads side by side none is counted in neither.
         let room = self.hold(contributor, sent);
-        let under_way = self.inner.uploading.lock().unwrap_or_else(PoisonError::into_inner).get(&contributor).copied().unwrap_or_default();
-        let total = self.sent_since(contributor, now.0.saturating_sub(DAY_MS)).await?.plus(under_way);
+        let (of_contributor, in_all) = {
+            let held = self.inner.uploading.lock().unwrap_or_else(PoisonError::into_inner);
+            (held.get(&contributor).copied().unwrap_or_default(), held.values().map(|held| held.uploads).sum())
+        };
+        check_under_way(of_contributor.uploads, in_all, self.config())?;
+        let total = self.sent_since(contributor, now.0.saturating_sub(DAY_MS)).await?.plus(of_contributor.sent);
         check_quota(contributor, total, self.config())?;
         Ok(room)
+    }
+
+    /// Room for what was accepted already, whatever there is of it.
+    pub(crate) fn room_of(&self, upload: &Checked) -> Room {
+        self.hold(upload.contributor, Sent::of(&upload.files))
     }
 
     fn hold(&self, contributor: Address, sent: Sent) -> Room {
         let mut held = self.inner.uploading.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = held.entry(contributor).or_default();
-        *entry = entry.plus(sent);
+        *entry = UnderWay { uploads: entry.uploads + 1, sent: entry.sent.plus(sent) };
         Room { held: self.inner.uploading.clone(), contributor, sent }
     }
 
@@ -130,6 +147,19 @@ impl Ingest {
         }
         Ok(sent)
     }
+}
+
+fn check_under_way(of_contributor: usize, in_all: usize, config: &IngestConfig) -> Result<()> {
+    let most = config.max_submissions_under_way_per_contributor;
+    if of_contributor > most {
+        return Err(IngestError::TooManyUnderWay(format!(
+            "{most} submissions of this contributor are under way, as many as may be: wait until some are done"
+        )));
+    }
+    if in_all > config.max_submissions_under_way {
+        return Err(IngestError::Busy("too many submissions are under way: try again shortly".to_owned()));
+    }
+    Ok(())
 }
 
 fn check_quota(contributor: Address, sent: Sent, config: &IngestConfig) -> Result<()> {
@@ -149,23 +179,7 @@ mod tests {
     use crate::test_support::*;
 
     fn manifest(n: u8, datanet: DatanetId, files: &[(&str, &[u8])]) -> SignedManifest {
-        let upload = upload(n, datanet, files);
-        SignedManifest {
-            datanet,
-            contributor: upload.contributor,
-            licence: upload.licence,
-            note: upload.note,
-            deadline: upload.deadline,
-            signature: upload.signature,
-            files: files
-                .iter()
-                .map(|(name, bytes)| ManifestEntry {
-                    file_name: (*name).to_owned(),
-                    sha256: schemas::hashing::sha256(bytes),
-                    size_bytes: bytes.len() as u64,
-                })
-                .collect(),
-        }
+        manifest_of(&upload(n, datanet, files))
     }
 
     #[tokio::test]
@@ -189,7 +203,8 @@ mod tests {
         }
         assert!(matches!(ingest.announce(good.clone()).await.unwrap(), Announcement::Expected(_)));
         ingest.submit(upload(ALICE, id, files)).await.unwrap();
-        assert!(matches!(ingest.announce(good).await.unwrap(), Announcement::Known(report) if report.already_known));
+        let known = ingest.announce(good).await.unwrap();
+        assert!(matches!(known, Announcement::Known(SubmissionStatus::Done(report)) if report.already_known));
     }
 
     #[tokio::test]

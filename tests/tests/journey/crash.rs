@@ -72,6 +72,47 @@ fn a_killed_service_finishes_after_restart() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// An upload that takes many seconds to embed: it holds up no stop, and neither that nor a kill loses it.
+#[test]
+fn an_accepted_upload_is_finished_by_a_later_start() -> anyhow::Result<()> {
+    let place = Place::new()?;
+    for name in ["ada", "iris"] {
+        place.json(&["keys", "new", name])?;
+    }
+    let passage = |n: usize| {
+        let words = (0..60).map(|at| format!("word{} ", (n * 7919 + at * 104_729) % 5000)).collect::<String>();
+        format!("## Passage {n}\n\nLogger {n} tells: {words}and so it ends.\n\n")
+    };
+    let file = place.path("long.md");
+    fs::write(&file, (0..300).map(passage).collect::<String>())?;
+    let file = file.to_str().context("the path is not text")?;
+    let submit = ["submit", "--datanet", "cold", "--as", "ada", "--licence", "CC-BY-4.0", file];
+
+    let service = place.up()?;
+    place.json(&["datanets", "create", "--name", "cold", "--title", "Cold chain", "--topic", "Loggers", "--curator", "iris"])?;
+    let accepted = place.json(&[&submit[..], &["--no-wait"]].concat())?;
+    ensure!(["queued", "reading", "embedding"].iter().any(|state| accepted["state"] == *state), "{accepted}");
+    let again = place.json(&[&submit[..], &["--no-wait"]].concat())?;
+    ensure!(again["submission_id"] == accepted["submission_id"], "a retry is another job: {again}");
+    let own = place.json(&["submissions", "--as", "ada"])?;
+    ensure!(own[0]["state"] == "under_way", "{own}");
+    let ended = service.stop()?;
+    ensure!(ended.code == Some(0), "{ended:?}");
+    let records = || Ok::<_, anyhow::Error>(fs::read_dir(place.data_dir().join("store/records/uploads"))?.count());
+    ensure!(records()? == 1, "it was finished before the stop: it takes too little to be a test");
+
+    place.up()?.kill();
+    let service = place.up()?;
+    let report = place.json(&submit)?;
+    ensure!(report["state"] == "done" && report["submission_id"] == accepted["submission_id"], "{report}");
+    ensure!(report["documents"][0]["chunk_count"].as_u64().is_some_and(|count| count >= 100), "{report}");
+    let rows = place.rows("SELECT count(*) AS n, count(DISTINCT submission_id) AS ids FROM submissions")?;
+    ensure!(rows == [json!({ "n": 1, "ids": 1 })], "{rows:?}");
+    wait_for("the record to go", || Ok((records()? == 0).then_some(())))?;
+    ensure!(service.lives()?, "the service ended by itself");
+    Ok(())
+}
+
 struct Steps<'a> {
     place: &'a Place,
     app_key: String,

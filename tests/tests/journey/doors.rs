@@ -15,7 +15,7 @@ use schemas::signer::Signer;
 use schemas::tables::Millis;
 use serde_json::{Value, json};
 
-use crate::harness::{PATIENCE, Place, RawReply, exchange, objects};
+use crate::harness::{PATIENCE, Place, RawReply, exchange, objects, wait_for};
 
 /// (method, path, status without key, with an app's key, with an analyst's, with the operator's). 400 and 415 are the
 /// answers of a door that is open, to a request without content.
@@ -273,6 +273,19 @@ impl Upload {
         )
     }
 
+    /// Sends it until it is done, as who hears no answer does; its report.
+    fn done(&self, address: &str) -> anyhow::Result<Value> {
+        let (fields, files) = self.parts();
+        wait_for("the upload to be done", || {
+            let reply = self.send(address, &format!("{fields}{files}--edge--\r\n"))?;
+            let status: Value = serde_json::from_str(&reply.body).with_context(|| format!("{reply:?}"))?;
+            let place = format!("location: /v1/submissions/{}", status["submission_id"].as_str().unwrap_or_default());
+            ensure!([200, 202].contains(&reply.status) && reply.head.contains(&place), "{reply:?}");
+            ensure!((reply.status == 200) == (status["state"] == "done"), "{reply:?}");
+            Ok((reply.status == 200).then_some(status))
+        })
+    }
+
     fn send(&self, address: &str, body: &str) -> anyhow::Result<RawReply> {
         let mut stream = TcpStream::connect(address)?;
         stream.set_read_timeout(Some(PATIENCE))?;
@@ -328,9 +341,7 @@ fn forms_that_trickle_keep_nobody_out(place: &Place, address: &str) -> anyhow::R
         trickling.push(stream);
     }
     let upload = Upload::signed(place, "after.txt", "Whoever signs for a text hands it in beside those who do not.", "after.txt")?;
-    let (fields, files) = upload.parts();
-    let reply = upload.send(address, &format!("{fields}{files}--edge--\r\n"))?;
-    ensure!(reply.status == 200, "{reply:?}");
+    upload.done(address)?;
     drop(trickling);
     Ok(())
 }
@@ -346,10 +357,8 @@ fn a_name_that_a_browser_quoted_keeps_its_signature(place: &Place, address: &str
             if !listed {
                 upload.fields.as_object_mut().context("fields")?.remove("files");
             }
-            let (fields, files) = upload.parts();
-            let reply = upload.send(address, &format!("{fields}{files}--edge--\r\n"))?;
-            let report: Value = serde_json::from_str(&reply.body).with_context(|| format!("{reply:?}"))?;
-            ensure!(reply.status == 200 && report["documents"][0]["file_name"] == name, "{name}, listed: {listed}: {reply:?}");
+            let report = upload.done(address)?;
+            ensure!(report["documents"][0]["file_name"] == name, "{name}, listed: {listed}: {report}");
         }
     }
     Ok(())

@@ -18,6 +18,8 @@ use tempfile::TempDir;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 /// The whole journey on a slow machine.
 pub(crate) const LONG_PATIENCE: Duration = Duration::from_secs(600);
+/// A service that is told to stop finishes no upload.
+const STOPPING_PATIENCE: Duration = Duration::from_secs(30);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// The binary that cargo put beside this test.
@@ -255,6 +257,13 @@ impl Service {
     /// What it has logged.
     pub(crate) fn log(&self) -> anyhow::Result<String> {
         Ok(String::from_utf8_lossy(&fs::read(&self.process.stderr)?).into_owned())
+    }
+
+    /// SIGTERM, and waits for the end, which takes seconds.
+    pub(crate) fn stop(&self) -> anyhow::Result<Ended> {
+        let id = self.process.child().id().to_string();
+        ensure!(Command::new("kill").args(["-TERM", &id]).status()?.success(), "SIGTERM cannot be sent");
+        self.process.wait(STOPPING_PATIENCE)
     }
 
     /// Whether it still runs.
