@@ -1,5 +1,7 @@
 //! Limits and constants of one service.
 
+use std::path::PathBuf;
+
 use schemas::Address;
 use schemas::signed::SigningDomain;
 
@@ -24,6 +26,8 @@ pub struct IngestConfig {
     pub max_chunks_per_document: usize,
     /// What a chunk is filled up to where the text allows it; the embedder's window is the hard limit.
     pub target_chunk_tokens: usize,
+    /// Where fingerprints of texts are kept, so that a start need not compute them again; none: nowhere.
+    pub duplicates_dir: Option<PathBuf>,
     /// From this Jaccard similarity on, two chunks are the same content.
     pub near_duplicate_ppm: u64,
     /// Files read (parsed, embedded) at the same time, and uploads worked at.
@@ -48,6 +52,7 @@ impl IngestConfig {
             max_submissions_under_way: 256,
             max_chunks_per_document: 20_000,
             target_chunk_tokens: 180,
+            duplicates_dir: None,
             near_duplicate_ppm: 800_000,
             max_concurrent_files: 2,
             embedding_batch_texts: 64,

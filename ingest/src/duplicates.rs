@@ -6,12 +6,14 @@
 mod clusters;
 mod fingerprint;
 mod index;
+mod kept;
 mod minhash;
 mod sketch;
 
 pub(crate) use clusters::{Clusters, Placement};
 pub(crate) use fingerprint::{Fingerprint, words};
 pub(crate) use index::{Index, NewChunk, NewDocument};
+pub(crate) use kept::{Committed, Kept, encode};
 
 /// The version of the comparison: part of a Datanet's policy hash.
 pub(crate) const COMPARISON: &str = "headwater-duplicates/2";

@@ -17,6 +17,7 @@ mod datanets;
 mod duplicates;
 mod error;
 mod formats;
+mod indexes;
 mod jobs;
 mod language;
 mod own;

@@ -72,8 +72,7 @@ impl Ingest {
     pub async fn queue(&self, datanet: DatanetId) -> Result<Vec<QueueItem>> {
         self.datanet(&datanet.to_string()).await?;
         let mut uploads = self.uploads(datanet).await?;
-        let mut indexes = self.inner.registrations.lock().await;
-        let index = self.take_index(&mut indexes, datanet).await?;
+        let index = self.duplicates(datanet).await?;
         let mut items: Vec<QueueItem> = std::mem::take(&mut uploads.documents)
             .into_iter()
             .filter_map(|document| {
@@ -82,7 +81,7 @@ impl Ingest {
                 Some(item(document, submission, review, &index))
             })
             .collect();
-        indexes.insert(datanet, index);
+        drop(index);
         items.sort_by_key(|item| item.status != QueueStatus::Pending);
         Ok(items)
     }

@@ -2,14 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use schemas::ids::{ChunkId, DatanetId, DocumentId, SubmissionId};
+use schemas::ids::{DatanetId, DocumentId, SubmissionId};
 use schemas::tables::{ChunkRow, DocumentRow, ReviewRow, SubmissionRow, VersionRow};
 
-use crate::duplicates::{Fingerprint, Index, NewChunk, NewDocument};
 use crate::{Ingest, Result};
-
-/// Submissions whose chunks are in memory at once while an index is built.
-const SUBMISSIONS_PER_BATCH: usize = 50;
 
 /// The uploads of a Datanet that stand.
 pub(crate) struct Uploads {
@@ -58,29 +54,10 @@ impl Ingest {
         Ok(versions)
     }
 
-    /// Takes the Datanet's index out of `indexes`, brought up to the last committed submission. The caller
-    /// puts it back when it still tells the truth; an index that is lost is built anew.
-    pub(crate) async fn take_index(&self, indexes: &mut HashMap<DatanetId, Index>, datanet: DatanetId) -> Result<Index> {
-        let mut index = indexes.remove(&datanet).unwrap_or_else(|| Index::new(self.config().near_duplicate_ppm));
-        let newer = format!("datanet_id = '{datanet}' AND registered > {}", index.through);
-        let mut submissions = self.store().scan::<SubmissionRow>(Some(&newer)).await?;
-        submissions.sort_by_key(|submission| submission.registered);
-        for batch in submissions.chunks(SUBMISSIONS_PER_BATCH) {
-            let ids: Vec<String> = batch.iter().map(|row| format!("'{}'", row.submission_id)).collect();
-            let of_batch = format!("submission_id IN ({})", ids.join(", "));
-            let documents = self.store().scan::<DocumentRow>(Some(&of_batch)).await?;
-            let chunks = self.store().scan::<ChunkRow>(Some(&of_batch)).await?;
-            let registered: Vec<(SubmissionId, u64)> = batch.iter().map(|row| (row.submission_id, row.registered)).collect();
-            index = self.compute("comparing texts", move || replay(index, &registered, documents, chunks)).await?;
-        }
-        Ok(index)
-    }
-
     /// The chunks of a document, in order, with what the index says of each.
     pub(crate) async fn document_chunks(&self, document: &DocumentRow, submission: &SubmissionRow) -> Result<Vec<ChunkRow>> {
         let mut chunks = self.store().scan::<ChunkRow>(Some(&format!("document_id = '{}'", document.document_id))).await?;
-        let mut indexes = self.inner.registrations.lock().await;
-        let index = self.take_index(&mut indexes, document.datanet_id).await?;
+        let index = self.duplicates(document.datanet_id).await?;
         for chunk in &mut chunks {
             if let Some(standing) = index.chunk(chunk.chunk_id, chunk.submission_id) {
                 chunk.cluster_id = standing.cluster_id;
@@ -89,39 +66,9 @@ impl Ingest {
             }
             chunk.registered = submission.registered;
         }
-        indexes.insert(document.datanet_id, index);
         chunks.sort_by_key(|chunk| chunk.ordinal);
         Ok(chunks)
     }
-}
-
-/// Adds committed submissions to an index, in order.
-fn replay(mut index: Index, submissions: &[(SubmissionId, u64)], documents: Vec<DocumentRow>, mut chunks: Vec<ChunkRow>) -> Index {
-    chunks.sort_by_key(|chunk| chunk.ordinal);
-    let mut by_document: HashMap<DocumentId, Vec<(ChunkId, Vec<String>, String)>> = HashMap::new();
-    for chunk in chunks {
-        by_document.entry(chunk.document_id).or_default().push((chunk.chunk_id, chunk.flags, chunk.text));
-    }
-    let mut by_submission: HashMap<SubmissionId, Vec<DocumentRow>> = HashMap::new();
-    for document in documents.into_iter().filter(|document| document.status == "chunked") {
-        by_submission.entry(document.submission_id).or_default().push(document);
-    }
-    for (submission, registered) in submissions {
-        let documents = by_submission.remove(submission).unwrap_or_default().into_iter().map(|row| NewDocument {
-            document_id: row.document_id,
-            submission_id: row.submission_id,
-            contributor: row.contributor,
-            file_name: row.file_name,
-            chunks: by_document
-                .remove(&row.document_id)
-                .unwrap_or_default()
-                .into_iter()
-                .map(|(chunk_id, flags, text)| NewChunk { chunk_id, flags, fingerprint: Fingerprint::of(&text) })
-                .collect(),
-        });
-        index.add(*registered, documents.collect());
-    }
-    index
 }
 
 /// The decision of the highest sequence on each document.

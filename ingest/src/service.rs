@@ -6,12 +6,11 @@ use std::sync::Arc;
 
 use engine::Embedder;
 use schemas::Address;
-use schemas::ids::DatanetId;
 use store::Store;
 use tokio::sync::{Mutex, Semaphore};
 use tokio::task::JoinError;
 
-use crate::duplicates::Index;
+use crate::indexes::Indexes;
 use crate::jobs::Jobs;
 use crate::submissions::UnderWay;
 use crate::versions::PreparedVersions;
@@ -29,9 +28,10 @@ pub(crate) struct Inner {
     pub store: Store,
     pub embedder: Arc<dyn Embedder>,
     pub config: IngestConfig,
-    /// Held from a submission's registration number to its commit, so that the order has no gaps and
-    /// every chunk is compared with all earlier ones. Indexes are built when first needed.
-    pub registrations: Mutex<HashMap<DatanetId, Index>>,
+    /// Held from a submission's registration number to its commit, so that the order has no gaps.
+    pub registrations: Mutex<()>,
+    /// What is compared with, each Datanet by itself.
+    pub indexes: Indexes,
     /// Held while a Datanet is created, a decision recorded, or a version published: members cannot
     /// change between their root's computation and its commit.
     pub decisions: Mutex<()>,
@@ -66,6 +66,7 @@ impl Ingest {
             embedder,
             config,
             registrations: Mutex::default(),
+            indexes: Indexes::default(),
             decisions: Mutex::default(),
             prepared: PreparedVersions::default(),
             uploading: Arc::default(),

@@ -111,15 +111,9 @@ impl Ingest {
     /// # Errors
     /// [`IngestError::NotFound`].
     pub async fn submission(&self, id: SubmissionId) -> Result<SubmissionReport> {
-        let row = self
-            .submission_row(id)
-            .await?
-            .ok_or_else(|| IngestError::NotFound(format!("there is no submission {id}; if an upload was interrupted, send it again")))?;
-        let mut indexes = self.inner.registrations.lock().await;
-        let index = self.take_index(&mut indexes, row.datanet_id).await?;
-        let report = self.report(&row, &index, false).await;
-        indexes.insert(row.datanet_id, index);
-        report
+        let row = self.submission_row(id).await?.ok_or_else(|| no_submission(id))?;
+        let index = self.duplicates(row.datanet_id).await?;
+        self.report(&row, &index, false).await
     }
 
     /// The report on a submission that was acknowledged before.
@@ -187,24 +181,19 @@ impl Ingest {
 
     /// Registers the upload: compared with everything earlier, then written, its own row last.
     async fn commit(&self, checked: Checked, files: Vec<ReadFile>, now: Millis) -> Result<SubmissionReport> {
-        let mut indexes = self.inner.registrations.lock().await;
+        // Nothing is committed to this Datanet while it is held: what is compared with is all that is earlier.
+        let index = self.duplicates_alone(checked.datanet).await?;
         if self.submission_row(checked.submission_id).await?.is_some() {
-            drop(indexes);
+            drop(index);
             let known = self.known(checked.submission_id, &checked.licence).await?;
             return known.ok_or(IngestError::Interrupted("looking a submission up"));
         }
-        let mut index = self.take_index(&mut indexes, checked.datanet).await?;
+        let (id, new_documents) = (checked.submission_id, rows::new_documents(&checked, &files));
+        let compared = self.compute("comparing texts", move || index.place(id, new_documents)).await??;
+        let registrations = self.inner.registrations.lock().await;
         let registered = self.store().max::<SubmissionRow>("registered").await?.unwrap_or(0) + 1;
-        let new_documents = rows::new_documents(&checked, &files);
-        // Until the commit below the index is ahead of the table: it is dropped with any error.
-        let index = self
-            .compute("comparing texts", move || {
-                index.add(registered, new_documents);
-                index
-            })
-            .await?;
         let documents = rows::documents(&checked, &files);
-        let chunks = rows::chunks(&checked, files, registered, &index);
+        let chunks = rows::chunks(&checked, files, registered, compared.index());
         let row = rows::submission(&checked, &documents, registered, now);
         self.store().insert_new::<DocumentRow>(&documents).await?;
         self.reached(Step::DocumentsInserted)?;
@@ -214,19 +203,19 @@ impl Ingest {
         self.reached(Step::ChunksInserted)?;
         self.check_leftovers(&row, &documents, chunks.len()).await?;
         let row = self.register(row).await?;
+        drop(registrations);
         self.reached(Step::SubmissionCommitted)?;
         if row.registered != registered {
             // Another process registered meanwhile, which the index lacks: it is made again from the tables.
-            drop(indexes);
+            drop(compared);
             return self.submission(row.submission_id).await;
         }
         tracing::info!(
             submission = %row.submission_id, datanet = %row.datanet_id, contributor = %row.contributor, registered,
             documents = row.document_count, refused = row.refused_count, chunks = chunks.len(), "submission committed"
         );
-        let report = self.report(&row, &index, false).await;
-        indexes.insert(checked.datanet, index);
-        report
+        let index = self.compute("keeping fingerprints", move || compared.commit(registered)).await??;
+        self.report(&row, &index, false).await
     }
 
     /// Commits the row that makes an upload exist, numbered one more than the last. The number is given once, also where
@@ -267,6 +256,10 @@ impl Ingest {
             row.submission_id
         )))
     }
+}
+
+pub(crate) fn no_submission(id: SubmissionId) -> IngestError {
+    IngestError::NotFound(format!("there is no submission {id}; if an upload was interrupted, send it again"))
 }
 
 /// The same files, given once more, are given under the licence that they were given under before.

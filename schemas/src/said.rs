@@ -72,6 +72,11 @@ const SPELLED: &[(&str, &str)] = &[
     ("thousand", "1000"),
 ];
 
+/// The name of a unit, as quantities have it.
+pub fn unit_named(name: &str) -> Option<&'static str> {
+    UNITS.iter().map(|(unit, _)| *unit).find(|unit| *unit == name)
+}
+
 /// A number and what it counts, where that is a known unit.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Quantity {

@@ -83,7 +83,7 @@ pub async fn start(config: Config, data_dir: &Path, progress: &(dyn Fn(&str) + S
 
     progress("opening the parts");
     let domain = schemas::signed::SigningDomain { chain_id: deployment.chain_id, registry: deployment.registry };
-    let ingest = Ingest::new(store.clone(), embedder.clone(), ingest_config(&config, domain, operator.address()));
+    let ingest = Ingest::new(store.clone(), embedder.clone(), ingest_config(&config, data_dir, domain, operator.address()));
     let signer: Arc<dyn Signer> = Arc::new(operator.clone());
     let rag = Rag::open(store.clone(), embedder, signer, rag_config(&config, data_dir, domain)).await?;
     let metrics = Arc::new(Metrics::default());
@@ -293,7 +293,7 @@ async fn check_deployment(reader: &ContractReader, development: bool, data_dir: 
     checked.map(|_| ()).context("reading the contracts")
 }
 
-fn ingest_config(config: &Config, domain: schemas::signed::SigningDomain, owner: schemas::Address) -> IngestConfig {
+fn ingest_config(config: &Config, data_dir: &Path, domain: schemas::signed::SigningDomain, owner: schemas::Address) -> IngestConfig {
     IngestConfig {
         max_file_bytes: config.ingest.max_file_bytes,
         max_files_per_submission: config.ingest.max_files_per_submission,
@@ -302,6 +302,7 @@ fn ingest_config(config: &Config, domain: schemas::signed::SigningDomain, owner:
         max_bytes_per_contributor_per_day: config.ingest.max_bytes_per_contributor_per_day,
         max_submissions_under_way_per_contributor: config.ingest.max_submissions_under_way_per_contributor,
         max_submissions_under_way: config.ingest.max_submissions_under_way,
+        duplicates_dir: Some(data_dir.join("duplicates")),
         near_duplicate_ppm: config.ingest.near_duplicate_ppm,
         max_concurrent_files: config.ingest.max_concurrent_files,
         max_chunks_per_document: config.ingest.max_chunks_per_document,

@@ -31,8 +31,8 @@ pub(crate) struct Fingerprint {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Quantities {
     /// Sorted; as often as they are said.
-    said: Vec<Quantity>,
-    negations: usize,
+    pub(super) said: Vec<Quantity>,
+    pub(super) negations: usize,
 }
 
 impl Quantities {

@@ -105,13 +105,18 @@ impl Index {
         }
     }
 
-    /// Adds the documents of the next submission, in the order of their file names.
-    pub(crate) fn add(&mut self, registered: u64, mut documents: Vec<NewDocument>) {
+    /// Adds the documents of the next submission.
+    pub(crate) fn add(&mut self, registered: u64, documents: Vec<NewDocument>) {
+        self.place(documents);
+        self.through = registered;
+    }
+
+    /// Adds documents in the order of their file names, under a registration that is still to come.
+    pub(crate) fn place(&mut self, mut documents: Vec<NewDocument>) {
         documents.sort_by(|a, b| a.file_name.cmp(&b.file_name));
         for document in documents {
             self.add_document(document);
         }
-        self.through = registered;
     }
 
     pub(crate) fn chunk(&self, chunk_id: ChunkId, submission_id: SubmissionId) -> Option<&Standing> {
