@@ -71,6 +71,8 @@ pub struct Service {
     pub workers: QueryWorkers,
     /// Queries under way.
     pub queries: Arc<Places>,
+    /// Lists of what contributors sent in, being made.
+    pub listings: Arc<Places>,
     pub indexer: watch::Receiver<IndexerStatus>,
     pub settlement: watch::Sender<SettlementStatus>,
     /// Held while an epoch is closed or debited, and the reserve filled.

@@ -14,13 +14,14 @@ mod waiting;
 use std::sync::Arc;
 use std::time::Duration;
 
-use schemas::ids::SubmissionId;
+use schemas::Address;
+use schemas::ids::{DatanetId, SubmissionId};
 use schemas::tables::Millis;
 use tokio::task::JoinSet;
 
 use crate::progress::Progress;
 use crate::service::Step;
-use crate::submissions::{Room, SignedSubmission, check_deadline, same_licence};
+use crate::submissions::{Room, SignedSubmission, check_deadline, no_submission, same_licence};
 use crate::{Ingest, IngestError, Result};
 pub(crate) use record::Record;
 pub use status::{JobCounts, JobFailure, JobReport, SubmissionStatus};
@@ -68,6 +69,18 @@ impl Ingest {
             Some(job) => Ok(SubmissionStatus::of(&job)),
             None => self.submission(id).await.map(SubmissionStatus::Done),
         }
+    }
+
+    /// To which Datanet an upload that was accepted was sent, and by whom.
+    ///
+    /// # Errors
+    /// [`IngestError::NotFound`].
+    pub async fn submission_parties(&self, id: SubmissionId) -> Result<(DatanetId, Address)> {
+        if let Some(job) = self.inner.jobs.find(id) {
+            return Ok((job.record.upload.datanet, job.record.upload.contributor));
+        }
+        let row = self.submission_row(id).await?.ok_or_else(|| no_submission(id))?;
+        Ok((row.datanet_id, row.contributor))
     }
 
     /// What became of this upload, if it was accepted before and has not failed.

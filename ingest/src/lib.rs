@@ -42,7 +42,7 @@ pub use datanets::NewDatanet;
 pub use error::IngestError;
 pub use formats::{ReadFile, read_file};
 pub use jobs::{JobCounts, JobFailure, JobReport, SubmissionStatus};
-pub use own::{OwnDocument, OwnState};
+pub use own::{OwnDocument, OwnState, SubmissionPage};
 pub use queue::{ChunkDuplicate, QueueItem, QueueStatus, SubmissionFacts};
 pub use reviews::{REASON_CODES, SignedReview};
 pub use service::Ingest;

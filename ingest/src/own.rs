@@ -1,16 +1,17 @@
 //! What contributors see of what they sent in.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::HashMap;
+use std::fmt::Display;
 
 use schemas::Address;
 use schemas::hashing;
 use schemas::ids::{DatanetId, DocumentId, SubmissionId};
-use schemas::tables::{DocumentRow, Millis, ReviewRow, SubmissionRow};
+use schemas::tables::{DocumentRow, Millis, ReviewRow, Row, SubmissionRow};
 use serde::{Deserialize, Serialize};
 
 use crate::jobs::{Job, Record};
 use crate::reads::latest_decisions;
-use crate::{Ingest, Result};
+use crate::{Ingest, IngestError, Result};
 
 /// A contributor's document, and what became of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,38 +42,78 @@ pub enum OwnState {
     Rejected,
 }
 
+/// A part of a list of uploads, newest first.
+#[derive(Debug, Clone, Copy)]
+pub struct SubmissionPage {
+    /// Uploads, not documents.
+    pub limit: usize,
+    /// The last upload of the part before.
+    pub after: Option<SubmissionId>,
+}
+
+/// Ids that are asked for at once.
+const IDS_PER_SCAN: usize = 500;
+
 impl Ingest {
-    /// All documents of a contributor in every Datanet, newest uploads first.
+    /// The documents that a contributor sent to any Datanet, newest uploads first.
     ///
     /// # Errors
-    /// [`crate::IngestError::Store`].
-    pub async fn documents_of(&self, contributor: Address) -> Result<Vec<OwnDocument>> {
+    /// [`crate::IngestError::NotFound`] for an upload of somebody else's to go on after.
+    pub async fn documents_of(&self, contributor: Address, page: SubmissionPage) -> Result<Vec<OwnDocument>> {
         // First: a job goes only when its rows stand.
-        let under_way: Vec<OwnDocument> = self.inner.jobs.of(contributor).iter().flat_map(accepted).collect();
-        let of_contributor = format!("contributor = '{contributor:#x}'");
-        let documents = self.store().scan::<DocumentRow>(Some(&of_contributor)).await?;
-        let received: HashMap<SubmissionId, Millis> = self
-            .store()
-            .scan::<SubmissionRow>(Some(&of_contributor))
-            .await?
-            .into_iter()
-            .map(|row| (row.submission_id, row.received_at))
-            .collect();
-        let mut decisions: HashMap<DocumentId, ReviewRow> = HashMap::new();
-        for datanet in documents.iter().map(|document| document.datanet_id).collect::<BTreeSet<_>>() {
-            decisions.extend(latest_decisions(self.store().scan(Some(&format!("datanet_id = '{datanet}'"))).await?));
-        }
-        let with_decision = |document: DocumentRow| {
-            let received_at = *received.get(&document.submission_id)?;
+        let jobs = self.inner.jobs.of(contributor);
+        let rows = self.store().scan::<SubmissionRow>(Some(&format!("contributor = '{contributor:#x}'"))).await?;
+        let committed: HashMap<SubmissionId, Millis> = rows.into_iter().map(|row| (row.submission_id, row.received_at)).collect();
+        let under_way: HashMap<SubmissionId, Job> =
+            jobs.into_iter().map(|job| (job.record.id(), job)).filter(|(id, _)| !committed.contains_key(id)).collect();
+        let mut submissions: Vec<(Millis, SubmissionId)> = committed.iter().map(|(id, at)| (*at, *id)).collect();
+        submissions.extend(under_way.iter().map(|(id, job)| (job.record.received_at, *id)));
+        let shown = part(submissions, page)?;
+
+        let ids: Vec<SubmissionId> = shown.iter().map(|(_, id)| *id).filter(|id| committed.contains_key(id)).collect();
+        let documents: Vec<DocumentRow> = self.rows_of("submission_id", &ids).await?;
+        let ids: Vec<DocumentId> = documents.iter().map(|document| document.document_id).collect();
+        let mut decisions = latest_decisions(self.rows_of("document_id", &ids).await?);
+        let mut by_submission: HashMap<SubmissionId, Vec<OwnDocument>> = HashMap::new();
+        for document in documents {
+            let Some(received_at) = committed.get(&document.submission_id) else { continue };
             let review = decisions.remove(&document.document_id);
-            Some(own(document, received_at, review))
-        };
-        let mut documents: Vec<OwnDocument> = documents.into_iter().filter_map(with_decision).collect();
-        let known: HashSet<DocumentId> = documents.iter().map(|document| document.document_id).collect();
-        documents.extend(under_way.into_iter().filter(|document| !known.contains(&document.document_id)));
-        documents.sort_by(|a, b| b.received_at.cmp(&a.received_at).then_with(|| a.file_name.cmp(&b.file_name)));
-        Ok(documents)
+            by_submission.entry(document.submission_id).or_default().push(own(document, *received_at, review));
+        }
+        let mut listed = Vec::new();
+        for (_, id) in shown {
+            let mut documents = match under_way.get(&id) {
+                Some(job) => accepted(job).collect(),
+                None => by_submission.remove(&id).unwrap_or_default(),
+            };
+            documents.sort_by(|a, b| a.file_name.cmp(&b.file_name));
+            listed.append(&mut documents);
+        }
+        Ok(listed)
     }
+
+    /// The rows with one of these ids in a column.
+    async fn rows_of<R: Row>(&self, column: &str, ids: &[impl Display]) -> Result<Vec<R>> {
+        let mut rows = Vec::new();
+        for ids in ids.chunks(IDS_PER_SCAN) {
+            let ids: Vec<String> = ids.iter().map(|id| format!("'{id}'")).collect();
+            rows.append(&mut self.store().scan::<R>(Some(&format!("{column} IN ({})", ids.join(", ")))).await?);
+        }
+        Ok(rows)
+    }
+}
+
+/// Newest first, and of one moment by id.
+fn part(mut submissions: Vec<(Millis, SubmissionId)>, page: SubmissionPage) -> Result<Vec<(Millis, SubmissionId)>> {
+    submissions.sort_unstable_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
+    let from = match page.after {
+        None => 0,
+        Some(after) => {
+            let found = submissions.iter().position(|(_, id)| *id == after);
+            found.ok_or_else(|| IngestError::NotFound(format!("{after} is no submission of this contributor")))? + 1
+        }
+    };
+    Ok(submissions.into_iter().skip(from).take(page.limit).collect())
 }
 
 /// The documents of an upload that is not done.
@@ -108,6 +149,8 @@ mod tests {
     use super::*;
     use crate::test_support::*;
 
+    const ALL: SubmissionPage = SubmissionPage { limit: usize::MAX, after: None };
+
     #[tokio::test]
     async fn contributors_learn_what_became_of_their_own_documents() {
         let (ingest, datanet) = service().await;
@@ -122,12 +165,34 @@ mod tests {
         sign_review(CURATOR, &mut rejection);
         ingest.review(rejection).await.unwrap();
 
-        let own = ingest.documents_of(address(ALICE)).await.unwrap();
+        let own = ingest.documents_of(address(ALICE), ALL).await.unwrap();
         let found: Vec<(&str, OwnState)> = own.iter().map(|document| (document.file_name.as_str(), document.state)).collect();
         let expected = [OwnState::Accepted, OwnState::Rejected, OwnState::Pending, OwnState::Refused];
         assert_eq!(found, ["a.txt", "b.txt", "c.txt", "d.txt"].into_iter().zip(expected).collect::<Vec<_>>());
         assert_eq!((own[1].reason_code.as_deref(), own[1].comment.as_deref()), (Some("off_topic"), Some("write about vaccines")));
         assert!(own[3].reason_code.is_some() && own[3].comment.is_some());
-        assert!(ingest.documents_of(address(OWNER)).await.unwrap().is_empty());
+        assert!(ingest.documents_of(address(OWNER), ALL).await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_long_list_comes_in_parts() {
+        let (ingest, datanet) = service().await;
+        let names = ["a.txt", "b.txt", "c.txt", "d.txt", "e.txt"];
+        for name in names {
+            submit(&ingest, ALICE, datanet.datanet_id, &[(name, name), ("z.txt", name)]).await;
+        }
+        let bobs = submit(&ingest, BOB, datanet.datanet_id, &[("bob.txt", "Bob's own text.")]).await.submission_id;
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            let part = ingest.documents_of(address(ALICE), SubmissionPage { limit: 2, after }).await.unwrap();
+            let Some(last) = part.last() else { break };
+            assert!(part.len() <= 4 && part.is_sorted_by(|a, b| a.received_at >= b.received_at));
+            after = Some(last.submission_id);
+            found.extend(part);
+        }
+        assert_eq!(found, ingest.documents_of(address(ALICE), ALL).await.unwrap());
+        assert_eq!(found.len(), 10);
+        let foreign = ingest.documents_of(address(ALICE), SubmissionPage { limit: 2, after: Some(bobs) }).await;
+        assert!(matches!(foreign, Err(IngestError::NotFound(_))));
     }
 }

@@ -13,6 +13,9 @@ use super::{Context, SignAs};
 use crate::http::sign_listing;
 use crate::output::{self, Report, table};
 
+/// Asked for at once.
+const UPLOADS_AT_ONCE: usize = 500;
+
 #[derive(Debug, Clone, Args)]
 pub struct SubmissionsArgs {
     #[command(flatten)]
@@ -25,7 +28,15 @@ pub async fn submissions(context: &Context, args: &SubmissionsArgs) -> anyhow::R
     let info = context.info().await?;
     let domain = SigningDomain { chain_id: info.deployment.chain_id, registry: info.deployment.registry };
     let listing = sign_listing(&domain, &context.signer(&args.signer)?)?;
-    let listed: Vec<OwnDocument> = client.post("/v1/submissions/list", &listing).await?;
+    let mut listed: Vec<OwnDocument> = Vec::new();
+    loop {
+        let after = listed.last().map_or_else(String::new, |document| format!("&after={}", document.submission_id));
+        let part: Vec<OwnDocument> = client.post(&format!("/v1/submissions/list?limit={UPLOADS_AT_ONCE}{after}"), &listing).await?;
+        if part.is_empty() {
+            break;
+        }
+        listed.extend(part);
+    }
     if listed.is_empty() {
         return Ok(Report::new(format!("{} has sent in nothing here", listing.contributor), &listed));
     }

@@ -24,6 +24,7 @@ pub struct Http {
     pub max_connections: usize,
     pub max_connections_per_address: usize,
     pub max_uploads: usize,
+    pub max_listings: usize,
 }
 
 impl Http {
@@ -38,6 +39,7 @@ impl Http {
             ("http.max_connections", self.max_connections as u64, 1),
             ("http.max_connections_per_address", self.max_connections_per_address as u64, 1),
             ("http.max_uploads", self.max_uploads as u64, 1),
+            ("http.max_listings", self.max_listings as u64, 1),
         ])?;
         for origin in &self.cors_origins {
             // What a browser sends: scheme, host, port, and nothing after them.

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::rejection::JsonRejection;
-use axum::extract::{Extension, Path, State};
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::{Extension, Path, Query, State};
 use axum::http::StatusCode;
 use axum::http::header::LOCATION;
 use axum::response::{IntoResponse, Response};
 use ingest::{
-    Announcement, IngestError, OwnDocument, Room, SignedManifest, SignedReview, SignedSubmission, SubmissionStatus, UploadedFile,
+    Announcement, IngestError, OwnDocument, Room, SignedManifest, SignedReview, SignedSubmission, SubmissionPage, SubmissionStatus,
+    UploadedFile,
 };
 use schemas::Address;
 use schemas::hashing::{ManifestEntry, sha256};
@@ -246,21 +247,48 @@ async fn linger(form: &mut Form) {
     drop(tokio::time::timeout(Duration::from_millis(500), rest).await);
 }
 
-/// What a contributor sent in, and what became of it: for whoever signed, and nobody else.
+/// Which part of a list is asked for.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListingPage {
+    /// Uploads.
+    limit: Option<usize>,
+    /// The last upload of the part before.
+    after: Option<SubmissionId>,
+}
+
+const LISTED_AT_ONCE: usize = 100;
+const LISTED_AT_ONCE_MAX: usize = 500;
+
+/// What a contributor sent in, and what became of it: for whoever signed, and nobody else. Newest uploads first, `limit` of
+/// them, from the one after `after` on.
 pub(super) async fn list_own(
     State(service): State<App>,
+    peer: Option<Extension<PeerAddress>>,
+    page: Result<Query<ListingPage>, QueryRejection>,
     body: Result<Json<SubmissionListing>, JsonRejection>,
 ) -> Reply<Json<Vec<OwnDocument>>> {
+    let ListingPage { limit, after } = page.map_err(|error| ApiError::bad_request(error.body_text()))?.0;
+    let limit = limit.unwrap_or(LISTED_AT_ONCE);
+    if !(1..=LISTED_AT_ONCE_MAX).contains(&limit) {
+        return Err(ApiError::parameter("limit", format!("{limit} is not between 1 and {LISTED_AT_ONCE_MAX}")));
+    }
     let listing = body?.0;
     check_listing(&service.domain(), &listing)?;
-    Ok(Json(service.ingest.documents_of(listing.contributor).await?))
+    // Also for who shows what another signed, again and again.
+    let from = peer.map(|Extension(PeerAddress(address))| address.to_string());
+    let holders = from.into_iter().chain([listing.contributor.to_string()]).collect();
+    let _place = service.listings.take(holders, 0).map_err(|_full| ApiError::busy("too many lists are being made: try again shortly"))?;
+    Ok(Json(service.ingest.documents_of(listing.contributor, SubmissionPage { limit, after }).await?))
 }
 
 /// How far an upload is; once it is done, what became of it, file by file.
 pub(super) async fn show(State(service): State<App>, insider: Insider, Path(id): Path<String>) -> Reply<Json<SubmissionStatus>> {
-    let status = service.ingest.submission_status(id.parse::<SubmissionId>()?).await?;
-    insider.may_see_submission(status.datanet_id(), status.contributor())?;
-    Ok(Json(status))
+    let id = id.parse::<SubmissionId>()?;
+    // Before a report is made.
+    let (datanet, contributor) = service.ingest.submission_parties(id).await?;
+    insider.may_see_submission(datanet, contributor)?;
+    Ok(Json(service.ingest.submission_status(id).await?))
 }
 
 /// A document and its text, published or not.

@@ -113,6 +113,7 @@ pub async fn start(config: Config, data_dir: &Path, progress: &(dyn Fn(&str) + S
         operator_query_limits: query_limits(&config, config.sql.operator_timeout_seconds),
         workers: query_workers(&config)?,
         queries: Places::new(config.sql.max_concurrent),
+        listings: Places::new(config.http.max_listings),
         indexer: indexer.status(),
         settlement: watch::Sender::default(),
         settling: tokio::sync::Mutex::default(),

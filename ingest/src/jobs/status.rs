@@ -101,20 +101,4 @@ impl SubmissionStatus {
             Self::Queued(job) | Self::Reading(job) | Self::Embedding(job) | Self::Failed(job) => job.submission_id,
         }
     }
-
-    #[must_use]
-    pub fn datanet_id(&self) -> DatanetId {
-        match self {
-            Self::Done(report) => report.datanet_id,
-            Self::Queued(job) | Self::Reading(job) | Self::Embedding(job) | Self::Failed(job) => job.datanet_id,
-        }
-    }
-
-    #[must_use]
-    pub fn contributor(&self) -> Address {
-        match self {
-            Self::Done(report) => report.contributor,
-            Self::Queued(job) | Self::Reading(job) | Self::Embedding(job) | Self::Failed(job) => job.contributor,
-        }
-    }
 }

@@ -8,7 +8,7 @@ use store::Store;
 use super::*;
 use crate::submissions::Announcement;
 use crate::test_support::*;
-use crate::{IngestConfig, SubmissionReport};
+use crate::{IngestConfig, SubmissionPage, SubmissionReport};
 
 /// Accepts an upload as a service does.
 async fn accept(ingest: &Ingest, submission: SignedSubmission) -> Result<SubmissionStatus> {
@@ -88,7 +88,7 @@ async fn an_accepted_upload_is_a_job_and_a_retry_finds_it() {
     assert_eq!((job.files, job.files_read, job.error.as_ref()), (3, 0, None));
     assert_eq!(serde_json::to_value(&accepted).unwrap()["state"], "queued");
     assert_eq!(accept(&ingest, upload.clone()).await.unwrap(), accepted, "sent again, it is the same job");
-    let own = ingest.documents_of(address(ALICE)).await.unwrap();
+    let own = ingest.documents_of(address(ALICE), SubmissionPage { limit: 10, after: None }).await.unwrap();
     assert!(own.len() == 3 && own.iter().all(|document| document.state == crate::OwnState::UnderWay), "{own:?}");
     let other = SubmissionStatus::Queued(JobReport { licence: "MIT".into(), ..job.clone() });
     assert!(matches!(ingest.under_way(id, "MIT"), Err(IngestError::Conflict(_))), "{other:?}");
@@ -102,7 +102,7 @@ async fn an_accepted_upload_is_a_job_and_a_retry_finds_it() {
     assert!(matches!(accept(&ingest, upload).await.unwrap(), SubmissionStatus::Done(report) if report.already_known));
     assert!(records(ingest.store()).await.is_empty() && ingest.inner.uploading.lock().unwrap().is_empty());
     let states: Vec<_> = ingest
-        .documents_of(address(ALICE))
+        .documents_of(address(ALICE), SubmissionPage { limit: 10, after: None })
         .await
         .unwrap()
         .into_iter()
