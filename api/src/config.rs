@@ -140,6 +140,8 @@ pub struct Rag {
     pub max_waiting_answers: usize,
     pub max_pending_receipts: usize,
     pub max_question_bytes: usize,
+    /// Memory of published versions that stay open.
+    pub open_versions_mib: NonZero<usize>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

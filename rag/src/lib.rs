@@ -40,6 +40,9 @@ pub use service::Rag;
 pub use stages::Stage;
 pub use verify::{FirstEvidence, verify_evidence, verify_first_evidence, verify_first_receipt, verify_receipt, verify_run};
 
+/// Work whose type is short: the compiler need not look through all that Lance does for it wherever it is spawned.
+type Boxed<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
 /// Runs CPU or file work off the async runtime.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(|error| RagError::Worker(error.to_string()))?

@@ -12,7 +12,7 @@ use engine::Embedder;
 use schemas::receipt::Retrieval;
 
 use crate::snapshot::Snapshot;
-use crate::{RagConfig, RagError, Result, blocking, index};
+use crate::{Boxed, RagConfig, RagError, Result, blocking, index};
 
 pub(crate) use fusion::MAX_K as MAX_RRF_K;
 use fusion::Ranked;
@@ -57,7 +57,11 @@ pub(crate) fn method(config: &RagConfig) -> Retrieval {
 }
 
 /// The best `top_k` chunks, best first, and those that stand beside them.
-pub(crate) async fn retrieve(snapshot: &Arc<Snapshot>, question: &Question, method: &Retrieval) -> Result<Vec<Retrieved>> {
+pub(crate) fn retrieve<'a>(snapshot: &'a Arc<Snapshot>, question: &'a Question, method: &'a Retrieval) -> Boxed<'a, Result<Vec<Retrieved>>> {
+    Box::pin(search(snapshot, question, method))
+}
+
+async fn search(snapshot: &Arc<Snapshot>, question: &Question, method: &Retrieval) -> Result<Vec<Retrieved>> {
     let limit = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
     let candidates = limit(method.candidates);
     let by_vector = snapshot.nearest(&question.vector, candidates.min(snapshot.speaking())).await?;

@@ -24,7 +24,7 @@ use crate::inclusion::Inclusion;
 use crate::receipts::{Ledger, Receivable};
 use crate::snapshot::{Snapshot, SnapshotCache};
 use crate::stages::{Stage, Stages};
-use crate::{RagConfig, RagError, Result, blocking, index};
+use crate::{Boxed, RagConfig, RagError, Result, blocking, index};
 
 /// Rows of versions kept in memory at most, and names of files.
 const MAX_VERSION_ROWS: usize = 1_000;
@@ -376,10 +376,12 @@ impl Rag {
         self.snapshots.get((datanet, row.version), async || self.open_version(row).await).await
     }
 
-    async fn open_version(&self, row: VersionRow) -> Result<Snapshot> {
-        let index_dir = self.config.index_dir.clone();
-        let earlier = if index::directory(&index_dir, &row).exists() { None } else { self.earlier(&row).await? };
-        Snapshot::load(&self.store, index_dir, row, earlier).await
+    fn open_version(&self, row: VersionRow) -> Boxed<'_, Result<Snapshot>> {
+        Box::pin(async move {
+            let index_dir = self.config.index_dir.clone();
+            let earlier = if index::directory(&index_dir, &row).exists() { None } else { self.earlier(&row).await? };
+            Snapshot::load(&self.store, index_dir, row, earlier).await
+        })
     }
 
     /// The last version before this one of which something is kept.

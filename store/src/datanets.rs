@@ -12,7 +12,7 @@ use schemas::ids::{ChunkId, DatanetId, SubmissionId};
 use schemas::tables::{ChunkRow, MemberRow, Row, TableSpec, WriteMode};
 use tokio::sync::Mutex;
 
-use crate::table::{MemberChange, Table, column_names, part_of, rows};
+use crate::table::{MemberChange, Table, column_names, rows};
 use crate::{Store, StoreError};
 
 /// Open datasets by Datanet.
@@ -48,30 +48,12 @@ impl Store {
     /// sees it until a `versions` row names it, so a crash half-way leaves nothing but work to repeat.
     pub async fn publish_members(&self, datanet: DatanetId, version: u64, members: &[ChunkRow]) -> Result<u64, StoreError> {
         let parts: Vec<MemberRow> = members.iter().map(MemberRow::of).collect();
-        self.publish(datanet, version, &parts, async |wanted| {
-            let wanted: HashSet<Key> = wanted.iter().map(|row| row.key()).collect();
-            Ok(members.iter().filter(|row| wanted.contains(&(row.chunk_id, row.submission_id))).cloned().collect())
-        })
-        .await
+        self.publish(datanet, version, &parts, Chunks::Given(members)).await
     }
 
     /// The same of chunks that were submitted: texts and vectors are read of those alone that the dataset lacks.
     pub async fn publish_submitted(&self, datanet: DatanetId, version: u64, members: &[MemberRow]) -> Result<u64, StoreError> {
-        self.publish(datanet, version, members, async |wanted| {
-            let by_key: HashMap<Key, &MemberRow> = wanted.iter().map(|row| (row.key(), *row)).collect();
-            let submissions: BTreeSet<SubmissionId> = wanted.iter().map(|row| row.submission_id).collect();
-            let mut rows = Vec::with_capacity(wanted.len());
-            for batch in submissions.into_iter().collect::<Vec<_>>().chunks(SUBMISSIONS_PER_SCAN) {
-                for mut row in self.scan::<ChunkRow>(Some(&any_of("submission_id", batch))).await? {
-                    if let Some(member) = by_key.get(&(row.chunk_id, row.submission_id)) {
-                        member.apply_to(&mut row);
-                        rows.push(row);
-                    }
-                }
-            }
-            Ok(rows)
-        })
-        .await
+        self.publish(datanet, version, members, Chunks::Submitted).await
     }
 
     async fn publish(
@@ -79,14 +61,14 @@ impl Store {
         datanet: DatanetId,
         version: u64,
         members: &[MemberRow],
-        load: impl AsyncFn(&[&MemberRow]) -> Result<Vec<ChunkRow>, StoreError>,
+        chunks: Chunks<'_>,
     ) -> Result<u64, StoreError> {
         let table = self.datanet_table(datanet).await?;
         let lance_version = loop {
             table.reload().await?;
             let present = table.dataset();
-            let (stale, missing) = member_change(&part_of::<MemberRow>(&present, None).await?, members);
-            let insert = if missing.is_empty() { Vec::new() } else { load(&missing).await? };
+            let (stale, missing) = member_change(&rows::<MemberRow>(&present, None).await?, members);
+            let insert = chunks.of(self, &missing).await?;
             if insert.len() != missing.len() {
                 let problem = format!("{} chunks are to be published, and {} are there", missing.len(), insert.len());
                 return Err(StoreError::Corrupt { table: ChunkRow::TABLE.name.into(), path: String::new(), problem });
@@ -117,7 +99,7 @@ impl Store {
 
     /// Columns of every member as of a Lance version, in the order of the rows.
     pub async fn members_in_part<P: Row>(&self, datanet: DatanetId, lance_version: u64) -> Result<Vec<P>, StoreError> {
-        part_of(&*self.datanet_at(datanet, lance_version).await?, None).await
+        rows(&*self.datanet_at(datanet, lance_version).await?, None).await
     }
 
     /// Columns of the members at these places in the order of [`Self::members_in_part`], as given.
@@ -136,6 +118,40 @@ impl Store {
 }
 
 type Key = (ChunkId, SubmissionId);
+
+/// Where the chunks that are published come from.
+#[derive(Debug, Clone, Copy)]
+enum Chunks<'a> {
+    Given(&'a [ChunkRow]),
+    /// The table of what was submitted.
+    Submitted,
+}
+
+impl Chunks<'_> {
+    /// The chunks of these members, as they state them.
+    async fn of(self, store: &Store, members: &[&MemberRow]) -> Result<Vec<ChunkRow>, StoreError> {
+        let by_key: HashMap<Key, &MemberRow> = members.iter().map(|member| (member.key(), *member)).collect();
+        let is_wanted = |row: &ChunkRow| by_key.contains_key(&(row.chunk_id, row.submission_id));
+        let mut rows = Vec::with_capacity(members.len());
+        match self {
+            Self::Given(chunks) => rows.extend(chunks.iter().filter(|row| is_wanted(row)).cloned()),
+            Self::Submitted => {
+                let submissions: Vec<SubmissionId> =
+                    members.iter().map(|member| member.submission_id).collect::<BTreeSet<_>>().into_iter().collect();
+                for batch in submissions.chunks(SUBMISSIONS_PER_SCAN) {
+                    let found = store.scan::<ChunkRow>(Some(&any_of("submission_id", batch))).await?;
+                    rows.extend(found.into_iter().filter(is_wanted));
+                }
+            }
+        }
+        for row in &mut rows {
+            if let Some(member) = by_key.get(&(row.chunk_id, row.submission_id)) {
+                member.apply_to(row);
+            }
+        }
+        Ok(rows)
+    }
+}
 
 pub(crate) fn table_name(datanet: DatanetId) -> String {
     format!("chunks/{datanet}")

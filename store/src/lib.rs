@@ -289,7 +289,7 @@ impl Store {
 
     /// Those columns of the rows of `R` that `P` has: what is not read costs nothing.
     pub async fn scan_part<R: Row, P: Row>(&self, filter: Option<&str>) -> Result<Vec<P>, StoreError> {
-        let rows = table::part_of(&self.table::<R>()?.dataset(), filter).await?;
+        let rows = table::rows(&self.table::<R>()?.dataset(), filter).await?;
         self.inner.reads.count(rows.len());
         Ok(rows)
     }

@@ -381,7 +381,7 @@ async fn create(uri: &str, mode: WriteMode, schema: &SchemaRef, params: &WritePa
     Ok(InsertBuilder::new(uri).with_params(params).execute(vec![empty]).await?)
 }
 
-/// Rows of a pinned dataset.
+/// Rows of a pinned dataset, in the order they were written in.
 pub(crate) async fn rows<R: Row>(dataset: &Dataset, filter: Option<&str>) -> Result<Vec<R>, StoreError> {
     if has_no_rows(dataset) {
         return Ok(Vec::new());
@@ -396,19 +396,6 @@ pub(crate) async fn rows<R: Row>(dataset: &Dataset, filter: Option<&str>) -> Res
 /// The columns that a row type reads.
 pub(crate) fn column_names<P: Row>() -> Vec<String> {
     P::schema().fields().iter().map(|field| field.name().clone()).collect()
-}
-
-/// Rows of a pinned dataset in the order they were written in, of which only the columns are read that `P` has.
-pub(crate) async fn part_of<P: Row>(dataset: &Dataset, filter: Option<&str>) -> Result<Vec<P>, StoreError> {
-    if has_no_rows(dataset) {
-        return Ok(Vec::new());
-    }
-    let mut scan = dataset.scan();
-    scan.project(&column_names::<P>())?.scan_in_order(true);
-    if let Some(filter) = filter {
-        scan.filter(filter)?;
-    }
-    read(&scan).await
 }
 
 /// Rows of a pinned dataset for which an expression holds.
@@ -433,9 +420,7 @@ async fn read<R: Row>(mut scan: Scanner) -> Result<Vec<R>, StoreError> {
 
 /// Reads the row type's columns and no other.
 fn project<R: Row>(scan: &mut Scanner) -> Result<(), StoreError> {
-    let schema = R::schema();
-    let columns: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
-    scan.project(&columns)?;
+    scan.project(&column_names::<R>())?;
     Ok(())
 }
 

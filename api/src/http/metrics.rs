@@ -157,7 +157,7 @@ fn write(sample: &mut MetricEncoder<'_>, kind: Kind, value: u64) -> std::fmt::Re
 
 fn tables(text: &mut Snapshot, sizes: &[TableSize]) {
     for TableSize { name, fragments, version, bytes } in sizes {
-        let labels = [("table", *name)];
+        let labels = [("table", name.as_str())];
         text.gauge("headwater_table_fragments", "Files with rows that a table consists of.", &labels, *fragments as u64);
         text.gauge("headwater_table_version", "Commits to a table.", &labels, *version);
         text.gauge("headwater_table_bytes", "What the rows of a table's newest version take on disk.", &labels, *bytes);

@@ -324,6 +324,7 @@ pub(crate) fn rag_config(config: &Config, data_dir: &Path, domain: schemas::sign
     rag.waiting_answers = config.rag.max_waiting_answers;
     rag.pending_receipts = config.rag.max_pending_receipts;
     rag.question_max_bytes = config.rag.max_question_bytes;
+    rag.open_versions_bytes = config.rag.open_versions_mib.get().saturating_mul(1 << 20);
     rag
 }
 
