@@ -57,7 +57,11 @@ pub(crate) fn method(config: &RagConfig) -> Retrieval {
 }
 
 /// The best `top_k` chunks, best first, and those that stand beside them.
-pub(crate) fn retrieve<'a>(snapshot: &'a Arc<Snapshot>, question: &'a Question, method: &'a Retrieval) -> Boxed<'a, Result<Vec<Retrieved>>> {
+pub(crate) fn retrieve<'a>(
+    snapshot: &'a Arc<Snapshot>,
+    question: &'a Question,
+    method: &'a Retrieval,
+) -> Boxed<'a, Result<Vec<Retrieved>>> {
     Box::pin(search(snapshot, question, method))
 }
 

@@ -45,7 +45,8 @@ impl Store {
     }
 
     /// Makes the Datanet's dataset hold exactly `members` in one commit, tags that, and returns its Lance version. Nobody
-    /// sees it until a `versions` row names it, so a crash half-way leaves nothing but work to repeat.
+    /// sees it until a `versions` row names it, so a crash half-way leaves nothing but work to repeat. A member's text and
+    /// vector follow from its key: what is there of it with the same columns otherwise stays.
     pub async fn publish_members(&self, datanet: DatanetId, version: u64, members: &[ChunkRow]) -> Result<u64, StoreError> {
         let parts: Vec<MemberRow> = members.iter().map(MemberRow::of).collect();
         self.publish(datanet, version, &parts, Chunks::Given(members)).await
@@ -56,13 +57,7 @@ impl Store {
         self.publish(datanet, version, members, Chunks::Submitted).await
     }
 
-    async fn publish(
-        &self,
-        datanet: DatanetId,
-        version: u64,
-        members: &[MemberRow],
-        chunks: Chunks<'_>,
-    ) -> Result<u64, StoreError> {
+    async fn publish(&self, datanet: DatanetId, version: u64, members: &[MemberRow], chunks: Chunks<'_>) -> Result<u64, StoreError> {
         let table = self.datanet_table(datanet).await?;
         let lance_version = loop {
             table.reload().await?;

@@ -87,7 +87,7 @@ async fn publishers_do_not_mix_their_members() {
     ours.publish_members(id, 1, &[chunk(id, 1, "one", 0.0), chunk(id, 2, "one", 0.0), chunk(id, 1, "two", 1.0)]).await.unwrap();
     for version in 2..12 {
         let text = format!("text {version}");
-        let our_members = [chunk(id, 2, "one", 0.5), chunk(id, 3, &text, 0.1)];
+        let our_members = [ChunkRow { registered: version, ..chunk(id, 2, "one", 0.0) }, chunk(id, 3, &text, 0.1)];
         let their_members = [chunk(id, 1, "one", 0.0), chunk(id, 2, "one", 0.0), chunk(id, 4, &text, 0.2)];
         let (published, beside) =
             tokio::join!(ours.publish_members(id, version, &our_members), theirs.publish_members(id, version, &their_members));

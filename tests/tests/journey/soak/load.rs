@@ -200,8 +200,14 @@ impl World {
         let file = self.place_of_texts.join(format!("depot-{number}.md"));
         std::fs::write(&file, text)?;
         let signer = signed_as(&contributor(number % CONTRIBUTORS));
-        let args =
-            SubmitArgs { datanet: DATANET.into(), signer, licence: "CC-BY-4.0".into(), note: String::new(), files: vec![file.clone()] };
+        let args = SubmitArgs {
+            datanet: DATANET.into(),
+            signer,
+            licence: "CC-BY-4.0".into(),
+            note: String::new(),
+            files: vec![file.clone()],
+            no_wait: false,
+        };
         let report = submit::submit(&self.context, &args).await?;
         std::fs::remove_file(&file)?;
         let submission_id = report.json["submission_id"].as_str().with_context(|| format!("no submission_id: {}", report.json))?.to_owned();
