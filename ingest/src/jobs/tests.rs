@@ -39,12 +39,15 @@ async fn records(store: &Store) -> Vec<Record> {
     Record::all(store).await.unwrap()
 }
 
+/// Tells that it was reached, and waits to be opened.
+type Gate = (Mutex<Sender<()>>, Mutex<Receiver<()>>);
+
 /// The hashing embedder, as told: it waits, or fails.
 #[derive(Debug)]
 struct Told {
     inner: HashingEmbedder,
     /// Each batch is announced, and waits until it may go on.
-    gate: Option<(Mutex<Sender<()>>, Mutex<Receiver<()>>)>,
+    gate: Option<Gate>,
     fails: bool,
 }
 

@@ -172,10 +172,10 @@ fn a_kept_index_is_the_same() {
     let bytes = index.to_bytes();
     let again = StatementIndex::from_bytes(&bytes).unwrap();
     assert_eq!(again.to_bytes(), bytes);
-    for chunk in 0..texts.len() {
-        assert_eq!(again.searched_text(chunk, &all[chunk]), index.searched_text(chunk, &all[chunk]));
+    for (chunk, text) in all.iter().enumerate() {
+        assert_eq!(again.searched_text(chunk, text), index.searched_text(chunk, text));
         assert_eq!(again.related(chunk), index.related(chunk));
-        let said = schemas::said::Said::of(&all[chunk]);
+        let said = schemas::said::Said::of(text);
         assert_eq!(again.first_to_say(&said), index.first_to_say(&said));
     }
     assert!(StatementIndex::from_bytes(&bytes[..bytes.len() - 1]).is_none());

@@ -4,6 +4,8 @@
 //! Each step runs in a process of its own, so that its memory is its own. Texts are generated; they are put into the tables as
 //! ingest would have put them, for reading and embedding cost the same per chunk at every size.
 
+#![expect(clippy::print_stderr, reason = "whoever runs a benchmark wants to see it go on")]
+
 mod steps;
 mod table;
 mod world;

@@ -4,6 +4,8 @@
 //! The load comes at a rate, not as fast as it can: what grows with it must then grow with time alone. Everybody who calls does
 //! so by the functions behind the commands, so that a change of the protocol reaches this by the client.
 
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "whoever runs it wants to see it go on")]
+
 mod audit;
 mod load;
 mod samples;

@@ -171,7 +171,7 @@ impl World {
             }
         });
         let took = started.elapsed();
-        let mut done = done.lock().unwrap();
+        let mut done = done.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let refused = match result {
             Ok(Acknowledged::Upload(uploaded)) => {
                 done.uploads.push(uploaded);
