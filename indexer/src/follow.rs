@@ -316,7 +316,9 @@ impl Indexer {
             };
         }
         let finalized = finalized.filter(|block| block.number >= self.first_above_cursor());
-        if let Some(target) = finalized.filter(|block| self.tip().is_none_or(|tip| block.number > tip.number)) {
+        if let Some(target) =
+            finalized.filter(|block| self.tip().is_none_or(|tip| block.number > tip.number.saturating_add(self.few_blocks())))
+        {
             return self.backfill(&target).await;
         }
         let mut progress = self.follow_head(&head).await?;
@@ -324,6 +326,12 @@ impl Indexer {
             progress.finalized_blocks = self.finalize_window(&finalized).await?;
         }
         Ok(progress)
+    }
+
+    /// So many blocks are read one by one into the window, also where they are final already: reading a range commits it, and a
+    /// chain that is faster than the steps would be one commit for each.
+    fn few_blocks(&self) -> u64 {
+        self.config.initial_range_blocks.min(self.config.max_range_blocks)
     }
 
     /// Derives the position from the tables, undoes what a crash left, and checks that the chain

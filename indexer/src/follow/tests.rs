@@ -158,6 +158,32 @@ async fn final_blocks_are_appended_together() {
     }
 }
 
+/// Blocks that are final before they were seen, because the chain is faster than the steps, wait for the others too.
+#[tokio::test]
+async fn a_few_blocks_that_are_final_at_once_are_not_committed_at_once() {
+    let mut rig = Rig::new().await;
+    rig.mine(0, 12);
+    rig.chain.finalize(5);
+    rig.settle().await;
+    (rig.indexer.config.commit_interval_ms, rig.indexer.config.commit_blocks) = (u64::MAX, 1000);
+    for _ in 0..4 {
+        rig.mine(0, 3);
+        let head = rig.chain.canonical().last().unwrap().number;
+        rig.chain.finalize(head);
+        rig.settle().await;
+        rig.check().await;
+        assert_eq!(rig.store.hot().finalized_to, Some(head));
+        assert_eq!(rig.store.max::<BlockRow>("number").await.unwrap(), Some(5));
+    }
+    // A long way is read in ranges.
+    rig.mine(0, 9);
+    let head = rig.chain.canonical().last().unwrap().number;
+    rig.chain.finalize(head);
+    rig.settle().await;
+    rig.check().await;
+    assert_eq!(rig.store.max::<BlockRow>("number").await.unwrap(), Some(head));
+}
+
 #[tokio::test]
 async fn a_crash_between_logs_and_blocks_loses_and_doubles_nothing() {
     let mut rig = Rig::new().await;
@@ -189,7 +215,7 @@ async fn a_window_of_another_branch_is_dropped_when_the_tables_leave_it() {
     while joined <= 3 {
         assert!(rounds < 20, "stopped {joined} times with the tables below the window's head");
         polls += 1;
-        let every_range = |config: &mut IndexerConfig, _: &mut Followed| config.commit_bytes = 1;
+        let every_range = |config: &mut IndexerConfig, _: &mut Followed| (config.commit_bytes, config.initial_range_blocks) = (1, 1);
         let (mut rig, _node) = Rig::on_node_with(Verify::Full, true, Store::in_memory().await.unwrap(), every_range);
         rig.mine_numbered(0, 14);
         rig.chain.finalize(4);
