@@ -91,8 +91,8 @@ impl Service {
         let service = self.clone();
         let is_paid = held.is_some();
         let answering = |teller: mpsc::UnboundedSender<Progress>| async move {
-            let _held = held;
-            service.rag.ask_aloud(request, &mut |progress| drop(teller.send(progress))).await
+            // held until the receipt says that it is owed, also where the caller goes away while that is written
+            service.rag.ask_holding(request, Box::new(held), &mut |progress| drop(teller.send(progress))).await
         };
         Ok(Asking::start(&self.answers, id, is_paid, answering))
     }
@@ -101,6 +101,9 @@ impl Service {
     /// there is already.
     async fn price(&self, caller: &Caller, answer: AnswerId) -> Result<(Wei, Option<Reservation>), AskError> {
         let Some(payer) = caller.payer else { return Ok((Wei(0), None)) };
+        if !self.knows_the_chain().await {
+            return Err(Refusal::Starting { payer }.into());
+        }
         let price = Wei(self.price_wei);
         match self.credit.reserve(&self.rag, payer, answer, U256::from(self.price_wei)).await? {
             Ok(held) => Ok((price, Some(held))),

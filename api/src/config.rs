@@ -29,6 +29,11 @@ pub const VARIABLES: &str = "HEADWATER__";
 /// Every key with its default and meaning.
 pub const DEFAULTS: &str = include_str!("default.toml");
 
+/// Requests, files or queries at once: more would only wait for the processors, and hold memory meanwhile.
+const MOST_AT_ONCE: u64 = 10_000;
+/// Processes that wait for a query.
+const MOST_WARM_WORKERS: u64 = 256;
+
 /// All settings.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -258,7 +263,22 @@ impl Config {
             ("ingest.embedding_batch_texts", self.ingest.embedding_batch_texts as u64, 1),
             ("rag.max_pending_receipts", self.rag.max_pending_receipts as u64, 1),
             ("rag.max_question_bytes", self.rag.max_question_bytes as u64, 1),
+            ("ingest.max_submissions_under_way", self.ingest.max_submissions_under_way as u64, 1),
+            ("rag.top_k", self.rag.top_k as u64, 1),
+            ("rag.candidates", self.rag.candidates as u64, 1),
+            ("settlement.apps_max", self.settlement.apps_max as u64, 1),
+            ("settlement.batch_bytes_max", self.settlement.batch_bytes_max as u64, 1),
             ("sql.max_statement_bytes", self.sql.max_statement_bytes as u64, 1),
+            ("sql.operator_timeout_seconds", self.sql.operator_timeout_seconds, 1),
+            ("sql.timeout_seconds", self.sql.timeout_seconds, 1),
+        ])?;
+        at_most(&[
+            ("generator.queue_max", self.generator.queue_max as u64, MOST_AT_ONCE),
+            ("ingest.max_concurrent_files", self.ingest.max_concurrent_files as u64, MOST_AT_ONCE),
+            ("rag.max_concurrent_answers", self.rag.max_concurrent_answers as u64, MOST_AT_ONCE),
+            ("rag.max_waiting_answers", self.rag.max_waiting_answers as u64, MOST_AT_ONCE),
+            ("sql.max_concurrent", self.sql.max_concurrent as u64, MOST_AT_ONCE),
+            ("sql.warm_workers", self.sql.warm_workers as u64, MOST_WARM_WORKERS),
         ])?;
         wei("chain.max_fee_per_gas_wei", &self.chain.max_fee_per_gas_wei)?;
         wei("chain.max_fees_per_day_wei", &self.chain.max_fees_per_day_wei)?;
@@ -306,6 +326,15 @@ fn at_least(limits: &[(&str, u64, u64)]) -> anyhow::Result<()> {
     for (key, value, least) in limits {
         if value < least {
             bail!("configuration: {key} is {value}; it must be at least {least}");
+        }
+    }
+    Ok(())
+}
+
+fn at_most(limits: &[(&str, u64, u64)]) -> anyhow::Result<()> {
+    for (key, value, most) in limits {
+        if value > most {
+            bail!("configuration: {key} is {value}; it must be at most {most}");
         }
     }
     Ok(())
@@ -430,6 +459,10 @@ mod tests {
             (None, None, Some("sender.gas_margin_percent=1001"), "sender.gas_margin_percent"),
             (None, None, Some("ingest.embedding_batch_texts=0"), "ingest.embedding_batch_texts"),
             (None, None, Some("rag.max_question_bytes=0"), "rag.max_question_bytes"),
+            (None, None, Some("rag.top_k=0"), "rag.top_k is 0"),
+            (None, None, Some("sql.timeout_seconds=0"), "sql.timeout_seconds is 0"),
+            (None, None, Some("sql.warm_workers=100000"), "sql.warm_workers is 100000"),
+            (None, None, Some("ingest.max_concurrent_files=9223372036854775807"), "ingest.max_concurrent_files is"),
             (None, None, Some("generator.temperature=warm"), "not a number"),
             (None, None, Some("generator.temperature=2.5"), "generator.temperature"),
             (None, None, Some("generator.top_p=0"), "generator.top_p"),

@@ -94,6 +94,8 @@ pub enum Refusal {
         open_and_wei(*.owed)
     )]
     Limit { payer: Address, owed: U256, within_seconds: u64 },
+    #[error("the service has just started and still reads the chain's last blocks, which say what {payer} has: try again shortly")]
+    Starting { payer: Address },
     #[error("epochs are being settled while {payer} asks: try again shortly")]
     Busy { payer: Address },
 }
@@ -103,7 +105,7 @@ impl Refusal {
         match self {
             Self::Overdue { .. } => "payment_overdue",
             Self::Arriving { .. } | Self::Deposit { .. } | Self::Limit { .. } => "payment_required",
-            Self::Busy { .. } => "busy",
+            Self::Busy { .. } | Self::Starting { .. } => "busy",
         }
     }
 }

@@ -9,7 +9,8 @@ mod start;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -74,6 +75,9 @@ pub struct Service {
     /// Lists of what contributors sent in, being made.
     pub listings: Arc<Places>,
     pub indexer: watch::Receiver<IndexerStatus>,
+    /// The node's head when it was first seen, and whether the indexer held it once.
+    pub(crate) first_head: OnceLock<u64>,
+    pub(crate) is_chain_known: AtomicBool,
     pub settlement: watch::Sender<SettlementStatus>,
     /// Held while an epoch is closed or debited, and the reserve filled.
     pub settling: tokio::sync::Mutex<Settling>,
@@ -104,6 +108,19 @@ impl Service {
         let mut indexer = self.indexer.clone();
         let placed = tokio::time::timeout(INDEXER_PATIENCE, indexer.wait_for(|status| status.indexed_finalized.is_some())).await;
         placed.ok().and_then(Result::ok).map(drop).context("the indexer holds no finalized block yet; try again shortly")
+    }
+
+    /// Waits a while until the indexer holds the head that the node had when this process first saw it: what came in the last
+    /// blocks before a restart (debits, withdrawals) is in no table yet. True ever after.
+    pub async fn knows_the_chain(&self) -> bool {
+        let mut indexer = self.indexer.clone();
+        let knows = |status: &IndexerStatus| {
+            let Some(head) = status.head else { return false };
+            let first = *self.first_head.get_or_init(|| head.number);
+            self.is_chain_known.load(Ordering::Relaxed) || status.indexed_hot.is_some_and(|held| held.number >= first.min(head.number))
+        };
+        let known = tokio::time::timeout(INDEXER_PATIENCE, indexer.wait_for(knows)).await.is_ok_and(|known| known.is_ok());
+        self.is_chain_known.fetch_or(known, Ordering::Relaxed) || known
     }
 
     /// Waits a while until the indexer holds a block, so that what was sent is not sent again.

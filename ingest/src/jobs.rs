@@ -2,8 +2,8 @@
 //!
 //! An upload is accepted when its files are kept and its [`Record`] stands in the store. From then on it is the service's to
 //! finish: it is done when its `submissions` row stands, and then its record goes. What a process leaves, the next one takes up.
-//! What fails for good keeps its record for a while, with why. They are begun in the order in which they were accepted, and
-//! registered in the order in which they are done.
+//! What fails for good keeps its record for a while, with why. They are begun in the order in which they were accepted, of
+//! contributors in turn, and registered in the order in which they are done.
 //!
 //! Nothing is read or compared here: that is `submissions`.
 
@@ -42,6 +42,13 @@ impl Ingest {
     /// # Errors
     /// Those of [`Ingest::submit`].
     pub async fn accept(&self, submission: SignedSubmission, room: Room) -> Result<SubmissionStatus> {
+        // Whoever hangs up now has sent all of it: that is not lost, and no file stays without its record.
+        let ingest = self.clone();
+        let accepting = tokio::spawn(async move { ingest.take_into_keeping(submission, room).await });
+        accepting.await.map_err(|_| IngestError::Interrupted("accepting an upload"))?
+    }
+
+    async fn take_into_keeping(&self, submission: SignedSubmission, room: Room) -> Result<SubmissionStatus> {
         let (upload, bytes) = self.checked(submission).await?;
         let now = Millis::now();
         check_deadline(upload.deadline, now)?;
@@ -176,9 +183,6 @@ impl Ingest {
         if record.attempts >= ATTEMPTS_MAX {
             return Err(IngestError::Interrupted("each of several attempts at this upload"));
         }
-        // What was worked at when a process ended is not worked at beside another such: one of them may be why, and the others
-        // must not be given up for it.
-        let _alone = if record.attempts > 0 { Some(self.inner.jobs.suspects.lock().await) } else { None };
         // Before anything is done that could end this process.
         record.attempts += 1;
         record.write(self.store()).await?;

@@ -4,7 +4,9 @@ mod ask;
 pub(crate) mod draft;
 mod reexecute;
 
+use std::any::Any;
 use std::collections::{BTreeSet, HashMap};
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -65,8 +67,20 @@ pub struct Rag {
 /// What an answer holds until its receipt is durable, even if nobody waits for it any more.
 #[derive(Debug)]
 struct Held {
-    _turn: OwnedMutexGuard<()>,
+    _turn: Turn,
     _computing: OwnedSemaphorePermit,
+}
+
+/// A request's turn among those with its identity, and what its caller wants held as long.
+struct Turn {
+    _alone: OwnedMutexGuard<()>,
+    _along: Box<dyn Any + Send>,
+}
+
+impl fmt::Debug for Turn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Turn").finish_non_exhaustive()
+    }
 }
 
 impl Rag {
@@ -162,12 +176,21 @@ impl Rag {
     /// # Errors
     /// As [`Rag::ask`]; what was told before is then worth nothing.
     pub async fn ask_aloud(&self, request: AskRequest, listener: Listener<'_>) -> Result<Answer> {
+        self.ask_holding(request, Box::new(()), listener).await
+    }
+
+    /// [`Rag::ask_aloud`]; what is held `along` is let go when the receipt is there, or there will be none: also where the answer
+    /// is finished after this was dropped.
+    ///
+    /// # Errors
+    /// As [`Rag::ask_aloud`].
+    pub async fn ask_holding(&self, request: AskRequest, along: Box<dyn Any + Send>, listener: Listener<'_>) -> Result<Answer> {
         let generation = &self.config.generation;
         let by_model = self.generator.is_some() && request.answerer == Answerer::Configured;
         ask::check(&request, &self.config, by_model.then_some(generation.tokens_max))?;
         let _admitted = self.admit()?;
         let id = schemas::hashing::answer_id(&request.key_id, &request.request_id);
-        let turn = self.turn(id).lock_owned().await;
+        let turn = Turn { _alone: self.turn(id).lock_owned().await, _along: along };
         let mut said = 0;
         let record = match self.ledger.find(id).await? {
             Some(record) => {

@@ -13,8 +13,9 @@ use serde_json::{Value, json};
 
 use super::pages::{AskedPage, page};
 use super::{ApiError, App, Authenticated, Reply};
+use crate::asking::AskError;
 use crate::auth::{ListedKey, check_name};
-use crate::credit::Statement;
+use crate::credit::{Refusal, Statement};
 use crate::limits;
 use crate::output::open_and_wei;
 
@@ -101,6 +102,9 @@ pub(super) async fn account_signed(State(service): State<App>, body: Result<Json
 }
 
 async fn statement(service: &App, payer: Address) -> Reply<Statement> {
+    if !service.knows_the_chain().await {
+        return Err(AskError::Refused(Refusal::Starting { payer }).into());
+    }
     Ok(service.credit.statement(&service.rag, payer, U256::from(service.price_wei)).await?)
 }
 

@@ -73,7 +73,7 @@ impl From<AskError> for ApiError {
     fn from(error: AskError) -> Self {
         match error {
             AskError::Refused(refusal) => {
-                let busy = matches!(refusal, Refusal::Busy { .. });
+                let busy = matches!(refusal, Refusal::Busy { .. } | Refusal::Starting { .. });
                 let status = if busy { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::PAYMENT_REQUIRED };
                 Self::new(status, refusal.code(), refusal.to_string())
             }

@@ -1,7 +1,8 @@
 //! Building the parts in order, and taking them down again.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -115,6 +116,8 @@ pub async fn start(config: Config, data_dir: &Path, progress: &(dyn Fn(&str) + S
         queries: Places::new(config.sql.max_concurrent),
         listings: Places::new(config.http.max_listings),
         indexer: indexer.status(),
+        first_head: OnceLock::new(),
+        is_chain_known: AtomicBool::new(false),
         settlement: watch::Sender::default(),
         settling: tokio::sync::Mutex::default(),
         troubles: Mutex::default(),

@@ -252,6 +252,20 @@ async fn uploads_in_which_a_process_ended_are_worked_at_alone() {
     assert_eq!(ingest.store().count::<SubmissionRow>(None).await.unwrap(), 2);
 }
 
+/// Whoever sends much waits for those who send little.
+#[tokio::test]
+async fn contributors_take_turns() {
+    let (ingest, datanet) = service().await;
+    for (n, text) in [(ALICE, "a"), (ALICE, "b"), (ALICE, "c"), (BOB, "d")] {
+        accept(&ingest, upload(n, datanet.datanet_id, &[("a.txt", text.as_bytes())])).await.unwrap();
+    }
+    let mut begun = Vec::new();
+    for _ in 0..4 {
+        begun.push(ingest.inner.jobs.next().await.unwrap().0.upload.contributor);
+    }
+    assert_eq!(begun, [address(ALICE), address(BOB), address(ALICE), address(ALICE)]);
+}
+
 #[tokio::test]
 async fn so_many_uploads_are_under_way_and_no_more() {
     let (ingest, datanet) = service().await;

@@ -18,8 +18,6 @@ pub(crate) struct Jobs {
     changed: Notify,
     /// Held while a record is written for the first time.
     pub(super) accepting: tokio::sync::Mutex<()>,
-    /// Held while an upload is worked at in whose earlier attempts a process ended.
-    pub(super) suspects: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug, Default)]
@@ -36,6 +34,25 @@ pub(crate) struct Job {
     pub is_running: bool,
     /// What it holds of its contributor's quota, until it ends.
     _room: Option<Arc<Room>>,
+}
+
+impl State {
+    /// The job that waited longest of those whose contributor has the fewest that are worked at: nobody holds up the others by
+    /// sending much. What was worked at when a process ended is not worked at beside another such: one of them may be why, and
+    /// the others must not be given up for it.
+    fn take(&mut self) -> Option<(Record, Arc<Progress>)> {
+        self.queue.retain(|id| self.jobs.contains_key(id));
+        let running = || self.jobs.values().filter(|job| job.is_running);
+        let is_suspect = |job: &Job| job.record.attempts > 0;
+        let has_suspect = running().any(is_suspect);
+        let of = |contributor: Address| running().filter(|job| job.record.upload.contributor == contributor).count();
+        let waiting = self.queue.iter().enumerate().filter_map(|(at, id)| Some((at, self.jobs.get(id)?)));
+        let may_begin = waiting.filter(|(_, job)| !(has_suspect && is_suspect(job)));
+        let (at, _) = may_begin.min_by_key(|(at, job)| (of(job.record.upload.contributor), *at))?;
+        let job = self.jobs.get_mut(&self.queue.remove(at)?)?;
+        job.is_running = true;
+        Some((job.record.clone(), job.progress.clone()))
+    }
 }
 
 impl Jobs {
@@ -58,10 +75,12 @@ impl Jobs {
     pub(super) fn add_failed(&self, record: Record) {
         let job = Job { record, progress: Arc::default(), is_running: false, _room: None };
         self.state().jobs.insert(job.record.id(), job);
+        self.changed.notify_waiters();
     }
 
     pub(super) fn remove(&self, id: SubmissionId) {
         self.state().jobs.remove(&id);
+        self.changed.notify_waiters();
     }
 
     pub(super) fn find(&self, id: SubmissionId) -> Option<Job> {
@@ -85,7 +104,7 @@ impl Jobs {
         counts
     }
 
-    /// The job that has waited longest, when there is one; none once all is to stop.
+    /// The job whose turn it is, when there is one ([`State::take`]); none once all is to stop.
     pub(super) async fn next(&self) -> Option<(Record, Arc<Progress>)> {
         loop {
             // From here on no change is missed.
@@ -95,11 +114,8 @@ impl Jobs {
                 if state.is_stopped {
                     return None;
                 }
-                while let Some(id) = state.queue.pop_front() {
-                    if let Some(job) = state.jobs.get_mut(&id) {
-                        job.is_running = true;
-                        return Some((job.record.clone(), job.progress.clone()));
-                    }
+                if let Some(taken) = state.take() {
+                    return Some(taken);
                 }
             }
             changed.await;

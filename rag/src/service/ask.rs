@@ -6,10 +6,10 @@ use std::sync::Arc;
 use engine::Generator;
 use schemas::ids::{AnswerId, DocumentId};
 use schemas::tables::DocumentRow;
-use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::draft::Found;
-use super::{Held, Rag};
+use super::{Held, Rag, Turn};
 use crate::answer::{AnswerRecord, Answerer, AskRequest};
 use crate::generate::{self, Chosen, Listener, Running};
 use crate::retrieve::{self, Question};
@@ -55,13 +55,7 @@ pub(super) fn check_same(record: &AnswerRecord, request: &AskRequest) -> Result<
 
 impl Rag {
     /// Computes, signs and stores a new answer.
-    pub(super) async fn answer(
-        &self,
-        id: AnswerId,
-        request: AskRequest,
-        turn: OwnedMutexGuard<()>,
-        listener: Listener<'_>,
-    ) -> Result<AnswerRecord> {
+    pub(super) async fn answer(&self, id: AnswerId, request: AskRequest, turn: Turn, listener: Listener<'_>) -> Result<AnswerRecord> {
         let computing = self.stages.wait(Stage::Queue, self.computing()).await?;
         let (question, found) = self.find_sources(id, request).await?;
         let generator = self.generator.clone().filter(|_| found.request.answerer == Answerer::Configured && !found.retrieved.is_empty());
@@ -112,7 +106,7 @@ impl Rag {
         &self,
         generator: &Arc<dyn Generator>,
         found: Found,
-        turn: OwnedMutexGuard<()>,
+        turn: Turn,
         listener: Listener<'_>,
     ) -> Result<Arc<AnswerRecord>> {
         let limit = self.config.generation.concurrent_answers;

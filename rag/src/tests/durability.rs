@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use schemas::tables::{AnswerRow, AttributionRow, ReceiptRow};
 
 use super::world::{World, cold_chain};
@@ -45,4 +47,63 @@ async fn a_damaged_log_is_not_opened() {
     std::fs::write(world.wal(), log).unwrap();
     let error = world.open().await.unwrap_err();
     assert!(matches!(error, RagError::CorruptLog { offset: 8, .. }), "{error}");
+}
+
+/// Waits in the second text that it is given: that of the statements to quote.
+#[derive(Debug)]
+struct Gated {
+    inner: engine::HashingEmbedder,
+    is_armed: std::sync::atomic::AtomicBool,
+    reached: std::sync::Mutex<std::sync::mpsc::Sender<()>>,
+    opened: std::sync::Mutex<std::sync::mpsc::Receiver<()>>,
+}
+
+impl engine::Embedder for Gated {
+    fn info(&self) -> &engine::EmbedderInfo {
+        self.inner.info()
+    }
+
+    fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, engine::EngineError> {
+        if self.is_armed.swap(false, std::sync::atomic::Ordering::SeqCst) {
+            self.reached.lock().unwrap().send(()).unwrap();
+            self.opened.lock().unwrap().recv().unwrap();
+        }
+        self.inner.embed(texts)
+    }
+
+    fn embed_queries(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, engine::EngineError> {
+        self.inner.embed_queries(texts)
+    }
+
+    fn count_tokens(&self, text: &str) -> Result<usize, engine::EngineError> {
+        self.inner.count_tokens(text)
+    }
+
+    fn token_offsets(&self, text: &str) -> Result<Vec<(usize, usize)>, engine::EngineError> {
+        self.inner.token_offsets(text)
+    }
+}
+
+/// An answer that is made whoever waits for it holds what its caller gave along until its receipt is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_held_along_is_held_until_the_receipt_is_there() {
+    let ((reached, at_gate), (open, opened)) = (std::sync::mpsc::channel(), std::sync::mpsc::channel());
+    let gated =
+        Arc::new(Gated { inner: engine::HashingEmbedder::new(), is_armed: false.into(), reached: reached.into(), opened: opened.into() });
+    let world = World::with(gated.clone(), &cold_chain()).await;
+    let rag = Arc::new(world.open().await.unwrap());
+    rag.ensure_index(world.datanet.datanet_id, 1).await.unwrap();
+    gated.is_armed.store(true, std::sync::atomic::Ordering::SeqCst);
+
+    let held = Arc::new(());
+    let (asking, along, request) = (rag.clone(), held.clone(), world.request("gated", "How cold is dry ice?"));
+    let task = tokio::spawn(async move { asking.ask_holding(request, Box::new(along), &mut |_| {}).await });
+    tokio::task::block_in_place(|| at_gate.recv().unwrap());
+    task.abort();
+    assert!(task.await.unwrap_err().is_cancelled());
+    assert_eq!(Arc::strong_count(&held), 2, "the answer is still being made");
+    open.send(()).unwrap();
+    // a retry finds the answer, and then nothing is held
+    let answer = rag.ask(world.request("gated", "How cold is dry ice?")).await.unwrap();
+    assert_eq!((answer.receipt.body.sequence, Arc::strong_count(&held)), (1, 1));
 }
