@@ -48,6 +48,21 @@ fn nobody_spends_what_is_not_theirs_and_epochs_settle_by_themselves() -> anyhow:
     no_payer_has_more_limits_than_are_allowed(&place, &service)?;
     the_reserve_is_filled_once(&place, &service)?;
     ensure!(service.lives()?, "the service ended by itself");
+    a_restart_forgets_neither_deposits_nor_debits(&place, &service)
+}
+
+/// The last minute of blocks is in no table when a service ends.
+fn a_restart_forgets_neither_deposits_nor_debits(place: &Place, service: &Service) -> anyhow::Result<()> {
+    let late = payer(place, "late", "0.1")?;
+    ensure!(ask(service, &late)?.0 == 200, "there is room for two answers");
+    wait_for("the first to be debited", || {
+        let account = place.json(&["apps", "show", "--as", "late"])?;
+        Ok(Some(()).filter(|()| texts(&account, ["deposited_wei", "owed_wei"]) == ["950000000000000000", "0"]))
+    })?;
+    service.stop()?;
+    let service = place.up()?;
+    let statuses: Vec<u16> = (0..3).map(|_| ask(&service, &late).map(|(status, _)| status)).collect::<anyhow::Result<_>>()?;
+    ensure!(statuses == [200, 402, 402], "{statuses:?}");
     Ok(())
 }
 
@@ -56,7 +71,7 @@ fn unix_seconds() -> anyhow::Result<u64> {
 }
 
 fn publish(place: &Place) -> anyhow::Result<()> {
-    for name in ["ada", "iris", "victim", "crowd", "thief"] {
+    for name in ["ada", "iris", "victim", "crowd", "thief", "late"] {
         place.json(&["keys", "new", name])?;
     }
     let file = place.path("ada.md");
