@@ -11,6 +11,8 @@ mod rows;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures::future::{BoxFuture, FutureExt};
+use futures::stream::{self, StreamExt, TryStreamExt};
 use schemas::Address;
 use schemas::hashing::{self, ManifestEntry};
 use schemas::ids::{DatanetId, DocumentId, Sha256, SubmissionId};
@@ -124,37 +126,50 @@ impl Ingest {
         Ok(Some(SubmissionReport { already_known: true, ..report }))
     }
 
-    /// Reads every file, then embeds what they say; they come back in the order of their names.
+    /// Reads every file, then embeds what they say, several at once; they come back in the order of their names.
     async fn read_files(&self, upload: &Checked, topic: String, progress: &Arc<Progress>) -> Result<Vec<ReadFile>> {
         let config = self.config();
         let limits = ChunkLimits { target_tokens: config.target_chunk_tokens, max_chunks: config.max_chunks_per_document };
         let rules = ReadingRules { limits, embedding_batch_texts: config.embedding_batch_texts, topic };
+        let at_once = config.max_concurrent_files.max(1);
         progress.begin();
-        let mut files: Vec<ReadFile> = Vec::with_capacity(upload.files.len());
-        for entry in &upload.files {
-            let reading = match files.iter().find(|earlier| earlier.sha256 == entry.sha256) {
-                Some(same) => Reading::Refused(same_file(&same.file_name)),
-                None => self.read(entry, &rules, progress).await?,
-            };
-            progress.read_file(if let Reading::Read(document) = &reading { document.chunks.len() } else { 0 });
-            files.push(ReadFile {
-                file_name: entry.file_name.clone(),
-                sha256: entry.sha256,
-                size_bytes: entry.size_bytes,
-                document_id: hashing::document_id(upload.submission_id, &entry.file_name, entry.sha256),
-                reading,
-            });
-        }
+        let reading: Vec<BoxFuture<'_, Result<ReadFile>>> =
+            upload.files.iter().enumerate().map(|(at, entry)| self.read_entry(upload, at, entry, &rules, progress).boxed()).collect();
+        let files: Vec<ReadFile> = stream::iter(reading).buffered(at_once).try_collect().await?;
         progress.embed();
-        let mut embedded = Vec::with_capacity(files.len());
-        for file in files {
-            let reading = match file.reading {
-                Reading::Read(document) => self.embed(document, &rules, progress).await?,
-                refused => refused,
-            };
-            embedded.push(ReadFile { reading, ..file });
-        }
-        Ok(embedded)
+        let embedding: Vec<BoxFuture<'_, Result<ReadFile>>> =
+            files.into_iter().map(|file| self.embed_file(file, &rules, progress).boxed()).collect();
+        stream::iter(embedding).buffered(at_once).try_collect().await
+    }
+
+    async fn read_entry(
+        &self,
+        upload: &Checked,
+        at: usize,
+        entry: &ManifestEntry,
+        rules: &ReadingRules,
+        progress: &Arc<Progress>,
+    ) -> Result<ReadFile> {
+        let reading = match upload.files.iter().take(at).find(|earlier| earlier.sha256 == entry.sha256) {
+            Some(same) => Reading::Refused(same_file(&same.file_name)),
+            None => self.read(entry, rules, progress).await?,
+        };
+        progress.read_file(if let Reading::Read(document) = &reading { document.chunks.len() } else { 0 });
+        Ok(ReadFile {
+            file_name: entry.file_name.clone(),
+            sha256: entry.sha256,
+            size_bytes: entry.size_bytes,
+            document_id: hashing::document_id(upload.submission_id, &entry.file_name, entry.sha256),
+            reading,
+        })
+    }
+
+    async fn embed_file(&self, file: ReadFile, rules: &ReadingRules, progress: &Arc<Progress>) -> Result<ReadFile> {
+        let reading = match file.reading {
+            Reading::Read(document) => self.embed(document, rules, progress).await?,
+            refused => refused,
+        };
+        Ok(ReadFile { reading, ..file })
     }
 
     async fn read(&self, entry: &ManifestEntry, rules: &ReadingRules, progress: &Arc<Progress>) -> Result<Reading> {
