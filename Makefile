@@ -12,6 +12,7 @@ N ?= 10000
 KILLS ?= 200
 # How long `soak` lasts.
 MINUTES ?= 30
+comma := ,
 # Given to every cargo build, for instance CARGO_FLAGS=--locked.
 CARGO_FLAGS ?=
 
@@ -106,16 +107,18 @@ bench-indexer: setup ## Measures the indexer beside others on one chain and writ
 
 # SYBILS (1,4,20) chooses how many accounts each attack has.
 bench-gaming: model ## Measures what gaming the attribution pays and writes BENCHMARKS.md; hours with twenty accounts, less with SYBILS=1
-	@GAMING_TABLE="$(CURDIR)/BENCHMARKS.md" cargo test --release --package tests $(CARGO_FLAGS) -- --ignored --nocapture bench_gaming
+	@GAMING_TABLE="$(CURDIR)/BENCHMARKS.md" cargo test --release --workspace --test journey $(CARGO_FLAGS) -- --ignored --nocapture bench_gaming
 
 # SIZES (135M,0.5B,1.7B) and ROUNDS choose less than everything.
 bench-generate: ## Measures the decoder beside llama.cpp and transformers and writes BENCHMARKS.md; half an hour and 16 GB
 	@cargo build --release --package engine --example bench_generate --example bench_score $(CARGO_FLAGS)
 	@"$(CURDIR)/tests/bench/generate/run.sh" "$(TARGET)/release/examples" "$(CURDIR)/BENCHMARKS.md" $(ARGS)
 
-# SIZES (1k,10k,100k) chooses how many chunks the Datanets have.
-bench-scale: ## Measures publishing, opening and asking as a Datanet grows and writes BENCHMARKS.md; minutes, an hour with SIZES=10k,100k,1m
-	@SCALE_TABLE="$(CURDIR)/BENCHMARKS.md" cargo test --release --package tests $(CARGO_FLAGS) -- --ignored --nocapture bench_scale
+# SIZES, RECEIPTS (1k,10k,100k) and LOGS (10k,100k,1m) choose how much there is of each; an empty one leaves it out.
+# PEERS=FOLDER measures retrieval at the largest of the sizes beside lancedb, tantivy and faiss too; the folder takes their copies.
+bench-scale: ## Measures what growing Datanets, receipts and logs cost and writes BENCHMARKS.md; minutes, hours with SIZES=1m
+	@HEADWATER_SCALE_EXPORT="$(PEERS)" SCALE_TABLE="$(CURDIR)/BENCHMARKS.md" cargo test --release --workspace --test journey $(CARGO_FLAGS) -- --ignored --nocapture bench_scale
+	@[ -z "$(PEERS)" ] || "$(CURDIR)/tests/bench/scale/run.sh" "$(PEERS)" "$(CURDIR)/BENCHMARKS.md" "$(or $(lastword $(subst $(comma), ,$(SIZES))),100k)"
 
 clean: ## Removes what was built and what the demo keeps; leaves models and npm packages
 	@cargo clean

@@ -1,13 +1,16 @@
 //! Curators' decisions: append-only and signed. A document's status is a view over them.
 
+mod turn;
+
 use schemas::ids::{DatanetId, DocumentId, ReviewId};
 use schemas::tables::{DatanetRow, DocumentRow, Millis, ReviewRow};
 use schemas::{Address, signed};
 use serde::{Deserialize, Serialize};
-use store::StoreError;
 
 use crate::datanets::check_text;
 use crate::{Ingest, IngestError, Result};
+
+pub(crate) use turn::Waiting;
 
 /// Why a document is rejected, in words that its contributor can act on.
 pub const REASON_CODES: [&str; 8] =
@@ -54,63 +57,12 @@ impl Ingest {
         let digest = self.config().domain.digest(&message);
         signed::check_signature(digest, &review.signature, review.curator)
             .map_err(|error| IngestError::Unauthorised(format!("the review's signature does not hold: {error}")))?;
-        let document = self.reviewed_document(&review).await?;
-        check_form(&review)?;
-
-        let _held = self.inner.decisions.lock().await;
-        // Whoever was removed a moment ago decides nothing.
-        check_rights(&review, &self.datanet(&review.datanet.to_string()).await?, &document)?;
-        let row = ReviewRow {
-            review_id: ReviewId(digest),
-            document_id: review.document_id,
-            submission_id: document.submission_id,
-            datanet_id: review.datanet,
-            curator: review.curator,
-            decision: review.decision.clone(),
-            reason_code: review.reason_code.clone(),
-            comment: review.comment.clone(),
-            sequence: 0,
-            signature: review.signature.clone(),
-            decided_at: review.decided_at,
-            received_at: Millis::now(),
-        };
-        let row = loop {
-            match self.record(&review, row.clone()).await {
-                // Another decision was recorded meanwhile, perhaps on this document.
-                Err(IngestError::Store(StoreError::Stale { .. })) => {}
-                recorded => break recorded?,
-            }
-        };
+        let row = self.recorded(ReviewId(digest), &review).await?;
         tracing::info!(
             review = %row.review_id, document = %row.document_id, curator = %row.curator,
             decision = row.decision, reason_code = row.reason_code, "review recorded"
         );
         Ok(row)
-    }
-
-    /// Records a decision upon those that there are, numbered one more than the last of them. The number is given once, also
-    /// where several processes record.
-    async fn record(&self, review: &SignedReview, row: ReviewRow) -> Result<ReviewRow> {
-        let seen = self.store().seen::<ReviewRow>().await?;
-        let earlier = seen.scan(Some(&format!("document_id = '{}'", review.document_id))).await?;
-        if let Some(same) = earlier.iter().find(|earlier| earlier.review_id == row.review_id) {
-            return Ok(same.clone());
-        }
-        check_time(review, &earlier, row.received_at)?;
-        let row = ReviewRow { sequence: seen.max("sequence").await?.unwrap_or(0) + 1, ..row };
-        self.store().insert_upon(&seen, &[row.clone()]).await?;
-        Ok(row)
-    }
-
-    async fn reviewed_document(&self, review: &SignedReview) -> Result<DocumentRow> {
-        let filter = format!("document_id = '{}' AND datanet_id = '{}'", review.document_id, review.datanet);
-        let document = self.store().scan::<DocumentRow>(Some(&filter)).await?.into_iter().next();
-        if let Some(document) = document
-            && self.submission_row(document.submission_id).await?.is_some()
-        {
-            return Ok(document);
-        }
-        Err(IngestError::NotFound(format!("there is no document {} in Datanet {}", review.document_id, review.datanet)))
     }
 }
 

@@ -12,6 +12,7 @@ use tokio::task::JoinError;
 
 use crate::indexes::Indexes;
 use crate::jobs::Jobs;
+use crate::reviews;
 use crate::submissions::UnderWay;
 use crate::versions::PreparedVersions;
 use crate::{IngestConfig, IngestError, Result};
@@ -35,6 +36,7 @@ pub(crate) struct Inner {
     /// Held while a Datanet is created, a decision recorded, or a version published: members cannot
     /// change between their root's computation and its commit.
     pub decisions: Mutex<()>,
+    pub waiting_reviews: reviews::Waiting,
     pub prepared: PreparedVersions,
     /// What contributors' uploads under way hold of their quota.
     pub uploading: Arc<std::sync::Mutex<HashMap<Address, UnderWay>>>,
@@ -68,6 +70,7 @@ impl Ingest {
             registrations: Mutex::default(),
             indexes: Indexes::default(),
             decisions: Mutex::default(),
+            waiting_reviews: reviews::Waiting::default(),
             prepared: PreparedVersions::default(),
             uploading: Arc::default(),
             jobs: Jobs::default(),

@@ -69,11 +69,16 @@ pub(crate) fn open(target: &Path, row: &VersionRow) -> Result<Option<Derived>> {
     match build::open(target, &build::payload(row)?) {
         Ok(derived) => Ok(Some(derived)),
         Err(problem) => {
-            tracing::warn!(datanet = %row.datanet_id, version = row.version, %problem, "text index is unusable and will be rebuilt");
-            std::fs::remove_dir_all(target).map_err(RagError::io(target))?;
+            discard(target, row, &problem.to_string())?;
             Ok(None)
         }
     }
+}
+
+/// Removes what was derived of `row` and cannot be used: it is derived anew.
+pub(crate) fn discard(target: &Path, row: &VersionRow, problem: &str) -> Result<()> {
+    tracing::warn!(datanet = %row.datanet_id, version = row.version, problem, "what was derived of a version is unusable and will be rebuilt");
+    std::fs::remove_dir_all(target).map_err(RagError::io(target))
 }
 
 /// Builds what is searched of `row`: `chunks`, in the place of which `earlier` has those that it begins with. Keeps `statements`

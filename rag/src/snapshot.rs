@@ -101,8 +101,12 @@ impl Snapshot {
         let target = dir.clone();
         let (members, derived) = blocking(move || {
             let members = Members::of(&stated, rows)?;
-            let derived = index::open(&target, &stated)?.and_then(|derived| open_derived(&derived, &members));
-            Ok((members, derived))
+            let Some(derived) = index::open(&target, &stated)? else { return Ok((members, None)) };
+            let opened = open_derived(&derived, &members);
+            if opened.is_none() {
+                index::discard(&target, &stated, "what was derived of it is in another format")?;
+            }
+            Ok((members, opened))
         })
         .await?;
         let (statements, vectors, text) = match derived {

@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, bail};
 use clap::{ArgGroup, Args, Subcommand};
+use futures::{StreamExt as _, TryStreamExt as _};
 use ingest::SignedReview;
 use schemas::ids::DocumentId;
 use schemas::signed::{self, SigningDomain};
@@ -15,6 +16,9 @@ use super::{Context, SignAs, datanets};
 use crate::http::curator_header;
 use crate::identity;
 use crate::output::{self, Report, table};
+
+/// Decisions under way at the same time.
+const SENT_AT_ONCE: usize = 32;
 
 #[derive(Debug, Clone, Subcommand)]
 pub enum ReviewCommand {
@@ -192,7 +196,7 @@ async fn decide(context: &Context, decision: &Decision<'_>, documents: &[String]
     let datanet = datanets::find(context, decision.datanet).await?;
     let items = queue(context, &datanet.name, decision.signer).await?;
     let domain = SigningDomain { chain_id: info.deployment.chain_id, registry: info.deployment.registry };
-    let mut rows = Vec::with_capacity(documents.len());
+    let mut reviews = Vec::with_capacity(documents.len());
     for document in documents {
         let document_id = resolve(&items, document)?;
         let decided_at = Millis::now().unix_seconds();
@@ -208,8 +212,14 @@ async fn decide(context: &Context, decision: &Decision<'_>, documents: &[String]
             decided_at,
             signature: signer.sign_digest(domain.digest(&message))?,
         };
-        rows.push(client.post::<Value>("/v1/reviews", &review).await.with_context(|| format!("document {document}"))?);
+        reviews.push((document, review));
     }
+    // The service records together what comes at the same time.
+    let sent = reviews.iter().map(|(document, review)| {
+        let recorded = client.post::<Value>("/v1/reviews", review);
+        async move { recorded.await.with_context(|| format!("document {document}")) }
+    });
+    let rows: Vec<Value> = futures::stream::iter(sent).buffered(SENT_AT_ONCE).try_collect().await?;
     let done = if decision.decision == "accept" { "accepted" } else { "rejected" };
     Ok(Report::new(format!("{done} {} of {}", output::count(rows.len(), "document"), datanet.name), &rows))
 }

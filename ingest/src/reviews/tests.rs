@@ -59,6 +59,47 @@ async fn the_latest_decision_counts() {
     assert_eq!((third.sequence, status().await), (3, QueueStatus::Accepted));
 }
 
+/// Forty curators' requests at once, some about the same document, one of them twice, some wrong: each has its own answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn decisions_at_the_same_time_share_commits() {
+    let (ingest, datanet) = service().await;
+    let id = datanet.datanet_id;
+    let names: Vec<String> = (0..12).map(|n| format!("{n}.txt")).collect();
+    let texts: Vec<String> = (0..12).map(|n| prose(n, 30)).collect();
+    let files: Vec<(&str, &str)> = names.iter().zip(&texts).map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    let documents: Vec<DocumentId> = submit(&ingest, ALICE, id, &files).await.documents.iter().map(|one| one.document_id).collect();
+    let before = ingest.store().version::<ReviewRow>().unwrap();
+    let mut asked: Vec<SignedReview> = documents.iter().map(|document| decision(CURATOR, id, *document, "accept", "", 60)).collect();
+    asked.extend(documents.iter().map(|document| decision(BOB, id, *document, "reject", "low_quality", 60)));
+    asked.extend(asked.clone());
+    asked.push(decision(ALICE, id, documents[0], "accept", "", 60));
+    asked.push(decision(CURATOR, id, DocumentId::default(), "accept", "", 60));
+    let running: Vec<_> = (asked.iter().cloned())
+        .map(|review| {
+            let ingest = ingest.clone();
+            tokio::spawn(async move { ingest.review(review).await })
+        })
+        .collect();
+    let mut recorded = Vec::new();
+    for (review, running) in asked.iter().zip(running) {
+        match running.await.unwrap() {
+            Ok(row) => {
+                assert_eq!((row.document_id, row.curator), (review.document_id, review.curator));
+                recorded.push(row);
+            }
+            Err(error) if review.document_id == DocumentId::default() => assert!(matches!(error, IngestError::NotFound(_)), "{error}"),
+            Err(error) => assert!(matches!(error, IngestError::Forbidden(_)), "{error}"),
+        }
+    }
+    assert_eq!(recorded.len(), 48);
+    let mut rows = ingest.store().scan::<ReviewRow>(None).await.unwrap();
+    rows.sort_by_key(|row| row.sequence);
+    assert_eq!(rows.iter().map(|row| row.sequence).collect::<Vec<_>>(), (1..=24).collect::<Vec<u64>>());
+    assert!(recorded.iter().all(|row| rows.contains(row)));
+    let commits = ingest.store().version::<ReviewRow>().unwrap() - before;
+    assert!(commits < 12, "{commits} commits of 24 decisions");
+}
+
 #[tokio::test]
 async fn a_decision_kept_back_does_not_undo_anothers() {
     let (ingest, datanet) = service().await;

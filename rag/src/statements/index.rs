@@ -5,6 +5,7 @@
 
 mod build;
 mod kept;
+mod signature;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Range;
@@ -17,6 +18,7 @@ use schemas::tables::MemberRow;
 use super::boilerplate::Boilerplate;
 use super::is_within;
 use crate::sentences::Kind;
+use signature::Signature;
 
 /// Tenths of a statement's tokens that an earlier one holds of which it is a repetition.
 const SAME_TENTHS: usize = 7;
@@ -92,6 +94,8 @@ pub(crate) struct StatementIndex {
     statements: Vec<Statement>,
     /// Of all statements, each one's sorted.
     tokens: Vec<u32>,
+    /// One per statement, of its tokens.
+    signatures: Vec<Signature>,
     /// The first statement of each chunk.
     of_chunk: Vec<u32>,
     chunks: Vec<ChunkStanding>,
@@ -253,7 +257,11 @@ impl StatementIndex {
         let mut rarest: Vec<&u32> = tokens.iter().collect();
         rarest.sort_by_key(|token| posting(token).len());
         rarest.truncate(tokens.len() - needed + 1);
-        let mut found: Vec<u32> = rarest.into_iter().flat_map(|token| posting(token).iter().take(COMPARED_PER_TOKEN)).copied().collect();
+        // most of those that share one word share few others: they are told apart before their tokens are looked at
+        let signature = Signature::of(tokens);
+        let may_hold = |at: &&u32| self.signatures.get(**at as usize).is_some_and(|one| one.lacks(signature) <= tokens.len() - needed);
+        let mut found: Vec<u32> =
+            rarest.into_iter().flat_map(|token| posting(token).iter().take(COMPARED_PER_TOKEN).filter(may_hold)).copied().collect();
         found.sort_unstable();
         found.dedup();
         let enough = |at: &usize| {

@@ -141,3 +141,19 @@ async fn only_the_newest_versions_are_kept_derived() {
     drop(rag);
     assert_eq!(open(&world, &world.rag().await, 2).await.row.version, 2);
 }
+
+/// The folder is whole, and holds what this program cannot read.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_in_another_format_is_derived_anew_once() {
+    let world = World::new(&cold_chain()).await;
+    open(&world, &world.rag().await, 1).await;
+    let (statements, seal) = (world.index(1).join("statements.bin"), world.index(1).join("seal.json"));
+    let derived = std::fs::read(&statements).unwrap();
+    let other = &derived[8..];
+    std::fs::write(&statements, other).unwrap();
+    let mut sealed: serde_json::Value = serde_json::from_slice(&std::fs::read(&seal).unwrap()).unwrap();
+    sealed["files"]["statements.bin"] = serde_json::json!([other.len(), crc32fast::hash(other)]);
+    std::fs::write(&seal, sealed.to_string()).unwrap();
+    open(&world, &world.rag().await, 1).await;
+    assert_eq!(std::fs::read(&statements).unwrap(), derived);
+}

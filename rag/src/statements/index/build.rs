@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
 use schemas::Address;
-use schemas::said::common;
+use schemas::said::{Figures, common};
 use schemas::words;
 
-use super::{ChunkStanding, Origin, SAME_TENTHS, SHORT_TOKENS, Standing, Statement, StatementIndex};
+use super::{ChunkStanding, Origin, SAME_TENTHS, SHORT_TOKENS, Signature, Standing, Statement, StatementIndex};
 use crate::statements::boilerplate::Boilerplate;
 use crate::statements::is_within;
 use crate::statements::speech::{Form, Sentence, read};
@@ -26,8 +26,8 @@ const COMPARED_CHUNKS: usize = 4;
 /// Fewer words are no subject that a correction could be told by.
 const SUBJECT_TOKENS: usize = 3;
 
-/// The last statement of a contributor in these words, numbers and negations aside.
-type Stated = HashMap<(Address, Vec<u32>), usize>;
+/// By contributor and the words of what it states now, numbers and negations aside: its last statement in these words.
+type Stated = HashMap<Address, HashMap<Vec<u32>, Option<usize>>>;
 
 /// More would not be numbered.
 const MOST_STATEMENTS: usize = u32::MAX as usize;
@@ -69,7 +69,7 @@ impl StatementIndex {
         if turned {
             return Ok(false);
         }
-        let mut stated = self.stated(origins);
+        let mut stated = self.stated(origins, first, &sentences);
         for (at, sentences) in (first..).zip(sentences) {
             self.add(at, origins, sentences, &mut stated)?;
         }
@@ -82,17 +82,34 @@ impl StatementIndex {
 
     /// Whether a sentence of words alone has mostly words that are known from statements.
     fn is_bare_and_known(&self, statement: usize) -> bool {
+        if !self.statements.get(statement).is_some_and(|statement| statement.bare) {
+            return false;
+        }
         let tokens = self.tokens(statement);
         let known = tokens.iter().filter(|token| self.known.get(**token as usize) == Some(&true)).count();
-        self.statements.get(statement).is_some_and(|statement| statement.bare) && known * 2 >= tokens.len()
+        known * 2 >= tokens.len()
     }
 
-    /// The last statement of each contributor in the same words, of those that are there.
-    fn stated(&self, origins: &[Origin]) -> Stated {
+    /// For each of these sentences, of the chunks from `first` on: where its contributor stated it last, of what is there.
+    fn stated(&self, origins: &[Origin], first: usize, sentences: &[Vec<Sentence>]) -> Stated {
         let mut stated = Stated::new();
+        for (origin, sentences) in origins.iter().skip(first).zip(sentences) {
+            let of_contributor = stated.entry(origin.contributor).or_default();
+            let tokens = |sentence: &Sentence| -> Vec<u32> {
+                let mut tokens: Vec<u32> = sentence.said.tokens.iter().filter_map(|token| self.ids.get(token)).copied().collect();
+                tokens.sort_unstable();
+                tokens
+            };
+            of_contributor.extend(sentences.iter().map(|sentence| (self.subject(&tokens(sentence), &sentence.said.figures), None)));
+        }
         for at in 0..self.statements.len() {
-            if let Some(key) = self.correctable(at, origins) {
-                stated.insert(key, at);
+            let contributor = self.statements.get(at).and_then(|one| origins.get(one.chunk as usize)).map(|origin| origin.contributor);
+            let is_asked = contributor.is_some_and(|contributor| stated.contains_key(&contributor));
+            if is_asked && let Some((contributor, subject)) = self.correctable(at, origins) {
+                let last = stated.get_mut(&contributor).and_then(|of_contributor| of_contributor.get_mut(&subject));
+                if let Some(last) = last {
+                    *last = Some(at);
+                }
             }
         }
         stated
@@ -101,11 +118,14 @@ impl StatementIndex {
     /// The contributor of a statement, and the words that a correction leaves as they are.
     fn correctable(&self, at: usize, origins: &[Origin]) -> Option<(Address, Vec<u32>)> {
         let statement = self.statements.get(at).filter(|one| !matches!(one.standing, Standing::Silent | Standing::Repeats(_)))?;
-        let figures = self.figures.get(statement.figures as usize)?;
-        let quantities: Vec<u32> = figures.quantities.iter().filter_map(|quantity| self.ids.get(&quantity.token())).copied().collect();
-        let is_subject = |token: &&u32| !quantities.contains(token) && !self.negations.contains(token);
-        let subject: Vec<u32> = self.tokens(at).iter().filter(is_subject).copied().collect();
+        let subject = self.subject(self.tokens(at), self.figures.get(statement.figures as usize)?);
         (subject.len() >= SUBJECT_TOKENS).then_some((origins.get(statement.chunk as usize)?.contributor, subject))
+    }
+
+    /// Of a statement's tokens those that are neither number nor negation.
+    fn subject(&self, tokens: &[u32], figures: &Figures) -> Vec<u32> {
+        let quantities: Vec<u32> = figures.quantities.iter().filter_map(|quantity| self.ids.get(&quantity.token())).copied().collect();
+        tokens.iter().filter(|token| !quantities.contains(token) && !self.negations.contains(token)).copied().collect()
     }
 
     fn add(&mut self, at: usize, origins: &[Origin], sentences: Vec<Sentence>, stated: &mut Stated) -> Result<()> {
@@ -126,6 +146,7 @@ impl StatementIndex {
                 bare: sentence.form == Form::Bare,
             };
             self.statements.push(statement);
+            self.signatures.push(Signature::of(&tokens));
             self.tokens.extend(tokens);
             let last = self.statements.len() - 1;
             if self.is_bare_and_known(last)
@@ -179,7 +200,7 @@ impl StatementIndex {
         Ok(id)
     }
 
-    pub(super) fn figures_id(&mut self, figures: schemas::said::Figures) -> Result<u32> {
+    pub(super) fn figures_id(&mut self, figures: Figures) -> Result<u32> {
         if let Some(id) = self.figure_ids.get(&figures) {
             return Ok(*id);
         }
@@ -304,8 +325,9 @@ impl StatementIndex {
     /// A contributor that states the same words again in a later submission, with other numbers or another negation, corrects
     /// what it stated. `stated` holds the last statement of each contributor in these words.
     fn correct(&mut self, statement: usize, origins: &[Origin], stated: &mut Stated) {
-        let Some(key) = self.correctable(statement, origins) else { return };
-        let Some(before) = stated.insert(key, statement) else { return };
+        let Some((contributor, subject)) = self.correctable(statement, origins) else { return };
+        let last = stated.entry(contributor).or_default().entry(subject).or_default();
+        let Some(before) = last.replace(statement) else { return };
         let figures = |at: usize| self.figures.get(self.statements.get(at)?.figures as usize);
         let registered = |at: usize| Some(origins.get(self.statements.get(at)?.chunk as usize)?.registered);
         let differ = figures(statement).zip(figures(before)).is_some_and(|(later, earlier)| later.differ(earlier));

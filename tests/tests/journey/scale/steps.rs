@@ -1,4 +1,4 @@
-//! The steps, in order, and what each measures: seconds, milliseconds, MiB.
+//! A Datanet as it grows: the steps, in order, and what each measures: seconds, milliseconds, MiB.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -6,14 +6,20 @@ use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
 
+use rag::Stage;
+use schemas::tables::ChunkRow;
+
 use super::Measured;
-use super::world::World;
+use super::measure::{disk_mib, peak_mib, percentile, resident_mib};
+use super::world::{World, question};
 
 /// In the order in which they run on one folder.
-pub(super) const STEPS: [&str; 6] = ["fill", "publish", "build", "ask", "publish_more", "build_more"];
+pub(super) const STEPS: [&str; 7] = ["fill", "publish", "build", "ask", "export", "publish_more", "build_more"];
 /// Chunks that are added to a published version.
 const MORE: usize = 1000;
 const QUESTIONS: usize = 200;
+/// Where what is searched goes for others to search: `tests/bench/scale` takes it from there.
+const EXPORT: &str = "HEADWATER_SCALE_EXPORT";
 
 pub(super) async fn step(step: &str, size: usize, folder: &Path) -> anyhow::Result<Measured> {
     let world = World::open(folder).await?;
@@ -36,6 +42,11 @@ pub(super) async fn step(step: &str, size: usize, folder: &Path) -> anyhow::Resu
             note("build_mib", peak_mib()?);
         }
         "ask" => ask(world, size, &mut note).await?,
+        "export" => {
+            if let Some(into) = std::env::var_os(EXPORT).filter(|into| !into.is_empty()) {
+                export(&world, size, Path::new(&into)).await?;
+            }
+        }
         "publish_more" => {
             world.fill(size, MORE).await?;
             let began = Instant::now();
@@ -69,7 +80,7 @@ async fn ask(world: World, size: usize, note: &mut impl FnMut(&str, f64)) -> any
         let mut took = Vec::new();
         let mut answered = 0;
         let mut running = tokio::task::JoinSet::new();
-        for question in 0..QUESTIONS {
+        for number in 0..QUESTIONS {
             if running.len() >= at_once {
                 let (seconds, is_answered) = running.join_next().await.context("a question")???;
                 took.push(seconds);
@@ -78,8 +89,8 @@ async fn ask(world: World, size: usize, note: &mut impl FnMut(&str, f64)) -> any
             let shared = shared.clone();
             running.spawn(async move {
                 let began = Instant::now();
-                let at = (question * 7919) % size;
-                let answer = shared.0.ask(&shared.1, at, &format!("{at_once}-{question}")).await?;
+                let at = asked_of(number, size);
+                let answer = shared.0.ask(&shared.1, at, &format!("{at_once}-{number}")).await?;
                 Ok::<_, anyhow::Error>((began.elapsed().as_secs_f64(), !answer.citations.is_empty()))
             });
         }
@@ -89,39 +100,46 @@ async fn ask(world: World, size: usize, note: &mut impl FnMut(&str, f64)) -> any
             answered += usize::from(is_answered);
         }
         ensure!(answered * 2 > QUESTIONS, "of {QUESTIONS} questions {answered} were answered");
-        took.sort_by(f64::total_cmp);
-        let at = |part: usize| took.get((took.len() - 1) * part / 100).copied().unwrap_or_default() * 1000.0;
-        note(&format!("ask_{at_once}_p50_ms"), at(50));
-        note(&format!("ask_{at_once}_p99_ms"), at(99));
+        note(&format!("ask_{at_once}_p50_ms"), percentile(&took, 50) * 1000.0);
+        note(&format!("ask_{at_once}_p99_ms"), percentile(&took, 99) * 1000.0);
     }
     note("asked_mib", resident_mib()? - before);
     Ok(())
 }
 
-fn resident_mib() -> anyhow::Result<f64> {
-    of_status("VmRSS:")
+/// Which chunk question `number` of so many is about.
+fn asked_of(number: usize, size: usize) -> usize {
+    (number * 7919) % size
 }
 
-fn peak_mib() -> anyhow::Result<f64> {
-    of_status("VmHWM:")
-}
-
-fn of_status(name: &str) -> anyhow::Result<f64> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix(name)).context("no such line")?;
-    Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
-}
-
-fn disk_mib(folder: &Path) -> anyhow::Result<f64> {
-    let mut bytes = 0;
-    let mut folders = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder)? {
-            let entry = entry?;
-            let metadata = entry.metadata()?;
-            if metadata.is_dir() { folders.push(entry.path()) } else { bytes += metadata.len() }
+/// Writes texts, vectors, questions, and how long they take here, one at a time.
+async fn export(world: &World, size: usize, into: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(into)?;
+    let rows: Vec<ChunkRow> = world.store.scan(None).await?;
+    let texts: String = rows.iter().map(|row| format!("{}\n", row.text.replace('\n', " "))).collect();
+    std::fs::write(into.join("texts.txt"), texts)?;
+    let bytes = |vectors: &mut dyn Iterator<Item = &f32>| -> Vec<u8> { vectors.flat_map(|number| number.to_le_bytes()).collect() };
+    std::fs::write(into.join("vectors.f32"), bytes(&mut rows.iter().flat_map(|row| &row.embedding.0)))?;
+    drop(rows);
+    let questions: Vec<String> = (0..QUESTIONS).map(|number| question(asked_of(number, size))).collect();
+    let asked = world.embedder.embed_queries(&questions.iter().map(String::as_str).collect::<Vec<_>>())?;
+    std::fs::write(into.join("questions.f32"), bytes(&mut asked.iter().flatten()))?;
+    std::fs::write(into.join("questions.txt"), questions.iter().map(|text| format!("{text}\n")).collect::<String>())?;
+    let times = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let rag = world.rag().await?.with_stage_listener({
+        let times = times.clone();
+        move |stage, took| {
+            if stage == Stage::Retrieve
+                && let Ok(mut times) = times.lock()
+            {
+                times.push(took.as_secs_f64() * 1000.0);
+            }
         }
+    });
+    for number in 0..QUESTIONS {
+        world.ask(&rag, asked_of(number, size), &format!("export-{number}")).await?;
     }
-    #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-    Ok(bytes as f64 / f64::from(1 << 20))
+    let retrieve_ms = times.lock().map_err(|_| anyhow::anyhow!("a listener panicked"))?.clone();
+    let took = serde_json::json!({ "retrieve_ms": retrieve_ms });
+    Ok(std::fs::write(into.join("headwater.json"), took.to_string())?)
 }

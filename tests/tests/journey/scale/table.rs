@@ -1,4 +1,4 @@
-//! The table in BENCHMARKS.md.
+//! The tables in BENCHMARKS.md.
 
 use std::path::Path;
 
@@ -6,11 +6,8 @@ use anyhow::Context as _;
 
 use super::Measured;
 
-const BEGIN: &str = "<!-- scale: begin -->";
-const END: &str = "<!-- scale: end -->";
-
 /// What is shown, and of what unit.
-const LINES: [(&str, &str); 16] = [
+const LINES: [(&str, &str); 34] = [
     ("publish_s", "publish all, s"),
     ("publish_mib", "memory while publishing, MiB"),
     ("build_s", "first opening, s"),
@@ -27,15 +24,34 @@ const LINES: [(&str, &str); 16] = [
     ("publish_more_s", "publish 1,000 more, s"),
     ("build_more_s", "first opening of that version, s"),
     ("disk_mib", "disk, both versions, MiB"),
+    ("start_s", "start, s"),
+    ("start_mib", "memory after it, MiB"),
+    ("ask_p50_ms", "a question, p50, ms"),
+    ("ask_p99_ms", "p99"),
+    ("receipt_p50_ms", "a receipt by its id, p50, ms"),
+    ("count_ms", "`count(*)`, ms"),
+    ("by_payer_ms", "fees by payer, ms"),
+    ("earned_ms", "shares by contributor, joined with receipts, ms"),
+    ("epoch_s", "an epoch of all of them: close, ask, settle, s"),
+    ("epoch_mib", "memory while closing it, most, MiB"),
+    ("count_logs_ms", "`count(*)` of logs, ms"),
+    ("of_block_ms", "logs of one block, ms"),
+    ("of_event_ms", "logs of one event of one contract, ms"),
+    ("join_ms", "logs by hour, joined with blocks, ms"),
+    ("latest_ms", "latest block, ms"),
+    ("fragments", "fragments of the largest table"),
+    ("stored_mib", "disk, MiB"),
+    ("referenced", "disk ÷ what the newest versions name"),
 ];
 
 /// A column per size, each value with its ratio to the smallest size's.
-pub(super) fn markdown(rows: &[(usize, Measured)]) -> String {
+pub(super) fn markdown(subject: &str, rows: &[(usize, Measured)]) -> String {
     let mut text = String::from("| |");
-    rows.iter().for_each(|(size, _)| text.push_str(&format!(" {size} chunks |")));
+    rows.iter().for_each(|(size, _)| text.push_str(&format!(" {size} {subject} |")));
     text.push_str("\n|---|");
     rows.iter().for_each(|_| text.push_str("---|"));
-    for (name, title) in LINES {
+    let is_measured = |(name, _): &(&str, &str)| rows.iter().any(|(_, row)| row.contains_key(*name));
+    for (name, title) in LINES.into_iter().filter(is_measured) {
         text.push_str(&format!("\n| {title} |"));
         let first = rows.first().and_then(|(_, row)| row.get(name)).copied().unwrap_or_default();
         for (_, row) in rows {
@@ -47,10 +63,11 @@ pub(super) fn markdown(rows: &[(usize, Measured)]) -> String {
     text
 }
 
-/// Replaces what stands between the marks.
-pub(super) fn write(file: &Path, rows: &[(usize, Measured)]) -> anyhow::Result<()> {
+/// Replaces what stands between the marks of a subject.
+pub(super) fn write(file: &Path, subject: &str, rows: &[(usize, Measured)]) -> anyhow::Result<()> {
+    let (begin, end) = (format!("<!-- scale-{subject}: begin -->"), format!("<!-- scale-{subject}: end -->"));
     let text = std::fs::read_to_string(file)?;
-    let (before, rest) = text.split_once(BEGIN).context("the file has no place for the table")?;
-    let (_, after) = rest.split_once(END).context("the place for the table has no end")?;
-    Ok(std::fs::write(file, format!("{before}{BEGIN}\n\n{}\n{END}{after}", markdown(rows)))?)
+    let (before, rest) = text.split_once(&begin).context("the file has no place for the table")?;
+    let (_, after) = rest.split_once(&end).context("the place for the table has no end")?;
+    Ok(std::fs::write(file, format!("{before}{begin}\n\n{}\n{end}{after}", markdown(subject, rows)))?)
 }

@@ -24,7 +24,7 @@ const BATCH_DOCUMENTS: usize = 500;
 pub(super) struct World {
     pub(super) store: Store,
     pub(super) ingest: Ingest,
-    embedder: Arc<dyn Embedder>,
+    pub(super) embedder: Arc<dyn Embedder>,
     folder: std::path::PathBuf,
     owner: KeySigner,
 }
@@ -95,12 +95,10 @@ impl World {
 
     /// A question about what chunk `at` says.
     pub(super) async fn ask(&self, rag: &Rag, at: usize, request: &str) -> anyhow::Result<Answer> {
-        let sentence = sentence(at / CHUNKS_PER_DOCUMENT, at % CHUNKS_PER_DOCUMENT, 0);
-        let words: Vec<&str> = sentence.split_whitespace().take(9).collect();
         let request = AskRequest {
             datanet: self.datanet(),
             version: None,
-            question: format!("What is known of {}?", words.join(" ").trim_end_matches('.')),
+            question: question(at),
             salt: B256::ZERO,
             request_id: request.to_owned(),
             key_id: "key".into(),
@@ -111,6 +109,13 @@ impl World {
         };
         Ok(rag.ask(request).await?)
     }
+}
+
+/// About what chunk `at` says.
+pub(super) fn question(at: usize) -> String {
+    let sentence = sentence(at / CHUNKS_PER_DOCUMENT, at % CHUNKS_PER_DOCUMENT, 0);
+    let words: Vec<&str> = sentence.split_whitespace().take(9).collect();
+    format!("What is known of {}?", words.join(" ").trim_end_matches('.'))
 }
 
 #[derive(Default)]
