@@ -11,7 +11,8 @@ use super::projection::Projection;
 use super::rows::share;
 use super::weights::{AttentionInput, FeedForwardWeights, LayerWeights};
 use crate::EngineError;
-use crate::files::{AdapterFiles, AdapterModule, WeightRole};
+use crate::architecture::WeightRole;
+use crate::files::{AdapterFiles, AdapterModule};
 use crate::kernels::{Expand, LowRank};
 
 /// Rows of an adapter that one part of a division takes.

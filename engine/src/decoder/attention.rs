@@ -7,8 +7,7 @@ use super::projection::Strided;
 use super::rows::share;
 use super::weights::{AttentionInput, AttentionWeights, NormWeights};
 use super::{PAGE_TOKENS, Pages};
-use crate::architecture::{Attention, Position};
-use crate::files::WeightRole;
+use crate::architecture::{Attention, Position, WeightRole};
 use crate::kernels::{Element, HeadLayout, PagedAttention, Query, ScoreRule, TILE_LIMIT, TileScratch, block_count, merge_blocks};
 
 /// Fewer tiles for a thread than these, and long ones are divided.
@@ -205,7 +204,14 @@ fn slope(position: &Position, head: usize) -> f32 {
 
 fn projections<'a>(weights: &AttentionWeights, buffers: &'a AttentionBuffers) -> Projections<'a> {
     match &weights.input {
-        AttentionInput::Latent(_) => super::latent::projections(weights, buffers),
+        AttentionInput::Latent(_) => {
+            let shape = &weights.shape;
+            Projections {
+                queries: Strided::new(&buffers.queries, shape.heads * shape.head_width),
+                keys: Strided::new(&buffers.keys, shape.heads * shape.head_width),
+                values: Strided::new(&buffers.values, shape.heads * shape.value_width),
+            }
+        }
         AttentionInput::Projected(projections) => {
             let part = |role| buffers.projected.of(projections, role);
             Projections { queries: part(WeightRole::Query), keys: part(WeightRole::Key), values: part(WeightRole::Value) }

@@ -2,22 +2,12 @@
 //!
 //! The expanded keys and values of every head are what is cached.
 
-use super::attention::Projections;
 use super::forward::AttentionBuffers;
 use super::pass::{Pass, RowSet};
 use super::projection::{Strided, room};
 use super::weights::{AttentionWeights, LatentWeights, NormWeights};
-use crate::files::WeightRole;
+use crate::architecture::WeightRole;
 use crate::kernels::Write;
-
-pub(super) fn projections<'a>(weights: &AttentionWeights, buffers: &'a AttentionBuffers) -> Projections<'a> {
-    let shape = &weights.shape;
-    Projections {
-        queries: Strided::new(&buffers.queries, shape.heads * shape.head_width),
-        keys: Strided::new(&buffers.keys, shape.heads * shape.head_width),
-        values: Strided::new(&buffers.values, shape.heads * shape.value_width),
-    }
-}
 
 impl Pass<'_> {
     pub(super) fn project_latent(

@@ -7,8 +7,8 @@ use super::weights::{
     NormWeights,
 };
 use super::{Decoder, DecoderOptions};
-use crate::architecture::{Architecture, Attention, Dense, Experts, FeedForward, Latent, Layer, Norm, Position, Rotary};
-use crate::files::{ModelFiles, WeightRole};
+use crate::architecture::{Architecture, Attention, Dense, Experts, FeedForward, Latent, Layer, Norm, Position, Rotary, WeightRole};
+use crate::files::ModelFiles;
 use crate::kernels::{Cpu, Linear, Team};
 use crate::{EngineError, Isa, Precision};
 

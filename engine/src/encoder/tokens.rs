@@ -1,10 +1,9 @@
 //! A model's tokenizer, with truncation and padding taken out of its hands.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use tokenizers::{Encoding, Tokenizer};
 
 use crate::EngineError;
+use crate::files::contained;
 
 pub(crate) struct Tokens {
     tokenizer: Tokenizer,
@@ -59,13 +58,5 @@ impl Tokens {
 
     fn without_offsets(&self, text: &str) -> Result<Encoding, EngineError> {
         contained(|| self.tokenizer.encode_fast(text, false)).map_err(EngineError::library("tokenizing"))
-    }
-}
-
-/// Under the library, `spm_precompiled` indexes by what a `tokenizer.json` says: a file can make it panic.
-pub(crate) fn contained<T, E: std::fmt::Display>(call: impl FnOnce() -> Result<T, E>) -> Result<T, String> {
-    match catch_unwind(AssertUnwindSafe(call)) {
-        Ok(result) => result.map_err(|error| error.to_string()),
-        Err(_) => Err("the tokenizer panicked".to_owned()),
     }
 }

@@ -6,7 +6,8 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::{Embedder, EmbedderInfo, EngineError};
+use super::{Embedder, EmbedderInfo, normalise};
+use crate::EngineError;
 
 const DIMENSIONS: usize = 384;
 const WINDOW_TOKENS: usize = 256;
@@ -79,20 +80,6 @@ fn embed_one(text: &str) -> Vec<f32> {
         *first = 1.0;
     }
     vector
-}
-
-/// Scales to Euclidean length 1; false, and nothing changed, where the vector is zero.
-pub(crate) fn normalise(vector: &mut [f32]) -> bool {
-    let norm = vector.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>().sqrt();
-    if norm == 0.0 {
-        return false;
-    }
-    for x in vector {
-        #[expect(clippy::cast_possible_truncation, reason = "the quotient lies in [-1, 1]; rounding to f32 is meant")]
-        let scaled = (f64::from(*x) / norm) as f32;
-        *x = scaled;
-    }
-    true
 }
 
 fn add(vector: &mut [f32], kind: u8, feature: &str, weight: f32) {

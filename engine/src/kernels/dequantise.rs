@@ -3,13 +3,24 @@
 //! The blocks are those of ggml (`ggml-quants.c`). Bytes that do not fill a block are left out.
 
 use super::TensorKind;
-use crate::safetensors::half_to_f32;
 
 pub(crate) fn to_f32(kind: TensorKind, bytes: &[u8]) -> Vec<f32> {
     let blocks = bytes.chunks_exact(kind.block_bytes());
     let mut out = Vec::with_capacity(blocks.len() * kind.block_numbers());
     blocks.for_each(|block| one(kind, block, &mut out));
     out
+}
+
+/// IEEE 754 binary16.
+pub(crate) fn half_to_f32(half: u16) -> f32 {
+    let (sign, exponent, fraction) = (u32::from(half >> 15), u32::from(half >> 10 & 0x1f), u32::from(half & 0x3ff));
+    let magnitude = match exponent {
+        // A subnormal is a whole number of 2^-24.
+        0 => f32::from(half & 0x3ff) / 16_777_216.0,
+        0x1f => f32::from_bits(0xff << 23 | fraction << 13),
+        _ => f32::from_bits((exponent + 112) << 23 | fraction << 13),
+    };
+    if sign == 1 { -magnitude } else { magnitude }
 }
 
 fn one(kind: TensorKind, block: &[u8], out: &mut Vec<f32>) {

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use crate::kernels::half_to_f32;
+
 /// A BERT's header is about 10 kB; one with the experts of a whole layered model in one file has 5 MB.
 const HEADER_BYTES_MAX: usize = 16 << 20;
 
@@ -140,18 +142,6 @@ fn check_coverage<'t>(tensors: impl Iterator<Item = &'t Tensor>, data_bytes: usi
         reached = end;
     }
     if reached == data_bytes { Ok(()) } else { Err(format!("tensors fill {reached} of {data_bytes} bytes")) }
-}
-
-/// IEEE 754 binary16.
-pub(crate) fn half_to_f32(half: u16) -> f32 {
-    let (sign, exponent, fraction) = (u32::from(half >> 15), u32::from(half >> 10 & 0x1f), u32::from(half & 0x3ff));
-    let magnitude = match exponent {
-        // A subnormal is a whole number of 2^-24.
-        0 => f32::from(half & 0x3ff) / 16_777_216.0,
-        0x1f => f32::from_bits(0xff << 23 | fraction << 13),
-        _ => f32::from_bits((exponent + 112) << 23 | fraction << 13),
-    };
-    if sign == 1 { -magnitude } else { magnitude }
 }
 
 #[cfg(test)]

@@ -17,8 +17,9 @@ mod rotary;
 
 use serde_json::{Map, Value};
 
-use crate::architecture::{Architecture, Attention, Dense, Embedding, FeedForward, Head, Layer, Norm, NormKind, Position, Residual};
-use crate::files::WeightRole;
+use crate::architecture::{
+    Architecture, Attention, Dense, Embedding, FeedForward, Head, Layer, Norm, NormKind, Position, Residual, WeightRole,
+};
 use config::{Config, Refusal, Sizes};
 use names::{BIGSCIENCE, CHATGLM, Entry, FUSED_ATTENTION, FUSED_FEED_FORWARD, GLM4, MIXTRAL, PLAIN, Part, SANDWICH};
 

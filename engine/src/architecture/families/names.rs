@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use crate::files::WeightRole::{self, *};
+use crate::architecture::WeightRole::{self, *};
 
 pub(crate) type Entry = (WeightRole, &'static str, Part);
 

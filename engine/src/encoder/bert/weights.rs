@@ -3,8 +3,8 @@
 use std::sync::Mutex;
 
 use super::{Bert, BertConfig, Layer, Norm, Operand, Positions, RotaryTable};
+use crate::files::safetensors::Safetensors;
 use crate::kernels::{Buffer, Cpu};
-use crate::safetensors::Safetensors;
 
 /// A matrix `[columns][inner]` and its bias, row-major.
 type Linear = (Vec<f32>, Vec<f32>);

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::{BertConfig, LayerAttention, Positions, Rotation, Sizes, activation, epsilon};
-use crate::bert::variant::MODERN_BERT;
+use crate::encoder::bert::variant::MODERN_BERT;
 
 #[derive(Deserialize)]
 struct File {

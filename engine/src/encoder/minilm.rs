@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use super::{EmbedderOptions, SentenceEmbedder};
+use crate::EngineError;
 use crate::models::ALL_MINILM_L6_V2;
-use crate::{EmbedderOptions, EngineError, SentenceEmbedder};
 
 /// Where the default embedder is loaded from.
 #[derive(Debug)]

@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use crate::bert::{Bert, BertConfig, ByteRows, Encode, PlainRows};
-use crate::hashing::normalise;
-use crate::kernels::{Bf16, Cpu, Isa};
+use super::bert::{Bert, BertConfig, ByteRows, Encode, PlainRows};
+use super::plan::{micro_batches, token_budget};
+use super::tokens::Tokens;
+use super::workers::Workers;
+use super::{Embedder, EmbedderInfo, normalise};
+use crate::EngineError;
+use crate::files::safetensors::Safetensors;
+use crate::kernels::{Bf16, Cpu, EmbedderPrecision, Isa};
 use crate::models::{ModelSpec, find, read_verified};
-use crate::plan::{micro_batches, token_budget};
-use crate::safetensors::Safetensors;
-use crate::tokens::Tokens;
-use crate::workers::Workers;
-use crate::{Embedder, EmbedderInfo, EmbedderPrecision, EngineError};
 use files::Files;
 pub(crate) use recipe::Recipe;
 

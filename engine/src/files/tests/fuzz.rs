@@ -8,9 +8,8 @@ use std::path::Path;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use super::adapter::AdapterFiles;
-use super::tests::{copy, fixtures};
-use super::{ChatTemplate, ModelFiles};
+use super::{copy, fixtures};
+use crate::files::{AdapterFiles, ChatTemplate, ModelFiles};
 use crate::kernels::counting::most_bytes;
 use crate::{Message, Part, Role};
 

@@ -166,7 +166,6 @@ fn dot(query: &[i16], row: &[i8]) -> i32 {
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx2") {
         // SAFETY: the processor has what the function is compiled for.
-        #[expect(unsafe_code, reason = "the same loop, compiled for wider registers")]
         return unsafe { dot_avx2(query, row) };
     }
     dot_portable(query, row)

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use crate::architecture::families::blueprint;
 use crate::architecture::{Architecture, Position};
-use crate::families::blueprint;
-use crate::files::{ModelFiles, Shape, TensorKind, needs};
+use crate::files::{ModelFiles, Shape, needs};
+use crate::kernels::TensorKind;
 use crate::{EngineError, Precision};
 
 /// A model as its files describe it.

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::files::read_optional;
 use crate::EngineError;
-use crate::bert::Pooling;
+use crate::encoder::bert::Pooling;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Recipe {

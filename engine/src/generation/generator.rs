@@ -5,6 +5,7 @@ use std::fmt;
 use tokio::sync::mpsc;
 
 use crate::EngineError;
+use crate::files::Message;
 
 /// What identifies a generator. Two with the same `sha256` and settings give the same answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,38 +29,6 @@ pub struct AdapterInfo {
     pub name: String,
     /// Lower-case hex sha256 over its weights and configuration.
     pub sha256: String,
-}
-
-/// Who says a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Role {
-    System,
-    User,
-    Assistant,
-}
-
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::System => "system",
-            Self::User => "user",
-            Self::Assistant => "assistant",
-        })
-    }
-}
-
-/// A piece of a message. No text of a part is ever read as a template or as the model's control tokens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Part {
-    Text(String),
-    /// A source that attribution may take out. Sources are numbered from 0 in the order in which they appear.
-    Source(String),
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Message {
-    pub role: Role,
-    pub parts: Vec<Part>,
 }
 
 /// What a source may see of the others.

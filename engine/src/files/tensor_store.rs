@@ -6,14 +6,14 @@ use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::{TensorKind, dequantise, remedy};
+use super::remedy;
 use crate::EngineError;
-use crate::families::names::Rows;
-use crate::kernels::Mapping;
-use crate::safetensors::Header;
+use crate::architecture::families::names::Rows;
+use crate::files::safetensors::Header;
+use crate::kernels::{Mapping, TensorKind, dequantise};
 
 /// Owns the maps of the files. Every range in it has been checked against its file.
-pub(crate) struct Store {
+pub(crate) struct TensorStore {
     files: Vec<(PathBuf, Mapping)>,
     tensors: BTreeMap<String, Stored>,
 }
@@ -56,7 +56,7 @@ pub(crate) fn open(path: &Path) -> Result<Mapping, EngineError> {
     }
 }
 
-impl Store {
+impl TensorStore {
     pub(crate) fn new(files: Vec<(PathBuf, Mapping)>) -> Self {
         Self { files, tensors: BTreeMap::new() }
     }

@@ -7,7 +7,7 @@
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
-use crate::kernels::{Activate, Add, Attention, AttentionShape, Buffer, Cpu, Embed, Gate, Normalise, RotateRows, Scratch, Store};
+use crate::kernels::{Activate, Add, Attention, AttentionShape, Buffer, Cpu, Embed, Gate, Normalise, Overwrite, RotateRows, Scratch};
 
 mod config;
 mod operand;
@@ -133,7 +133,7 @@ impl<R: Operand> Bert<R> {
         }
     }
 
-    /// The largest that is idle, grown where it is too small.
+    /// The one that was used last, which the cache may still know; a new one where it is too small.
     fn arena(&self, rows: usize) -> Arena<R> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         idle.filter(|arena| arena.rows >= rows).unwrap_or_else(|| Arena::new(&self.config, self.window, rows))
@@ -155,7 +155,7 @@ impl<R: Operand> Bert<R> {
     fn attend(&self, layer: &Layer<R::Weights>, texts: &[&[u32]], rows: usize, arena: &mut Arena<R>) {
         let width = self.config.width;
         let Arena { hidden, input, projected, scratch, .. } = arena;
-        input.multiply(self.cpu, 0..rows, &layer.projection, Store { out: &mut projected[..], stride: 3 * width });
+        input.multiply(self.cpu, 0..rows, &layer.projection, Overwrite { out: &mut projected[..], stride: 3 * width });
         let shape = AttentionShape { heads: self.config.heads, head_width: self.config.head_width() };
         let table = layer.rotary.and_then(|table| self.rotary.get(table));
         let mut row = 0;
@@ -182,7 +182,7 @@ impl<R: Operand> Bert<R> {
             let chunk = 0..of_chunk.len();
             let out = expanded.raw(chunk.clone());
             if self.config.variant.gated {
-                let sink = Store { out: &mut halves[..], stride: 2 * inner_width };
+                let sink = Overwrite { out: &mut halves[..], stride: 2 * inner_width };
                 input.multiply(self.cpu, of_chunk.clone(), &layer.expansion, sink);
                 self.cpu.run(Gate { halves, out, width: inner_width, activation });
             } else {

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::{BertConfig, LayerAttention, POSITIONS_MAX, Positions, Sizes, activation, check_size, epsilon};
-use crate::bert::variant::BERT;
+use crate::encoder::bert::variant::BERT;
 
 #[derive(Deserialize)]
 struct File {

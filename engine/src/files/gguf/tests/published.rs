@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{Gguf, vocabulary};
+use crate::files::gguf::{Gguf, vocabulary};
 use crate::files::vocabulary::Roles;
 use crate::files::{Specials, Vocabulary};
 
