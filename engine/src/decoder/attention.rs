@@ -61,6 +61,7 @@ impl Pass<'_> {
         let (cpu, head_width) = (self.decoder.cpu, weights.shape.head_width);
         let numbers = weights.shape.heads * head_width;
         self.decoder.by_rows(heads.enumerate(), numbers, |(row, heads)| {
+            // Normalised, then turned, as Qwen 3 and Gemma 3 do: the norm weighs each number, so the order counts.
             if let Some(norm) = norm {
                 norm.normalise(cpu, heads);
             }
@@ -81,6 +82,7 @@ impl Pass<'_> {
 
     fn append_to<E: Element>(&self, layer: usize, cache: &mut Cache<E>, shape: &Attention, projections: Projections<'_>) {
         let heads = &cache.layers[layer];
+        // One item a page: no two threads write to the same one.
         let pages = cache.words.pages_mut(self.appends.iter().map(|(page, _)| *page));
         let numbers = PAGE_TOKENS * shape.kv_heads * shape.head_width;
         self.decoder.by_rows(pages.into_iter().zip(&self.appends), numbers, |(mut page, (_, appends))| {
@@ -115,6 +117,7 @@ impl Pass<'_> {
     fn attend_to<E: Element>(&self, layer: usize, cache: &Cache<E>, shape: &Attention, tiles: Vec<Tile<'_>>) {
         let rule = ScoreRule { scale: shape.scale, soft_cap: shape.soft_cap, window: shape.sliding_window };
         let (team, cpu) = (&self.decoder.team, self.decoder.cpu);
+        // Dividing a tile costs a merge: worth it only where threads would have nothing to do.
         let few = tiles.len() < TILES_PER_THREAD * self.decoder.threads && self.decoder.threads > 1;
         let (long, short): (Vec<_>, Vec<_>) = tiles.into_iter().partition(|tile| few && self.blocks(tile) > 1);
         if !long.is_empty() {
@@ -174,6 +177,7 @@ impl Pass<'_> {
         let mut view = None;
         for row in &rows.rows {
             let spot = self.spots[*row];
+            // Another sequence has other keys: none of its rows joins a tile of the one before.
             if view.replace(spot.view) != Some(spot.view) {
                 open = vec![usize::MAX; shape.kv_heads];
             }
@@ -185,6 +189,7 @@ impl Pass<'_> {
                     tiles.push(Tile { view: spot.view, kv_head: head / group, queries: Vec::new(), outs: Vec::new(), place: 0 });
                 }
                 let tile = &mut tiles[*open];
+                // Places ascend within a view: the last one written is the furthest that the tile reads to.
                 tile.place = spot.place;
                 tile.queries.push(Query { numbers, place: spot.place, slope: slope(&shape.position, head) });
                 tile.outs.push(out);

@@ -145,6 +145,7 @@ impl<R: Operand> Bert<R> {
         let places: Vec<(usize, u32)> = texts.iter().flat_map(|text| text.iter().copied().enumerate()).collect();
         let hidden = &mut arena.hidden[..rows * width];
         self.cpu.run(Embed { hidden, width, places: &places, words: &self.words, positions: &self.positions });
+        // Both kinds normalise the embeddings themselves: the result is the residual stream and what the first layer reads.
         self.normalise(&self.norm, &mut arena.hidden, &mut arena.input, 0..rows);
         for layer in &self.layers {
             self.attend(layer, texts, rows, arena);
@@ -155,6 +156,7 @@ impl<R: Operand> Bert<R> {
     fn attend(&self, layer: &Layer<R::Weights>, texts: &[&[u32]], rows: usize, arena: &mut Arena<R>) {
         let width = self.config.width;
         let Arena { hidden, input, projected, scratch, .. } = arena;
+        // Queries, keys and values by one product: the rows are read once, and a row has its three parts side by side.
         input.multiply(self.cpu, 0..rows, &layer.projection, Overwrite { out: &mut projected[..], stride: 3 * width });
         let shape = AttentionShape { heads: self.config.heads, head_width: self.config.head_width() };
         let table = layer.rotary.and_then(|table| self.rotary.get(table));
@@ -165,12 +167,14 @@ impl<R: Operand> Bert<R> {
             if let Some(RotaryTable { cosines, sines }) = table {
                 self.cpu.run(RotateRows { projected, shape, cosines, sines });
             }
+            // The product has read these rows: attention writes over them.
             let out = input.raw(row..row + tokens);
             self.cpu.run(Attention { projected, out, tokens, shape, reach: layer.reach, scratch });
             row += tokens;
         }
         input.finish(self.cpu, 0..rows);
         input.multiply(self.cpu, 0..rows, &layer.attention_output, Add { to: &mut hidden[..], stride: width });
+        // BERT goes on from the normalised sum; ModernBERT goes on from the sum, and only the next product reads the norm.
         self.normalise(&layer.middle_norm, hidden, input, 0..rows);
     }
 
@@ -191,6 +195,7 @@ impl<R: Operand> Bert<R> {
             expanded.finish(self.cpu, chunk.clone());
             let sink = Add { to: &mut hidden[first * width..], stride: width };
             expanded.multiply(self.cpu, chunk, &layer.contraction, sink);
+            // What the next layer reads takes the place of what this chunk read; later chunks read their own rows only.
             self.normalise(&layer.norm, hidden, input, of_chunk);
         }
     }

@@ -23,6 +23,7 @@ pub(super) fn bloom(config: &Config<'_>) -> Result<(Architecture, Biases), Refus
     let plain = Plain::new(sizes, norm, Position::Alibi { slopes: alibi::slopes(sizes.heads) }, feed_forward);
     let after = config.flag("apply_residual_connection_post_layernorm", false)?;
     let mut architecture = plain.architecture(config.flag("tie_word_embeddings", true)?, |_, layer| layer.residual_after_norm = after);
+    // BLOOM was trained with it, for stability (arXiv 2211.05100).
     architecture.embedding.norm = Some(norm);
     let biases = Biases { query_key_value: true, attention_output: true, feed_forward: true, ..Biases::default() };
     Ok((architecture, biases))

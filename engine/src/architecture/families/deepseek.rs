@@ -51,6 +51,7 @@ fn read(
     let mut sizes = Sizes::read(config)?;
     let rotary_width = config.size("qk_rope_head_dim", HEAD_WIDTH_MAX)?;
     sizes.head_width = config.size("qk_nope_head_dim", HEAD_WIDTH_MAX)? + rotary_width;
+    // Keys are cached expanded: each head has its own.
     sizes.kv_heads = sizes.heads;
     let sizes = sizes.check()?;
     let rule = RotaryRule { head_width: rotary_width, layout, ..RotaryRule::halves(sizes, 10_000.0) };
@@ -93,6 +94,7 @@ fn stretched(config: &Config<'_>) -> Result<f32, Refusal> {
         return Ok(1.0);
     }
     let factor = parameters.positive("factor")?.ok_or("factor is missing from the rotary parameters")?;
+    // Once for the queries and once for the keys.
     Ok(mscale(factor, weight).powi(2))
 }
 

@@ -16,6 +16,7 @@ pub(super) fn falcon(config: &Config<'_>) -> Result<(Architecture, Biases), Refu
     let mut sizes = Sizes::read(config)?;
     let new = config.flag("new_decoder_architecture", false)?;
     let parallel = config.flag("parallel_attn", true)?;
+    // 40B normalises for each half of a layer, 7B once for both; neither file says so.
     let norms = config.optional_size("num_ln_in_parallel_attn", 2)?.unwrap_or(if new { 2 } else { 1 });
     if new != parallel && new || !new && norms == 2 {
         return Err("num_ln_in_parallel_attn, parallel_attn and new_decoder_architecture do not go together".to_owned());

@@ -23,6 +23,7 @@ pub(super) fn gemma2(config: &Config<'_>) -> Result<(Architecture, Biases), Refu
     let mut plain = plain(config, sizes, None)?;
     plain.attention.scale = query_scale(config, 256.0)?;
     let window = window(config)?;
+    // Every second layer sees a window, the first one too.
     let sliding = sliding_layers(config, sizes.layers)?.unwrap_or_else(|| (0..sizes.layers).map(|at| at.is_multiple_of(2)).collect());
     let cap = soft_cap(config, "attn_logit_softcapping", Some(50.0))?;
     let norm = plain.norm;
@@ -73,6 +74,7 @@ pub(super) fn gemma3(config: &Config<'_>) -> Result<(Architecture, Biases), Refu
         Some(pattern) => pattern,
         None => text.optional_size("_sliding_window_pattern", usize::MAX)?.unwrap_or(6),
     };
+    // The last of every `pattern` layers sees everything.
     let every = || (0..sizes.layers).map(|at| !(at + 1).is_multiple_of(pattern)).collect();
     let sliding = sliding_layers(&text, sizes.layers)?.unwrap_or_else(every);
     let cap = soft_cap(&text, "attn_logit_softcapping", None)?;
@@ -158,6 +160,7 @@ fn scale(config: &Config<'_>, architecture: &mut Architecture) -> Result<(), Ref
         None => config.text("torch_dtype")?,
     };
     architecture.embedding.scale = match kind {
+        // Rounded to bf16, half to even.
         Some("bfloat16") => f32::from_bits((exact.to_bits() + 0x7fff + (exact.to_bits() >> 16 & 1)) & 0xffff_0000),
         // Ten bits of fraction are kept: no width's root is subnormal or overflows.
         Some("float16") => f32::from_bits((exact.to_bits() + 0xfff + (exact.to_bits() >> 13 & 1)) & 0xffff_e000),

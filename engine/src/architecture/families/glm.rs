@@ -62,6 +62,7 @@ pub(super) fn chatglm(config: &Config<'_>) -> Result<(Architecture, Biases), Ref
         sizes.kv_heads = config.size("multi_query_group_num", KV_HEADS_MAX)?;
     }
     let sizes = sizes.check()?;
+    // It stretches the base, not the positions.
     let base = 10_000.0 * config.positive("rope_ratio")?.unwrap_or(1.0);
     let norm = norm(config, NormKind::Rms, &["layernorm_epsilon"], 1e-5)?;
     let inner_width = Sizes::inner_width(config, &["ffn_hidden_size"])?;

@@ -55,6 +55,7 @@ pub(super) fn mixtral(config: &Config<'_>) -> Result<(Architecture, Biases), Ref
     let window = config.optional_size("sliding_window", WINDOW_MAX)?;
     let expert = gated(config, &["intermediate_size"], "silu")?;
     let mut experts = experts(config, Sizes::experts(config, "num_local_experts")?, expert)?;
+    // Mixtral takes the softmax of the chosen alone, which is that of all, normalised.
     experts.routing.normalised = true;
     let architecture = plain.architecture(tied(config, false)?, |_, layer| {
         layer.attention.sliding_window = window;
@@ -74,6 +75,7 @@ fn qwen_windows(config: &Config<'_>, layers: usize) -> Result<Vec<Option<usize>>
     if window.is_none() && sliding_layers(config, layers)?.is_some_and(|sliding| sliding.contains(&true)) {
         return Err("layer_types has sliding_attention, and no sliding_window is used".to_owned());
     }
+    // Qwen2Config's default.
     let from = config.count("max_window_layers", usize::MAX)?.unwrap_or(28);
     let sliding = sliding_layers(config, layers)?.unwrap_or_else(|| (0..layers).map(|at| at >= from).collect());
     Ok(sliding.iter().map(|slides| window.filter(|_| *slides)).collect())
@@ -146,6 +148,7 @@ pub(super) fn smollm3(config: &Config<'_>) -> Result<(Architecture, Biases), Ref
         Some(flags) => return Err(format!("no_rope_layers names {} layers of {layers}", flags.len())),
     };
     let window = if config.flag("use_sliding_window", false)? { config.optional_size("sliding_window", WINDOW_MAX)? } else { None };
+    // What knows no positions is what may slide, where the file says nothing.
     let sliding = sliding_layers(config, layers)?.unwrap_or_else(|| turned.iter().map(|turned| !turned).collect());
     let architecture = plain.architecture(tied(config, true)?, |at, layer| {
         if turned.get(at) == Some(&false) {

@@ -167,6 +167,7 @@ impl RotaryRule {
             if factors.len() != plain.len() || factors.iter().any(|factor| *factor <= 0.0) {
                 return Err(format!("{key} has {} numbers: {} above 0 are needed", factors.len(), plain.len()));
             }
+            // Not `frequency / factor`: in the reference's order the result is the same to the bit.
             Ok(Some(plain.iter().zip(&factors).map(|(frequency, factor)| 1.0 / (factor * (1.0 / frequency))).collect()))
         };
         let short = scaled("short_factor")?.ok_or("short_factor is missing")?;
@@ -177,6 +178,7 @@ impl RotaryRule {
             Some(magnitude) => magnitude,
             None => {
                 let factor = parameters.positive("factor")?.unwrap_or(float(self.window) / float(original));
+                // Longer contexts flatten attention; the paper makes up for it by this much.
                 if factor <= 1.0 { 1.0 } else { (1.0 + factor.ln() / float(original).ln()).sqrt() }
             }
         };
@@ -229,6 +231,7 @@ impl Yarn {
     fn scale(&self, plain: &[f32], parameters: &Config<'_>) -> Result<(Vec<f32>, f32), Refusal> {
         let factor = factor(parameters)?;
         let rotations = |key, default| Ok::<_, Refusal>(parameters.positive(key)?.unwrap_or(default));
+        // The paper's for LLaMA: what turns more often than 32 times is kept, less than once is stretched.
         let (fast, slow) = (rotations("beta_fast", 32.0)?, rotations("beta_slow", 1.0)?);
         let (mut low, mut high) = (self.correction(fast), self.correction(slow));
         if parameters.flag("truncate", true)? {
@@ -236,6 +239,7 @@ impl Yarn {
         }
         let (low, mut high) = (low.max(0.0), high.min(float(self.dimensions - 1)));
         if low >= high {
+            // As the reference: a ramp of no width would divide by zero.
             high = low + 0.001;
         }
         let frequencies = plain.iter().enumerate().map(|(at, frequency)| {
@@ -265,6 +269,7 @@ fn yarn_magnitude(factor: f32, parameters: &Config<'_>) -> Result<f32, Refusal> 
 
 /// What YaRN multiplies by for a context that is so many times as long.
 pub(crate) fn mscale(factor: f32, weight: f32) -> f32 {
+    // The constants are the paper's fit over LLaMA models.
     if factor <= 1.0 { 1.0 } else { 0.1 * weight * factor.ln() + 1.0 }
 }
 

@@ -148,6 +148,7 @@ fn check_size(name: &str, size: usize, max: usize, grain: usize) -> Result<(), S
 fn activation(name: Option<&str>) -> Result<Activation, String> {
     match name.unwrap_or("gelu") {
         "gelu" => Ok(Activation::Gelu),
+        // Three names of one formula.
         "gelu_new" | "gelu_pytorch_tanh" | "gelu_fast" => Ok(Activation::GeluTanh),
         "relu" => Ok(Activation::Relu),
         "silu" | "swish" => Ok(Activation::Silu),

@@ -71,6 +71,7 @@ impl Reader<'_> {
         };
         let positions = self.read("embeddings.position_embeddings.weight", &[rows, width])?;
         let types = self.read("embeddings.token_type_embeddings.weight", &[token_types, width])?;
+        // A text is one segment, so every token has the first type: its row is added once, here.
         let rows = positions.chunks_exact(width).skip(first).take(window);
         Ok(rows.flat_map(|row| row.iter().zip(&types).map(|(position, kind)| position + kind)).collect())
     }
@@ -82,6 +83,7 @@ impl Reader<'_> {
         let norm = match variant.final_norm {
             None => self.norm(at(layer, variant.norm), true),
             Some(last) if layer + 1 == self.config.attention.len() => self.norm(last.to_owned(), true),
+            // The next layer reads through its norm: taken here, one pass over a row adds to it and normalises it.
             Some(_) => self.norm(at(layer + 1, variant.norm), false),
         };
         Ok(Layer {

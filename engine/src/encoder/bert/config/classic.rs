@@ -32,6 +32,7 @@ pub(super) fn parse(json: &[u8]) -> Result<BertConfig, String> {
     if let Some(other) = file.position_embedding_type.as_deref().filter(|kind| *kind != "absolute") {
         return Err(format!("position embeddings of type {other:?}; absolute ones are run"));
     }
+    // It would see no later tokens, and attention here masks nothing.
     if file.is_decoder {
         return Err("a decoder; encoders are run".to_owned());
     }

@@ -68,6 +68,7 @@ pub(super) fn parse(json: &[u8]) -> Result<BertConfig, String> {
 impl File {
     fn attention(&self) -> Result<Vec<LayerAttention>, String> {
         let layers = self.sizes.num_hidden_layers;
+        // The defaults are those of ModernBertConfig, which files leave out.
         let every = self.global_attn_every_n_layers.unwrap_or(3).max(1);
         let kind = |layer: usize| match &self.layer_types {
             Some(kinds) => kinds.get(layer).map(String::as_str),
@@ -76,6 +77,7 @@ impl File {
         let rope = self.rope_parameters.as_ref();
         let global = rotation(rope.map(|rope| &rope.full_attention), self.global_rope_theta.unwrap_or(160_000.0))?;
         let local = rotation(rope.map(|rope| &rope.sliding_attention), self.local_rope_theta.unwrap_or(10_000.0))?;
+        // The file counts both sides.
         let reach = self.local_attention.unwrap_or(128) / 2;
         let attention = (0..layers).map(|layer| match kind(layer) {
             Some("full_attention") => Ok(LayerAttention { reach: None, rotation: Some(global) }),
