@@ -3,6 +3,11 @@
 //! An [`Architecture`] says everything the forward pass needs to know; no code asks for a family's name. The families
 //! are a table that fills it in, from a `config.json` or from the metadata of a GGUF file.
 
+pub(crate) mod families;
+mod role;
+
+pub(crate) use role::WeightRole;
+
 /// A decoder-only transformer.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Architecture {

@@ -29,8 +29,8 @@ mod rotary;
 mod rows;
 mod weights;
 
-pub(crate) use batch::{Batch, PAGE_TOKENS, PageId, Segment};
-pub(crate) use batch::{Row, View};
+pub(crate) use crate::kernels::{PAGE_TOKENS, PageId, Segment};
+pub(crate) use batch::{Batch, Row, View};
 pub(crate) use pages::Pages;
 
 use adapters::Adapter;

@@ -6,24 +6,19 @@
 
 mod adapter;
 mod defaults;
-pub(crate) mod dequantise;
 mod digest;
 mod directory;
 mod gguf;
 mod inventory;
-mod kind;
 mod latent;
-mod matrix;
 mod remedy;
-mod role;
+pub(crate) mod safetensors;
 mod split;
-mod store;
 mod template;
+mod tensor_store;
 mod vocabulary;
 mod weights;
 
-#[cfg(test)]
-mod fuzz;
 #[cfg(test)]
 mod tests;
 
@@ -33,22 +28,21 @@ use serde_json::{Map, Value};
 
 use crate::EngineError;
 use crate::architecture::Architecture;
-use crate::families::blueprint;
+use crate::architecture::families::blueprint;
 
 pub(crate) use adapter::{AdapterFiles, AdapterModule};
 pub(crate) use defaults::GenerationDefaults;
+pub(crate) use digest::sha256_of;
 pub(crate) use inventory::{Shape, needs};
-pub(crate) use kind::TensorKind;
-pub(crate) use matrix::MatrixSource;
-pub(crate) use role::WeightRole;
 pub(crate) use split::Split;
 pub(crate) use template::{ChatTemplate, TemplatePiece};
-pub(crate) use vocabulary::{Specials, Vocabulary};
+pub use template::{Message, Part, Role};
+pub(crate) use vocabulary::{Specials, Vocabulary, contained};
 pub(crate) use weights::Weights;
 
 use gguf::Gguf;
 use split::Parts;
-use store::Store;
+use tensor_store::TensorStore;
 use vocabulary::Roles;
 
 /// Everything that is in a model's files.
@@ -97,7 +91,7 @@ impl ModelFiles {
     }
 
     fn open_gguf(parts: Parts, path: &Path) -> Result<Self, EngineError> {
-        let mappings = parts.paths.iter().map(|path| store::open(path)).collect::<Result<Vec<_>, _>>()?;
+        let mappings = parts.paths.iter().map(|path| tensor_store::open(path)).collect::<Result<Vec<_>, _>>()?;
         let mut read = Vec::with_capacity(mappings.len());
         for (number, (path, mapping)) in parts.paths.iter().zip(&mappings).enumerate() {
             let part = Gguf::parse(mapping).and_then(|part| part.is_part(number, parts.paths.len()).map(|()| part));
@@ -114,7 +108,7 @@ impl ModelFiles {
         };
         let tensors = parsed.tensors.into_iter().map(|(name, stored)| (name.to_owned(), stored)).collect();
         let files = parts.paths.iter().cloned().zip(mappings).collect();
-        let weights = Weights::new(Store::gguf(files, tensors)?, &blueprint, &name)?;
+        let weights = Weights::new(TensorStore::gguf(files, tensors)?, &blueprint, &name)?;
         Ok(Self {
             architecture: blueprint.architecture,
             weights,
@@ -135,7 +129,7 @@ impl ModelFiles {
         let generation = object("generation_config.json")?.unwrap_or_default();
         let tokenizer_config = object("tokenizer_config.json")?.unwrap_or_default();
         let shards = directory::weight_files(path)?;
-        let store = Store::safetensors(&shards)?;
+        let store = TensorStore::safetensors(&shards)?;
         if blueprint.architecture.head.tied && weights::has_other_head(&store, &blueprint.scheme) {
             // As transformers: what the file holds counts, whatever the configuration says of it.
             blueprint.architecture.head.tied = false;

@@ -7,41 +7,23 @@
 mod architecture;
 #[doc(hidden)]
 pub mod bench;
-mod bert;
-mod codes;
 pub mod conformance;
 mod decoder;
-mod embedder;
+mod encoder;
 mod error;
-mod families;
 mod files;
 mod generation;
-mod generator;
-mod hashing;
 mod kernels;
-mod minilm;
 pub mod models;
-mod plan;
-mod precision;
 mod remote;
-mod report;
-mod safetensors;
-mod sentence;
-mod tokens;
-mod workers;
 
-pub use codes::VectorCodes;
-pub use embedder::{Embedder, EmbedderInfo};
+pub use encoder::{Embedder, EmbedderInfo, EmbedderOptions, HashingEmbedder, MiniLm, SentenceEmbedder};
 pub use error::EngineError;
-pub use generation::{GeneratorCounters, GeneratorOptions, LocalGenerator};
-pub use generator::{
+pub use files::{Message, Part, Role};
+pub use generation::{
     AdapterInfo, Answer, ChosenToken, Constraint, ContextMode, Finish, GenerationEnd, GenerationEvent, GenerationRequest, GenerationStream,
-    Generator, GeneratorInfo, Message, Part, Role, Sampling, Score, ScoreRequest, TokenProbability,
+    Generator, GeneratorCounters, GeneratorInfo, GeneratorOptions, LocalGenerator, Sampling, Score, ScoreRequest, TokenProbability,
 };
-pub use hashing::HashingEmbedder;
-pub use kernels::Isa;
-pub use minilm::MiniLm;
-pub use precision::{EmbedderPrecision, Precision};
+pub use kernels::{EmbedderPrecision, Isa, Precision, VectorCodes};
+pub use models::report::{ConfigurationReport, ModelReport, describe_configuration, describe_model};
 pub use remote::{RemoteGenerator, RemoteOptions};
-pub use report::{ConfigurationReport, ModelReport, describe_configuration, describe_model};
-pub use sentence::{EmbedderOptions, SentenceEmbedder};

@@ -13,6 +13,7 @@ mod lock;
 mod package;
 mod parts;
 mod pull;
+pub(crate) mod report;
 mod repository;
 mod verify;
 
@@ -21,8 +22,8 @@ mod tests;
 
 pub use pull::{DEFAULT_HUB_URL, PullOptions, PullProgress, PullSource, Pulled, PulledFrom, pull};
 pub use repository::{HubToken, Installed, RepositoryName, installed, pull_repository};
+pub(crate) use verify::read_verified;
 pub use verify::{ModelState, inspect};
-pub(crate) use verify::{read_verified, sha256_of};
 
 /// A model that this build knows how to fetch, verify and run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -21,7 +21,8 @@ use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 
-use crate::generator::{GenerationEvent, GenerationRequest, GenerationStream, Generator, GeneratorInfo, Message, Score, ScoreRequest};
+use crate::files::Message;
+use crate::generation::{GenerationEvent, GenerationRequest, GenerationStream, Generator, GeneratorInfo, Score, ScoreRequest};
 use crate::{ContextMode, EngineError};
 
 /// Events that may wait for a reader before nothing more is taken from the network.

@@ -11,7 +11,8 @@ use super::projection::Projection;
 use super::rows::share;
 use super::weights::{AttentionInput, FeedForwardWeights, LayerWeights};
 use crate::EngineError;
-use crate::files::{AdapterFiles, AdapterModule, WeightRole};
+use crate::architecture::WeightRole;
+use crate::files::{AdapterFiles, AdapterModule};
 use crate::kernels::{Expand, LowRank};
 
 /// Rows of an adapter that one part of a division takes.
@@ -94,6 +95,7 @@ impl LayerWeights {
 
 impl Adapter {
     fn insert(&mut self, module: &AdapterModule) {
+        // Files have `[columns][rank]`; this way the columns that a vector holds lie together.
         let up = transposed(&module.up, module.rank);
         let own = |down| Module { rank: module.rank, factor: module.scale, down, up };
         match module.layer {
@@ -123,6 +125,7 @@ impl Pass<'_> {
                 };
                 for places in places.chunks(PART_ROWS) {
                     let inner = projection.linear.inner();
+                    // A row has one adapter, so its output is still there to be taken.
                     let row = |place: &usize| Some((&input[place * inner..][..inner], outputs[*place].take()?));
                     parts.push(Part { module, rows: places.iter().filter_map(row).collect() });
                 }

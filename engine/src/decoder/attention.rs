@@ -7,8 +7,7 @@ use super::projection::Strided;
 use super::rows::share;
 use super::weights::{AttentionInput, AttentionWeights, NormWeights};
 use super::{PAGE_TOKENS, Pages};
-use crate::architecture::{Attention, Position};
-use crate::files::WeightRole;
+use crate::architecture::{Attention, Position, WeightRole};
 use crate::kernels::{Element, HeadLayout, PagedAttention, Query, ScoreRule, TILE_LIMIT, TileScratch, block_count, merge_blocks};
 
 /// Fewer tiles for a thread than these, and long ones are divided.
@@ -62,6 +61,7 @@ impl Pass<'_> {
         let (cpu, head_width) = (self.decoder.cpu, weights.shape.head_width);
         let numbers = weights.shape.heads * head_width;
         self.decoder.by_rows(heads.enumerate(), numbers, |(row, heads)| {
+            // Normalised, then turned, as Qwen 3 and Gemma 3 do: the norm weighs each number, so the order counts.
             if let Some(norm) = norm {
                 norm.normalise(cpu, heads);
             }
@@ -82,6 +82,7 @@ impl Pass<'_> {
 
     fn append_to<E: Element>(&self, layer: usize, cache: &mut Cache<E>, shape: &Attention, projections: Projections<'_>) {
         let heads = &cache.layers[layer];
+        // One item a page: no two threads write to the same one.
         let pages = cache.words.pages_mut(self.appends.iter().map(|(page, _)| *page));
         let numbers = PAGE_TOKENS * shape.kv_heads * shape.head_width;
         self.decoder.by_rows(pages.into_iter().zip(&self.appends), numbers, |(mut page, (_, appends))| {
@@ -116,6 +117,7 @@ impl Pass<'_> {
     fn attend_to<E: Element>(&self, layer: usize, cache: &Cache<E>, shape: &Attention, tiles: Vec<Tile<'_>>) {
         let rule = ScoreRule { scale: shape.scale, soft_cap: shape.soft_cap, window: shape.sliding_window };
         let (team, cpu) = (&self.decoder.team, self.decoder.cpu);
+        // Dividing a tile costs a merge: worth it only where threads would have nothing to do.
         let few = tiles.len() < TILES_PER_THREAD * self.decoder.threads && self.decoder.threads > 1;
         let (long, short): (Vec<_>, Vec<_>) = tiles.into_iter().partition(|tile| few && self.blocks(tile) > 1);
         if !long.is_empty() {
@@ -175,6 +177,7 @@ impl Pass<'_> {
         let mut view = None;
         for row in &rows.rows {
             let spot = self.spots[*row];
+            // Another sequence has other keys: none of its rows joins a tile of the one before.
             if view.replace(spot.view) != Some(spot.view) {
                 open = vec![usize::MAX; shape.kv_heads];
             }
@@ -186,6 +189,7 @@ impl Pass<'_> {
                     tiles.push(Tile { view: spot.view, kv_head: head / group, queries: Vec::new(), outs: Vec::new(), place: 0 });
                 }
                 let tile = &mut tiles[*open];
+                // Places ascend within a view: the last one written is the furthest that the tile reads to.
                 tile.place = spot.place;
                 tile.queries.push(Query { numbers, place: spot.place, slope: slope(&shape.position, head) });
                 tile.outs.push(out);
@@ -205,7 +209,14 @@ fn slope(position: &Position, head: usize) -> f32 {
 
 fn projections<'a>(weights: &AttentionWeights, buffers: &'a AttentionBuffers) -> Projections<'a> {
     match &weights.input {
-        AttentionInput::Latent(_) => super::latent::projections(weights, buffers),
+        AttentionInput::Latent(_) => {
+            let shape = &weights.shape;
+            Projections {
+                queries: Strided::new(&buffers.queries, shape.heads * shape.head_width),
+                keys: Strided::new(&buffers.keys, shape.heads * shape.head_width),
+                values: Strided::new(&buffers.values, shape.heads * shape.value_width),
+            }
+        }
         AttentionInput::Projected(projections) => {
             let part = |role| buffers.projected.of(projections, role);
             Projections { queries: part(WeightRole::Query), keys: part(WeightRole::Key), values: part(WeightRole::Value) }

@@ -1,21 +1,6 @@
 //! What one forward pass is given: rows of many sequences, and where each sequence's keys and values lie.
 
-/// A page of the key-value cache: [`PAGE_TOKENS`] tokens of every layer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct PageId(pub(crate) u32);
-
-/// Tokens of a page.
-pub(crate) const PAGE_TOKENS: usize = 32;
-
-/// A run of tokens at consecutive positions, whose keys and values lie in pages. The last page may be partly filled.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Segment<'a> {
-    pub(crate) pages: &'a [PageId],
-    /// Cached tokens of the segment; in the last segment of a view the rows of this pass are not counted yet.
-    pub(crate) tokens: usize,
-    /// Position of its first token.
-    pub(crate) first_position: usize,
-}
+use crate::kernels::Segment;
 
 /// All that the rows of one sequence see: every token of all segments, and of the last one what comes before the row
 /// and the row itself. Rows of this pass are appended to the last segment, whose pages have room for them.

@@ -28,6 +28,7 @@ impl Pass<'_> {
         let scores = room(&mut buffers.scores, rows.len() * weights.shape.count);
         weights.router.multiply(self, rows, input, scores, Write::Store);
         let chosen = chosen(&weights.shape, &weights.bias, scores);
+        // Taken out, because `dense` writes to the other buffers of the same struct.
         let (mut gathered, mut results) = (std::mem::take(&mut buffers.gathered), std::mem::take(&mut buffers.results));
         for (expert, places) in weights.experts.iter().zip(&chosen).filter(|(_, places)| !places.is_empty()) {
             let own = RowSet::new(self.batch, places.iter().map(|(place, _)| rows.rows[*place]).collect());
@@ -64,17 +65,20 @@ fn route(experts: &Experts, bias: &[f32], logits: &[f32]) -> Vec<(usize, f32)> {
     let routing = &experts.routing;
     let scores = scores(routing.scores, logits);
     let mut ranked: Vec<f32> = scores.clone();
+    // The bias decides who is chosen, and never how much each counts.
     ranked.iter_mut().zip(bias).for_each(|(score, bias)| *score += bias);
     if let Some((groups, taken, by)) = routing.groups {
         keep_groups(&mut ranked, (groups, taken), by);
     }
     let best = largest(&ranked, experts.per_token);
     let sum: f32 = best.iter().map(|expert| scores[*expert]).sum();
+    // Every chosen sigmoid can round to 0: the weights are 0 then, not NaN.
     let divisor = if routing.normalised { sum + f32::MIN_POSITIVE } else { 1.0 };
     best.into_iter().map(|expert| (expert, scores[expert] / divisor * routing.scale)).collect()
 }
 
 fn scores(kind: RoutingScores, logits: &[f32]) -> Vec<f32> {
+    // In f64, rounded once: the error of a quicker one could choose another expert.
     let exponential = |number: f32| f64::from(number).exp() as f32;
     match kind {
         RoutingScores::Sigmoid => logits.iter().map(|logit| 1.0 / (1.0 + exponential(-logit))).collect(),

@@ -94,11 +94,13 @@ impl Pass<'_> {
         self.normalise(weights.attention_norm.as_ref(), normed);
         self.project(&weights.attention, rows, normed, attention);
         self.append(index, pages, &weights.attention, attention);
+        // The last layer's keys and values are in their pages: of rows whose output nobody wants, nothing else is needed.
         if index + 1 == self.decoder.layers.len() {
             *rows = self.keep_wanted(rows, &mut [&mut *hidden, &mut *normed]);
         }
         let normed = &mut normed[..rows.len() * width];
         let hidden = &mut hidden[..rows.len() * width];
+        // Before attention's output is added: both halves of a parallel layer read the same stream.
         let second = self.second_input(layer, weights, hidden, second);
         if layer.residual_after_norm {
             hidden.copy_from_slice(normed);
@@ -109,6 +111,7 @@ impl Pass<'_> {
             weights.attention.output.multiply(self, rows, attended, output, write);
         });
         let input = match (layer.residual, second) {
+            // With one norm for both halves, `normed` still is what attention read.
             (Residual::Parallel, second) => second.unwrap_or(normed),
             (Residual::Sequential, _) => {
                 normed.copy_from_slice(hidden);

@@ -2,22 +2,12 @@
 //!
 //! The expanded keys and values of every head are what is cached.
 
-use super::attention::Projections;
 use super::forward::AttentionBuffers;
 use super::pass::{Pass, RowSet};
 use super::projection::{Strided, room};
 use super::weights::{AttentionWeights, LatentWeights, NormWeights};
-use crate::files::WeightRole;
+use crate::architecture::WeightRole;
 use crate::kernels::Write;
-
-pub(super) fn projections<'a>(weights: &AttentionWeights, buffers: &'a AttentionBuffers) -> Projections<'a> {
-    let shape = &weights.shape;
-    Projections {
-        queries: Strided::new(&buffers.queries, shape.heads * shape.head_width),
-        keys: Strided::new(&buffers.keys, shape.heads * shape.head_width),
-        values: Strided::new(&buffers.values, shape.heads * shape.value_width),
-    }
-}
 
 impl Pass<'_> {
     pub(super) fn project_latent(
@@ -66,6 +56,7 @@ impl Pass<'_> {
     /// Narrow vectors of their own, normalised.
     fn narrow<'b>(&self, norm: &NormWeights, from: Strided<'_>, rows: &RowSet, to: &'b mut Vec<f32>) -> &'b mut [f32] {
         let to = room(to, rows.len() * from.columns);
+        // Copied out of the wider rows: a norm takes rows that lie without gaps.
         to.chunks_exact_mut(from.columns).enumerate().for_each(|(row, to)| to.copy_from_slice(from.row(row)));
         self.normalise(Some(norm), to);
         to
@@ -76,6 +67,7 @@ impl Pass<'_> {
         let shape = &weights.shape;
         let plain = shape.head_width - shared.len();
         let (first, _) = keys.split_at_mut(shape.head_width);
+        // All heads share the rotated part: it is turned in the first head's place and copied from there.
         first[plain..].copy_from_slice(shared);
         if let Some(rotary) = weights.rotary {
             self.tables[rotary].rotate(self.decoder.cpu, row, first, shape.head_width, plain);

@@ -7,8 +7,8 @@ use super::weights::{
     NormWeights,
 };
 use super::{Decoder, DecoderOptions};
-use crate::architecture::{Architecture, Attention, Dense, Experts, FeedForward, Latent, Layer, Norm, Position, Rotary};
-use crate::files::{ModelFiles, WeightRole};
+use crate::architecture::{Architecture, Attention, Dense, Experts, FeedForward, Latent, Layer, Norm, Position, Rotary, WeightRole};
+use crate::files::ModelFiles;
 use crate::kernels::{Cpu, Linear, Team};
 use crate::{EngineError, Isa, Precision};
 
@@ -114,6 +114,7 @@ impl Loader<'_> {
 
     fn latent(&self, layer: usize, shape: &Attention, latent: &Latent) -> Result<LatentWeights, EngineError> {
         let queries = shape.heads * shape.head_width;
+        // Whatever reads the layer's input is one product: queries, narrow or not, and the narrow keys and values.
         let down = match latent.query_rank {
             Some(rank) => (WeightRole::LatentQueryDown, rank),
             None => (WeightRole::Query, queries),

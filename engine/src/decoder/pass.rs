@@ -93,6 +93,7 @@ fn appends(batch: &Batch<'_>, spots: &[Spot]) -> Vec<(PageId, Vec<Append>)> {
             None => appends.push((page, vec![append])),
         }
     }
+    // Pages are handed out as parts of one slice, which is cut from the front.
     appends.sort_by_key(|(page, _)| *page);
     appends
 }

@@ -1,7 +1,7 @@
 //! Products of a layer's weight matrices with rows, and where what they make lies.
 
 use super::pass::{Pass, RowSet};
-use crate::files::WeightRole;
+use crate::architecture::WeightRole;
 use crate::kernels::{Linear, Target, Write, multiply_many};
 
 /// One weight matrix of a layer.

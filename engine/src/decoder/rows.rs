@@ -15,6 +15,7 @@ pub(super) fn share<T: Send>(team: &Team, items: Vec<T>, work: impl Fn(T) + Sync
     if items.len() < 2 {
         return items.into_iter().for_each(work);
     }
+    // Each part is run once, by whichever thread; the lock hands its item over.
     let items: Vec<Mutex<Option<T>>> = items.into_iter().map(|item| Mutex::new(Some(item))).collect();
     team.run(items.len(), &|part| {
         let item = items.get(part).and_then(|item| item.lock().unwrap_or_else(PoisonError::into_inner).take());

@@ -1,8 +1,7 @@
 //! The weights of a decoder, in the forms in which the forward pass uses them.
 
 use super::projection::Projection;
-use crate::architecture::{Attention, DecoderActivation, Dense, Experts, Norm, NormKind};
-use crate::files::WeightRole;
+use crate::architecture::{Attention, DecoderActivation, Dense, Experts, Norm, NormKind, WeightRole};
 use crate::kernels::{Activation, Cpu, NormaliseBy, NormaliseRows};
 
 pub(super) struct NormWeights {

@@ -11,10 +11,10 @@ mod tests;
 
 use std::path::Path;
 
-use super::{WeightRole, digest, directory, remedy, store};
+use super::{digest, directory, remedy, tensor_store};
 use crate::EngineError;
-use crate::architecture::Architecture;
-use crate::safetensors::Safetensors;
+use crate::architecture::{Architecture, WeightRole};
+use crate::files::safetensors::Safetensors;
 use configuration::Configuration;
 
 const CONFIG: &str = "adapter_config.json";
@@ -63,7 +63,7 @@ impl AdapterFiles {
         if !weights_path.is_file() {
             return Err(remedy::missing(&weights_path, remedy::NO_ADAPTER.to_owned()));
         }
-        let mapping = store::open(&weights_path)?;
+        let mapping = tensor_store::open(&weights_path)?;
         let tensors = Safetensors::parse(&mapping).map_err(EngineError::broken(&weights_path))?;
         let modules = modules::read(&tensors, &configuration, base).map_err(refused)?;
         let counted = |name: &str, path, mapped| digest::Counted { name: name.to_owned(), path, mapped };

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::families::config::{Config, Refusal};
+use crate::architecture::families::config::{Config, Refusal};
 
 const EOS_MAX: usize = 64;
 

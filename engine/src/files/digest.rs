@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +12,6 @@ use sha2::{Digest, Sha256};
 
 use super::directory;
 use crate::EngineError;
-use crate::models::sha256_of;
 
 /// Beside the weights; those that are not there do not count.
 const FILES: &[&str] = &["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"];
@@ -49,6 +49,19 @@ pub(super) fn of_directory<'a>(directory: &Path, weights: impl Iterator<Item = (
 
 pub(super) fn of_files(files: &[Counted<'_>]) -> Result<String, EngineError> {
     Ok(together(files, &each(files)?))
+}
+
+/// Lower-case hex sha256 of everything that is left to read.
+pub(crate) fn sha256_of(mut from: impl Read) -> io::Result<String> {
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        let read = from.read(&mut buffer)?;
+        let Some(bytes) = buffer.get(..read).filter(|bytes| !bytes.is_empty()) else {
+            return Ok(hex::encode(hasher.finalize()));
+        };
+        hasher.update(bytes);
+    }
 }
 
 /// The sha256 of the lines that `sha256sum` would print, in the order of the files' names.

@@ -11,14 +11,12 @@ mod names;
 mod tokenizer;
 
 #[cfg(test)]
-mod published;
-#[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::store::Stored;
+use super::tensor_store::Stored;
 pub(super) use configuration::blueprint;
 use cursor::{Cursor, scalar};
 use kinds::kind;

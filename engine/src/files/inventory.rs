@@ -1,6 +1,6 @@
 //! Every weight that an architecture is computed with, and its shape.
 
-use super::WeightRole::{self, *};
+use crate::architecture::WeightRole::{self, *};
 use crate::architecture::{Architecture, Attention, Dense, FeedForward, Layer, Norm, NormKind};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

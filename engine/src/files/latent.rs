@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use super::inventory::Shape;
-use super::store::{Store, Stored};
-use super::{MatrixSource, TensorKind};
+use super::tensor_store::{Stored, TensorStore};
+use crate::kernels::{MatrixSource, TensorKind};
 
 /// Keys `[heads][rank][key width]` and values `[heads][value width][rank]`.
 pub(super) struct Apart<'a> {
@@ -43,7 +43,7 @@ impl<'a> Apart<'a> {
     }
 
     /// Turning round takes blocks apart: the matrix is f32.
-    pub(super) fn read(&self, store: &Store) -> Result<MatrixSource<'static>, String> {
+    pub(super) fn read(&self, store: &TensorStore) -> Result<MatrixSource<'static>, String> {
         let keys = store.numbers(&self.keys.0, self.keys.1)?;
         let values = store.numbers(&self.values.0, self.values.1)?;
         let mut bytes = Vec::with_capacity(4 * self.columns * self.rank);

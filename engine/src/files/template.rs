@@ -8,9 +8,8 @@
 mod bounds;
 mod environment;
 mod marks;
+mod message;
 
-#[cfg(test)]
-mod published;
 #[cfg(test)]
 mod tests;
 
@@ -19,10 +18,11 @@ use std::fmt;
 use minijinja::{Environment, ErrorKind, Value, context};
 use serde_json::Map;
 
-use crate::{EngineError, Message, Part, Role};
+use crate::EngineError;
 use bounds::Bounded;
 use environment::Raised;
 use marks::Marks;
+pub use message::{Message, Part, Role};
 
 /// The longest published template has 20 kB.
 pub(super) const TEMPLATE_BYTES_MAX: usize = 256 << 10;

@@ -7,8 +7,9 @@ use tempfile::TempDir;
 
 use super::inventory::{Shape, needs};
 use super::*;
-use crate::safetensors::Header;
+use crate::files::safetensors::Header;
 
+mod fuzz;
 mod remedies;
 mod rivals;
 

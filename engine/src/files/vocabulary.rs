@@ -12,6 +12,7 @@ mod tests;
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tokenizers::pre_tokenizers::PreTokenizerWrapper;
 use tokenizers::pre_tokenizers::metaspace::PrependScheme;
@@ -19,7 +20,6 @@ use tokenizers::tokenizer::{AddedVocabulary, Model, OffsetType, PreTokenizedStri
 use tokenizers::{AddedToken, Encoding, Tokenizer};
 
 use crate::EngineError;
-use crate::tokens::contained;
 use bytes::TokenBytes;
 
 /// What the names of control tokens mean in a text.
@@ -207,5 +207,13 @@ fn inner_pre_tokenizer(tokenizer: &Tokenizer) -> Option<PreTokenizerWrapper> {
             Some(PreTokenizerWrapper::Metaspace(inner))
         }
         _ => None,
+    }
+}
+
+/// Under the library, `spm_precompiled` indexes by what a `tokenizer.json` says: a file can make it panic.
+pub(crate) fn contained<T, E: std::fmt::Display>(call: impl FnOnce() -> Result<T, E>) -> Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(result) => result.map_err(|error| error.to_string()),
+        Err(_) => Err("the tokenizer panicked".to_owned()),
     }
 }

@@ -5,16 +5,16 @@ use std::path::Path;
 
 use super::inventory::{Shape, needs};
 use super::latent::Apart;
-use super::store::{Store, Stored};
-use super::{MatrixSource, WeightRole};
+use super::tensor_store::{Stored, TensorStore};
 use crate::EngineError;
-use crate::architecture::{Architecture, FeedForward};
-use crate::families::names::{Heads, Part, Rows};
-use crate::families::{Blueprint, Scheme};
+use crate::architecture::families::names::{Heads, Part, Rows};
+use crate::architecture::families::{Blueprint, Scheme};
+use crate::architecture::{Architecture, FeedForward, WeightRole};
+use crate::kernels::MatrixSource;
 
 /// Owns the maps of the files. What the architecture needs has been found, with its shape, when this exists.
 pub(crate) struct Weights {
-    store: Store,
+    store: TensorStore,
     scheme: Scheme,
     prefix: &'static str,
     /// Of each layer.
@@ -35,7 +35,7 @@ impl Weights {
     ///
     /// # Errors
     /// [`EngineError::BrokenModel`] where one is missing or has another shape; [`EngineError::UnsupportedModel`] where one is left over.
-    pub(crate) fn new(store: Store, blueprint: &Blueprint, name: &str) -> Result<Self, EngineError> {
+    pub(crate) fn new(store: TensorStore, blueprint: &Blueprint, name: &str) -> Result<Self, EngineError> {
         let Blueprint { architecture, scheme } = blueprint;
         let heads = architecture.layers.iter().map(|layer| {
             let attention = &layer.attention;
@@ -228,7 +228,7 @@ impl Weights {
     }
 }
 
-fn without_embeddings(store: &Store, blueprint: &Blueprint) -> EngineError {
+fn without_embeddings(store: &TensorStore, blueprint: &Blueprint) -> EngineError {
     let wanted: Vec<&str> = blueprint.scheme.candidates(WeightRole::Embedding).map(|(name, _)| name).collect();
     let found: Vec<&str> = store.names().take(3).collect();
     let reason = format!(
@@ -242,7 +242,7 @@ fn without_embeddings(store: &Store, blueprint: &Blueprint) -> EngineError {
 }
 
 /// Whether the files hold a head that is not the embeddings.
-pub(crate) fn has_other_head(store: &Store, scheme: &Scheme) -> bool {
+pub(crate) fn has_other_head(store: &TensorStore, scheme: &Scheme) -> bool {
     let stored = |role: WeightRole, prefix: &str| scheme.candidates(role).find_map(|(name, _)| store.get(&absolute(name, prefix)));
     scheme.prefixes.iter().any(|prefix| match (stored(WeightRole::Embedding, prefix), stored(WeightRole::Head, prefix)) {
         (Some(embedding), Some(head)) => !store.is_same(embedding, head),

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::functions::exp;
 use super::product::Block;
-use super::{Buffer, Element, Kernel, Scaled, Simd, Store};
+use super::{Buffer, Element, Kernel, Overwrite, Scaled, Simd};
 
 /// Room that attention needs beside its input, for texts of up to a number of tokens.
 pub(crate) struct Scratch<E: Element> {
@@ -166,7 +166,7 @@ impl<E: Element, O: Element> Attention<'_, E, O> {
     fn score<S: Simd>(&mut self, simd: S, tile: &Tile) {
         let (width, head_width) = (self.shape.width(), self.shape.head_width);
         let (panel, words) = (2 * S::LANES, head_width / E::PER_WORD);
-        let mut sink = Store { out: &mut self.scratch.scores, stride: tile.keys.len() };
+        let mut sink = Overwrite { out: &mut self.scratch.scores, stride: tile.keys.len() };
         let panels = self.scratch.keys[tile.keys.start * words..tile.keys.end * words].chunks_exact(panel * words);
         let masks = self.scratch.mask[tile.keys.clone()].chunks_exact(panel);
         for (at, (keys, mask)) in panels.zip(masks).enumerate() {

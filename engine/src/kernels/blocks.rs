@@ -7,8 +7,7 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use super::{Buffer, Cpu, Sink};
-use crate::files::{MatrixSource, TensorKind};
+use super::{Buffer, Cpu, MatrixSource, Sink, TensorKind};
 use format::Format;
 use parts::Parts;
 use product::BlockProduct;

@@ -7,9 +7,8 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use super::blocks::Blocks;
-use super::{Bf16, Cpu, Element, Matrix, Product, Sink, Team};
-use crate::files::MatrixSource;
-use crate::{EngineError, Precision};
+use super::{Bf16, Cpu, Element, Matrix, MatrixSource, Precision, Product, Sink, Team};
+use crate::EngineError;
 pub(super) use input::Input;
 use output::Output;
 

@@ -5,8 +5,7 @@
 //! taken in an order that the query's own list of keys fixes, whoever shares its tile and whichever keys are cached.
 
 use super::product::Block;
-use super::{Add, Cpu, Element, Kernel, Simd, Store};
-use crate::decoder::{PAGE_TOKENS, Segment};
+use super::{Add, Cpu, Element, Kernel, Overwrite, PAGE_TOKENS, Segment, Simd};
 
 mod memory;
 mod scores;
@@ -155,7 +154,7 @@ impl<E: Element> PagedAttention<'_, E> {
     #[inline(always)]
     fn score<S: Simd>(&mut self, simd: S, block: &KeyBlock<'_>, (first, end): (usize, usize)) {
         let scratch = &mut *self.scratch;
-        let mut sink = Store { out: &mut scratch.scores, stride: BLOCK_TOKENS };
+        let mut sink = Overwrite { out: &mut scratch.scores, stride: BLOCK_TOKENS };
         for page in first..end {
             let keys = self.pages.keys(self.head, block.segment.pages[block.start / PAGE_TOKENS + page]);
             for panel in (0..PAGE_TOKENS).step_by(2 * S::LANES) {

@@ -1,7 +1,7 @@
 //! Plain Rust, for processors without a path of their own. Four lanes are what SSE2 and NEON hold.
 
+use super::dequantise::half_to_f32;
 use super::{Bf16, Element, Kernel, Simd};
-use crate::safetensors::half_to_f32;
 
 #[derive(Clone, Copy)]
 pub(super) struct Portable;

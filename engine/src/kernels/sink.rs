@@ -9,12 +9,12 @@ pub(crate) trait Sink {
 }
 
 /// Writes them to `[rows][stride]`.
-pub(crate) struct Store<'a, E> {
+pub(crate) struct Overwrite<'a, E> {
     pub(crate) out: &'a mut [E],
     pub(crate) stride: usize,
 }
 
-impl<E: Element> Sink for Store<'_, E> {
+impl<E: Element> Sink for Overwrite<'_, E> {
     #[inline(always)]
     fn put<S: Simd>(&mut self, simd: S, row: usize, column: usize, sums: S::Vector) {
         simd.store(&mut self.out[row * self.stride + column..], sums);

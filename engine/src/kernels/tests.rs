@@ -116,7 +116,7 @@ fn product<E: Element>(cpu: Cpu, left: &[f32], rows: usize, matrix: &Matrix<E>) 
     cpu.run(Convert(&padded, &mut input));
     let columns = matrix.columns();
     let mut out = vec![f32::NAN; rows * columns];
-    cpu.multiply(Product { input: &input, rows, weights: matrix.all(), sink: Store { out: &mut out, stride: columns } });
+    cpu.multiply(Product { input: &input, rows, weights: matrix.all(), sink: Overwrite { out: &mut out, stride: columns } });
     out
 }
 
@@ -196,7 +196,7 @@ fn attention_is_a_weighted_mean() {
         cpu.run(Attention { projected: &input, out: &mut out, tokens, shape, reach, scratch });
         let ones = Matrix::<E>::pack(&identity(shape.width()), &vec![0.0; shape.width()], cpu.panel_columns());
         let mut found = vec![f32::NAN; out.len()];
-        let sink = Store { out: &mut found, stride: shape.width() };
+        let sink = Overwrite { out: &mut found, stride: shape.width() };
         cpu.multiply(Product { input: &out, rows: tokens, weights: ones.all(), sink });
         for (found, expected) in found.iter().zip(expected) {
             assert!((f64::from(*found) - expected).abs() < tolerance, "{} {tokens} tokens: {found} for {expected}", cpu.isa());

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use super::parts::{part_path, publish, remove};
 use super::pull::{Job, PullProgress};
-use super::verify::sha256_of;
 use crate::EngineError;
+use crate::files::sha256_of;
 
 mod pip;
 mod wheel;

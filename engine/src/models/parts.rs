@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use tokio::fs::{self, File};
 
-use super::verify::sha256_of;
 use crate::EngineError;
+use crate::files::sha256_of;
 
 /// Makes bytes durable under their final name.
 pub(super) async fn publish(part: &Path, destination: &Path) -> Result<(), EngineError> {

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::{ModelFile, ModelSpec, model_dir};
 use crate::EngineError;
+use crate::files::sha256_of;
 
 /// What is on disk of a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,19 +92,6 @@ fn open(path: &Path) -> Result<Option<File>, EngineError> {
         Ok(file) => Ok(Some(file)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(EngineError::io("open", path)(error)),
-    }
-}
-
-/// Lower-case hex sha256 of everything that is left to read.
-pub(crate) fn sha256_of(mut from: impl Read) -> io::Result<String> {
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        let read = from.read(&mut buffer)?;
-        let Some(bytes) = buffer.get(..read).filter(|bytes| !bytes.is_empty()) else {
-            return Ok(hex::encode(hasher.finalize()));
-        };
-        hasher.update(bytes);
     }
 }
 

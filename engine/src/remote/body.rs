@@ -3,7 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use crate::EngineError;
-use crate::generator::{Constraint, GenerationRequest, Message, Part};
+use crate::files::{Message, Part};
+use crate::generation::{Constraint, GenerationRequest};
 
 pub(super) fn chat(model: &str, request: &GenerationRequest) -> Result<Value, EngineError> {
     let sampling = &request.sampling;

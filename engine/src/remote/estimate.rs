@@ -1,6 +1,6 @@
 //! How many tokens a text may be where the tokenizer is not known.
 
-use crate::generator::{Message, Part};
+use crate::files::{Message, Part};
 
 /// What a template adds to a message at most, as far as is known.
 const PER_MESSAGE: usize = 8;

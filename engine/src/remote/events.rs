@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::generator::{ChosenToken, Finish, GenerationEnd, GenerationEvent, TokenProbability};
+use crate::generation::{ChosenToken, Finish, GenerationEnd, GenerationEvent, TokenProbability};
 
 /// A remote model does not tell its tokens' ids.
 const UNKNOWN_TOKEN: u32 = u32::MAX;

@@ -12,7 +12,7 @@ use super::Remote;
 use super::events::Reading;
 use super::sse::Events;
 use crate::EngineError;
-use crate::generator::GenerationEvent;
+use crate::generation::GenerationEvent;
 
 /// Of a reply that refuses, only so much is read.
 const ERROR_MAX_BYTES: usize = 16 << 10;

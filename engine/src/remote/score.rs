@@ -8,7 +8,8 @@ use serde_json::json;
 
 use super::{Remote, body};
 use crate::EngineError;
-use crate::generator::{Answer, Message, Part, Score, ScoreRequest};
+use crate::files::{Message, Part};
+use crate::generation::{Answer, Score, ScoreRequest};
 
 #[derive(Debug, Deserialize)]
 struct Completion {

@@ -9,10 +9,8 @@ use serde_json::json;
 
 use super::sse::Events;
 use super::{RemoteGenerator, RemoteOptions};
-use crate::generator::{
-    Constraint, Finish, GenerationEnd, GenerationEvent, GenerationRequest, Message, Part, Role, Sampling, ScoreRequest,
-};
 use crate::{Answer, ContextMode, EngineError, Generator};
+use crate::{Constraint, Finish, GenerationEnd, GenerationEvent, GenerationRequest, Message, Part, Role, Sampling, ScoreRequest};
 use server::{Reply, Server, chunk, events};
 
 const KEY: &str = "sk-very-secret";

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 use tokenizers::utils::SysRegex;
 
-use crate::families::config::{Config, Refusal};
+use crate::architecture::families::config::{Config, Refusal};
 
 const RANK_MAX: usize = 1 << 14;
 const PATTERN_BYTES_MAX: usize = 4096;

@@ -4,13 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::AdapterModule;
 use super::configuration::Configuration;
-use crate::architecture::{Architecture, FeedForward};
-use crate::families::Scheme;
-use crate::families::names::{Heads, Part};
-use crate::families::scheme;
-use crate::files::WeightRole;
+use crate::architecture::families::Scheme;
+use crate::architecture::families::names::{Heads, Part};
+use crate::architecture::families::scheme;
+use crate::architecture::{Architecture, FeedForward, WeightRole};
 use crate::files::inventory::{Need, Shape, needs};
-use crate::safetensors::Safetensors;
+use crate::files::safetensors::Safetensors;
 
 const PREFIX: &str = "base_model.model.";
 

@@ -3,9 +3,10 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::*;
-use crate::files::dequantise::to_f32;
+use crate::files::ModelFiles;
 use crate::files::tests::{copy, fixtures, tensors};
-use crate::files::{ModelFiles, TensorKind};
+use crate::kernels::TensorKind;
+use crate::kernels::dequantise::to_f32;
 
 fn base(name: &str) -> Architecture {
     ModelFiles::open(&fixtures().join("decoders").join(name)).expect(name).architecture

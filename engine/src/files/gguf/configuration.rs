@@ -5,8 +5,8 @@ use serde_json::{Map, Value, json};
 use super::names::{LONG_FACTORS, ROTARY_FACTORS, SHORT_FACTORS, scheme};
 use super::{Gguf, Metadata};
 use crate::architecture::Position;
-use crate::families::{self, Blueprint};
-use crate::files::{TensorKind, dequantise};
+use crate::architecture::families::{self, Blueprint};
+use crate::kernels::{TensorKind, dequantise};
 
 /// llama.cpp's names of the architectures, and transformers'.
 const ARCHITECTURES: &[(&str, &str)] = &[

@@ -1,6 +1,6 @@
 //! ggml's numbers of the encodings.
 
-use crate::files::TensorKind;
+use crate::kernels::TensorKind;
 
 /// Those that are not read.
 const OTHERS: &[(u32, &str)] = &[

@@ -1,8 +1,8 @@
 //! What llama.cpp's converter calls the weights, and how it lays them out.
 
-use crate::families::Scheme;
-use crate::families::names::{Entry, Fusion, Part, Third};
-use crate::files::WeightRole::{self, *};
+use crate::architecture::WeightRole::{self, *};
+use crate::architecture::families::Scheme;
+use crate::architecture::families::names::{Entry, Fusion, Part, Third};
 
 const COMMON: &[Entry] = &[
     (Embedding, "token_embd.weight", Part::Whole),

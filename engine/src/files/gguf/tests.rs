@@ -2,9 +2,12 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::architecture::{Architecture, Position};
+use crate::files::ModelFiles;
 use crate::files::inventory::{Shape, needs};
 use crate::files::tests::{fixtures, tensors};
-use crate::files::{ModelFiles, TensorKind, dequantise};
+use crate::kernels::{TensorKind, dequantise};
+
+mod published;
 
 /// `gguf` of PyPI is the reference.
 #[test]

@@ -6,8 +6,7 @@ use tokenizers::{AddedToken, Tokenizer};
 
 use super::cuts::{Cuts, UNNAMED};
 use super::{Array, Gguf};
-use crate::files::vocabulary::{Roles, Vocabulary};
-use crate::tokens::contained;
+use crate::files::vocabulary::{Roles, Vocabulary, contained};
 
 /// A longer token cannot be merged to: its splits would be too many.
 const TOKEN_BYTES_MAX: usize = 1024;

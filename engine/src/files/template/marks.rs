@@ -3,8 +3,7 @@
 use std::fmt::Write;
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-use super::TemplatePiece;
-use crate::Part;
+use super::{Part, TemplatePiece};
 
 /// Between a mark's number and what follows it.
 const END: char = 'z';

@@ -14,7 +14,7 @@ fn changed(fixture: &str, changes: &Value) -> Result<Architecture, String> {
             value => drop(values.insert(key.clone(), value.clone())),
         }
     }
-    crate::families::blueprint(&values).map(|blueprint| blueprint.architecture)
+    crate::architecture::families::blueprint(&values).map(|blueprint| blueprint.architecture)
 }
 
 /// Each pair: a fixture changed in two ways that transformers reads as the same model.

@@ -220,7 +220,7 @@ async fn a_constraint_is_kept() {
 async fn an_answer_that_outgrows_the_first_window_is_rotated_anew() {
     let expected = |family: &str, name: &str| {
         let file = std::fs::read(fixture(family).join("expected.safetensors")).expect("fixture");
-        let header = crate::safetensors::Header::parse(&file).expect("safetensors");
+        let header = crate::files::safetensors::Header::parse(&file).expect("safetensors");
         let (from, to) = header.tensors[name].data_offsets;
         let ids = file[header.data_start + from..header.data_start + to].as_chunks().0.iter();
         ids.map(|bytes| u32::from_le_bytes(*bytes)).collect::<Vec<_>>()

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::kernels::tests::widen;
-use crate::kernels::{Bf16, Cpu, Isa, Matrix, Store};
+use crate::kernels::{Bf16, Cpu, Isa, Matrix, Overwrite};
 
 /// `TDPBF16PS` adds the products of even and of odd elements apart, each in order, then both to the sum.
 struct Model {
@@ -76,7 +76,7 @@ impl Tiles for Model {
 }
 
 /// Runs on any processor: the sink's vectors are four lanes wide.
-struct Modelled<'a>(TileProduct<'a, Bf16, Store<'a, f32>>);
+struct Modelled<'a>(TileProduct<'a, Bf16, Overwrite<'a, f32>>);
 
 impl Kernel for Modelled<'_> {
     type Output = bool;
@@ -101,7 +101,7 @@ fn the_walk_over_tiles_is_a_product() {
         let left = numbers(rows * inner, 3);
         let input: Vec<Bf16> = left.iter().map(|number| Bf16::from_f32(*number)).collect();
         let mut out = vec![f32::NAN; rows * columns];
-        let sink = Store { out: &mut out, stride: columns };
+        let sink = Overwrite { out: &mut out, stride: columns };
         let cpu = Cpu::new(Isa::Portable).expect("portable");
         assert!(cpu.run(Modelled(TileProduct { input: &input, rows, weights: matrix.all(), sink })), "tiles are released");
         for (at, found) in out.iter().enumerate() {
@@ -123,7 +123,7 @@ fn the_hardware_is_as_modelled() {
     let matrix = Matrix::<Bf16>::pack(&vec![0.25; columns * inner], &vec![1.0; columns], BLOCK_COLUMNS);
     let input: Vec<Bf16> = (0..rows * inner).map(|at| Bf16::from_f32((at % 19) as f32 - 9.0)).collect();
     let (mut hardware, mut modelled) = (vec![0.0_f32; rows * columns], vec![0.0_f32; rows * columns]);
-    cpu.run(TileProduct { input: &input, rows, weights: matrix.all(), sink: Store { out: &mut hardware, stride: columns } });
-    cpu.run(Modelled(TileProduct { input: &input, rows, weights: matrix.all(), sink: Store { out: &mut modelled, stride: columns } }));
+    cpu.run(TileProduct { input: &input, rows, weights: matrix.all(), sink: Overwrite { out: &mut hardware, stride: columns } });
+    cpu.run(Modelled(TileProduct { input: &input, rows, weights: matrix.all(), sink: Overwrite { out: &mut modelled, stride: columns } }));
     assert_eq!(hardware, modelled);
 }

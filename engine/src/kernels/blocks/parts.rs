@@ -1,6 +1,6 @@
 //! A block of ggml, taken apart (`ggml-quants.c` describes the encodings).
 
-use crate::files::TensorKind;
+use crate::kernels::TensorKind;
 
 /// A block's numbers and factors as whole numbers, and its one or two halves, in binary16.
 pub(super) struct Parts {

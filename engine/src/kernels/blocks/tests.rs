@@ -3,10 +3,9 @@
 use std::borrow::Cow;
 
 use super::*;
-use crate::Precision;
-use crate::files::dequantise::scales_at;
+use crate::kernels::dequantise::scales_at;
 use crate::kernels::tests::{numbers, paths};
-use crate::kernels::{Linear, Team, Write};
+use crate::kernels::{Linear, Precision, Team, Write};
 
 fn packed() -> impl Iterator<Item = TensorKind> {
     TensorKind::ALL.into_iter().filter(|kind| kind.is_quantised() && *kind != TensorKind::Q2K)

@@ -1,7 +1,7 @@
 //! Products of bytes against whole numbers and exact ones, on every path.
 
 use super::*;
-use crate::kernels::Store;
+use crate::kernels::Overwrite;
 use crate::kernels::tests::{numbers, paths};
 
 fn product(cpu: Cpu, input: &[f32], weights: &ByteMatrix) -> Vec<f32> {
@@ -11,7 +11,7 @@ fn product(cpu: Cpu, input: &[f32], weights: &ByteMatrix) -> Vec<f32> {
     quantised.quantise(cpu, 0, &vec![3.0; (rows + 2) * weights.inner]);
     quantised.quantise(cpu, 1, input);
     let mut out = vec![f32::NAN; rows * columns];
-    quantised.multiply(cpu, 1..rows + 1, weights, Store { out: &mut out, stride: columns });
+    quantised.multiply(cpu, 1..rows + 1, weights, Overwrite { out: &mut out, stride: columns });
     out
 }
 

@@ -1,7 +1,7 @@
 //! Against f64, and against itself with other rows and other threads.
 
 use super::*;
-use crate::files::TensorKind;
+use crate::kernels::TensorKind;
 use crate::kernels::tests::{numbers, paths, widen};
 
 /// Columns and inner dimensions at and beside what vectors and panels hold.

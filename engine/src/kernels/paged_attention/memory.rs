@@ -4,8 +4,7 @@
 //! A head's keys are `[words of a key][PAGE_TOKENS]`, so that a product reads whole vectors of tokens; its values are
 //! `[PAGE_TOKENS / PER_WORD][value_width]`, where a word is one column of as many tokens as it holds.
 
-use crate::decoder::{PAGE_TOKENS, PageId};
-use crate::kernels::{Buffer, Element};
+use crate::kernels::{Buffer, Element, PAGE_TOKENS, PageId};
 
 /// Values are padded with zeros to whole pairs of vectors of any path.
 const VALUE_STEP: usize = 32;

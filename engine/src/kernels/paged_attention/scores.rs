@@ -1,11 +1,10 @@
 //! From products of queries and keys to the weights of values.
 
 use super::{BLOCK_TOKENS, KeyBlock};
-use crate::decoder::PAGE_TOKENS;
 use crate::kernels::functions::exp;
 use crate::kernels::lanes::{LANES_LIMIT, keep_lanes};
 use crate::kernels::rows::soft_cap;
-use crate::kernels::{Element, Simd};
+use crate::kernels::{Element, PAGE_TOKENS, Simd};
 
 /// What becomes of a score, and which keys have one.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,9 +1,8 @@
 //! Every path against plain attention in f64, over pages in any order, and against itself in other tiles.
 
 use super::*;
-use crate::decoder::PageId;
 use crate::kernels::tests::{numbers, paths, widen};
-use crate::kernels::{Bf16, Cpu};
+use crate::kernels::{Bf16, Cpu, PageId};
 
 const KV_HEADS: usize = 2;
 

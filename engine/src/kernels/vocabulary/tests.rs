@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 
 use super::*;
-use crate::Precision;
-use crate::files::{MatrixSource, TensorKind};
+use crate::kernels::Precision;
 use crate::kernels::tests::{numbers, paths};
+use crate::kernels::{MatrixSource, TensorKind};
 
 /// In f64; the shift keeps it stable where scores are large.
 fn plain(scores: &[f32], target: usize, finish: HeadFinish) -> f64 {

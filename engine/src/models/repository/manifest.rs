@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::super::parts::{hash, part_path, publish};
-use super::super::verify::sha256_of;
 use super::RepositoryName;
 use super::listing::RemoteFile;
 use crate::EngineError;
+use crate::files::sha256_of;
 
 const FILE: &str = ".headwater.json";
 

@@ -85,7 +85,7 @@ async fn when_nothing_delivers_both_reasons_are_given() {
 #[tokio::test]
 #[ignore = "downloads 84 MB"]
 async fn pulls_the_real_model() {
-    let root = crate::sentence::tests::models_root();
+    let root = crate::encoder::sentence::tests::models_root();
     let spec = find("all-MiniLM-L6-v2").expect("known");
     let pulled = pull(&root, spec, PullSource::Auto, &PullOptions::default(), &|_| {}).await.expect("pulled");
     assert_eq!(inspect(&root, spec).expect("readable"), ModelState::Ready, "{pulled:?}");

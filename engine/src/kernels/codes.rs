@@ -1,0 +1,248 @@
+//! Vectors in a byte a number: which rows of a matrix may be nearest to a query, without reading the matrix.
+//!
+//! A row is `scale · codes` but for an error whose length is known, so its product with a query lies within a bound of what the
+//! codes give (Cauchy–Schwarz). What may be among the nearest by these bounds holds all that are: whoever computes the products
+//! of these rows exactly has searched exactly, having read a few hundred of a million.
+
+use std::cmp::Ordering;
+
+/// Fewer rows are not worth a second thread.
+const ROWS_PER_THREAD: usize = 64 << 10;
+/// Greatest code of a row, and of a query: 16 bits there, for the sum of 384 products stays below 2^31.
+const ROW_MAX: f32 = 127.0;
+const QUERY_MAX: f32 = 8191.0;
+/// Added to every bound for the rounding of its own arithmetic.
+const ROUNDING: f32 = 1e-5;
+
+/// A matrix `[rows, dimensions]` of vectors of length 1.
+#[derive(Debug, Clone, Default)]
+pub struct VectorCodes {
+    dimensions: usize,
+    codes: Vec<i8>,
+    scales: Vec<f32>,
+    /// Length of what the codes leave out of a row.
+    errors: Vec<f32>,
+}
+
+impl VectorCodes {
+    /// Without rows.
+    pub fn new(dimensions: usize) -> Self {
+        Self { dimensions, ..Self::default() }
+    }
+
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.scales.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.scales.is_empty()
+    }
+
+    /// Appends a row of [`Self::new`]'s dimensions; what is missing is 0, what is beyond is left out.
+    pub fn push(&mut self, vector: &[f32]) {
+        let vector = vector.get(..self.dimensions).unwrap_or(vector);
+        let scale = greatest(vector) / ROW_MAX;
+        let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
+        let mut error = 0.0;
+        for number in vector {
+            let code = (number * inverse).round().clamp(-ROW_MAX, ROW_MAX);
+            error += f64::from(code.mul_add(-scale, *number)).powi(2);
+            #[expect(clippy::cast_possible_truncation, reason = "clamped to the range")]
+            self.codes.push(code as i8);
+        }
+        self.codes.resize((self.len() + 1) * self.dimensions, 0);
+        self.scales.push(scale);
+        #[expect(clippy::cast_possible_truncation, reason = "a bound, rounded up")]
+        self.errors.push((error.sqrt() as f32).next_up());
+    }
+
+    /// Every row that may be among the `wanted` ones of the greatest products with `query` (`[dimensions]`, of length 1), of
+    /// those that `is_searched`; in order. Blocks, on as many threads as the rows are worth.
+    pub fn candidates(&self, query: &[f32], wanted: usize, is_searched: impl Fn(usize) -> bool + Sync) -> Vec<usize> {
+        if wanted == 0 || self.dimensions == 0 {
+            return Vec::new();
+        }
+        let query = Query::of(query);
+        let mut bounds = vec![Bounds::NONE; self.len()];
+        let threads = self.len().div_ceil(ROWS_PER_THREAD).min(std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
+        let part = self.len().div_ceil(threads.max(1)).max(1);
+        std::thread::scope(|scope| {
+            let mut parts = bounds.chunks_mut(part).enumerate().map(|(at, bounds)| (at * part, bounds));
+            let own = parts.next();
+            for (first, bounds) in parts {
+                let (query, is_searched) = (&query, &is_searched);
+                scope.spawn(move || self.bound(query, first, bounds, is_searched));
+            }
+            if let Some((first, bounds)) = own {
+                self.bound(&query, first, bounds, &is_searched);
+            }
+        });
+        let mut least: Vec<f32> = bounds.iter().map(|bounds| bounds.least).collect();
+        let threshold = match wanted.checked_sub(1).filter(|at| *at < least.len()) {
+            Some(at) => *least.select_nth_unstable_by(at, |a, b| b.total_cmp(a)).1,
+            None => f32::NEG_INFINITY,
+        };
+        let may_be = |bounds: &Bounds| bounds.most.total_cmp(&threshold) != Ordering::Less && bounds.most > f32::NEG_INFINITY;
+        bounds.iter().enumerate().filter(|(_, bounds)| may_be(bounds)).map(|(at, _)| at).collect()
+    }
+
+    /// Bounds of the rows from `first` on.
+    fn bound(&self, query: &Query, first: usize, bounds: &mut [Bounds], is_searched: &(impl Fn(usize) -> bool + Sync)) {
+        let rows = self.codes.chunks_exact(self.dimensions).zip(&self.scales).zip(&self.errors).skip(first);
+        for (at, (bounds, ((codes, scale), error))) in (first..).zip(bounds.iter_mut().zip(rows)) {
+            if !is_searched(at) {
+                continue;
+            }
+            #[expect(clippy::cast_precision_loss, reason = "its rounding is within the bound")]
+            let product = dot(&query.codes, codes) as f32 * query.scale * scale;
+            let around = error * query.length + query.error * (1.0 + error) + ROUNDING;
+            *bounds = Bounds { least: product - around, most: product + around };
+        }
+    }
+
+    /// Bytes that this takes in memory.
+    pub fn bytes(&self) -> usize {
+        self.codes.len() + (self.scales.len() + self.errors.len()) * size_of::<f32>()
+    }
+
+    /// To be kept: codes, then scales, then errors.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes: Vec<u8> = self.codes.iter().map(|code| code.cast_unsigned()).collect();
+        bytes.extend(self.scales.iter().chain(&self.errors).flat_map(|number| number.to_le_bytes()));
+        bytes
+    }
+
+    /// What was kept; none where it has not the length of `rows`.
+    pub fn from_bytes(bytes: &[u8], rows: usize, dimensions: usize) -> Option<Self> {
+        let (codes, rest) = bytes.split_at_checked(rows.checked_mul(dimensions)?)?;
+        let (numbers, []) = rest.as_chunks::<4>() else { return None };
+        let mut numbers = numbers.iter().map(|number| f32::from_le_bytes(*number));
+        let scales: Vec<f32> = numbers.by_ref().take(rows).collect();
+        let errors: Vec<f32> = numbers.collect();
+        let codes = codes.iter().map(|code| code.cast_signed()).collect();
+        (errors.len() == rows && scales.len() == rows).then_some(Self { dimensions, codes, scales, errors })
+    }
+}
+
+/// Between which numbers a product lies.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    least: f32,
+    most: f32,
+}
+
+impl Bounds {
+    /// Of what is not searched.
+    const NONE: Self = Self { least: f32::NEG_INFINITY, most: f32::NEG_INFINITY };
+}
+
+struct Query {
+    codes: Vec<i16>,
+    scale: f32,
+    error: f32,
+    length: f32,
+}
+
+impl Query {
+    fn of(vector: &[f32]) -> Self {
+        let scale = greatest(vector) / QUERY_MAX;
+        let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
+        #[expect(clippy::cast_possible_truncation, reason = "clamped to the range")]
+        let codes: Vec<i16> = vector.iter().map(|number| (number * inverse).round().clamp(-QUERY_MAX, QUERY_MAX) as i16).collect();
+        let error: f64 = codes.iter().zip(vector).map(|(code, number)| f64::from(f32::from(*code).mul_add(-scale, *number)).powi(2)).sum();
+        let length: f64 = vector.iter().map(|number| f64::from(*number).powi(2)).sum();
+        #[expect(clippy::cast_possible_truncation, reason = "bounds, rounded up")]
+        Self { codes, scale, error: (error.sqrt() as f32).next_up(), length: (length.sqrt() as f32).next_up() }
+    }
+}
+
+fn greatest(vector: &[f32]) -> f32 {
+    vector.iter().fold(0.0, |greatest, number| number.abs().max(greatest))
+}
+
+/// The sum of the products.
+fn dot(query: &[i16], row: &[i8]) -> i32 {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has what the function is compiled for.
+        return unsafe { dot_avx2(query, row) };
+    }
+    dot_portable(query, row)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn dot_avx2(query: &[i16], row: &[i8]) -> i32 {
+    dot_portable(query, row)
+}
+
+#[inline(always)]
+fn dot_portable(query: &[i16], row: &[i8]) -> i32 {
+    query.iter().zip(row).map(|(a, b)| i32::from(*a) * i32::from(i16::from(*b))).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DIMENSIONS: usize = 384;
+
+    fn vectors(count: usize) -> Vec<Vec<f32>> {
+        let mut state = 7u64;
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 40) as f32 / (1u64 << 24) as f32 - 0.5
+        };
+        let one = |next: &mut dyn FnMut() -> f32| {
+            let raw: Vec<f32> = (0..DIMENSIONS).map(|_| next()).collect();
+            let length = raw.iter().map(|number| number * number).sum::<f32>().sqrt();
+            raw.into_iter().map(|number| number / length).collect()
+        };
+        (0..count).map(|_| one(&mut next)).collect()
+    }
+
+    fn product(a: &[f32], b: &[f32]) -> f64 {
+        a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+    }
+
+    #[test]
+    fn the_nearest_are_among_the_candidates() {
+        let rows = vectors(3000);
+        let mut codes = VectorCodes::new(DIMENSIONS);
+        rows.iter().for_each(|row| codes.push(row));
+        let is_searched = |at: usize| at % 5 != 2;
+        for query in vectors(3020).split_off(3000) {
+            let mut exact: Vec<usize> = (0..rows.len()).filter(|at| is_searched(*at)).collect();
+            exact.sort_by(|a, b| product(&query, &rows[*b]).total_cmp(&product(&query, &rows[*a])));
+            let found = codes.candidates(&query, 20, is_searched);
+            assert!(exact[..20].iter().all(|at| found.contains(at)));
+            assert!(found.iter().all(|at| is_searched(*at)));
+            assert!(found.len() < rows.len() / 4, "{}", found.len());
+        }
+    }
+
+    #[test]
+    fn few_rows_are_all_candidates_and_none_of_none() {
+        let mut codes = VectorCodes::new(DIMENSIONS);
+        let query = vectors(1).remove(0);
+        assert!(codes.is_empty() && codes.candidates(&query, 3, |_| true).is_empty());
+        codes.push(&query);
+        codes.push(&vec![0.0; DIMENSIONS]);
+        assert_eq!(codes.candidates(&query, 3, |_| true), [0, 1]);
+        assert!(codes.candidates(&query, 0, |_| true).is_empty());
+    }
+
+    #[test]
+    fn codes_survive_being_kept() {
+        let mut codes = VectorCodes::new(DIMENSIONS);
+        vectors(9).iter().for_each(|row| codes.push(row));
+        let bytes = codes.to_bytes();
+        let again = VectorCodes::from_bytes(&bytes, 9, DIMENSIONS).unwrap();
+        assert_eq!((again.to_bytes(), again.len()), (bytes.clone(), 9));
+        for damaged in [&bytes[1..], &bytes[..bytes.len() - 4]] {
+            assert!(VectorCodes::from_bytes(damaged, 9, DIMENSIONS).is_none());
+        }
+        assert!(VectorCodes::from_bytes(&bytes, 8, DIMENSIONS).is_none());
+    }
+}
