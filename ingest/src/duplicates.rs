@@ -13,7 +13,7 @@ mod sketch;
 pub(crate) use clusters::{Clusters, Placement};
 pub(crate) use fingerprint::{Fingerprint, words};
 pub(crate) use index::{Index, NewChunk, NewDocument};
-pub(crate) use kept::{Committed, Kept, encode};
+pub(crate) use kept::{Committed, Kept, encode, read_kept};
 
 /// The version of the comparison: part of a Datanet's policy hash.
 pub(crate) const COMPARISON: &str = "headwater-duplicates/2";

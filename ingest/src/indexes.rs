@@ -67,7 +67,7 @@ impl Ingest {
         let mut slot = self.slot(datanet).write_owned().await;
         let mut newer = self.committed_after(datanet, slot.as_ref().map_or(0, |held| held.index.through)).await?;
         if slot.is_none() {
-            let path = self.config().duplicates_dir.as_ref().map(|folder| folder.join(format!("{datanet}.fingerprints")));
+            let path = self.fingerprints_file(datanet);
             let index = Index::new(self.config().near_duplicate_ppm);
             (slot, newer) = self
                 .compute("reading fingerprints", move || {
@@ -95,6 +95,11 @@ impl Ingest {
                 .await?;
         }
         Ok(Exclusive(slot))
+    }
+
+    /// Where a Datanet's fingerprints are kept; none where they are not.
+    pub(crate) fn fingerprints_file(&self, datanet: DatanetId) -> Option<PathBuf> {
+        self.config().duplicates_dir.as_ref().map(|folder| folder.join(format!("{datanet}.fingerprints")))
     }
 
     fn slot(&self, datanet: DatanetId) -> Arc<RwLock<Slot>> {

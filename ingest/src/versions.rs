@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::datanets::hash_json;
+use crate::duplicates::Committed;
 use crate::service::Step;
 use crate::{Ingest, IngestError, Result};
 pub(crate) use prepared::PreparedVersions;
@@ -26,6 +27,8 @@ use prepared::{Next, Prepared, Stamp};
 
 /// Submissions whose texts are read at once.
 const SUBMISSIONS_PER_SCAN: usize = 500;
+/// Where more than this part of the submissions is compared, the file of all fingerprints is read instead of their texts.
+const FROM_FILE_PART: usize = 4;
 
 /// What publishing now would commit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -203,13 +206,35 @@ impl Ingest {
                 chunk.registered = submission.registered;
             }
         }
-        let near_duplicate_ppm = self.config().near_duplicate_ppm;
-        let missing = prepared.begin(&mut members, near_duplicate_ppm);
+        prepared.begin(&mut members, self.config().near_duplicate_ppm);
+        let mut missing = prepared.missing(&members);
+        if missing.len() * FROM_FILE_PART > submissions.len()
+            && let Some(file) = self.fingerprints_file(datanet)
+        {
+            // Held while the file is read, which then has all that is committed.
+            let index = self.duplicates(datanet).await?;
+            let mut committed: Vec<Committed> = submissions.values().map(|row| (row.registered, row.submission_id)).collect();
+            committed.sort_unstable();
+            let (mut taken, mut rest) = (std::mem::take(prepared), std::mem::take(&mut members));
+            (*prepared, members) = self
+                .compute("comparing fingerprints", move || {
+                    taken.place_kept(&mut rest, &file, &committed);
+                    (taken, rest)
+                })
+                .await?;
+            drop(index);
+            missing = prepared.missing(&members);
+        }
         for batch in missing.chunks(SUBMISSIONS_PER_SCAN) {
             let ids: Vec<String> = batch.iter().map(|id| format!("'{id}'")).collect();
             let texts = self.store().scan_part::<ChunkRow, TextRow>(Some(&format!("submission_id IN ({})", ids.join(", ")))).await?;
-            let (taken, rest) = (std::mem::take(prepared), std::mem::take(&mut members));
-            (*prepared, members) = self.compute("comparing texts", move || taken.place(rest, texts)).await?;
+            let (mut taken, mut rest) = (std::mem::take(prepared), std::mem::take(&mut members));
+            (*prepared, members) = self
+                .compute("comparing texts", move || {
+                    taken.place_texts(&mut rest, texts);
+                    (taken, rest)
+                })
+                .await?;
         }
         prepared.check(&members)?;
         Ok(members)

@@ -8,8 +8,10 @@ mod build;
 mod tokens;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use engine::VectorCodes;
 use schemas::ids::ChunkId;
 use schemas::tables::VersionRow;
 use tantivy::collector::TopDocs;
@@ -58,7 +60,8 @@ pub(crate) fn folder_name(row: &VersionRow) -> String {
 pub(crate) struct Derived {
     pub(crate) text: TextIndex,
     pub(crate) statements: Vec<u8>,
-    pub(crate) vectors: Vec<u8>,
+    /// A part with its rows, in order.
+    pub(crate) vectors: Vec<(Range<usize>, Vec<u8>)>,
 }
 
 /// Opens what was derived of `row`; none where it is missing. What is damaged, or of something else, is removed. Blocks.
@@ -89,14 +92,14 @@ pub(crate) fn build(
     earlier: Option<&Path>,
     chunks: &[(ChunkId, String)],
     statements: &[u8],
-    vectors: &[u8],
+    vectors: &VectorCodes,
 ) -> Result<TextIndex> {
     let payload = build::payload(row)?;
     build::build(target, &payload, earlier, chunks, statements, vectors)?;
     let carried = earlier.is_some();
     tracing::info!(datanet = %row.datanet_id, version = row.version, documents = chunks.len(), carried, "text index built");
     build::remove_old(target, row)?;
-    build::open(target, &payload).map(|derived| derived.text).map_err(RagError::Index)
+    build::open_text(target, &payload).map_err(RagError::Index)
 }
 
 /// Removes what builds that never finished left behind. Only for when nothing is being built.

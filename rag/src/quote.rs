@@ -13,8 +13,8 @@ mod choose;
 use engine::Embedder;
 
 use crate::index::{self, TextIndex};
+use crate::open_version::OpenVersion;
 use crate::retrieve::Question;
-use crate::snapshot::Snapshot;
 use crate::{QuoteConfig, Result};
 use candidates::Candidate;
 
@@ -36,12 +36,12 @@ pub(crate) struct Quote {
 /// The statements to answer with, best first; none where the members at `positions`, best first, do not answer. Blocks.
 pub(crate) fn select(
     question: &Question,
-    snapshot: &Snapshot,
+    opened: &OpenVersion,
     positions: &[usize],
     embedder: &dyn Embedder,
     config: &QuoteConfig,
 ) -> Result<Vec<Quote>> {
-    let scored = score(question, snapshot, positions, embedder, config)?;
+    let scored = score(question, opened, positions, embedder, config)?;
     Ok(choose::choose(&scored, config))
 }
 
@@ -65,13 +65,13 @@ impl Scored {
 /// Every quotable statement worth embedding, with its measures, best score first.
 pub(crate) fn score(
     question: &Question,
-    snapshot: &Snapshot,
+    opened: &OpenVersion,
     positions: &[usize],
     embedder: &dyn Embedder,
     config: &QuoteConfig,
 ) -> Result<Vec<Scored>> {
-    let words = content_words(&question.terms, &snapshot.text)?;
-    let mut covered: Vec<(f64, Candidate)> = (candidates::all(snapshot, positions, question)?.into_iter())
+    let words = content_words(&question.terms, &opened.text)?;
+    let mut covered: Vec<(f64, Candidate)> = (candidates::all(opened, positions, question)?.into_iter())
         .map(|candidate| (coverage(&words, &candidate.terms), candidate))
         .filter(|(coverage, _)| *coverage > 0.0)
         .collect();

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use engine::Embedder;
 use schemas::receipt::Retrieval;
 
-use crate::snapshot::Snapshot;
+use crate::open_version::OpenVersion;
 use crate::{Boxed, RagConfig, RagError, Result, blocking, index};
 
 pub(crate) use fusion::MAX_K as MAX_RRF_K;
@@ -58,36 +58,36 @@ pub(crate) fn method(config: &RagConfig) -> Retrieval {
 
 /// The best `top_k` chunks, best first, and those that stand beside them.
 pub(crate) fn retrieve<'a>(
-    snapshot: &'a Arc<Snapshot>,
+    opened: &'a Arc<OpenVersion>,
     question: &'a Question,
     method: &'a Retrieval,
 ) -> Boxed<'a, Result<Vec<Retrieved>>> {
-    Box::pin(search(snapshot, question, method))
+    Box::pin(search(opened, question, method))
 }
 
-async fn search(snapshot: &Arc<Snapshot>, question: &Question, method: &Retrieval) -> Result<Vec<Retrieved>> {
+async fn search(opened: &Arc<OpenVersion>, question: &Question, method: &Retrieval) -> Result<Vec<Retrieved>> {
     let limit = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
     let candidates = limit(method.candidates);
-    let by_vector = snapshot.nearest(&question.vector, candidates.min(snapshot.speaking())).await?;
-    let (text, terms) = (snapshot.text.clone(), question.terms.clone());
+    let by_vector = opened.nearest(&question.vector, candidates.min(opened.speaking())).await?;
+    let (text, terms) = (opened.text.clone(), question.terms.clone());
     let by_words = blocking(move || text.search(&terms, candidates)).await?;
     let ranked = fusion::fuse(&by_vector, &by_words, method.rrf_k, limit(method.top_k));
     let mut found = Vec::with_capacity(ranked.len());
     for Ranked { chunk_id, vector_rank, lexical_rank } in ranked {
-        let position = snapshot.position(chunk_id).ok_or_else(|| RagError::not_found("chunk", chunk_id))?;
+        let position = opened.position(chunk_id).ok_or_else(|| RagError::not_found("chunk", chunk_id))?;
         found.push(Retrieved { position, vector_rank, lexical_rank });
     }
-    let beside = beside(snapshot, &found);
+    let beside = beside(opened, &found);
     found.extend(beside.into_iter().map(|position| Retrieved { position, vector_rank: None, lexical_rank: None }));
     // what is quoted or cited of them, and in their place, is read at once
-    let related = found.iter().flat_map(|retrieved| snapshot.statements.related(retrieved.position));
-    snapshot.read_passages(found.iter().map(|retrieved| retrieved.position).chain(related)).await?;
+    let related = found.iter().flat_map(|retrieved| opened.statements.related(retrieved.position));
+    opened.read_passages(found.iter().map(|retrieved| retrieved.position).chain(related)).await?;
     Ok(found)
 }
 
 /// The chunks in which statements of those that were found are corrected or contradicted.
-fn beside(snapshot: &Snapshot, found: &[Retrieved]) -> Vec<usize> {
-    let statements = &snapshot.statements;
+fn beside(opened: &OpenVersion, found: &[Retrieved]) -> Vec<usize> {
+    let statements = &opened.statements;
     let mut beside: Vec<usize> = Vec::new();
     for statement in found.iter().flat_map(|retrieved| statements.of_chunk(retrieved.position)) {
         let others = [statements.corrected(statement.statement), statements.contradicted(statement.statement)];

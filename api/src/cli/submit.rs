@@ -1,7 +1,7 @@
 //! `headwater submit`.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
@@ -38,9 +38,10 @@ pub struct SubmitArgs {
 
 /// A signature is good for this long.
 const VALID_SECONDS: u64 = 600;
-/// Between two questions how far it is: at first, and at most.
+/// Between two questions how far it is: at first, and at most; between them a part of the time that it takes already.
 const ASK_AGAIN_LEAST: Duration = Duration::from_millis(50);
 const ASK_AGAIN_MOST: Duration = Duration::from_millis(500);
+const ASK_AGAIN_PART: u32 = 8;
 
 pub async fn submit(context: &Context, args: &SubmitArgs) -> anyhow::Result<Report> {
     let signer = context.signer(&args.signer)?;
@@ -98,7 +99,7 @@ async fn outcome(
     progress: &Progress,
 ) -> anyhow::Result<Value> {
     let id = status["submission_id"].as_str().context("the service names no submission")?.to_owned();
-    let mut pause = ASK_AGAIN_LEAST;
+    let began = Instant::now();
     loop {
         let count = |name: &str| status[name].as_u64().unwrap_or(0);
         match status["state"].as_str() {
@@ -111,8 +112,7 @@ async fn outcome(
             Some("embedding") => progress.say(&format!("embedding: {} of {} chunks", count("chunks_embedded"), count("chunks"))),
             _ => progress.say("waiting for the uploads before this one"),
         }
-        tokio::time::sleep(pause).await;
-        pause = ASK_AGAIN_MOST.min(pause * 2);
+        tokio::time::sleep((began.elapsed() / ASK_AGAIN_PART).clamp(ASK_AGAIN_LEAST, ASK_AGAIN_MOST)).await;
         let signed = contributor_header(domain, signer)?;
         status = client.get_as_contributor(&format!("/v1/submissions/{id}"), &signed).await.with_context(|| {
             format!(

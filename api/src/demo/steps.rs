@@ -5,8 +5,10 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context as _, bail};
+use futures::future::try_join_all;
 use serde_json::json;
 
+use super::script::Datanet;
 use super::{Journey, Stage, patience};
 use crate::cli::answers::{AskArgs, Format, ReceiptArgs, SqlArgs};
 use crate::cli::apps::{AppsCommand, RegisterArgs};
@@ -18,7 +20,7 @@ use crate::cli::submit::SubmitArgs;
 use crate::cli::verify::VerifyArgs;
 use crate::cli::{Context, SignAs, answers, apps, datanets, keys, review, rewards, submit, verify};
 use crate::identity;
-use crate::output::Voice;
+use crate::output::{Report, Voice};
 
 /// Analysts' questions that the demo asks in SQL.
 const QUERIES: &[(&str, &str)] = &[
@@ -131,68 +133,72 @@ async fn create_datanets(context: &Context, journey: &Journey, stage: &Stage) ->
     Ok(())
 }
 
+/// Contributors of different Datanets send at the same time; those of one take turns, so that who said something first is the same in
+/// every run.
 async fn upload(context: &Context, journey: &Journey, corpus: &Path, stage: &Stage, round: u64) -> anyhow::Result<()> {
-    for submission in journey.submissions.iter().filter(|submission| submission.round == round) {
-        let args = SubmitArgs {
-            datanet: submission.datanet.clone(),
-            signer: signed_as(&submission.contributor),
-            licence: submission.licence.clone(),
-            note: submission.note.clone(),
-            no_wait: false,
-            files: submission.files.iter().map(|file| corpus.join(file)).collect(),
-        };
-        stage.doing(&format!("{} uploads {} files: they are read, cut, screened and embedded", submission.contributor, args.files.len()));
-        let report = submit::submit(context, &args).await?;
-        let command = format!("submit --datanet {} --as {} --licence {} …", submission.datanet, submission.contributor, submission.licence);
-        stage.show(&command, &report);
-    }
-    Ok(())
+    stage.doing("contributors upload: their files are read, cut, screened and embedded");
+    let of_datanets = journey.datanets.iter().map(|datanet| async move {
+        for submission in journey.submissions.iter().filter(|one| one.round == round && one.datanet == datanet.name) {
+            let args = SubmitArgs {
+                datanet: submission.datanet.clone(),
+                signer: signed_as(&submission.contributor),
+                licence: submission.licence.clone(),
+                note: submission.note.clone(),
+                no_wait: false,
+                files: submission.files.iter().map(|file| corpus.join(file)).collect(),
+            };
+            let report = submit::submit(context, &args).await?;
+            let command =
+                format!("submit --datanet {} --as {} --licence {} …", submission.datanet, submission.contributor, submission.licence);
+            stage.show(&command, &report);
+        }
+        Ok(())
+    });
+    try_join_all(of_datanets).await.map(drop)
 }
 
-/// Rejects what the script rejects, accepts the rest, publishes.
+/// Rejects what the script rejects, accepts the rest, publishes; the curators of all Datanets at the same time.
 async fn curate(context: &Context, journey: &Journey, stage: &Stage, round: u64) -> anyhow::Result<()> {
     if round == 1 {
         stage.say("\n3. Curators see what screening found, decide with reasons, and publish.");
     }
-    for datanet in &journey.datanets {
-        if !journey.submissions.iter().any(|submission| submission.round == round && submission.datanet == datanet.name) {
-            continue;
+    stage.doing("curators review and publish");
+    let has_news = |datanet: &&Datanet| journey.submissions.iter().any(|one| one.round == round && one.datanet == datanet.name);
+    let of_datanets = journey.datanets.iter().filter(has_news).map(|datanet| async move {
+        for (command, report) in curate_one(context, journey, datanet, round).await? {
+            stage.show(&command, &report);
         }
-        let curator = datanet.curators.first().context("a Datanet without curator")?;
-        stage.doing(&format!("{curator} reviews and publishes {}", datanet.name));
-        let list = ReviewCommand::List { datanet: datanet.name.clone(), pending: true, signer: signed_as(curator) };
-        stage.show(&format!("review list --datanet {} --pending --as {curator}", datanet.name), &review::review(context, &list).await?);
-        for rejection in
-            journey.rejections.iter().filter(|rejection| round == 1 && rejection.file.starts_with(&format!("{}/", datanet.name)))
-        {
-            let file = rejection.file.rsplit('/').next().unwrap_or_default().to_owned();
-            let args = RejectArgs {
-                datanet: datanet.name.clone(),
-                signer: signed_as(curator),
-                reason: rejection.reason_code.clone(),
-                comment: rejection.comment.clone(),
-                documents: vec![file.clone()],
-            };
-            let report = review::review(context, &ReviewCommand::Reject(args)).await?;
-            stage.show(
-                &format!("review reject --datanet {} --as {curator} --reason {} {file}", datanet.name, rejection.reason_code),
-                &report,
-            );
-        }
-        let comment = if round == 1 { "checked against the sources" } else { "fills a gap of version 1" };
-        let args = AcceptArgs {
-            datanet: datanet.name.clone(),
+        Ok(())
+    });
+    try_join_all(of_datanets).await.map(drop)
+}
+
+/// The curator's commands, each with what it answered.
+async fn curate_one(context: &Context, journey: &Journey, datanet: &Datanet, round: u64) -> anyhow::Result<Vec<(String, Report)>> {
+    let (name, mut done) = (&datanet.name, Vec::new());
+    let curator = datanet.curators.first().context("a Datanet without curator")?;
+    let list = ReviewCommand::List { datanet: name.clone(), pending: true, signer: signed_as(curator) };
+    done.push((format!("review list --datanet {name} --pending --as {curator}"), review::review(context, &list).await?));
+    for rejection in journey.rejections.iter().filter(|rejection| round == 1 && rejection.file.starts_with(&format!("{name}/"))) {
+        let file = rejection.file.rsplit('/').next().unwrap_or_default().to_owned();
+        let args = RejectArgs {
+            datanet: name.clone(),
             signer: signed_as(curator),
-            comment: comment.into(),
-            documents: Vec::new(),
-            all_pending: true,
+            reason: rejection.reason_code.clone(),
+            comment: rejection.comment.clone(),
+            documents: vec![file.clone()],
         };
-        let report = review::review(context, &ReviewCommand::Accept(args)).await?;
-        stage.show(&format!("review accept --datanet {} --as {curator} --all-pending", datanet.name), &report);
-        let report = datanets::publish(context, &PublishArgs { datanet: datanet.name.clone(), signer: signed_as(curator) }).await?;
-        stage.show(&format!("publish --datanet {} --as {curator}", datanet.name), &report);
+        let command = format!("review reject --datanet {name} --as {curator} --reason {} {file}", rejection.reason_code);
+        done.push((command, review::review(context, &ReviewCommand::Reject(args)).await?));
     }
-    Ok(())
+    let comment = if round == 1 { "checked against the sources" } else { "fills a gap of version 1" };
+    let args =
+        AcceptArgs { datanet: name.clone(), signer: signed_as(curator), comment: comment.into(), documents: Vec::new(), all_pending: true };
+    let accepted = review::review(context, &ReviewCommand::Accept(args)).await?;
+    done.push((format!("review accept --datanet {name} --as {curator} --all-pending"), accepted));
+    let published = datanets::publish(context, &PublishArgs { datanet: name.clone(), signer: signed_as(curator) }).await?;
+    done.push((format!("publish --datanet {name} --as {curator}"), published));
+    Ok(done)
 }
 
 /// Waits until every published version's root is seen in a finalized block.

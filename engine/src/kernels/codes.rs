@@ -5,6 +5,8 @@
 //! of these rows exactly has searched exactly, having read a few hundred of a million.
 
 use std::cmp::Ordering;
+use std::ops::Range;
+use std::sync::Arc;
 
 /// Fewer rows are not worth a second thread.
 const ROWS_PER_THREAD: usize = 64 << 10;
@@ -14,10 +16,17 @@ const QUERY_MAX: f32 = 8191.0;
 /// Added to every bound for the rounding of its own arithmetic.
 const ROUNDING: f32 = 1e-5;
 
-/// A matrix `[rows, dimensions]` of vectors of length 1.
+/// A matrix `[rows, dimensions]` of vectors of length 1. It is in parts that never change, and a matrix that goes on where another
+/// ends shares them with it.
 #[derive(Debug, Clone, Default)]
 pub struct VectorCodes {
     dimensions: usize,
+    parts: Vec<Arc<Part>>,
+}
+
+/// Rows that stay together.
+#[derive(Debug, Clone, Default)]
+struct Part {
     codes: Vec<i8>,
     scales: Vec<f32>,
     /// Length of what the codes leave out of a row.
@@ -32,29 +41,36 @@ impl VectorCodes {
 
     /// Number of rows.
     pub fn len(&self) -> usize {
-        self.scales.len()
+        self.parts.iter().map(|part| part.len()).sum()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.scales.is_empty()
+        self.len() == 0
     }
 
     /// Appends a row of [`Self::new`]'s dimensions; what is missing is 0, what is beyond is left out.
     pub fn push(&mut self, vector: &[f32]) {
-        let vector = vector.get(..self.dimensions).unwrap_or(vector);
-        let scale = greatest(vector) / ROW_MAX;
-        let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
-        let mut error = 0.0;
-        for number in vector {
-            let code = (number * inverse).round().clamp(-ROW_MAX, ROW_MAX);
-            error += f64::from(code.mul_add(-scale, *number)).powi(2);
-            #[expect(clippy::cast_possible_truncation, reason = "clamped to the range")]
-            self.codes.push(code as i8);
+        if self.parts.last_mut().is_none_or(|last| Arc::get_mut(last).is_none()) {
+            self.parts.push(Arc::default());
         }
-        self.codes.resize((self.len() + 1) * self.dimensions, 0);
-        self.scales.push(scale);
-        #[expect(clippy::cast_possible_truncation, reason = "a bound, rounded up")]
-        self.errors.push((error.sqrt() as f32).next_up());
+        if let Some(part) = self.parts.last_mut().and_then(Arc::get_mut) {
+            part.push(vector, self.dimensions);
+        }
+    }
+
+    /// The rows of both, of which this one's come first. A part that is as long as the one before it is put together with that:
+    /// there are no more parts than the number of rows has bits, and a row is copied no more often.
+    #[must_use]
+    pub fn followed_by(&self, other: &Self) -> Self {
+        let mut parts = self.parts.clone();
+        for part in &other.parts {
+            let mut part = part.clone();
+            while let Some(before) = parts.pop_if(|before| before.len() <= part.len()) {
+                part = Arc::new(before.followed_by(&part));
+            }
+            parts.push(part);
+        }
+        Self { dimensions: self.dimensions, parts }
     }
 
     /// Every row that may be among the `wanted` ones of the greatest products with `query` (`[dimensions]`, of length 1), of
@@ -64,13 +80,14 @@ impl VectorCodes {
             return Vec::new();
         }
         let query = Query::of(query);
-        let mut bounds = vec![Bounds::NONE; self.len()];
-        let threads = self.len().div_ceil(ROWS_PER_THREAD).min(std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
-        let part = self.len().div_ceil(threads.max(1)).max(1);
+        let rows = self.len();
+        let mut bounds = vec![Bounds::NONE; rows];
+        let threads = rows.div_ceil(ROWS_PER_THREAD).min(std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
+        let share = rows.div_ceil(threads.max(1)).max(1);
         std::thread::scope(|scope| {
-            let mut parts = bounds.chunks_mut(part).enumerate().map(|(at, bounds)| (at * part, bounds));
-            let own = parts.next();
-            for (first, bounds) in parts {
+            let mut shares = bounds.chunks_mut(share).enumerate().map(|(at, bounds)| (at * share, bounds));
+            let own = shares.next();
+            for (first, bounds) in shares {
                 let (query, is_searched) = (&query, &is_searched);
                 scope.spawn(move || self.bound(query, first, bounds, is_searched));
             }
@@ -88,8 +105,89 @@ impl VectorCodes {
     }
 
     /// Bounds of the rows from `first` on.
-    fn bound(&self, query: &Query, first: usize, bounds: &mut [Bounds], is_searched: &(impl Fn(usize) -> bool + Sync)) {
-        let rows = self.codes.chunks_exact(self.dimensions).zip(&self.scales).zip(&self.errors).skip(first);
+    fn bound(&self, query: &Query, first: usize, mut bounds: &mut [Bounds], is_searched: &impl Fn(usize) -> bool) {
+        // of the part, and of what is left to bound
+        let (mut start, mut at) = (0, first);
+        for part in &self.parts {
+            let end = start + part.len();
+            if at < end {
+                let (here, rest) = bounds.split_at_mut(bounds.len().min(end - at));
+                part.bound(self.dimensions, query, at - start, here, |row| is_searched(start + row));
+                at += here.len();
+                bounds = rest;
+            }
+            start = end;
+        }
+    }
+
+    /// Bytes that this takes in memory, those included that it shares.
+    pub fn bytes(&self) -> usize {
+        self.parts.iter().map(|part| part.codes.len() + (part.scales.len() + part.errors.len()) * size_of::<f32>()).sum()
+    }
+
+    /// The rows of each part, in order.
+    pub fn parts(&self) -> impl Iterator<Item = Range<usize>> {
+        self.parts.iter().scan(0, |start, part| {
+            let rows = *start..*start + part.len();
+            *start = rows.end;
+            Some(rows)
+        })
+    }
+
+    /// A part to be kept: codes, then scales, then errors. None where no part has exactly these rows.
+    pub fn part_to_bytes(&self, rows: &Range<usize>) -> Option<Vec<u8>> {
+        let (_, part) = self.parts().zip(&self.parts).find(|(of_part, _)| of_part == rows)?;
+        let mut bytes: Vec<u8> = part.codes.iter().map(|code| code.cast_unsigned()).collect();
+        bytes.extend(part.scales.iter().chain(&part.errors).flat_map(|number| number.to_le_bytes()));
+        Some(bytes)
+    }
+
+    /// What was kept: parts in order, each with its rows; none where they are not that.
+    pub fn from_parts(parts: impl IntoIterator<Item = (Range<usize>, Vec<u8>)>, dimensions: usize) -> Option<Self> {
+        let mut codes = Self::new(dimensions);
+        let mut next = 0;
+        for (rows, bytes) in parts {
+            let count = rows.end.checked_sub(rows.start).filter(|_| rows.start == next)?;
+            codes.parts.push(Arc::new(Part::from_bytes(&bytes, count, dimensions)?));
+            next = rows.end;
+        }
+        Some(codes)
+    }
+}
+
+impl Part {
+    fn len(&self) -> usize {
+        self.scales.len()
+    }
+
+    fn push(&mut self, vector: &[f32], dimensions: usize) {
+        let vector = vector.get(..dimensions).unwrap_or(vector);
+        let scale = greatest(vector) / ROW_MAX;
+        let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
+        let mut error = 0.0;
+        for number in vector {
+            let code = (number * inverse).round().clamp(-ROW_MAX, ROW_MAX);
+            error += f64::from(code.mul_add(-scale, *number)).powi(2);
+            #[expect(clippy::cast_possible_truncation, reason = "clamped to the range")]
+            self.codes.push(code as i8);
+        }
+        self.codes.resize((self.len() + 1) * dimensions, 0);
+        self.scales.push(scale);
+        #[expect(clippy::cast_possible_truncation, reason = "a bound, rounded up")]
+        self.errors.push((error.sqrt() as f32).next_up());
+    }
+
+    fn followed_by(&self, other: &Self) -> Self {
+        Self {
+            codes: [self.codes.as_slice(), &other.codes].concat(),
+            scales: [self.scales.as_slice(), &other.scales].concat(),
+            errors: [self.errors.as_slice(), &other.errors].concat(),
+        }
+    }
+
+    /// Bounds of this part's rows from `first` on.
+    fn bound(&self, dimensions: usize, query: &Query, first: usize, bounds: &mut [Bounds], is_searched: impl Fn(usize) -> bool) {
+        let rows = self.codes.chunks_exact(dimensions).zip(&self.scales).zip(&self.errors).skip(first);
         for (at, (bounds, ((codes, scale), error))) in (first..).zip(bounds.iter_mut().zip(rows)) {
             if !is_searched(at) {
                 continue;
@@ -101,27 +199,14 @@ impl VectorCodes {
         }
     }
 
-    /// Bytes that this takes in memory.
-    pub fn bytes(&self) -> usize {
-        self.codes.len() + (self.scales.len() + self.errors.len()) * size_of::<f32>()
-    }
-
-    /// To be kept: codes, then scales, then errors.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes: Vec<u8> = self.codes.iter().map(|code| code.cast_unsigned()).collect();
-        bytes.extend(self.scales.iter().chain(&self.errors).flat_map(|number| number.to_le_bytes()));
-        bytes
-    }
-
-    /// What was kept; none where it has not the length of `rows`.
-    pub fn from_bytes(bytes: &[u8], rows: usize, dimensions: usize) -> Option<Self> {
+    fn from_bytes(bytes: &[u8], rows: usize, dimensions: usize) -> Option<Self> {
         let (codes, rest) = bytes.split_at_checked(rows.checked_mul(dimensions)?)?;
         let (numbers, []) = rest.as_chunks::<4>() else { return None };
         let mut numbers = numbers.iter().map(|number| f32::from_le_bytes(*number));
         let scales: Vec<f32> = numbers.by_ref().take(rows).collect();
         let errors: Vec<f32> = numbers.collect();
         let codes = codes.iter().map(|code| code.cast_signed()).collect();
-        (errors.len() == rows && scales.len() == rows).then_some(Self { dimensions, codes, scales, errors })
+        (errors.len() == rows && scales.len() == rows).then_some(Self { codes, scales, errors })
     }
 }
 
@@ -233,16 +318,45 @@ mod tests {
         assert!(codes.candidates(&query, 0, |_| true).is_empty());
     }
 
+    fn codes_of(rows: &[Vec<f32>]) -> VectorCodes {
+        let mut codes = VectorCodes::new(DIMENSIONS);
+        rows.iter().for_each(|row| codes.push(row));
+        codes
+    }
+
+    fn kept(codes: &VectorCodes) -> Vec<(Range<usize>, Vec<u8>)> {
+        codes.parts().map(|rows| (rows.clone(), codes.part_to_bytes(&rows).unwrap())).collect()
+    }
+
     #[test]
     fn codes_survive_being_kept() {
-        let mut codes = VectorCodes::new(DIMENSIONS);
-        vectors(9).iter().for_each(|row| codes.push(row));
-        let bytes = codes.to_bytes();
-        let again = VectorCodes::from_bytes(&bytes, 9, DIMENSIONS).unwrap();
-        assert_eq!((again.to_bytes(), again.len()), (bytes.clone(), 9));
+        let codes = codes_of(&vectors(9)).followed_by(&codes_of(&vectors(4)));
+        let parts = kept(&codes);
+        assert_eq!(parts.iter().map(|(rows, _)| rows.clone()).collect::<Vec<_>>(), [0..9, 9..13]);
+        let again = VectorCodes::from_parts(parts.clone(), DIMENSIONS).unwrap();
+        assert_eq!((kept(&again), again.len()), (parts.clone(), 13));
+        let (rows, bytes) = parts[0].clone();
         for damaged in [&bytes[1..], &bytes[..bytes.len() - 4]] {
-            assert!(VectorCodes::from_bytes(damaged, 9, DIMENSIONS).is_none());
+            assert!(VectorCodes::from_parts([(rows.clone(), damaged.to_vec())], DIMENSIONS).is_none());
         }
-        assert!(VectorCodes::from_bytes(&bytes, 8, DIMENSIONS).is_none());
+        assert!(VectorCodes::from_parts([(0..8, bytes)], DIMENSIONS).is_none());
+        assert!(VectorCodes::from_parts(parts.into_iter().skip(1), DIMENSIONS).is_none(), "the first part is missing");
+    }
+
+    #[test]
+    fn what_grows_is_searched_as_one_and_shares_its_parts() {
+        let rows = vectors(700);
+        let whole = codes_of(&rows);
+        let mut grown = codes_of(&rows[..300]);
+        let first = grown.clone();
+        for some in rows[300..].chunks(20) {
+            grown = grown.followed_by(&codes_of(some));
+        }
+        assert!(Arc::ptr_eq(&first.parts[0], &grown.parts[0]) || grown.parts.len() == 1, "{:?}", grown.parts().collect::<Vec<_>>());
+        assert!(grown.parts.len() < 10, "{:?}", grown.parts().collect::<Vec<_>>());
+        assert_eq!(grown.len(), rows.len());
+        for query in vectors(705).split_off(700) {
+            assert_eq!(grown.candidates(&query, 9, |at| at % 3 != 0), whole.candidates(&query, 9, |at| at % 3 != 0));
+        }
     }
 }

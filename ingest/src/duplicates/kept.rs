@@ -41,19 +41,7 @@ impl Kept {
             std::fs::create_dir_all(folder)?;
         }
         let mut file = File::options().create(true).truncate(false).read(true).write(true).open(path)?;
-        let mut reader = BufReader::new(&mut file);
-        let mut head = vec![0; HEAD.len()];
-        let mut good = 0;
-        if reader.read_exact(&mut head).is_ok() && head == HEAD {
-            good = HEAD.len() as u64;
-            for (registered, submission_id) in committed {
-                let Some((length, body)) = frame(&mut reader) else { break };
-                let Some(documents) = Decoder(&body).submission(*registered, *submission_id) else { break };
-                each(*registered, documents);
-                good += length;
-            }
-        }
-        drop(reader);
+        let good = read_frames(BufReader::new(&mut file), committed, |(registered, _), documents| each(registered, documents));
         file.set_len(good)?;
         file.seek(SeekFrom::Start(good))?;
         if good == 0 {
@@ -71,6 +59,31 @@ impl Kept {
         let head = [(body.len() as u64).to_le_bytes(), checksum_of(&body)].concat();
         self.file.write_all(&[head, body].concat())
     }
+}
+
+/// Tells `each` of the submissions in a file, in order, as long as they are those that were committed; nothing is changed.
+///
+/// # Errors
+/// The file system's, where there is no file.
+pub(crate) fn read_kept(path: &Path, committed: &[Committed], each: impl FnMut(Committed, Vec<NewDocument>)) -> io::Result<()> {
+    read_frames(BufReader::new(File::open(path)?), committed, each);
+    Ok(())
+}
+
+/// How many bytes are good.
+fn read_frames(mut from: impl Read, committed: &[Committed], mut each: impl FnMut(Committed, Vec<NewDocument>)) -> u64 {
+    let mut head = vec![0; HEAD.len()];
+    if from.read_exact(&mut head).is_err() || head != HEAD {
+        return 0;
+    }
+    let mut good = HEAD.len() as u64;
+    for (registered, submission_id) in committed {
+        let Some((length, body)) = frame(&mut from) else { break };
+        let Some(documents) = Decoder(&body).submission(*registered, *submission_id) else { break };
+        each((*registered, *submission_id), documents);
+        good += length;
+    }
+    good
 }
 
 /// A frame's length and body; `None` at the end, and where it is damaged.

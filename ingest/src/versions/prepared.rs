@@ -2,13 +2,14 @@
 //! compared again where only later ones were added.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use schemas::ids::{ChunkId, DatanetId, SubmissionId};
 use schemas::tables::{MemberRow, TextRow};
 
 use super::Preview;
-use crate::duplicates::{Clusters, Fingerprint, Placement};
+use crate::duplicates::{Clusters, Committed, Fingerprint, Placement, read_kept};
 use crate::{IngestError, Result};
 
 /// Datanets that something is remembered of: the last ones that were published.
@@ -56,9 +57,9 @@ pub(crate) struct Prepared {
 }
 
 impl Prepared {
-    /// Orders `members` and gives those their standing that have it already; the others' submissions are returned, in order. Of
-    /// those that were placed all stay or none: what comes after may lean on any of them.
-    pub(super) fn begin(&mut self, members: &mut [MemberRow], near_duplicate_ppm: u64) -> Vec<SubmissionId> {
+    /// Orders `members` and gives those their standing that have it already. Of those that were placed all stay or none: what comes
+    /// after may lean on any of them.
+    pub(super) fn begin(&mut self, members: &mut [MemberRow], near_duplicate_ppm: u64) {
         members.sort_by_key(|member| (member.registered, member.document_id, member.ordinal));
         let is_placed = self.placed.len() <= members.len()
             && self.placed.iter().zip(members.iter()).all(|(placed, member)| {
@@ -69,26 +70,50 @@ impl Prepared {
             self.placed.clear();
         }
         members.iter_mut().zip(&self.placed).for_each(|(member, placed)| member.clone_from(placed));
+    }
+
+    /// The submissions of those that have no standing yet, in order.
+    pub(super) fn missing(&self, members: &[MemberRow]) -> Vec<SubmissionId> {
         let mut missing: Vec<SubmissionId> = members.iter().skip(self.placed.len()).map(|member| member.submission_id).collect();
         missing.dedup();
         missing
     }
 
-    /// Places the next members that `texts` has the texts of: states of each what it repeats among those before it.
-    pub(super) fn place(mut self, mut members: Vec<MemberRow>, texts: Vec<TextRow>) -> (Self, Vec<MemberRow>) {
-        let mut texts: HashMap<(ChunkId, SubmissionId), String> =
-            texts.into_iter().map(|row| ((row.chunk_id, row.submission_id), row.text)).collect();
-        let Some(clusters) = self.clusters.as_mut() else { return (self, members) };
+    /// Places the next members that `texts` has the texts of.
+    pub(super) fn place_texts(&mut self, members: &mut [MemberRow], texts: Vec<TextRow>) {
+        self.place(members, texts.into_iter().map(|row| ((row.chunk_id, row.submission_id), row.text)).collect(), |text| {
+            Fingerprint::of(&text)
+        });
+    }
+
+    /// Places the next members whose fingerprints a file keeps, of submissions that were committed.
+    pub(super) fn place_kept(&mut self, members: &mut [MemberRow], file: &Path, committed: &[Committed]) {
+        let read = read_kept(file, committed, |(_, submission_id), documents| {
+            let chunks = documents.into_iter().flat_map(|document| document.chunks);
+            self.place(members, chunks.map(|chunk| ((chunk.chunk_id, submission_id), chunk.fingerprint)).collect(), |kept| kept);
+        });
+        if let Err(error) = read {
+            tracing::warn!(%error, file = %file.display(), "fingerprints could not be read; texts are");
+        }
+    }
+
+    /// Places the next members of which something is `known`: states of each what it repeats among those before it.
+    fn place<T>(
+        &mut self,
+        members: &mut [MemberRow],
+        mut known: HashMap<(ChunkId, SubmissionId), T>,
+        fingerprint: impl Fn(T) -> Fingerprint,
+    ) {
+        let Some(clusters) = self.clusters.as_mut() else { return };
         for member in members.iter_mut().skip(self.placed.len()) {
-            let Some(text) = texts.remove(&member.key()) else { break };
-            let Placement { cluster_id, repeats } = clusters.place(member.chunk_id, Fingerprint::of(&text));
+            let Some(known) = known.remove(&member.key()) else { break };
+            let Placement { cluster_id, repeats } = clusters.place(member.chunk_id, fingerprint(known));
             member.cluster_id = cluster_id;
             let earlier = repeats.and_then(|(earlier, ppm)| Some((self.placed.get(earlier)?.chunk_id, ppm)));
             member.duplicate_of = earlier.map(|(chunk_id, _)| chunk_id);
             member.similarity_ppm = earlier.map(|(_, ppm)| ppm);
             self.placed.push(member.clone());
         }
-        (self, members)
     }
 
     /// Whether all of them have their standing.

@@ -1,7 +1,9 @@
 use schemas::ids::DocumentId;
 use schemas::merkle;
+use store::Store;
 
 use super::*;
+use crate::IngestConfig;
 use crate::test_support::*;
 
 /// A Datanet with one document each of Alice and Bob; their ids.
@@ -191,4 +193,51 @@ async fn clusters_are_those_of_the_members() {
     decide(&ingest, id, pending.documents[0].document_id, "accept", "").await;
     let second = ingest.publish(publication(CURATOR, id, &ingest.preview(id).await.unwrap())).await.unwrap();
     assert_eq!(clusters(&second).await.iter().filter(|is_copy| **is_copy).count(), clusters(&first).await.len());
+}
+
+/// A service that has compared nothing yet takes the fingerprints that are kept, and gives every member the standing that its text
+/// gives; where the file is damaged, texts fill in.
+#[tokio::test]
+async fn a_start_publishes_by_the_fingerprints_that_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::in_memory().await.unwrap();
+    let with = |duplicates_dir: Option<&std::path::Path>| {
+        let config = IngestConfig { duplicates_dir: duplicates_dir.map(std::path::Path::to_owned), ..config() };
+        Ingest::new(store.clone(), std::sync::Arc::new(engine::HashingEmbedder::new()), config)
+    };
+    let ingest = with(Some(folder.path()));
+    let id = ingest.create_datanet(cold_chain()).await.unwrap().datanet_id;
+    for (n, who) in [ALICE, BOB, ALICE, BOB].into_iter().enumerate() {
+        let (own, shared) = (prose(n as u64, 30), prose(40, 20));
+        let name = format!("{n}.txt");
+        let report = submit(&ingest, who, id, &[(&name, &own), ("shared.txt", &format!("{shared} {n}"))]).await;
+        for document in report.documents {
+            if n != 2 {
+                decide(&ingest, id, document.document_id, "accept", "").await;
+            }
+        }
+    }
+    let standings = async |ingest: &Ingest| {
+        let datanet = ingest.datanet(&id.to_string()).await.unwrap();
+        let before = store.reads();
+        let next = ingest.next_version(&datanet).await.unwrap();
+        let after = store.reads();
+        let members: Vec<String> = next.members.iter().map(|member| format!("{member:?}")).collect();
+        (next.preview.clone(), members, after.rows - before.rows)
+    };
+    let (preview, members, rows_of_texts) = standings(&with(None)).await;
+    assert!(members.iter().any(|member| !member.contains("duplicate_of: None")), "{members:?}");
+    let path = folder.path().join(format!("{id}.fingerprints"));
+    let whole = std::fs::read(&path).unwrap();
+    for kept in [&whole[..], &whole[..whole.len() / 2], b"something else"] {
+        std::fs::write(&path, kept).unwrap();
+        let (again, as_before, _) = standings(&with(Some(folder.path()))).await;
+        assert_eq!((&again, &as_before), (&preview, &members), "{} bytes", kept.len());
+    }
+    // what was damaged is whole again, and then no text is read
+    let started = with(Some(folder.path()));
+    drop(started.duplicates(id).await.unwrap());
+    let (_, as_before, rows) = standings(&started).await;
+    assert_eq!(as_before, members);
+    assert!(rows + preview.chunk_count <= rows_of_texts, "{rows} rows, with texts {rows_of_texts}");
 }

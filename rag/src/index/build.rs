@@ -5,9 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use engine::VectorCodes;
 use schemas::ids::ChunkId;
 use schemas::tables::VersionRow;
 use serde::{Deserialize, Serialize};
@@ -17,12 +19,13 @@ use super::{ANALYZER, Derived, TextIndex, analyzer, schema};
 use crate::{RagError, Result};
 
 /// Other words make another index.
-const FORMAT: &str = "headwater.text-index/3";
+const FORMAT: &str = "headwater.text-index/4";
 const SEAL: &str = "seal.json";
 const UNFINISHED: &str = ".unfinished-";
 const WRITER_MEMORY_BYTES: usize = 50_000_000;
 const STATEMENTS: &str = "statements.bin";
-const VECTORS: &str = "vectors.bin";
+/// Before and after the rows of a part of the vectors.
+const VECTORS: (&str, &str) = ("vectors-", ".bin");
 /// Versions of a Datanet that something is kept of: the newest. Others are derived again when somebody asks for them.
 const KEPT_VERSIONS: u64 = 4;
 
@@ -40,13 +43,18 @@ pub(super) fn payload(row: &VersionRow) -> Result<String> {
 }
 
 /// File name to length and CRC-32.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Seal {
     files: BTreeMap<String, (u64, u32)>,
 }
 
 impl Seal {
-    fn of(dir: &Path) -> std::io::Result<Self> {
+    fn read(dir: &Path) -> std::io::Result<Option<Self>> {
+        Ok(serde_json::from_slice(&fs::read(dir.join(SEAL))?).ok())
+    }
+
+    /// Of the files in `dir`; those of `carried` are believed.
+    fn of(dir: &Path, carried: &Self) -> std::io::Result<Self> {
         let mut files = BTreeMap::new();
         for entry in fs::read_dir(dir)? {
             let entry = entry?;
@@ -54,34 +62,40 @@ impl Seal {
             if name == SEAL || name.ends_with(".lock") {
                 continue;
             }
-            let bytes = fs::read(entry.path())?;
-            files.insert(name, (bytes.len() as u64, crc32fast::hash(&bytes)));
+            let stated = match carried.files.get(&name) {
+                Some(stated) => *stated,
+                None => {
+                    let bytes = fs::read(entry.path())?;
+                    (bytes.len() as u64, crc32fast::hash(&bytes))
+                }
+            };
+            files.insert(name, stated);
         }
         Ok(Self { files })
     }
 }
 
-/// Builds into a directory beside `target` and renames it there.
+/// Builds into a directory beside `target` and renames it there. Of `earlier`, a directory that was opened, the files are taken
+/// that stay as they are.
 pub(super) fn build(
     target: &Path,
     payload: &str,
     earlier: Option<&Path>,
     chunks: &[(ChunkId, String)],
     statements: &[u8],
-    vectors: &[u8],
+    vectors: &VectorCodes,
 ) -> Result<()> {
     static BUILDS: AtomicU64 = AtomicU64::new(0);
     let parent = target.parent().unwrap_or(target);
     fs::create_dir_all(parent).map_err(RagError::io(parent))?;
     let unfinished = parent.join(format!("{UNFINISHED}{}-{}", std::process::id(), BUILDS.fetch_add(1, Ordering::Relaxed)));
     fs::create_dir(&unfinished).map_err(RagError::io(&unfinished))?;
-    let write = |name: &str, bytes: &[u8]| {
-        let path = unfinished.join(name);
-        fs::write(&path, bytes).map_err(RagError::io(&path))
-    };
-    let built = write(STATEMENTS, statements)
-        .and_then(|()| write(VECTORS, vectors))
-        .and_then(|()| fill(&unfinished, payload, earlier, chunks))
+    let mut carried = Seal::default();
+    let built = (earlier.map_or(Ok(()), |earlier| carry(earlier, &unfinished, vectors, &mut carried)))
+        .and_then(|()| write(&unfinished, STATEMENTS, statements))
+        .and_then(|()| write_vectors(&unfinished, vectors, &carried))
+        .and_then(|()| fill(&unfinished, payload, earlier.is_some(), chunks))
+        .and_then(|()| seal(&unfinished, &carried))
         .and_then(|()| fs::rename(&unfinished, target).map_err(RagError::io(target)));
     if built.is_err()
         && let Err(error) = fs::remove_dir_all(&unfinished)
@@ -92,19 +106,47 @@ pub(super) fn build(
     if target.join(SEAL).exists() { Ok(()) } else { built }
 }
 
-/// Puts the segments of an index into another folder: they are never written again, so the same files serve both.
-fn carry(earlier: &Path, dir: &Path) -> Result<()> {
-    for from in children(earlier)? {
-        let name = from.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let to = dir.join(&name);
-        let carried = match name.as_str() {
-            SEAL | STATEMENTS | VECTORS => Ok(()),
-            name if name.ends_with(".lock") => Ok(()),
-            // what lists the segments is
-            name if name.ends_with(".json") => fs::copy(&from, &to).map(drop),
-            _ => fs::hard_link(&from, &to).or_else(|_| fs::copy(&from, &to).map(drop)),
-        };
-        carried.map_err(RagError::io(&to))?;
+fn write(dir: &Path, name: &str, bytes: &[u8]) -> Result<()> {
+    let path = dir.join(name);
+    fs::write(&path, bytes).map_err(RagError::io(&path))
+}
+
+fn write_vectors(dir: &Path, vectors: &VectorCodes, carried: &Seal) -> Result<()> {
+    for rows in vectors.parts() {
+        let name = part_name(&rows);
+        if !carried.files.contains_key(&name) {
+            write(dir, &name, &vectors.part_to_bytes(&rows).unwrap_or_default())?;
+        }
+    }
+    Ok(())
+}
+
+fn part_name(rows: &Range<usize>) -> String {
+    format!("{}{}-{}{}", VECTORS.0, rows.start, rows.end, VECTORS.1)
+}
+
+fn part_rows(name: &str) -> Option<Range<usize>> {
+    let (start, end) = name.strip_prefix(VECTORS.0)?.strip_suffix(VECTORS.1)?.split_once('-')?;
+    Some(start.parse().ok()?..end.parse().ok()?)
+}
+
+/// Puts the files of an earlier index that are never written again into another folder: the same files serve both. These are
+/// its segments, and the parts of its vectors that are parts of these.
+fn carry(earlier: &Path, dir: &Path, vectors: &VectorCodes, carried: &mut Seal) -> Result<()> {
+    let sealed = Seal::read(earlier).map_err(RagError::io(earlier))?.unwrap_or_default();
+    for (name, stated) in sealed.files {
+        let (from, to) = (earlier.join(&name), dir.join(&name));
+        let is_part = part_rows(&name).map(|rows| vectors.parts().any(|other| other == rows));
+        if name == STATEMENTS || is_part == Some(false) {
+            continue;
+        }
+        // what lists the segments is written again
+        if name.ends_with(".json") {
+            fs::copy(&from, &to).map(drop).map_err(RagError::io(&to))?;
+            continue;
+        }
+        fs::hard_link(&from, &to).or_else(|_| fs::copy(&from, &to).map(drop)).map_err(RagError::io(&to))?;
+        carried.files.insert(name, stated);
     }
     Ok(())
 }
@@ -121,15 +163,10 @@ pub(super) fn remove_old(target: &Path, row: &VersionRow) -> Result<()> {
     Ok(())
 }
 
-fn fill(dir: &Path, payload: &str, earlier: Option<&Path>, chunks: &[(ChunkId, String)]) -> Result<()> {
+/// Adds the chunks to the text index in a folder.
+fn fill(dir: &Path, payload: &str, is_there: bool, chunks: &[(ChunkId, String)]) -> Result<()> {
     let (schema, fields) = schema();
-    let index = match earlier {
-        Some(earlier) => {
-            carry(earlier, dir)?;
-            Index::open_in_dir(dir)?
-        }
-        None => Index::create_in_dir(dir, schema)?,
-    };
+    let index = if is_there { Index::open_in_dir(dir)? } else { Index::create_in_dir(dir, schema)? };
     index.tokenizers().register(ANALYZER, analyzer());
     // one thread: the same chunks in the same order give the same segments
     let mut writer = index.writer_with_num_threads::<TantivyDocument>(1, WRITER_MEMORY_BYTES)?;
@@ -142,28 +179,42 @@ fn fill(dir: &Path, payload: &str, earlier: Option<&Path>, chunks: &[(ChunkId, S
     let mut commit = writer.prepare_commit()?;
     commit.set_payload(payload);
     commit.commit()?;
-    writer.wait_merging_threads()?;
-    let seal = Seal::of(dir).map_err(RagError::io(dir))?;
-    let path = dir.join(SEAL);
-    let text = schemas::canonical::to_string(&seal)?;
-    fs::write(&path, text).map_err(RagError::io(&path))
+    Ok(writer.wait_merging_threads()?)
+}
+
+fn seal(dir: &Path, carried: &Seal) -> Result<()> {
+    let seal = Seal::of(dir, carried).map_err(RagError::io(dir))?;
+    write(dir, SEAL, schemas::canonical::to_string(&seal)?.as_bytes())
 }
 
 /// Opens `dir` if every byte of it is as it was built, for `payload`.
 pub(super) fn open(dir: &Path, payload: &str) -> Result<Derived, TantivyError> {
-    let damaged = |problem: &str| TantivyError::SystemError(format!("{}: {problem}", dir.display()));
-    let stated: Seal = serde_json::from_slice(&fs::read(dir.join(SEAL))?).map_err(|_| damaged("its seal is damaged"))?;
-    if Seal::of(dir)? != stated {
-        return Err(damaged("its files are not the ones that were built"));
+    let stated = Seal::read(dir)?.ok_or_else(|| damaged(dir, "its seal is damaged"))?;
+    if Seal::of(dir, &Seal::default())? != stated {
+        return Err(damaged(dir, "its files are not the ones that were built"));
     }
+    let mut vectors = Vec::new();
+    for (name, rows) in stated.files.keys().filter_map(|name| Some((name, part_rows(name)?))) {
+        vectors.push((rows, fs::read(dir.join(name))?));
+    }
+    vectors.sort_by_key(|(rows, _)| rows.start);
+    Ok(Derived { text: open_text(dir, payload)?, statements: fs::read(dir.join(STATEMENTS))?, vectors })
+}
+
+/// The text index in `dir`, if it is the one of `payload`.
+pub(super) fn open_text(dir: &Path, payload: &str) -> Result<TextIndex, TantivyError> {
     let index = Index::open_in_dir(dir)?;
     let (expected, fields) = schema();
     if index.schema() != expected || index.load_metas()?.payload.as_deref() != Some(payload) {
-        return Err(damaged("it was built from something else"));
+        return Err(damaged(dir, "it was built from something else"));
     }
     index.tokenizers().register(ANALYZER, analyzer());
     let searcher = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?.searcher();
-    Ok(Derived { text: TextIndex { searcher, fields }, statements: fs::read(dir.join(STATEMENTS))?, vectors: fs::read(dir.join(VECTORS))? })
+    Ok(TextIndex { searcher, fields })
+}
+
+fn damaged(dir: &Path, problem: &str) -> TantivyError {
+    TantivyError::SystemError(format!("{}: {problem}", dir.display()))
 }
 
 pub(super) fn remove_leftovers(index_dir: &Path) -> Result<()> {

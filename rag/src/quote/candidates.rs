@@ -6,9 +6,9 @@ use schemas::said::{Figures, Quantity, Said};
 
 use super::sorted_terms;
 use crate::Result;
+use crate::open_version::OpenVersion;
 use crate::retrieve::Question;
 use crate::sentences::{self, Kind};
-use crate::snapshot::Snapshot;
 use crate::statements::{Standing, StatementText, adds, asks_for_measure, confirms, left_open, restates};
 
 /// Fewer content words than this say nothing on their own.
@@ -39,17 +39,17 @@ pub(crate) struct Candidate {
 /// The quotable statements of the members at `positions`, in order, each once. In the place of a statement that says what an
 /// earlier one says, or that its contributor corrected, stands that one, wherever it is in the version; where the later has
 /// more of the question, both.
-pub(super) fn all(snapshot: &Snapshot, positions: &[usize], question: &Question) -> Result<Vec<Candidate>> {
-    let asked = Asked::new(snapshot, question);
+pub(super) fn all(opened: &OpenVersion, positions: &[usize], question: &Question) -> Result<Vec<Candidate>> {
+    let asked = Asked::new(opened, question);
     let mut seen = BTreeSet::new();
     let mut candidates: Vec<Candidate> = Vec::new();
-    let found = positions.iter().flat_map(|position| snapshot.statements.of_chunk(*position));
+    let found = positions.iter().flat_map(|position| opened.statements.of_chunk(*position));
     let chosen = found.map(|statement| asked.stand_in(&statement)).collect::<Result<Vec<_>>>()?;
     for chosen in chosen.into_iter().flatten() {
         if !seen.insert(chosen.statement) {
             continue;
         }
-        let contradicted = snapshot.statements.contradicted(chosen.statement).filter(|other| !seen.contains(other));
+        let contradicted = opened.statements.contradicted(chosen.statement).filter(|other| !seen.contains(other));
         let beside = asked.at(contradicted)?;
         let beside = beside.filter(|other| asked.covers(other, &chosen));
         candidates.push(chosen);
@@ -62,7 +62,7 @@ pub(super) fn all(snapshot: &Snapshot, positions: &[usize], question: &Question)
 }
 
 struct Asked<'a> {
-    snapshot: &'a Snapshot,
+    opened: &'a OpenVersion,
     question: &'a Question,
     said: Said,
     /// Terms that name what the question leaves open.
@@ -71,15 +71,15 @@ struct Asked<'a> {
 }
 
 impl<'a> Asked<'a> {
-    fn new(snapshot: &'a Snapshot, question: &'a Question) -> Self {
+    fn new(opened: &'a OpenVersion, question: &'a Question) -> Self {
         let open = left_open(&question.text).iter().flat_map(|word| sorted_terms(word)).collect();
-        Self { snapshot, question, said: Said::of(&question.text), open, for_measure: asks_for_measure(&question.text) }
+        Self { opened, question, said: Said::of(&question.text), open, for_measure: asks_for_measure(&question.text) }
     }
 
     /// What may be quoted where `statement` was found: itself or the one that corrects it, unless one that it repeats or
     /// contradicts has as much of the question; and that one. Of another's statement with the question added to it, that one.
     fn stand_in(&self, statement: &StatementText) -> Result<Vec<Candidate>> {
-        let statements = &self.snapshot.statements;
+        let statements = &self.opened.statements;
         let corrected = |at: usize| self.at(Some(statements.corrected(at).unwrap_or(at)));
         let own = corrected(statement.statement)?;
         if let Some(own) = own.as_ref().filter(|own| own.restates)
@@ -96,7 +96,7 @@ impl<'a> Asked<'a> {
     }
 
     fn at(&self, statement: Option<usize>) -> Result<Option<Candidate>> {
-        let statement = statement.and_then(|at| self.snapshot.statements.text(at));
+        let statement = statement.and_then(|at| self.opened.statements.text(at));
         statement.map_or(Ok(None), |statement| self.candidate(statement))
     }
 
@@ -108,7 +108,7 @@ impl<'a> Asked<'a> {
 
     fn candidate(&self, statement: StatementText) -> Result<Option<Candidate>> {
         let StatementText { statement, chunk, range, kind } = statement;
-        let passage = self.snapshot.passage(chunk)?;
+        let passage = self.opened.passage(chunk)?;
         let Some(text) = passage.text.get(range.clone()) else { return Ok(None) };
         let said = Said::of(text);
         let terms = sorted_terms(text);
@@ -127,12 +127,12 @@ impl<'a> Asked<'a> {
     /// Whether a text confirms the question, or adds something to its words and to the frame in which its document puts every
     /// statement.
     fn is_answer(&self, chunk: usize, text: &str, said: &Said, restates: bool) -> bool {
-        let Some(document) = self.snapshot.origin(chunk).map(|origin| origin.document) else { return false };
+        let Some(document) = self.opened.origin(chunk).map(|origin| origin.document) else { return false };
         if confirms(text, &self.question.text) {
             return true;
         }
         let is_asked = |token: &str| sorted_terms(token).iter().all(|term| self.question.terms.contains(term));
-        let is_frame = |token: &str| self.snapshot.statements.is_boilerplate(document, token);
+        let is_frame = |token: &str| self.opened.statements.is_boilerplate(document, token);
         let is_new = |quantity: &Quantity| !self.said.figures.quantities.contains(quantity);
         adds(said, &self.said).any(|token| !is_asked(token) && !is_frame(token))
             // Whatever words are put around the question, they leave it open: only a number may answer it there.

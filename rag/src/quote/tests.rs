@@ -9,15 +9,12 @@ async fn quotable(question: &str, texts: &[&str]) -> Vec<(usize, String)> {
     let files: Vec<_> = (1u8..).zip(texts).map(|(n, text)| file(&n.to_string(), n, text)).collect();
     let world = World::new(&files).await;
     let rag = world.rag().await;
-    let snapshot = rag.snapshot(world.datanet.datanet_id, None).await.unwrap();
+    let opened = rag.opened(world.datanet.datanet_id, None).await.unwrap();
     let question = Question::read(question, world.embedder.as_ref()).unwrap();
-    let positions: Vec<usize> = (0..).map_while(|at| snapshot.origin(at).map(|_| at)).collect();
-    snapshot.read_passages(positions.iter().copied()).await.unwrap();
-    let candidates = candidates::all(&snapshot, &positions, &question).unwrap();
-    candidates
-        .into_iter()
-        .map(|candidate| (usize::from(snapshot.origin(candidate.chunk).unwrap().contributor[0]), candidate.text))
-        .collect()
+    let positions: Vec<usize> = (0..).map_while(|at| opened.origin(at).map(|_| at)).collect();
+    opened.read_passages(positions.iter().copied()).await.unwrap();
+    let candidates = candidates::all(&opened, &positions, &question).unwrap();
+    candidates.into_iter().map(|candidate| (usize::from(opened.origin(candidate.chunk).unwrap().contributor[0]), candidate.text)).collect()
 }
 
 async fn said(question: &str, texts: &[&str]) -> Vec<String> {

@@ -78,12 +78,12 @@ impl Rag {
 
     /// What the pinned version holds on the question.
     async fn find_sources(&self, id: AnswerId, request: AskRequest) -> Result<(Question, Found)> {
-        let snapshot = self.stages.wait(Stage::Open, self.snapshot(request.datanet.datanet_id, request.version)).await?;
+        let opened = self.stages.wait(Stage::Open, self.opened(request.datanet.datanet_id, request.version)).await?;
         let (embedder, text) = (self.embedder.clone(), request.question.clone());
         let question = self.stages.wait(Stage::Embed, blocking(move || Question::read(&text, embedder.as_ref()))).await?;
         let method = retrieve::method(&self.config);
-        let retrieved = self.stages.wait(Stage::Retrieve, retrieve::retrieve(&snapshot, &question, &method)).await?;
-        Ok((question, Found { id, request, snapshot, method, retrieved }))
+        let retrieved = self.stages.wait(Stage::Retrieve, retrieve::retrieve(&opened, &question, &method)).await?;
+        Ok((question, Found { id, request, opened, method, retrieved }))
     }
 
     async fn quote(&self, question: Question, found: Found, held: Held) -> Result<Arc<AnswerRecord>> {
@@ -92,7 +92,7 @@ impl Rag {
         blocking(move || {
             // a caller that goes away does not stop this: a retry waits for it, and finds its receipt
             let _held = held;
-            let select = || quote::select(&question, &found.snapshot, &found.positions(), embedder.as_ref(), &config.quote);
+            let select = || quote::select(&question, &found.opened, &found.positions(), embedder.as_ref(), &config.quote);
             let quotes = stages.run(Stage::Read, select)?;
             let draft = stages.run(Stage::Attribute, || found.quoted(quotes, embedder.info(), &config))?;
             stages.run(Stage::Receipt, || ledger.issue(draft))

@@ -12,17 +12,17 @@ use schemas::{B256, alloy_primitives::keccak256};
 use crate::answer::{AskRequest, CopyRecord};
 use crate::attribution::{self, MAX_SOURCES, SourceText, compute_shares, compute_value_table};
 use crate::generate::Written;
+use crate::open_version::OpenVersion;
 use crate::quote::{self, Quote};
 use crate::receipts::Draft;
 use crate::retrieve::Retrieved;
-use crate::snapshot::Snapshot;
 use crate::{RagConfig, Result};
 
 /// A question with what was found for it.
 pub(crate) struct Found {
     pub(crate) id: AnswerId,
     pub(crate) request: AskRequest,
-    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) opened: Arc<OpenVersion>,
     pub(crate) method: Retrieval,
     /// Best first.
     pub(crate) retrieved: Vec<Retrieved>,
@@ -46,12 +46,12 @@ impl Found {
 
     /// In the order of what was retrieved. Blocks.
     pub(crate) fn texts(&self) -> Result<Vec<String>> {
-        self.retrieved.iter().map(|retrieved| Ok(self.snapshot.passage(retrieved.position)?.text.clone())).collect()
+        self.retrieved.iter().map(|retrieved| Ok(self.opened.passage(retrieved.position)?.text.clone())).collect()
     }
 
     /// Of quoted statements, verbatim, joined by a space; declined where there are none.
     pub(crate) fn quoted(self, quotes: Vec<Quote>, embedder: &engine::EmbedderInfo, config: &RagConfig) -> Result<Draft> {
-        let sentences: Vec<String> = quotes.iter().map(|quote| said(&self.snapshot, quote)).collect::<Result<_>>()?;
+        let sentences: Vec<String> = quotes.iter().map(|quote| said(&self.opened, quote)).collect::<Result<_>>()?;
         let answered = !sentences.is_empty();
         let said = Said {
             answer: if answered { sentences.join(" ") } else { quote::DECLINED.to_owned() },
@@ -89,10 +89,10 @@ impl Found {
     fn draft(self, said: Said, embedder: &engine::EmbedderInfo, config: &RagConfig) -> Result<Draft> {
         let retrieved = self.retrieved.len() as u64;
         let positions = self.sources(&said);
-        let Self { id, request, snapshot, method, retrieved: found } = self;
-        let members = positions.iter().map(|position| snapshot.passage(*position)).collect::<Result<Vec<Arc<PassageRow>>>>()?;
+        let Self { id, request, opened, method, retrieved: found } = self;
+        let members = positions.iter().map(|position| opened.passage(*position)).collect::<Result<Vec<Arc<PassageRow>>>>()?;
         let sources = (positions.iter().zip(&members))
-            .map(|(position, chunk)| source(&snapshot, *position, chunk, &found))
+            .map(|(position, chunk)| source(&opened, *position, chunk, &found))
             .collect::<Result<Vec<Source>>>()?;
         let segments = segments(&said, &positions, &members);
         let texts: Vec<SourceText<'_>> =
@@ -100,7 +100,7 @@ impl Found {
         let sentences: Vec<&str> = said.sentences.iter().map(String::as_str).collect();
         let value_table = compute_value_table(&request.question, &sentences, &texts);
         let shares = compute_shares(&sources, &value_table)?;
-        let copies = copies(&snapshot, &positions, &sources, &shares.per_source_ppm);
+        let copies = copies(&opened, &positions, &sources, &shares.per_source_ppm);
         let body = ReceiptBody {
             schema: receipt::SCHEMA.to_owned(),
             answer_id: id,
@@ -109,9 +109,9 @@ impl Found {
             issued_at_ms: 0,
             chain_id: config.domain.chain_id,
             registry: config.domain.registry,
-            datanet_id: snapshot.row.datanet_id,
-            version: snapshot.row.version,
-            version_root: snapshot.row.root,
+            datanet_id: opened.row.datanet_id,
+            version: opened.row.version,
+            version_root: opened.row.root,
             question_hash: receipt::salted_question_hash(request.salt, &request.question),
             answer_hash: keccak256(&said.answer),
             status: if said.answered { AnswerStatus::Answered } else { AnswerStatus::Declined },
@@ -138,7 +138,7 @@ impl Found {
         let mut positions = self.positions();
         let mut further: BTreeSet<usize> = BTreeSet::new();
         let quoted = said.quotes.iter().map(|quote| quote.chunk);
-        let first = said.sentences.iter().flat_map(|sentence| self.snapshot.statements.first_to_say(&Tokens::of(sentence)));
+        let first = said.sentences.iter().flat_map(|sentence| self.opened.statements.first_to_say(&Tokens::of(sentence)));
         for position in quoted.chain(first).filter(|position| !positions.contains(position)) {
             if positions.len() + further.len() < MAX_SOURCES {
                 further.insert(position);
@@ -150,7 +150,7 @@ impl Found {
 }
 
 /// A member as the receipt states it.
-fn source(snapshot: &Snapshot, position: usize, chunk: &PassageRow, found: &[Retrieved]) -> Result<Source> {
+fn source(opened: &OpenVersion, position: usize, chunk: &PassageRow, found: &[Retrieved]) -> Result<Source> {
     let retrieved = found.iter().find(|retrieved| retrieved.position == position);
     Ok(Source {
         chunk_id: chunk.chunk_id,
@@ -164,12 +164,12 @@ fn source(snapshot: &Snapshot, position: usize, chunk: &PassageRow, found: &[Ret
         registered: chunk.registered,
         vector_rank: retrieved.and_then(|retrieved| retrieved.vector_rank),
         lexical_rank: retrieved.and_then(|retrieved| retrieved.lexical_rank),
-        proof: snapshot.proof(position)?,
+        proof: opened.proof(position)?,
     })
 }
 
-fn said(snapshot: &Snapshot, quote: &Quote) -> Result<String> {
-    Ok(snapshot.passage(quote.chunk)?.text.get(quote.start..quote.end).unwrap_or_default().to_owned())
+fn said(opened: &OpenVersion, quote: &Quote) -> Result<String> {
+    Ok(opened.passage(quote.chunk)?.text.get(quote.start..quote.end).unwrap_or_default().to_owned())
 }
 
 /// Where each quote stands in the answer and in its file.
@@ -199,11 +199,11 @@ fn source_bytes(chunk: &PassageRow, quote: &Quote) -> (u64, u64) {
 }
 
 /// The members that repeat one that earned something, each once per contributor.
-fn copies(snapshot: &Snapshot, positions: &[usize], sources: &[Source], per_source_ppm: &[u64]) -> Vec<CopyRecord> {
+fn copies(opened: &OpenVersion, positions: &[usize], sources: &[Source], per_source_ppm: &[u64]) -> Vec<CopyRecord> {
     let mut listed: BTreeSet<_> = sources.iter().map(|source| (source.chunk_id, source.contributor)).collect();
     let mut copies = Vec::new();
     for ((position, source), _) in positions.iter().zip(sources).zip(per_source_ppm).filter(|(_, share)| **share > 0) {
-        for (chunk_id, origin) in snapshot.copies(*position).filter(|(_, origin)| origin.contributor != source.contributor) {
+        for (chunk_id, origin) in opened.copies(*position).filter(|(_, origin)| origin.contributor != source.contributor) {
             if listed.insert((chunk_id, origin.contributor)) {
                 copies.push(CopyRecord {
                     chunk_id,

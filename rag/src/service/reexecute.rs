@@ -26,13 +26,13 @@ impl Rag {
         let stated = &evidence.receipt.body;
         self.check_repeatable(stated)?;
         let datanet = self.datanet(stated.datanet_id).await?;
-        let snapshot = self.snapshot(stated.datanet_id, Some(stated.version)).await?;
-        if snapshot.row.root != stated.version_root {
-            return Ok(vec![format!("the version's root is {}, not {}", snapshot.row.root, stated.version_root)]);
+        let opened = self.opened(stated.datanet_id, Some(stated.version)).await?;
+        if opened.row.root != stated.version_root {
+            return Ok(vec![format!("the version's root is {}, not {}", opened.row.root, stated.version_root)]);
         }
         let (embedder, text) = (self.embedder.clone(), evidence.question.clone());
         let question = blocking(move || Question::read(&text, embedder.as_ref())).await?;
-        let retrieved = retrieve::retrieve(&snapshot, &question, &stated.retrieval).await?;
+        let retrieved = retrieve::retrieve(&opened, &question, &stated.retrieval).await?;
         let request = AskRequest {
             datanet,
             version: Some(stated.version),
@@ -45,13 +45,13 @@ impl Rag {
             answerer: Answerer::Configured,
             generation: GenerationSettings::default(),
         };
-        let found = Found { id: stated.answer_id, request, snapshot, method: stated.retrieval.clone(), retrieved };
+        let found = Found { id: stated.answer_id, request, opened, method: stated.retrieval.clone(), retrieved };
         let (evidence, embedder, config) = (evidence.clone(), self.embedder.clone(), self.config.clone());
         let draft = blocking(move || {
             let body = &evidence.receipt.body;
             let Some(generation) = body.generation.clone() else {
                 let config = RagConfig { quote: body.quoting.as_ref().map(QuoteConfig::of).unwrap_or_default(), ..config };
-                let quotes = quote::select(&question, &found.snapshot, &found.positions(), embedder.as_ref(), &config.quote)?;
+                let quotes = quote::select(&question, &found.opened, &found.positions(), embedder.as_ref(), &config.quote)?;
                 return found.quoted(quotes, embedder.info(), &config);
             };
             let form = if generation.constraint_hash.is_some() { Form::Prescribed } else { Form::Prose };

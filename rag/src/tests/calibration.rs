@@ -176,17 +176,17 @@ async fn measure(set: &Set, embedder: Arc<dyn Embedder>, out: &mut String) {
     let world = World::with(embedder.clone(), &set.files).await;
     let rag = world.rag().await;
     let config = world.config();
-    let snapshot = rag.snapshot(world.datanet.datanet_id, None).await.unwrap();
+    let opened = rag.opened(world.datanet.datanet_id, None).await.unwrap();
     let names = world.store.scan::<schemas::tables::DocumentRow>(None).await.unwrap();
     for case in &set.cases {
         let question = Question::read(&case.question, embedder.as_ref()).unwrap();
-        let found = retrieve::retrieve(&snapshot, &question, &retrieve::method(&config)).await.unwrap();
+        let found = retrieve::retrieve(&opened, &question, &retrieve::method(&config)).await.unwrap();
         let positions: Vec<usize> = found.iter().map(|retrieved| retrieved.position).collect();
-        let score = || quote::score(&question, &snapshot, &positions, embedder.as_ref(), &config.quote);
+        let score = || quote::score(&question, &opened, &positions, embedder.as_ref(), &config.quote);
         let scored = tokio::task::block_in_place(score).unwrap();
         for (rank, sentence) in (1..).zip(scored.iter().take(12)) {
             let said = sentence.candidate.text.as_str();
-            let document = snapshot.origin(sentence.candidate.chunk).unwrap().document;
+            let document = opened.origin(sentence.candidate.chunk).unwrap().document;
             let name = &names.iter().find(|row| row.document_id == document).unwrap().file_name;
             let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
             let right = if case.supporting.is_empty() {

@@ -91,20 +91,20 @@ async fn a_paid_source_that_is_left_out_comes_out_again() {
     let dropped = told.receipt.body.sources[paid].chunk_id;
     // the operator's program passes it over
     let question = Question::read(QUESTION, world.embedder.as_ref()).unwrap();
-    let (snapshot, config) = (rag.snapshot(world.datanet.datanet_id, None).await.unwrap(), world.config());
+    let (opened, config) = (rag.opened(world.datanet.datanet_id, None).await.unwrap(), world.config());
     let method = retrieve::method(&config);
-    let mut retrieved = retrieve::retrieve(&snapshot, &question, &method).await.unwrap();
-    retrieved.retain(|retrieved| snapshot.chunk_id(retrieved.position) != Some(dropped));
+    let mut retrieved = retrieve::retrieve(&opened, &question, &method).await.unwrap();
+    retrieved.retain(|retrieved| opened.chunk_id(retrieved.position) != Some(dropped));
     let request = world.request(QUESTION, QUESTION);
-    let found = Found { id: told.receipt.body.answer_id, request, snapshot: snapshot.clone(), method, retrieved };
+    let found = Found { id: told.receipt.body.answer_id, request, opened: opened.clone(), method, retrieved };
     let draft = tokio::task::block_in_place(|| {
-        let quotes = quote::select(&question, &snapshot, &found.positions(), world.embedder.as_ref(), &config.quote).unwrap();
+        let quotes = quote::select(&question, &opened, &found.positions(), world.embedder.as_ref(), &config.quote).unwrap();
         found.quoted(quotes, world.embedder.info(), &config).unwrap()
     });
     let mut lie = told.clone();
     lie.receipt.body = ReceiptBody { sequence: 1, ..draft.body };
     lie.answer = draft.answer;
-    let text = |source: &Source| snapshot.passage(snapshot.position(source.chunk_id).unwrap()).unwrap().text.clone();
+    let text = |source: &Source| opened.passage(opened.position(source.chunk_id).unwrap()).unwrap().text.clone();
     lie.source_texts = tokio::task::block_in_place(|| lie.receipt.body.sources.iter().map(text).collect());
     sign(&mut lie.receipt);
 

@@ -6,8 +6,8 @@ use schemas::ids::ChunkId;
 
 use super::world::{File, World, cold_chain, file, files_below};
 use crate::Rag;
+use crate::open_version::OpenVersion;
 use crate::retrieve::{self, Question};
-use crate::snapshot::Snapshot;
 
 const QUESTIONS: [&str; 4] = [
     "At what temperature range should most vaccines be stored?",
@@ -27,28 +27,28 @@ fn later() -> Vec<File> {
     ]
 }
 
-async fn open(world: &World, rag: &Rag, version: u64) -> Arc<Snapshot> {
-    rag.snapshot(world.datanet.datanet_id, Some(version)).await.unwrap()
+async fn open(world: &World, rag: &Rag, version: u64) -> Arc<OpenVersion> {
+    rag.opened(world.datanet.datanet_id, Some(version)).await.unwrap()
 }
 
 /// Everything that retrieval and quoting see of a version.
-async fn seen(world: &World, rag: &Rag, snapshot: &Arc<Snapshot>) -> String {
-    let mut seen = format!("{:?}\n", snapshot.statements.to_bytes());
+async fn seen(world: &World, rag: &Rag, opened: &Arc<OpenVersion>) -> String {
+    let mut seen = format!("{:?}\n", opened.statements.to_bytes());
     for question in QUESTIONS {
         let question = Question::read(question, world.embedder.as_ref()).unwrap();
         let method = retrieve::method(&world.config());
-        seen.push_str(&format!("{:?}\n", retrieve::retrieve(snapshot, &question, &method).await.unwrap()));
+        seen.push_str(&format!("{:?}\n", retrieve::retrieve(opened, &question, &method).await.unwrap()));
         for term in &question.terms {
             seen.push_str(&format!(
                 "{term} {:?} {:?}\n",
-                snapshot.text.rarity(term).unwrap(),
-                snapshot.text.search(&[term.clone()], 3).unwrap()
+                opened.text.rarity(term).unwrap(),
+                opened.text.search(&[term.clone()], 3).unwrap()
             ));
         }
     }
     for (n, question) in QUESTIONS.iter().enumerate() {
-        let mut request = world.request(&format!("{n} of {}", snapshot.row.version), question);
-        request.version = Some(snapshot.row.version);
+        let mut request = world.request(&format!("{n} of {}", opened.row.version), question);
+        request.version = Some(opened.row.version);
         let answer = rag.ask(request).await.unwrap();
         seen.push_str(&format!("{} {:?}\n", answer.text, answer.receipt.body.shares));
     }
@@ -63,8 +63,8 @@ async fn a_carried_version_is_the_one_that_is_derived_anew() {
         let rag = world.rag().await;
         open(&world, &rag, 1).await;
         world.publish(2, &all).await;
-        let snapshot = open(&world, &rag, 2).await;
-        seen(&world, &rag, &snapshot).await
+        let opened = open(&world, &rag, 2).await;
+        seen(&world, &rag, &opened).await
     };
     let shared = |version: u64| -> Vec<u64> {
         use std::os::unix::fs::MetadataExt;
@@ -81,8 +81,8 @@ async fn a_carried_version_is_the_one_that_is_derived_anew() {
         }
         std::fs::remove_file(world.wal()).unwrap();
         let rag = world.rag().await;
-        let snapshot = open(&world, &rag, 2).await;
-        assert_eq!(seen(&world, &rag, &snapshot).await, carried, "removed: {remove}");
+        let opened = open(&world, &rag, 2).await;
+        assert_eq!(seen(&world, &rag, &opened).await, carried, "removed: {remove}");
     }
 }
 
@@ -96,15 +96,15 @@ async fn what_does_not_begin_alike_is_derived_anew() {
     files.remove(1);
     files.extend(later());
     world.publish(2, &files).await;
-    let snapshot = open(&world, &rag, 2).await;
-    let before = seen(&world, &rag, &snapshot).await;
+    let opened = open(&world, &rag, 2).await;
+    let before = seen(&world, &rag, &opened).await;
     drop(rag);
     std::fs::remove_dir_all(world.index(1)).unwrap();
     std::fs::remove_dir_all(world.index(2)).unwrap();
     std::fs::remove_file(world.wal()).unwrap();
     let rag = world.rag().await;
-    let snapshot = open(&world, &rag, 2).await;
-    assert_eq!(seen(&world, &rag, &snapshot).await, before);
+    let opened = open(&world, &rag, 2).await;
+    assert_eq!(seen(&world, &rag, &opened).await, before);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -113,18 +113,18 @@ async fn the_nearest_are_those_of_an_exact_search() {
         (0..60u8).map(|n| file(&n.to_string(), 1 + n % 7, &format!("Crate {n} of batch {} is kept in hall {}.", n / 3, n % 11))).collect();
     let world = World::new(&texts).await;
     let rag = world.rag().await;
-    let snapshot = open(&world, &rag, 1).await;
-    let rows = world.store.members(world.datanet.datanet_id, snapshot.row.lance_version).await.unwrap();
+    let opened = open(&world, &rag, 1).await;
+    let rows = world.store.members(world.datanet.datanet_id, opened.row.lance_version).await.unwrap();
     for question in ["Where is crate 17 kept?", "Which hall holds batch 9?", "What is in hall 4?"] {
         let vector = Question::read(question, world.embedder.as_ref()).unwrap().vector;
         let mut exact: Vec<(f64, ChunkId)> = rows
             .iter()
-            .filter(|row| snapshot.statements.chunk(snapshot.position(row.chunk_id).unwrap()) == crate::statements::ChunkStanding::Speaks)
+            .filter(|row| opened.statements.chunk(opened.position(row.chunk_id).unwrap()) == crate::statements::ChunkStanding::Speaks)
             .map(|row| (row.embedding.0.iter().zip(&vector).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum(), row.chunk_id))
             .collect();
         exact.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
         let expected: Vec<ChunkId> = exact.iter().take(9).map(|(_, id)| *id).collect();
-        assert_eq!(snapshot.nearest(&vector, 9).await.unwrap(), expected, "{question}");
+        assert_eq!(opened.nearest(&vector, 9).await.unwrap(), expected, "{question}");
     }
 }
 

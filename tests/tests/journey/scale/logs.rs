@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::ensure;
-use schemas::tables::{BlockRow, LogRef, LogRow, Logs, Row as _};
+use schemas::tables::{BlockRow, LogRef, LogRow, Logs};
 use schemas::{Address, B256, U256};
 use store::{Durability, Effort, Retention, Store, StoreConfig};
 
@@ -104,6 +104,6 @@ async fn fill(store: &Store, size: u64) -> anyhow::Result<()> {
         // as it would have been meanwhile
         store.upkeep(&Retention::default(), Effort::Due).await?;
     }
-    ensure!(store.count::<LogRow>(None).await? == size.next_multiple_of(LOGS_PER_BLOCK), "not all {} were written", LogRow::NAME);
+    ensure!(store.count::<LogRow>(None).await? == size.next_multiple_of(LOGS_PER_BLOCK), "not all logs were written");
     Ok(())
 }

@@ -8,7 +8,7 @@ use anyhow::{Context as _, ensure};
 use rag::{ClosingTerms, Collected, Collection};
 use schemas::ids::AnswerId;
 use schemas::receipt::ReceiptBody;
-use schemas::tables::{AttributionRow, ReceiptRow, Row as _, Wei};
+use schemas::tables::{AttributionRow, ReceiptRow, Wei};
 use schemas::{Address, B256, U256};
 use store::{Effort, Retention};
 
@@ -126,6 +126,6 @@ async fn fill(world: &World, size: usize) -> anyhow::Result<()> {
         // as it would have been meanwhile
         world.store.upkeep(&Retention::default(), Effort::Due).await?;
     }
-    ensure!(world.store.count::<ReceiptRow>(None).await? as usize == size.max(PATTERNS), "not all {} were written", ReceiptRow::NAME);
+    ensure!(world.store.count::<ReceiptRow>(None).await? as usize == size.max(PATTERNS), "not all receipts were written");
     Ok(())
 }

@@ -35,7 +35,8 @@ impl World {
         let url = format!("file://{}/store", folder.display());
         let store = Store::open(&StoreConfig::new(url, Durability::Fast)).await?;
         let embedder: Arc<dyn Embedder> = Arc::new(HashingEmbedder::new());
-        let ingest = Ingest::new(store.clone(), embedder.clone(), IngestConfig::new(DOMAIN, owner.address()));
+        let config = IngestConfig { duplicates_dir: Some(folder.join("duplicates")), ..IngestConfig::new(DOMAIN, owner.address()) };
+        let ingest = Ingest::new(store.clone(), embedder.clone(), config);
         Ok(Self { store, ingest, embedder, folder: folder.to_owned(), owner })
     }
 
@@ -79,6 +80,8 @@ impl World {
             self.store.insert_new(&rows.submissions).await?;
             self.store.insert_new(&rows.reviews).await?;
         }
+        // what taking uploads in would have compared and kept
+        self.ingest.queue(datanet.datanet_id).await?;
         Ok(())
     }
 

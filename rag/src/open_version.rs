@@ -23,7 +23,7 @@ use crate::index::{self, Derived, TextIndex};
 use crate::statements::{ChunkStanding, Origin, StatementIndex};
 use crate::{RagError, Result, blocking};
 
-pub(crate) use cache::SnapshotCache;
+pub(crate) use cache::OpenVersions;
 
 /// Members whose texts and vectors are read at once.
 const CONTENTS_PER_READ: usize = 4096;
@@ -32,7 +32,7 @@ const PASSAGES: usize = 4096;
 
 /// One version, read-only. Members are named by their position in the order of registration.
 #[derive(Debug)]
-pub(crate) struct Snapshot {
+pub(crate) struct OpenVersion {
     pub(crate) row: VersionRow,
     store: Store,
     /// By registration, then chunk id: the earlier, the lower the position.
@@ -81,7 +81,7 @@ impl Members {
     }
 
     /// How many of the members an earlier version has, where it has no others and they come first.
-    fn begin_with(&self, earlier: &Snapshot) -> Option<usize> {
+    fn begin_with(&self, earlier: &OpenVersion) -> Option<usize> {
         let same =
             |(member, before): (&Member, &Member)| member.chunk_id == before.chunk_id && member.submission_id == before.submission_id;
         let count = earlier.members.len();
@@ -92,7 +92,7 @@ impl Members {
     }
 }
 
-impl Snapshot {
+impl OpenVersion {
     /// Reads the version's members, checks them against its root, and opens what is derived of them; derives it where it is
     /// missing, from what `earlier` has where it can.
     pub(crate) async fn load(store: &Store, index_dir: PathBuf, row: VersionRow, earlier: Option<Arc<Self>>) -> Result<Self> {
@@ -102,7 +102,7 @@ impl Snapshot {
         let (members, derived) = blocking(move || {
             let members = Members::of(&stated, rows)?;
             let Some(derived) = index::open(&target, &stated)? else { return Ok((members, None)) };
-            let opened = open_derived(&derived, &members);
+            let opened = open_derived(derived, &members);
             if opened.is_none() {
                 index::discard(&target, &stated, "what was derived of it is in another format")?;
             }
@@ -188,10 +188,10 @@ impl Snapshot {
     /// The `wanted` members nearest to `query` (`[384]`, of length 1) by cosine, nearest first, ties by chunk id; of those that
     /// state something of their own. Exact.
     pub(crate) async fn nearest(self: &Arc<Self>, query: &[f32], wanted: usize) -> Result<Vec<ChunkId>> {
-        let (snapshot, vector) = (self.clone(), query.to_vec());
+        let (opened, vector) = (self.clone(), query.to_vec());
         let candidates = blocking(move || {
-            let is_searched = |position: usize| snapshot.statements.chunk(position) == ChunkStanding::Speaks;
-            Ok(snapshot.vectors.candidates(&vector, wanted, is_searched))
+            let is_searched = |position: usize| opened.statements.chunk(position) == ChunkStanding::Speaks;
+            Ok(opened.vectors.candidates(&vector, wanted, is_searched))
         })
         .await?;
         let places = self.places(candidates.iter().copied())?;
@@ -225,10 +225,10 @@ impl Snapshot {
 }
 
 /// What was derived of these members, if it is that.
-fn open_derived(derived: &Derived, members: &Members) -> Option<(StatementIndex, VectorCodes, TextIndex)> {
+fn open_derived(derived: Derived, members: &Members) -> Option<(StatementIndex, VectorCodes, TextIndex)> {
     let statements = StatementIndex::from_bytes(&derived.statements)?;
-    let vectors = VectorCodes::from_bytes(&derived.vectors, members.members.len(), Embedding::DIMENSIONS)?;
-    Some((statements, vectors, derived.text.clone()))
+    let vectors = VectorCodes::from_parts(derived.vectors, Embedding::DIMENSIONS)?;
+    (vectors.len() == members.members.len()).then_some((statements, vectors, derived.text))
 }
 
 /// Reads what is new in the version and derives what it is searched by.
@@ -237,7 +237,7 @@ async fn derive(
     dir: &Path,
     row: &VersionRow,
     members: &Members,
-    earlier: Option<Arc<Snapshot>>,
+    earlier: Option<Arc<OpenVersion>>,
 ) -> Result<(StatementIndex, VectorCodes, TextIndex)> {
     let carried = earlier.and_then(|earlier| Some((members.begin_with(&earlier)?, earlier)));
     if let Some((count, earlier)) = carried
@@ -263,14 +263,14 @@ impl<'a> Derivation<'a> {
     }
 
     /// None where what was carried does not stand any more.
-    async fn run(&self, dir: &Path, earlier: Option<Arc<Snapshot>>) -> Result<Option<(StatementIndex, VectorCodes, TextIndex)>> {
-        let mut vectors = earlier.as_ref().map_or_else(|| VectorCodes::new(Embedding::DIMENSIONS), |earlier| earlier.vectors.clone());
+    async fn run(&self, dir: &Path, earlier: Option<Arc<OpenVersion>>) -> Result<Option<(StatementIndex, VectorCodes, TextIndex)>> {
+        let mut added = VectorCodes::new(Embedding::DIMENSIONS);
         let places: Vec<u64> = self.members.members.iter().skip(self.carried).map(|member| u64::from(member.place)).collect();
         let mut texts = Vec::with_capacity(places.len());
         for places in places.chunks(CONTENTS_PER_READ) {
             let contents: Vec<ContentRow> = self.store.members_at(self.row.datanet_id, self.row.lance_version, places).await?;
             for ContentRow { text, embedding } in contents {
-                vectors.push(&embedding.0);
+                added.push(&embedding.0);
                 texts.push(text);
             }
         }
@@ -286,8 +286,9 @@ impl<'a> Derivation<'a> {
             let searched: Vec<(ChunkId, String)> = (ids.into_iter().zip(&texts).enumerate())
                 .filter_map(|(at, (id, text))| Some((id, statements.searched_text(carried + at, text)?)))
                 .collect();
+            let vectors = earlier.as_ref().map_or_else(|| added.clone(), |earlier| earlier.vectors.followed_by(&added));
             let before = earlier.map(|earlier| dir.with_file_name(index::folder_name(&earlier.row)));
-            let text = index::build(&dir, &row, before.as_deref(), &searched, &statements.to_bytes(), &vectors.to_bytes())?;
+            let text = index::build(&dir, &row, before.as_deref(), &searched, &statements.to_bytes(), &vectors)?;
             Ok(Some((statements, vectors, text)))
         })
         .await
