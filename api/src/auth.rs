@@ -2,7 +2,9 @@
 //! payer signs; the others are made here and shown once. Deny by default: a route names the roles that may call it, and
 //! nothing else can.
 
-use std::collections::BTreeMap;
+mod room;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use schemas::Address;
@@ -12,6 +14,8 @@ use schemas::signed::apps::{AppAuthorisation, app_key_id};
 use schemas::tables::{ApiKeyRow, Millis};
 use serde::{Deserialize, Serialize};
 use store::{Store, StoreError};
+
+pub use room::AUTHORISATION_SECONDS_MAX;
 
 const MAX_NAME_BYTES: usize = 100;
 
@@ -79,7 +83,11 @@ pub enum KeyError {
     Taken,
     #[error("{payer} has {} apps, as many as one payer may have: revoke one that is not used (`headwater apps revoke`)", .limit)]
     TooMany { payer: Address, limit: usize },
-    #[error("this service has {} keys, as many as it keeps: its operator can raise settlement.apps_max", .limit)]
+    #[error(
+        "this service has {} keys, as many as it keeps, and all are of payers who deposited, or were revoked within a day: its operator can \
+         raise settlement.apps_max",
+        .limit
+    )]
     Full { limit: usize },
     #[error("this key was revoked, which cannot be undone: make a new one and sign for that")]
     Revoked,
@@ -92,18 +100,20 @@ pub enum KeyError {
 /// How many keys are kept: everybody may register some.
 #[derive(Debug, Clone, Copy)]
 pub struct KeyLimits {
-    /// Those that are not revoked.
+    /// Those that are not revoked, and those that were within a day.
     pub of_payer: usize,
-    /// With those that are, which are kept for ever.
+    /// With all that are revoked, until their place is needed.
     pub in_all: usize,
 }
 
-/// All keys, also those that are revoked: a signature that was shown once must not bring one back.
+/// All keys, also those that are revoked: a signature that was shown once must not bring one back while it can be handed in.
 #[derive(Debug, Clone)]
 pub struct Keys {
     store: Store,
     limits: KeyLimits,
     by_hash: Arc<RwLock<BTreeMap<Sha256, ApiKeyRow>>>,
+    /// Payers who are known to have paid something in: their apps stay.
+    have_paid: Arc<RwLock<BTreeSet<Address>>>,
     /// One registration or revocation at a time.
     changing: Arc<tokio::sync::Mutex<()>>,
 }
@@ -114,7 +124,7 @@ impl Keys {
         // A revocation counts whatever else is said of its key.
         rows.sort_by_key(|row| row.revoked);
         let by_hash = rows.into_iter().map(|row| (row.key_sha256, row)).collect();
-        Ok(Self { store, limits, by_hash: Arc::new(RwLock::new(by_hash)), changing: Arc::default() })
+        Ok(Self { store, limits, by_hash: Arc::new(RwLock::new(by_hash)), have_paid: Arc::default(), changing: Arc::default() })
     }
 
     /// Makes a key that no payer pays for; the returned text is the only copy.
@@ -126,16 +136,22 @@ impl Keys {
         Ok(key)
     }
 
-    /// Registers an app as its payer signed it; the caller has checked the signature. The same again is the same app.
-    pub async fn register(&self, app: &AppAuthorisation) -> Result<ListedKey, KeyError> {
+    /// Registers an app as its payer signed it; the caller has checked the signature. The same again is the same app. Where there
+    /// are as many keys as are kept, others give way ([`Keys::check_room`]); `has_paid` says whether a payer ever paid something in.
+    pub async fn register<E: From<KeyError>, F: Future<Output = Result<bool, E>>>(
+        &self,
+        app: &AppAuthorisation,
+        has_paid: impl Fn(Address) -> F,
+    ) -> Result<ListedKey, E> {
         let _single = self.changing.lock().await;
-        match self.check(app)? {
-            Some(known) => Ok(known),
-            None => Ok(self.keep(row(&app.name, &[Role::App], app.key_hash, Some(app))).await?),
+        if let Some(known) = self.check(app)? {
+            return Ok(known);
         }
+        self.make_room(has_paid).await?;
+        Ok(self.keep(row(&app.name, &[Role::App], app.key_hash, Some(app))).await.map_err(KeyError::from)?)
     }
 
-    /// Refuses what [`Keys::register`] would refuse. The app, where it is registered already.
+    /// Refuses what [`Keys::register`] would refuse whatever room there is. The app, where it is registered already.
     pub fn check(&self, app: &AppAuthorisation) -> Result<Option<ListedKey>, KeyError> {
         check_name(&app.name)?;
         let keys = self.by_hash.read().unwrap_or_else(PoisonError::into_inner);
@@ -145,11 +161,8 @@ impl Keys {
             Some(known) => return Ok(Some(listed(known))),
             None => {}
         }
-        let KeyLimits { of_payer, in_all } = self.limits;
-        if keys.len() >= in_all {
-            return Err(KeyError::Full { limit: in_all });
-        }
-        if keys.values().filter(|row| row.payer == Some(app.payer) && !row.revoked).count() >= of_payer {
+        let of_payer = self.limits.of_payer;
+        if keys.values().filter(|row| row.payer == Some(app.payer) && !room::is_past(row)).count() >= of_payer {
             return Err(KeyError::TooMany { payer: app.payer, limit: of_payer });
         }
         Ok(None)
@@ -295,7 +308,7 @@ mod tests {
             &"x".repeat(101),
         ] {
             assert!(matches!(keys.issue(name, &[Role::Analyst]).await, Err(KeyError::Name)), "{name:?}");
-            assert!(matches!(keys.register(&app(1, "hw_mine", name)).await, Err(KeyError::Name)), "{name:?}");
+            assert!(matches!(keys.register(&app(1, "hw_mine", name), unpaid).await, Err(KeyError::Name)), "{name:?}");
         }
         assert!(keys.list(None).is_empty());
         for name in ["my-app", "Größe 2", "日本 API", "🧊", "склад 2"] {
@@ -303,23 +316,79 @@ mod tests {
         }
     }
 
+    /// Nobody has paid anything in.
+    async fn unpaid(_: Address) -> Result<bool, KeyError> {
+        Ok(false)
+    }
+
     #[tokio::test]
     async fn nobody_registers_apps_without_end() {
         let keys = Keys::open(Store::in_memory().await.unwrap(), LIMITS).await.unwrap();
-        let first = keys.register(&app(1, "a", "app")).await.unwrap();
-        keys.register(&app(1, "b", "app")).await.unwrap();
+        let first = keys.register(&app(1, "a", "app"), unpaid).await.unwrap();
+        let second = keys.register(&app(1, "b", "app"), unpaid).await.unwrap();
         let third = app(1, "c", "app");
         assert!(matches!(keys.check(&third), Err(KeyError::TooMany { limit: 2, .. })));
-        assert!(matches!(keys.register(&third).await, Err(KeyError::TooMany { .. })), "and nobody else's are counted");
-        assert_eq!(keys.register(&app(1, "a", "app")).await.unwrap(), first, "what is there stays");
-        keys.revoke(&first.key_id, None).await.unwrap();
+        assert!(matches!(keys.register(&third, unpaid).await, Err(KeyError::TooMany { .. })), "and nobody else's are counted");
+        assert_eq!(keys.register(&app(1, "a", "app"), unpaid).await.unwrap(), first, "what is there stays");
+        for key in [&first, &second] {
+            keys.revoke(&key.key_id, None).await.unwrap();
+        }
+        assert!(matches!(keys.check(&third), Err(KeyError::TooMany { .. })), "revoking makes no room at once");
+        age(&keys, &second.key_id, AUTHORISATION_SECONDS_MAX + 1);
         assert!(matches!(keys.check(&app(1, "a", "app")), Err(KeyError::Revoked)));
         assert!(matches!(keys.check(&app(2, "b", "app")), Err(KeyError::Taken)), "told before anything is deposited");
-        keys.register(&third).await.unwrap();
-        for payer in [2, 3] {
-            keys.register(&app(payer, &payer.to_string(), "app")).await.unwrap();
+        keys.register(&third, unpaid).await.unwrap();
+    }
+
+    /// Lets a key be older.
+    fn age(keys: &Keys, key_id: &str, seconds: u64) {
+        let mut rows = keys.by_hash.write().unwrap();
+        let row = rows.values_mut().find(|row| row.key_id == key_id).unwrap();
+        row.created_at.0 -= 1000 * i64::try_from(seconds).unwrap();
+    }
+
+    /// Payers 1 to 5 have paid something in, the others never.
+    async fn some_paid(payer: Address) -> Result<bool, KeyError> {
+        Ok(payer <= Address::repeat_byte(5))
+    }
+
+    #[tokio::test]
+    async fn who_never_paid_gives_way_to_others() {
+        let store = Store::in_memory().await.unwrap();
+        let keys = Keys::open(store.clone(), LIMITS).await.unwrap();
+        let registered = std::cell::Cell::new(0);
+        let register = async |payer: u8| {
+            let key = keys.register(&app(payer, &payer.to_string(), "app"), some_paid).await?;
+            // One after the other, though this machine's clock may say that it is all at once.
+            registered.set(registered.get() + 1);
+            age(&keys, &key.key_id, 1000 - registered.get());
+            Ok::<_, KeyError>(key.key_id)
+        };
+        let left = |keys: &Keys| -> Vec<u8> { keys.list(None).iter().filter_map(|key| key.payer).map(|payer| payer[0]).collect() };
+        let mut ids = Vec::new();
+        for payer in [1, 9, 8, 2, 3] {
+            ids.push(register(payer).await.unwrap());
         }
-        assert!(matches!(keys.register(&app(4, "d", "app")).await, Err(KeyError::Full { limit: 5 })));
+        keys.check_room(some_paid).await.unwrap();
+        register(7).await.unwrap();
+        assert_eq!(left(&keys), [1, 8, 2, 3, 7], "the oldest of those who never paid");
+        let mut stored = left(&Keys::open(store.clone(), LIMITS).await.unwrap());
+        stored.sort_unstable();
+        assert_eq!(stored, [1, 2, 3, 7, 8], "and after a restart");
+        // Revoked a moment ago it stays; a day later it goes first, whoever paid.
+        keys.revoke(&ids[0], None).await.unwrap();
+        register(6).await.unwrap();
+        assert_eq!(left(&keys), [2, 3, 7, 6, 1]);
+        age(&keys, &ids[0], AUTHORISATION_SECONDS_MAX + 1);
+        register(9).await.unwrap();
+        assert_eq!(left(&keys), [2, 3, 7, 6, 9], "what was forgotten can be registered again");
+        for (payer, limit) in [(4, [2, 3, 6, 9, 4]), (5, [2, 3, 9, 4, 5]), (1, [2, 3, 4, 5, 1])] {
+            register(payer).await.unwrap();
+            assert_eq!(left(&keys), limit);
+        }
+        assert!(matches!(keys.check_room(some_paid).await, Err(KeyError::Full { limit: 5 })));
+        assert!(matches!(register(7).await, Err(KeyError::Full { limit: 5 })));
+        assert_eq!(keys.register(&app(2, "2", "app"), some_paid).await.unwrap().key_id, ids[3], "what is there is found");
     }
 
     #[tokio::test]
@@ -327,19 +396,19 @@ mod tests {
         let store = Store::in_memory().await.unwrap();
         let keys = Keys::open(store.clone(), LIMITS).await.unwrap();
         let (key, authorisation) = ("hw_mine", app(1, "hw_mine", "app"));
-        let first = keys.register(&authorisation).await.unwrap();
-        assert_eq!(keys.register(&authorisation).await.unwrap(), first, "the same app");
+        let first = keys.register(&authorisation, unpaid).await.unwrap();
+        assert_eq!(keys.register(&authorisation, unpaid).await.unwrap(), first, "the same app");
         assert_eq!(store.count::<ApiKeyRow>(None).await.unwrap(), 1);
         assert_eq!(keys.caller(key).unwrap().payer, Some(Address::repeat_byte(1)));
         // Somebody else cannot take the key over, nor can its payer rename it.
         for other in [app(2, "hw_mine", "app"), app(1, "hw_mine", "other")] {
-            assert!(matches!(keys.register(&other).await, Err(KeyError::Taken)));
+            assert!(matches!(keys.register(&other, unpaid).await, Err(KeyError::Taken)));
         }
         assert!(matches!(keys.revoke(&first.key_id, Some(Address::repeat_byte(2))).await, Err(KeyError::Unknown(_))));
         assert!(keys.revoke(&first.key_id, Some(Address::repeat_byte(1))).await.unwrap().revoked);
         assert!(keys.caller(key).is_none());
         for keys in [&keys, &Keys::open(store, LIMITS).await.unwrap()] {
-            assert!(matches!(keys.register(&authorisation).await, Err(KeyError::Revoked)), "a replay brings nothing back");
+            assert!(matches!(keys.register(&authorisation, unpaid).await, Err(KeyError::Revoked)), "a replay brings nothing back");
             assert!(keys.list(Some(Address::repeat_byte(1)))[0].revoked && keys.list(Some(Address::repeat_byte(2))).is_empty());
         }
     }

@@ -90,10 +90,20 @@ impl Client {
 
     /// A list with all its pages.
     pub async fn get_all<T: DeserializeOwned>(&self, path: &str, key: impl Fn(&T) -> String) -> anyhow::Result<Vec<T>> {
+        self.get_all_as_curator(path, None, key).await
+    }
+
+    /// The same of one that only curators and operators see.
+    pub async fn get_all_as_curator<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        signed: Option<&str>,
+        key: impl Fn(&T) -> String,
+    ) -> anyhow::Result<Vec<T>> {
         let mut items: Vec<T> = Vec::new();
         loop {
             let after = items.last().map_or(String::new(), |last| format!("&after={}", key(last)));
-            let page: Vec<T> = self.get(&format!("{path}?limit={MAX_ITEMS}{after}")).await?;
+            let page: Vec<T> = self.get_as_curator(&format!("{path}?limit={MAX_ITEMS}{after}"), signed).await?;
             let is_last = page.len() < MAX_ITEMS;
             items.extend(page);
             if is_last {

@@ -126,6 +126,7 @@ pub struct Ingest {
     /// 0: one for each processor.
     pub max_concurrent_files: usize,
     pub max_chunks_per_document: usize,
+    pub max_chunks_per_submission: usize,
     pub embedding_batch_texts: usize,
 }
 
@@ -260,6 +261,7 @@ impl Config {
         self.sender.check()?;
         at_least(&[
             ("ingest.max_chunks_per_document", self.ingest.max_chunks_per_document as u64, 1),
+            ("ingest.max_chunks_per_submission", self.ingest.max_chunks_per_submission as u64, 1),
             ("ingest.embedding_batch_texts", self.ingest.embedding_batch_texts as u64, 1),
             ("rag.max_pending_receipts", self.rag.max_pending_receipts as u64, 1),
             ("rag.max_question_bytes", self.rag.max_question_bytes as u64, 1),
@@ -457,6 +459,7 @@ mod tests {
             (None, None, Some("rpc.max_reply_bytes=100"), "rpc.max_reply_bytes"),
             (None, None, Some("indexer.max_hot_blocks=1000"), "indexer.commit_blocks"),
             (None, None, Some("sender.gas_margin_percent=1001"), "sender.gas_margin_percent"),
+            (None, None, Some("ingest.max_chunks_per_submission=0"), "ingest.max_chunks_per_submission is 0"),
             (None, None, Some("ingest.embedding_batch_texts=0"), "ingest.embedding_batch_texts"),
             (None, None, Some("rag.max_question_bytes=0"), "rag.max_question_bytes"),
             (None, None, Some("rag.top_k=0"), "rag.top_k is 0"),

@@ -51,7 +51,7 @@ pub(crate) use pages::MAX_ITEMS;
 pub use query::{RowForm, SqlReply, SqlRequest};
 pub use serve::serve;
 pub use submissions::{ListedFile, SubmissionFields};
-pub use system::Info;
+pub use system::{Info, TableUpkeep};
 pub use uploads::Uploads;
 
 type App = Arc<Service>;
@@ -68,6 +68,7 @@ fn doors() -> Vec<Door> {
         Door("GET", "/readyz", Public, get(system::readyz)),
         Door("GET", "/metrics", Public, get(metrics::show)),
         Door("GET", "/v1/info", Public, get(system::info)),
+        Door("POST", "/v1/upkeep", Keys(&[]), post(system::put_in_order)),
         Door("GET", "/v1/status", Keys(&[AppRole, Analyst]), get(system::status)),
         Door("GET", "/v1/datanets", Public, get(datanets::list)),
         Door("POST", "/v1/datanets", Keys(&[]), post(datanets::create)),
@@ -90,8 +91,8 @@ fn doors() -> Vec<Door> {
         Door("GET", "/v1/receipts/{id}/inclusion", Public, get(answers::inclusion)),
         Door("GET", "/v1/receipts/{id}/evidence", Keys(&[AppRole, Analyst]), get(answers::evidence)),
         Door("GET", "/v1/receipts/{id}/reexecution", Keys(&[AppRole]), get(answers::reexecute)),
-        Door("GET", "/v1/index/contracts", Keys(&[Analyst]), get(contracts::list)),
-        Door("POST", "/v1/index/contracts", Keys(&[]), post(contracts::add).layer(DefaultBodyLimit::max(2 * MAX_ABI_BYTES))),
+        Door("GET", contracts::PATH, Keys(&[Analyst]), get(contracts::list)),
+        Door("POST", contracts::PATH, Keys(&[]), post(contracts::add)),
         Door("DELETE", "/v1/index/contracts/{name}", Keys(&[]), delete(contracts::remove)),
         Door("POST", "/v1/sql", Keys(&[AppRole, Analyst]), post(query::sql)),
         Door("POST", "/v1/analysts", Keys(&[]), post(analysts::issue)),
@@ -122,17 +123,27 @@ pub fn router(service: App) -> Router {
     let timeout = Duration::from_secs(service.config.http.request_timeout_seconds);
     let front = front::Front::new(&service.config.http);
     let mut router = Router::new();
-    let upload_limit = usize::try_from(service.config.ingest.max_submission_bytes).unwrap_or(usize::MAX).saturating_add(1 << 20);
     for Door(method, path, who, handler) in doors() {
-        let handler = if path == submissions::PATH { handler.layer(DefaultBodyLimit::max(upload_limit)) } else { handler };
+        let limit = body_limit(path, service.config.ingest.max_submission_bytes);
+        let handler = handler.layer(DefaultBodyLimit::max(limit));
         let guard = access::Guard { service: service.clone(), who };
         let counted = metrics::Counted { service: service.clone(), method, path };
         let handler = handler.route_layer(from_fn_with_state(guard, access::admit));
+        let handler = handler.route_layer(from_fn_with_state(limit, front::refuse_too_large));
         router = router.route(path, handler.route_layer(from_fn_with_state(counted, metrics::count)));
     }
     let timeout = TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, timeout);
     let router = router.fallback(nowhere).layer(timeout).with_state(service);
     front::before(router, front).layer(TraceLayer::new_for_http())
+}
+
+/// Bytes that a body may have: of an upload the files, and as much for what stands around them.
+fn body_limit(path: &str, max_submission_bytes: u64) -> usize {
+    match path {
+        submissions::PATH => usize::try_from(max_submission_bytes).unwrap_or(usize::MAX).saturating_add(1 << 20),
+        contracts::PATH => 2 * MAX_ABI_BYTES,
+        _ => 2 << 20,
+    }
 }
 
 async fn nowhere(State(service): State<App>, uri: axum::http::Uri) -> ApiError {

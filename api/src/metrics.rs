@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use ingest::UploadStage;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -13,6 +14,8 @@ use rag::Stage;
 
 /// Upper ends of buckets, in seconds: from a lookup in memory to the longest that a request may take.
 const REQUEST_SECONDS: [f64; 13] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0];
+/// From a text of a line to an upload that takes half a day.
+const UPLOAD_SECONDS: [f64; 11] = [0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1_800.0, 14_400.0];
 const STAGE_SECONDS: [f64; 15] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
 
 /// Labels with their names. Only what the service itself chose: a caller's words would make series without end.
@@ -25,6 +28,7 @@ pub struct Metrics {
     requests: Family<Labels<3>, Counter>,
     request_seconds: Family<Labels<2>, Histogram, fn() -> Histogram>,
     stage_seconds: Family<Labels<1>, Histogram, fn() -> Histogram>,
+    upload_seconds: Family<Labels<1>, Histogram, fn() -> Histogram>,
     disk: Family<Labels<1>, Gauge<u64, std::sync::atomic::AtomicU64>>,
     cache: Family<Labels<1>, Gauge<u64, std::sync::atomic::AtomicU64>>,
 }
@@ -33,11 +37,13 @@ impl Default for Metrics {
     fn default() -> Self {
         let request_seconds: fn() -> Histogram = || Histogram::new(REQUEST_SECONDS);
         let stage_seconds: fn() -> Histogram = || Histogram::new(STAGE_SECONDS);
+        let upload_seconds: fn() -> Histogram = || Histogram::new(UPLOAD_SECONDS);
         let mut metrics = Self {
             registry: Registry::default(),
             requests: Family::default(),
             request_seconds: Family::new_with_constructor(request_seconds),
             stage_seconds: Family::new_with_constructor(stage_seconds),
+            upload_seconds: Family::new_with_constructor(upload_seconds),
             disk: Family::default(),
             cache: Family::default(),
         };
@@ -49,6 +55,11 @@ impl Default for Metrics {
             metrics.request_seconds.clone(),
         );
         registry.register("headwater_answer_stage_seconds", "Time of the stages of an answer", metrics.stage_seconds.clone());
+        registry.register(
+            "headwater_upload_stage_seconds",
+            "Time of the stages of an upload, from its acceptance on",
+            metrics.upload_seconds.clone(),
+        );
         registry.register("headwater_disk_bytes", "Bytes of the data folder's parts, looked at with every upkeep", metrics.disk.clone());
         registry.register("headwater_store_cache_bytes", "Bytes that the caches of tables hold", metrics.cache.clone());
         metrics
@@ -62,6 +73,10 @@ impl Metrics {
 
     pub fn stage(&self, stage: Stage, took: Duration) {
         self.stage_seconds.get_or_create(&[("stage", stage.as_str().to_owned())]).observe(took.as_secs_f64());
+    }
+
+    pub fn upload_stage(&self, stage: UploadStage, took: Duration) {
+        self.upload_seconds.get_or_create(&[("stage", stage.as_str().to_owned())]).observe(took.as_secs_f64());
     }
 
     /// Counts a request whose reply is there, or which was given up.
@@ -172,9 +187,12 @@ mod tests {
     fn stages_have_buckets() {
         let metrics = Metrics::default();
         metrics.stage(Stage::Embed, Duration::from_millis(3));
+        metrics.upload_stage(UploadStage::Compare, Duration::from_secs(2));
         let text = text(&metrics);
         assert!(text.contains(r#"headwater_answer_stage_seconds_bucket{le="0.0025",stage="embed"} 0"#), "{text}");
         assert!(text.contains(r#"headwater_answer_stage_seconds_bucket{le="0.005",stage="embed"} 1"#), "{text}");
+        assert!(text.contains(r#"headwater_upload_stage_seconds_bucket{le="1.0",stage="compare"} 0"#), "{text}");
+        assert!(text.contains(r#"headwater_upload_stage_seconds_bucket{le="5.0",stage="compare"} 1"#), "{text}");
     }
 
     #[tokio::test]

@@ -36,6 +36,10 @@ impl Places {
         self.max.div_ceil(2)
     }
 
+    pub fn max(&self) -> usize {
+        self.max
+    }
+
     pub fn taken(&self) -> usize {
         self.lock().in_all
     }

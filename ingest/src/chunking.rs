@@ -22,6 +22,10 @@ const SMALL_CHUNK_TOKENS: usize = 16;
 /// The splitter's work per chunk grows with the text left; in windows of this size it stays linear.
 const WINDOW_BYTES: usize = 32 << 10;
 
+/// So long a stretch without white space or punctuation is no writing, and has no boundaries to be looked for: the splitter would
+/// walk its dictionary over all of it, and count each chunk two dozen times.
+const LONGEST_RUN_BYTES: usize = 4 << 10;
+
 /// How large chunks may be, in tokens of the embedder without its special ones.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ChunkLimits {
@@ -59,29 +63,94 @@ pub(crate) fn split(
     let max_tokens = embedder.info().window_tokens.saturating_sub(SPECIAL_TOKENS).max(1);
     let target = limits.target_tokens.clamp(1, max_tokens);
     let capacity = ChunkCapacity::new(target).with_max(max_tokens).unwrap_or(ChunkCapacity::new(max_tokens));
+    let sizer = Sizer { embedder, max_tokens };
     let config = || ChunkConfig::new(capacity).with_sizer(Sizer { embedder, max_tokens });
     let markdown = (parsed.format == Format::Markdown).then(|| MarkdownSplitter::new(config()));
     let plain = TextSplitter::new(config());
     let mut chunks = Vec::new();
     for section in &parsed.sections {
         for window in windows(&parsed.text, section.clone()) {
-            progress.go_on()?;
-            let text = parsed.text.get(window.clone()).unwrap_or_default();
-            let pieces: Vec<(usize, &str)> = match &markdown {
-                Some(markdown) => markdown.try_chunk_indices(text).collect::<Result<_, _>>()?,
-                None => plain.try_chunk_indices(text).collect::<Result<_, _>>()?,
-            };
-            let ranges = pieces.into_iter().filter(|(_, piece)| !piece.trim().is_empty()).map(|(offset, piece)| {
-                let start = window.start + offset + (piece.len() - piece.trim_start().len());
-                start..start + piece.trim().len()
-            });
-            chunks.extend(join_small(&parsed.text, ranges.collect(), &Sizer { embedder, max_tokens })?);
+            let mut ranges = Vec::new();
+            for stretch in stretches(&parsed.text, window) {
+                progress.go_on()?;
+                let (start, text) = match stretch {
+                    Stretch::Run(range) => {
+                        cut_run(&parsed.text, range, target, &sizer, &mut ranges)?;
+                        continue;
+                    }
+                    Stretch::Writing(range) => (range.start, parsed.text.get(range).unwrap_or_default()),
+                };
+                let pieces: Vec<(usize, &str)> = match &markdown {
+                    Some(markdown) => markdown.try_chunk_indices(text).collect::<Result<_, _>>()?,
+                    None => plain.try_chunk_indices(text).collect::<Result<_, _>>()?,
+                };
+                ranges.extend(pieces.into_iter().filter(|(_, piece)| !piece.trim().is_empty()).map(|(offset, piece)| {
+                    let start = start + offset + (piece.len() - piece.trim_start().len());
+                    start..start + piece.trim().len()
+                }));
+            }
+            chunks.extend(join_small(&parsed.text, ranges, &sizer)?);
             if chunks.len() > limits.max_chunks {
                 return Err(ChunkingError::TooMany);
             }
         }
     }
     Ok(chunks)
+}
+
+/// A part of a text.
+#[derive(Debug, PartialEq, Eq)]
+enum Stretch {
+    Writing(Range<usize>),
+    /// At least [`LONGEST_RUN_BYTES`] without white space or punctuation.
+    Run(Range<usize>),
+}
+
+/// `window`, in stretches.
+fn stretches(text: &str, window: Range<usize>) -> Vec<Stretch> {
+    let (mut found, mut start, mut run_start) = (Vec::new(), window.start, window.start);
+    let chars = text.get(window.clone()).unwrap_or_default().char_indices().map(|(at, c)| (window.start + at, c));
+    let breaks = chars.filter(|(_, c)| parts_words(*c)).map(|(at, c)| (at, at + c.len_utf8()));
+    for (run_end, next) in breaks.chain([(window.end, window.end)]) {
+        if run_end - run_start >= LONGEST_RUN_BYTES {
+            if start < run_start {
+                found.push(Stretch::Writing(start..run_start));
+            }
+            found.push(Stretch::Run(run_start..run_end));
+            start = run_end;
+        }
+        run_start = next;
+    }
+    if start < window.end {
+        found.push(Stretch::Writing(start..window.end));
+    }
+    found
+}
+
+/// White space, and punctuation as far as it is ASCII, general, Chinese and Japanese, or of full width.
+fn parts_words(c: char) -> bool {
+    c.is_whitespace()
+        || c.is_ascii_punctuation()
+        || matches!(c, '\u{2010}'..='\u{2027}' | '\u{2030}'..='\u{205e}' | '\u{3001}'..='\u{303f}')
+        || matches!(c, '\u{ff01}'..='\u{ff0f}' | '\u{ff1a}'..='\u{ff20}' | '\u{ff61}'..='\u{ff65}')
+}
+
+/// Cuts a run into chunks of about the target. What its pieces take so far says how much the next one may have, so that each is
+/// counted about once.
+fn cut_run(text: &str, run: Range<usize>, target: usize, sizer: &Sizer<'_>, into: &mut Vec<Range<usize>>) -> Result<(), EngineError> {
+    let most = target * MAX_BYTES_PER_TOKEN;
+    let (mut start, mut bytes) = (run.start, most);
+    while start < run.end {
+        let least = text.ceil_char_boundary(start + 1);
+        let end = text.floor_char_boundary(run.end.min(start + bytes)).max(least);
+        let (length, tokens) = (end - start, sizer.try_size(text.get(start..end).unwrap_or_default())?.max(1));
+        if tokens <= sizer.max_tokens || end == least {
+            into.push(start..end);
+            start = end;
+        }
+        bytes = (length * target / tokens).clamp(1, most);
+    }
+    Ok(())
 }
 
 /// Joins each chunk that says nothing by itself (a heading before a long paragraph) with the next one,

@@ -24,6 +24,8 @@ pub struct IngestConfig {
     pub max_submissions_under_way: usize,
     /// A file that would give more is refused.
     pub max_chunks_per_document: usize,
+    /// All files of one submission together: a file with which there would be more is refused.
+    pub max_chunks_per_submission: usize,
     /// What a chunk is filled up to where the text allows it; the embedder's window is the hard limit.
     pub target_chunk_tokens: usize,
     /// Where fingerprints of texts are kept, so that a start need not compute them again; none: nowhere.
@@ -51,6 +53,7 @@ impl IngestConfig {
             max_submissions_under_way_per_contributor: 32,
             max_submissions_under_way: 256,
             max_chunks_per_document: 20_000,
+            max_chunks_per_submission: 50_000,
             target_chunk_tokens: 180,
             duplicates_dir: None,
             near_duplicate_ppm: 800_000,

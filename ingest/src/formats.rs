@@ -1,13 +1,14 @@
 //! From a file's bytes to canonical text, with the way back: every range of the text is traced to the
 //! bytes it was read from. What a file is, its bytes decide; its name is a claim that they must bear out.
 //!
-//! Parsers here do bounded work, keep their own stacks, and never panic on any input.
+//! Parsers here do bounded work, keep their own stacks, never panic on any input, and ask between tokens whether to go on.
 
 mod detect;
 mod encoding;
 mod html;
 mod jsonl;
 mod markdown;
+mod marks;
 mod source_map;
 mod text;
 
@@ -15,6 +16,9 @@ use std::ops::Range;
 
 use encoding::ByteMap;
 
+use crate::progress::{Progress, Stopped};
+
+pub(crate) use marks::{Mark, Marks};
 pub(crate) use source_map::SourceMap;
 
 /// The formats that are read.
@@ -64,13 +68,6 @@ pub(crate) const LEFT_OUT: &str = "left_out";
 /// Text that the page shows in reversed order.
 pub(crate) const REORDERED_TEXT: &str = "reordered_text";
 
-/// A range of the text, empty where something was left out, and what is to be known about it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Mark {
-    pub range: Range<usize>,
-    pub flag: &'static str,
-}
-
 /// A file that was read.
 #[derive(Debug)]
 pub(crate) struct Parsed {
@@ -81,7 +78,7 @@ pub(crate) struct Parsed {
     pub map: SourceMap,
     /// From the decoded file to its bytes, where it is not UTF-8.
     pub bytes: Option<ByteMap>,
-    pub marks: Vec<Mark>,
+    pub marks: Marks,
     /// Ranges of `text` that never share a chunk, in order; what lies between them is separators.
     pub sections: Vec<Range<usize>>,
 }
@@ -95,14 +92,7 @@ impl Parsed {
 
     /// The flags of what is marked in a range of the text, sorted, each once.
     pub(crate) fn flags(&self, text: &Range<usize>) -> Vec<&'static str> {
-        let touches = |mark: &&Mark| {
-            let inside = mark.range.start < text.end && text.start < mark.range.end;
-            inside || (mark.range.is_empty() && (text.start..=text.end).contains(&mark.range.start))
-        };
-        let mut flags: Vec<&'static str> = self.marks.iter().filter(touches).map(|mark| mark.flag).collect();
-        flags.sort_unstable();
-        flags.dedup();
-        flags
+        self.marks.flags(text)
     }
 }
 
@@ -110,12 +100,31 @@ impl Parsed {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refusal {
     /// A fixed vocabulary: `empty`, `not_text`, `type_mismatch`, `malformed_jsonl`, `malformed_xml`, `too_complex`,
-    /// `too_many_chunks`, `duplicate_file`, `parse_failed`.
+    /// `too_many_chunks`, `too_many_chunks_together`, `duplicate_file`, `pointer`, `parse_failed`.
     pub code: &'static str,
     pub reason: String,
     /// As far as it was recognised.
     pub media_type: &'static str,
     pub parser: &'static str,
+}
+
+/// Why a file was not read to its end.
+#[derive(Debug)]
+pub(crate) enum ParseError {
+    Refused(Refusal),
+    Stopped(Stopped),
+}
+
+impl From<Refusal> for ParseError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<Stopped> for ParseError {
+    fn from(stopped: Stopped) -> Self {
+        Self::Stopped(stopped)
+    }
 }
 
 /// A file as anybody sees it.
@@ -131,24 +140,25 @@ pub struct ReadFile {
 /// # Errors
 /// Why it would be refused: the reason's code, and a sentence.
 pub fn read_file(file_name: &str, bytes: &[u8]) -> Result<ReadFile, String> {
-    match parse(file_name, bytes) {
+    match parse(file_name, bytes, &Progress::default()) {
         Ok(Parsed { title, text, .. }) => Ok(ReadFile { title, text }),
-        Err(Refusal { code, reason, .. }) => Err(format!("{code}: {reason}")),
+        Err(ParseError::Refused(Refusal { code, reason, .. })) => Err(format!("{code}: {reason}")),
+        Err(ParseError::Stopped(Stopped)) => Err("interrupted: try again".to_owned()),
     }
 }
 
 /// Reads a file.
 ///
 /// # Errors
-/// [`Refusal`] when it is empty, not text, not what its name says, or malformed.
-pub(crate) fn parse(file_name: &str, bytes: &[u8]) -> Result<Parsed, Refusal> {
+/// [`Refusal`] when it is empty, not text, not what its name says, or malformed; [`Stopped`] when it is to be left.
+pub(crate) fn parse(file_name: &str, bytes: &[u8], progress: &Progress) -> Result<Parsed, ParseError> {
     let file = detect::detect(file_name, bytes)?;
     let (format, source) = (file.format, file.decoded.text.as_str());
     let mut parsed = match format {
         Format::Text => text::parse(source),
         Format::Markdown => markdown::parse(source),
-        Format::Html => html::parse(source, file.syntax)?,
-        Format::Jsonl => jsonl::parse(source)?,
+        Format::Html => html::parse(source, file.syntax, progress)?,
+        Format::Jsonl => jsonl::parse(source, progress)?,
     };
     parsed.bytes = file.decoded.map;
     if parsed.text.trim().is_empty() {
@@ -157,7 +167,8 @@ pub(crate) fn parse(file_name: &str, bytes: &[u8]) -> Result<Parsed, Refusal> {
             reason: "the file holds no visible text; upload one that does".to_owned(),
             media_type: format.media_type(),
             parser: format.parser(),
-        });
+        }
+        .into());
     }
     Ok(parsed)
 }

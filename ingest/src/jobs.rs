@@ -19,6 +19,7 @@ use schemas::ids::{DatanetId, SubmissionId};
 use schemas::tables::Millis;
 use tokio::task::JoinSet;
 
+use crate::measures::{UploadStage, UploadTotals};
 use crate::progress::Progress;
 use crate::service::Step;
 use crate::submissions::{Room, SignedSubmission, check_deadline, no_submission, same_licence};
@@ -54,7 +55,8 @@ impl Ingest {
         check_deadline(upload.deadline, now)?;
         self.keep_files(bytes).await?;
         let jobs = &self.inner.jobs;
-        // Of the same upload sent twice at once, one is accepted: its licence is the one that was given.
+        // Of the same upload sent twice at once, one is accepted: its licence is the one that was given. With one that failed
+        // nothing was given: what is signed now takes its place.
         let _accepting = jobs.accepting.lock().await;
         if let Some(known) = self.under_way(upload.submission_id, &upload.licence)? {
             return Ok(known);
@@ -110,16 +112,22 @@ impl Ingest {
         self.inner.jobs.counts()
     }
 
+    /// What became of uploads since this process began.
+    #[must_use]
+    pub fn upload_totals(&self) -> UploadTotals {
+        self.inner.jobs.totals.so_far()
+    }
+
     /// Finds the uploads that were accepted before this process began. To be called before any is accepted in it.
     ///
     /// # Errors
     /// [`IngestError::Store`].
     pub async fn resume(&self) -> Result<()> {
-        let oldest = Millis::now().0.saturating_sub(FAILURE_KEPT_MS);
+        let oldest = oldest_failure();
         for record in Record::all(self.store()).await? {
             let room = self.room_of(&record.upload);
             match &record.failure {
-                Some(failure) if failure.failed_at.0 < oldest => record.remove(self.store()).await?,
+                Some(failure) if failure.failed_at.0 < oldest.0 => record.remove(self.store()).await?,
                 Some(_) => self.inner.jobs.add_failed(record),
                 None => drop(self.inner.jobs.add(record, room)),
             }
@@ -198,15 +206,27 @@ impl Ingest {
             tracing::warn!(submission = %record.id(), %error, "the record of an upload that is done stays");
         }
         self.inner.jobs.remove(record.id());
+        self.inner.jobs.totals.count_done();
     }
 
     async fn failed(&self, mut record: Record, error: &IngestError) {
+        // What failed after its row was written is there, and the next start makes up for the rest.
+        if let Ok(Some(_)) = self.submission_row(record.id()).await {
+            tracing::warn!(submission = %record.id(), %error, "an upload is done, and something after it failed");
+            return self.done(&record).await;
+        }
         tracing::error!(submission = %record.id(), %error, "an upload failed");
+        self.inner.jobs.totals.count_failed();
         record.failure = Some(JobFailure::of(error));
         if let Err(error) = record.write(self.store()).await {
             tracing::warn!(submission = %record.id(), %error, "that an upload failed is not kept: it will be tried again after a restart");
         }
         self.inner.jobs.add_failed(record);
+        for old in self.inner.jobs.take_failed_before(oldest_failure()) {
+            if let Err(error) = old.remove(self.store()).await {
+                tracing::warn!(submission = %old.id(), %error, "the record of an upload that failed long ago stays until the next start");
+            }
+        }
     }
 
     /// The end of this process was ordered, and is nothing that the upload did.
@@ -217,8 +237,14 @@ impl Ingest {
     }
 }
 
+fn oldest_failure() -> Millis {
+    Millis(Millis::now().0.saturating_sub(FAILURE_KEPT_MS))
+}
+
 async fn worker(ingest: Ingest) {
     while let Some((record, progress)) = ingest.inner.jobs.next().await {
+        let waited = Millis::now().0.saturating_sub(record.received_at.0);
+        ingest.stages.tell(UploadStage::Queue, Duration::from_millis(u64::try_from(waited).unwrap_or_default()));
         ingest.finish(record, &progress).await;
     }
 }

@@ -93,7 +93,7 @@ impl Ingest {
     }
 
     /// The rows with one of these ids in a column.
-    async fn rows_of<R: Row>(&self, column: &str, ids: &[impl Display]) -> Result<Vec<R>> {
+    pub(crate) async fn rows_of<R: Row>(&self, column: &str, ids: &[impl Display]) -> Result<Vec<R>> {
         let mut rows = Vec::new();
         for ids in ids.chunks(IDS_PER_SCAN) {
             let ids: Vec<String> = ids.iter().map(|id| format!("'{id}'")).collect();

@@ -1,6 +1,9 @@
 //! How far the reading of an upload is: told to whoever waits for it, and how it is ended early.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crate::measures::Totals;
 
 /// Shared by an upload's worker and whoever asks. None of the numbers waits for another.
 #[derive(Debug, Default)]
@@ -10,6 +13,8 @@ pub(crate) struct Progress {
     chunks_embedded: AtomicU64,
     is_embedding: AtomicBool,
     is_stopped: AtomicBool,
+    /// Of all uploads.
+    totals: Arc<Totals>,
 }
 
 /// The work was told to end before it was done: the process is to stop.
@@ -27,6 +32,11 @@ pub(crate) struct Seen {
 }
 
 impl Progress {
+    /// What is done counts in all, too.
+    pub(crate) fn counted(totals: Arc<Totals>) -> Self {
+        Self { totals, ..Self::default() }
+    }
+
     /// To be asked where the next stretch of work takes a second at most.
     pub(crate) fn go_on(&self) -> Result<(), Stopped> {
         if self.is_stopped.load(Ordering::Relaxed) { Err(Stopped) } else { Ok(()) }
@@ -47,6 +57,7 @@ impl Progress {
     pub(crate) fn read_file(&self, chunks: usize) {
         self.files_read.fetch_add(1, Ordering::Relaxed);
         self.chunks.fetch_add(chunks as u64, Ordering::Relaxed);
+        self.totals.count_read(chunks);
     }
 
     pub(crate) fn embed(&self) {
@@ -55,6 +66,7 @@ impl Progress {
 
     pub(crate) fn embedded(&self, chunks: usize) {
         self.chunks_embedded.fetch_add(chunks as u64, Ordering::Relaxed);
+        self.totals.count_embedded(chunks);
     }
 
     pub(crate) fn seen(&self) -> Seen {

@@ -7,7 +7,7 @@ use schemas::tables::Embedding;
 
 use crate::chunking::{self, ChunkLimits, ChunkingError};
 use crate::duplicates::Fingerprint;
-use crate::formats::{self, Refusal};
+use crate::formats::{self, ParseError, Refusal};
 use crate::language;
 use crate::progress::{Progress, Stopped};
 use crate::screening::{self, LANGUAGE_NOT_SERVED};
@@ -81,9 +81,10 @@ pub(crate) fn read(
     rules: &ReadingRules,
     progress: &Progress,
 ) -> Result<Reading, ReadingError> {
-    let parsed = match formats::parse(file_name, bytes) {
+    let parsed = match formats::parse(file_name, bytes, progress) {
         Ok(parsed) => parsed,
-        Err(refusal) => return Ok(Reading::Refused(refusal)),
+        Err(ParseError::Refused(refusal)) => return Ok(Reading::Refused(refusal)),
+        Err(ParseError::Stopped(stopped)) => return Err(stopped.into()),
     };
     let (media_type, parser) = (parsed.format.media_type(), parsed.format.parser());
     let ranges = match chunking::split(&parsed, embedder, rules.limits, progress) {

@@ -1,19 +1,19 @@
 //! The service: what is built once and shared by every operation.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use engine::Embedder;
-use schemas::Address;
 use store::Store;
 use tokio::sync::{Mutex, Semaphore};
 use tokio::task::JoinError;
 
 use crate::indexes::Indexes;
 use crate::jobs::Jobs;
+use crate::measures::{Stages, UploadStage};
 use crate::reviews;
-use crate::submissions::UnderWay;
+use crate::submissions::Held;
 use crate::versions::PreparedVersions;
 use crate::{IngestConfig, IngestError, Result};
 
@@ -23,6 +23,7 @@ use crate::{IngestConfig, IngestError, Result};
 #[derive(Clone)]
 pub struct Ingest {
     pub(crate) inner: Arc<Inner>,
+    pub(crate) stages: Stages,
 }
 
 pub(crate) struct Inner {
@@ -38,8 +39,8 @@ pub(crate) struct Inner {
     pub decisions: Mutex<()>,
     pub waiting_reviews: reviews::Waiting,
     pub prepared: PreparedVersions,
-    /// What contributors' uploads under way hold of their quota.
-    pub uploading: Arc<std::sync::Mutex<HashMap<Address, UnderWay>>>,
+    /// What contributors' uploads under way hold of places and quotas.
+    pub uploading: Arc<std::sync::Mutex<Held>>,
     /// Uploads that were accepted and are not committed.
     pub jobs: Jobs,
     files: Arc<Semaphore>,
@@ -78,7 +79,14 @@ impl Ingest {
             #[cfg(test)]
             crash_at: std::sync::Mutex::default(),
         };
-        Self { inner: Arc::new(inner) }
+        Self { inner: Arc::new(inner), stages: Stages::default() }
+    }
+
+    /// The same, which tells `listener` how long each stage of an upload took.
+    #[must_use]
+    pub fn with_stage_listener(mut self, listener: impl Fn(UploadStage, Duration) + Send + Sync + 'static) -> Self {
+        self.stages = Stages::told_to(Arc::new(listener));
+        self
     }
 
     pub(crate) fn store(&self) -> &Store {

@@ -6,9 +6,11 @@
 mod check;
 mod manifest;
 mod report;
+mod room;
 mod rows;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
@@ -21,14 +23,16 @@ use store::{Inserted, StoreError};
 
 use crate::chunking::ChunkLimits;
 use crate::formats::Refusal;
+use crate::measures::UploadStage;
 use crate::progress::Progress;
 use crate::reading::{self, Document, Reading, ReadingError, ReadingRules};
 use crate::service::Step;
 use crate::{Ingest, IngestError, Result};
 pub(crate) use check::Checked;
-pub(crate) use manifest::UnderWay;
-pub use manifest::{Announcement, Room, SignedManifest};
+pub use manifest::{Announcement, SignedManifest};
 pub use report::{DocumentReport, EarlierDocument, SubmissionReport};
+pub(crate) use room::Held;
+pub use room::Room;
 
 /// An upload as its contributor signed it (see [`schemas::signed::submission`]).
 #[derive(Debug, Clone)]
@@ -104,7 +108,13 @@ impl Ingest {
     /// Reads an upload whose files are kept, compares it and commits it.
     pub(crate) async fn take_in(&self, upload: Checked, received_at: Millis, progress: &Arc<Progress>) -> Result<SubmissionReport> {
         let datanet = self.datanet(&upload.datanet.to_string()).await?;
-        let files = self.read_files(&upload, datanet.topic, progress).await?;
+        let config = self.config();
+        let limits = ChunkLimits { target_tokens: config.target_chunk_tokens, max_chunks: config.max_chunks_per_document };
+        let rules = ReadingRules { limits, embedding_batch_texts: config.embedding_batch_texts, topic: datanet.topic };
+        progress.begin();
+        let files = self.stages.wait(UploadStage::Read, self.read_files(&upload, &rules, progress)).await?;
+        progress.embed();
+        let files = self.stages.wait(UploadStage::Embed, self.embed_files(files, &rules, progress)).await?;
         self.commit(upload, files, received_at).await
     }
 
@@ -126,20 +136,26 @@ impl Ingest {
         Ok(Some(SubmissionReport { already_known: true, ..report }))
     }
 
-    /// Reads every file, then embeds what they say, several at once; they come back in the order of their names.
-    async fn read_files(&self, upload: &Checked, topic: String, progress: &Arc<Progress>) -> Result<Vec<ReadFile>> {
-        let config = self.config();
-        let limits = ChunkLimits { target_tokens: config.target_chunk_tokens, max_chunks: config.max_chunks_per_document };
-        let rules = ReadingRules { limits, embedding_batch_texts: config.embedding_batch_texts, topic };
-        let at_once = config.max_concurrent_files.max(1);
-        progress.begin();
+    /// Reads every file, several at once; they come back in the order of their names.
+    async fn read_files(&self, upload: &Checked, rules: &ReadingRules, progress: &Arc<Progress>) -> Result<Vec<ReadFile>> {
+        let most = self.config().max_chunks_per_submission;
         let reading: Vec<BoxFuture<'_, Result<ReadFile>>> =
-            upload.files.iter().enumerate().map(|(at, entry)| self.read_entry(upload, at, entry, &rules, progress).boxed()).collect();
-        let files: Vec<ReadFile> = stream::iter(reading).buffered(at_once).try_collect().await?;
-        progress.embed();
+            upload.files.iter().enumerate().map(|(at, entry)| self.read_entry(upload, at, entry, rules, progress).boxed()).collect();
+        let mut reading = stream::iter(reading).buffered(self.config().max_concurrent_files.max(1));
+        let (mut files, mut chunks_left) = (Vec::new(), most);
+        while let Some(file) = reading.try_next().await? {
+            let file = within(file, &mut chunks_left, most);
+            progress.read_file(if let Reading::Read(document) = &file.reading { document.chunks.len() } else { 0 });
+            files.push(file);
+        }
+        Ok(files)
+    }
+
+    /// Embeds what files say, several at once, in their order.
+    async fn embed_files(&self, files: Vec<ReadFile>, rules: &ReadingRules, progress: &Arc<Progress>) -> Result<Vec<ReadFile>> {
         let embedding: Vec<BoxFuture<'_, Result<ReadFile>>> =
-            files.into_iter().map(|file| self.embed_file(file, &rules, progress).boxed()).collect();
-        stream::iter(embedding).buffered(at_once).try_collect().await
+            files.into_iter().map(|file| self.embed_file(file, rules, progress).boxed()).collect();
+        stream::iter(embedding).buffered(self.config().max_concurrent_files.max(1)).try_collect().await
     }
 
     async fn read_entry(
@@ -154,7 +170,6 @@ impl Ingest {
             Some(same) => Reading::Refused(same_file(&same.file_name)),
             None => self.read(entry, rules, progress).await?,
         };
-        progress.read_file(if let Reading::Read(document) = &reading { document.chunks.len() } else { 0 });
         Ok(ReadFile {
             file_name: entry.file_name.clone(),
             sha256: entry.sha256,
@@ -196,6 +211,7 @@ impl Ingest {
 
     /// Registers the upload: compared with everything earlier, then written, its own row last.
     async fn commit(&self, checked: Checked, files: Vec<ReadFile>, now: Millis) -> Result<SubmissionReport> {
+        let began = Instant::now();
         // Nothing is committed to this Datanet while it is held: what is compared with is all that is earlier.
         let index = self.duplicates_alone(checked.datanet).await?;
         if self.submission_row(checked.submission_id).await?.is_some() {
@@ -205,6 +221,8 @@ impl Ingest {
         }
         let (id, new_documents) = (checked.submission_id, rows::new_documents(&checked, &files));
         let compared = self.compute("comparing texts", move || index.place(id, new_documents)).await??;
+        self.stages.tell(UploadStage::Compare, began.elapsed());
+        let began = Instant::now();
         let registrations = self.inner.registrations.lock().await;
         let registered = self.store().max::<SubmissionRow>("registered").await?.unwrap_or(0) + 1;
         let documents = rows::documents(&checked, &files);
@@ -233,6 +251,7 @@ impl Ingest {
             documents = row.document_count, refused = row.refused_count, chunks = chunks.len(), "submission committed"
         );
         let index = self.compute("keeping fingerprints", move || compared.commit(registered)).await??;
+        self.stages.tell(UploadStage::Commit, began.elapsed());
         self.report(&row, &index, false).await
     }
 
@@ -303,6 +322,22 @@ pub(crate) fn check_deadline(deadline: u64, now: Millis) -> Result<()> {
         return Err(IngestError::InvalidRequest(problem));
     }
     Ok(())
+}
+
+/// Files are taken in the order of their names, as far as there is room for their chunks beside those of the ones before.
+fn within(file: ReadFile, left: &mut usize, most: usize) -> ReadFile {
+    let Reading::Read(document) = &file.reading else { return file };
+    if let Some(rest) = left.checked_sub(document.chunks.len()) {
+        *left = rest;
+        return file;
+    }
+    let refusal = Refusal {
+        code: "too_many_chunks_together",
+        reason: format!("the files of this submission give more than {most} chunks with this one; send it in another submission"),
+        media_type: document.media_type,
+        parser: document.parser,
+    };
+    ReadFile { reading: Reading::Refused(refusal), ..file }
 }
 
 fn same_file(file_name: &str) -> Refusal {

@@ -60,6 +60,10 @@ pub(crate) fn cold_chain() -> NewDatanet {
 
 /// An upload signed by contributor `n`.
 pub(crate) fn upload(n: u8, datanet: DatanetId, files: &[(&str, &[u8])]) -> SignedSubmission {
+    upload_under(n, datanet, files, "CC-BY-4.0")
+}
+
+pub(crate) fn upload_under(n: u8, datanet: DatanetId, files: &[(&str, &[u8])], licence: &str) -> SignedSubmission {
     let entries: Vec<ManifestEntry> = files
         .iter()
         .map(|(name, bytes)| ManifestEntry {
@@ -68,7 +72,6 @@ pub(crate) fn upload(n: u8, datanet: DatanetId, files: &[(&str, &[u8])]) -> Sign
             size_bytes: bytes.len() as u64,
         })
         .collect();
-    let licence = "CC-BY-4.0";
     let message = signed::submission(address(n), datanet, hashing::manifest_hash(&entries), licence, DEADLINE);
     SignedSubmission {
         datanet,

@@ -8,9 +8,11 @@ use schemas::ids::Sha256;
 use crate::{Store, StoreError};
 
 impl Store {
-    /// Stores `bytes` under their hash, if they are not there yet.
+    /// Stores `bytes` under their hash, if they are not there yet. They stay for a day, and as long as a document or a record
+    /// names them.
     pub async fn put_blob(&self, bytes: Bytes) -> Result<Sha256, StoreError> {
         let hash = sha256(&bytes);
+        let _giving = self.inner.blobs.give(hash).await;
         let put = self.inner.location.objects().put_opts(&self.blob_path(hash), bytes.into(), PutOptions::from(PutMode::Create)).await;
         match put {
             Ok(_) => Ok(hash),

@@ -100,6 +100,8 @@ struct Inner {
     tables: BTreeMap<&'static str, Arc<Table>>,
     datanets: datanets::Cache,
     last_upkeep: Mutex<Option<LastUpkeep>>,
+    upkeeping: tokio::sync::Mutex<()>,
+    blobs: upkeep::Blobs,
     hot: RwLock<Arc<Hot>>,
     event_tables: RwLock<Arc<Vec<EventTable>>>,
     reads: reads::Counters,
@@ -220,7 +222,8 @@ impl Store {
         let (hot, event_tables, last_upkeep) = (RwLock::default(), RwLock::default(), Mutex::default());
         let (datanets, reads) = (datanets::Cache::default(), reads::Counters::default());
         let tables = tables.into_iter().map(|(name, table)| (name, Arc::new(table))).collect();
-        let inner = Inner { location, tables, datanets, last_upkeep, hot, event_tables, reads, is_pinned };
+        let (upkeeping, blobs) = (tokio::sync::Mutex::default(), upkeep::Blobs::default());
+        let inner = Inner { location, tables, datanets, last_upkeep, upkeeping, blobs, hot, event_tables, reads, is_pinned };
         Self { inner: Arc::new(inner) }
     }
 
@@ -278,6 +281,14 @@ impl Store {
     /// [`StoreError::Misuse`] on a keyed table.
     pub async fn delete_where<R: Row>(&self, predicate: &str) -> Result<u64, StoreError> {
         self.table::<R>()?.delete_where(predicate).await
+    }
+
+    /// Removes rows of a keyed table that are to be known no more: one of them that is inserted again is new.
+    ///
+    /// # Errors
+    /// [`StoreError::Misuse`] on a table that is appended to.
+    pub async fn forget<R: Row>(&self, predicate: &str) -> Result<u64, StoreError> {
+        self.table::<R>()?.forget(predicate).await
     }
 
     /// Rows that satisfy `filter` (a SQL boolean expression over the columns), in no order.

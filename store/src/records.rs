@@ -31,6 +31,23 @@ impl Store {
         Ok(records)
     }
 
+    /// The bytes of all records of all kinds.
+    pub(crate) async fn all_records(&self) -> Result<Vec<Bytes>, StoreError> {
+        let objects = self.inner.location.objects();
+        let folder = self.inner.location.object_path("records");
+        let listed: Vec<Path> = objects.list(Some(&folder)).map_ok(|object| object.location).try_collect().await?;
+        let mut records = Vec::with_capacity(listed.len());
+        for path in listed {
+            match objects.get(&path).await {
+                Ok(found) => records.push(found.bytes().await?),
+                // It was removed meanwhile.
+                Err(object_store::Error::NotFound { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(records)
+    }
+
     /// Removes a record; one that is not there is gone already. After a power failure it can be there again.
     pub async fn remove_record(&self, kind: &str, name: &str) -> Result<(), StoreError> {
         match self.inner.location.objects().delete(&self.record_path(kind, name)).await {

@@ -256,8 +256,18 @@ impl Table {
 
     pub(crate) async fn delete_where(&self, predicate: &str) -> Result<u64, StoreError> {
         if self.mode != WriteMode::Append {
-            return Err(StoreError::Misuse(format!("table {} is keyed; its rows are never deleted", self.name)));
+            return Err(StoreError::Misuse(format!("table {} is keyed; its rows are not deleted but forgotten", self.name)));
         }
+        self.delete(predicate).await
+    }
+
+    /// Removes rows of a keyed table that are to be known no more.
+    pub(crate) async fn forget(&self, predicate: &str) -> Result<u64, StoreError> {
+        self.keys()?;
+        self.delete(predicate).await
+    }
+
+    async fn delete(&self, predicate: &str) -> Result<u64, StoreError> {
         let _writer = self.writer.lock().await;
         self.begin_locked().await?;
         let mut dataset = (*self.dataset()).clone();

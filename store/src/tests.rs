@@ -11,12 +11,12 @@ use schemas::arrow::array::{AsArray, RecordBatch};
 use schemas::arrow::datatypes::Int64Type;
 use schemas::arrow::util::pretty::pretty_format_batches;
 use schemas::hashing::{chunk_id, datanet_id, sha256};
-use schemas::ids::{DatanetId, SubmissionId};
+use schemas::ids::{DatanetId, DocumentId, Sha256, SubmissionId};
 use schemas::tables::{
-    BlockRow, ChunkRow, CoverageRow, CuratorRow, DatanetRow, Embedding, FollowedContractRow, LogRow, MemberRow, Millis, PassageRow, Raw,
-    SubmissionRow, VersionRow,
+    BlockRow, ChunkRow, CoverageRow, CuratorRow, DatanetRow, DocumentRow, Embedding, FollowedContractRow, LogRow, MemberRow, Millis,
+    PassageRow, Raw, SubmissionRow, VersionRow,
 };
-use schemas::{Address, B256};
+use schemas::{Address, B256, U256};
 
 use crate::sql::QueryLimits;
 use crate::{Durability, Finality, Hot, StorageFaults, Store, StoreConfig, StoreError};
@@ -142,6 +142,23 @@ async fn concurrent_insertions_neither_lose_nor_double() {
     }
     assert_eq!(inserted, 9);
     assert_eq!(store.count::<DatanetRow>(None).await.unwrap(), 9);
+}
+
+#[tokio::test]
+async fn what_is_forgotten_can_be_inserted_again() {
+    let store = Store::in_memory().await.unwrap();
+    store.insert_new(&[datanet("a"), datanet("b")]).await.unwrap();
+    for is_indexed in [false, true] {
+        if is_indexed {
+            store.table::<DatanetRow>().unwrap().index_column("datanet_id").await.unwrap();
+        }
+        assert_eq!(store.forget::<DatanetRow>(&format!("datanet_id = '{}'", datanet("a").datanet_id)).await.unwrap(), 1);
+        assert_eq!(store.scan::<DatanetRow>(None).await.unwrap(), [datanet("b")]);
+        assert_eq!(store.insert_new(&[datanet("a"), datanet("b")]).await.unwrap().rows, 1);
+        assert_eq!(store.count::<DatanetRow>(None).await.unwrap(), 2);
+    }
+    assert!(matches!(store.forget::<BlockRow>("true").await, Err(StoreError::Misuse(_))));
+    assert!(matches!(store.delete_where::<DatanetRow>("true").await, Err(StoreError::Misuse(_))));
 }
 
 #[tokio::test]

@@ -6,8 +6,10 @@
 //! so is what crashes left of writes (`clean`). Every step is a commit of its own: what is interrupted goes on in the next round.
 //!
 //! What stays is listed, never what goes: the newest and the young versions, those with a tag, and those of published Datanets
-//! that `versions` rows name. Nothing that one of them refers to is removed.
+//! that `versions` rows name. Nothing that one of them refers to is removed. Of blobs those stay that a document or a record
+//! names, and those that were given lately (`blobs`).
 
+mod blobs;
 mod clean;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,9 +22,11 @@ use futures::TryStreamExt;
 use lance::dataset::optimize::{CompactionOptions, compact_files};
 use schemas::ids::DatanetId;
 use schemas::tables::VersionRow;
+use serde::{Deserialize, Serialize};
 
 use crate::table::Table;
 use crate::{Store, StoreError};
+pub(crate) use blobs::Blobs;
 
 /// Fragments of so many rows are put together, with smaller ones, when there are more of them than this.
 const SIZES: [(Range<usize>, usize); 3] = [(0..8 << 10, 64), (8 << 10..128 << 10, 16), (128 << 10..1 << 20, 16)];
@@ -34,6 +38,9 @@ const FIRST_SEARCH_AFTER: Duration = Duration::from_hours(1);
 /// All files are listed to see how many bytes they are.
 const MEASURED_EVERY: Duration = Duration::from_mins(10);
 
+/// What is said of blobs, beside tables.
+const BLOBS: &str = "blobs";
+
 /// Which versions of a table stay, beside those that are published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
@@ -43,7 +50,7 @@ pub struct Retention {
     pub at_most: Duration,
     /// … and all that are younger than this: somebody may be reading them.
     pub at_least: Duration,
-    /// A file that no version names stays for so long: it may be one of a write that is going on.
+    /// A file that no version names, and a blob that nothing names, stay for so long: they may be of a write that is going on.
     pub orphans: Duration,
 }
 
@@ -63,13 +70,13 @@ pub enum Effort {
 }
 
 /// What was done to one table, or would be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Upkept {
     pub fragments_before: usize,
     pub fragments_after: usize,
     pub columns_indexed: usize,
     pub versions_removed: u64,
-    /// Files that no version named.
+    /// Files that no version named, or blobs that nothing named.
     pub orphans_removed: u64,
     pub bytes_removed: u64,
 }
@@ -134,6 +141,8 @@ impl Store {
     /// # Errors
     /// Those of the storage; what was done before stays.
     pub async fn upkeep(&self, retention: &Retention, effort: Effort) -> Result<Vec<(String, Upkept)>, StoreError> {
+        // One round at a time: two would remove the same files.
+        let _alone = self.inner.upkeeping.lock().await;
         let started = Instant::now();
         let mut done = Vec::new();
         for (name, table, published) in self.kept_tables().await? {
@@ -141,6 +150,10 @@ impl Store {
             if upkept.is_something() {
                 done.push((name, upkept));
             }
+        }
+        let blobs = self.remove_blobs(retention, effort).await?;
+        if blobs.is_something() {
+            done.push((BLOBS.to_owned(), blobs));
         }
         let (bytes, measured) = match self.last_upkeep().filter(|last| last.measured.elapsed() < MEASURED_EVERY) {
             Some(last) => (last.bytes, last.measured),
@@ -167,6 +180,10 @@ impl Store {
             if plan.is_something() {
                 planned.push((name, plan));
             }
+        }
+        let blobs = self.plan_blobs(retention).await?;
+        if blobs.is_something() {
+            planned.push((BLOBS.to_owned(), blobs));
         }
         Ok(planned)
     }

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Context, SignAs, review};
+use crate::client::Client;
 use crate::identity;
 use crate::output::{Report, count, table};
 
@@ -76,9 +77,14 @@ pub struct ListedDatanet {
     pub curators: Vec<Address>,
 }
 
+/// Every Datanet of the service.
+pub(super) async fn all(client: &Client) -> anyhow::Result<Vec<ListedDatanet>> {
+    client.get_all("/v1/datanets", |datanet: &ListedDatanet| datanet.datanet_id.to_string()).await
+}
+
 /// The Datanet of that name.
 pub async fn find(context: &Context, name: &str) -> anyhow::Result<ListedDatanet> {
-    let listed: Vec<ListedDatanet> = context.client()?.get("/v1/datanets").await?;
+    let listed = all(&context.client()?).await?;
     let names: Vec<String> = listed.iter().map(|datanet| datanet.name.clone()).collect();
     listed
         .into_iter()
@@ -98,7 +104,7 @@ pub async fn datanets(context: &Context, command: DatanetsCommand) -> anyhow::Re
             Ok(Report::new(format!("created Datanet {} ({id})", new.name), &created))
         }
         DatanetsCommand::List => {
-            let listed: Vec<ListedDatanet> = client.get("/v1/datanets").await?;
+            let listed = all(&client).await?;
             let rows: Vec<Vec<String>> =
                 listed.iter().map(|row| vec![row.name.clone(), row.title.clone(), row.datanet_id.to_string()]).collect();
             let json: Vec<Value> = listed

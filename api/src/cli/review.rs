@@ -122,22 +122,28 @@ pub(super) async fn unpublished<T: DeserializeOwned>(
     who: &SignAs,
     path: &str,
 ) -> anyhow::Result<T> {
+    let signed = as_curator(context, datanet, who).await?;
+    context.client()?.get_as_curator(path, signed.as_deref()).await
+}
+
+/// A curator's signature for reading, where a curator is named.
+async fn as_curator(context: &Context, datanet: &ListedDatanet, who: &SignAs) -> anyhow::Result<Option<String>> {
     let is_named = who.name.is_some() || who.key_file.is_some() || identity::from_environment()?.is_some();
     let signer = if is_named { Some(context.signer(who)?) } else { None };
-    let signed = match signer.filter(|signer| datanet.curators.contains(&signer.address())) {
-        Some(signer) => {
-            let info = context.info().await?;
-            let domain = SigningDomain { chain_id: info.deployment.chain_id, registry: info.deployment.registry };
-            Some(curator_header(&domain, &signer, datanet.datanet_id)?)
-        }
-        None => None,
-    };
-    context.client()?.get_as_curator(path, signed.as_deref()).await
+    let Some(signer) = signer.filter(|signer| datanet.curators.contains(&signer.address())) else { return Ok(None) };
+    let info = context.info().await?;
+    let domain = SigningDomain { chain_id: info.deployment.chain_id, registry: info.deployment.registry };
+    Ok(Some(curator_header(&domain, &signer, datanet.datanet_id)?))
 }
 
 async fn queue(context: &Context, datanet: &str, who: &SignAs) -> anyhow::Result<Vec<Value>> {
     let datanet = datanets::find(context, datanet).await?;
-    unpublished(context, &datanet, who, &format!("/v1/datanets/{}/queue", datanet.name)).await
+    let signed = as_curator(context, &datanet, who).await?;
+    let key = |item: &Value| {
+        let part = if item["status"] == "pending" { "pending" } else { "decided" };
+        format!("{part}:{}", item["document"]["document_id"].as_str().unwrap_or_default())
+    };
+    context.client()?.get_all_as_curator(&format!("/v1/datanets/{}/queue", datanet.name), signed.as_deref(), key).await
 }
 
 async fn pending(context: &Context, datanet: &str, who: &SignAs) -> anyhow::Result<Vec<String>> {

@@ -8,8 +8,7 @@ use schemas::ids::DatanetId;
 use schemas::signed::SigningDomain;
 use serde_json::Value;
 
-use super::datanets::ListedDatanet;
-use super::{Context, SignAs};
+use super::{Context, SignAs, datanets};
 use crate::http::sign_listing;
 use crate::output::{self, Report, table};
 
@@ -40,7 +39,7 @@ pub async fn submissions(context: &Context, args: &SubmissionsArgs) -> anyhow::R
     if listed.is_empty() {
         return Ok(Report::new(format!("{} has sent in nothing here", listing.contributor), &listed));
     }
-    let datanets: Vec<ListedDatanet> = client.get("/v1/datanets").await?;
+    let datanets = datanets::all(&client).await?;
     let names: HashMap<DatanetId, String> = datanets.into_iter().map(|datanet| (datanet.datanet_id, datanet.name)).collect();
     let row = |document: &OwnDocument| {
         vec![

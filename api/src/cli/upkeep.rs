@@ -9,6 +9,7 @@ use super::Context;
 use super::doctor::running_service;
 use crate::client::Client;
 use crate::config::Config;
+use crate::http::TableUpkeep;
 use crate::output::{Report, table};
 
 #[derive(Debug, Clone, Args)]
@@ -18,48 +19,43 @@ pub struct UpkeepArgs {
     pub explain: bool,
 }
 
-/// Does at once what a running service does little by little.
+/// Does at once what a running service does little by little, or has it do so.
 pub async fn upkeep(context: &Context, args: &UpkeepArgs) -> anyhow::Result<Report> {
     let config = context.config()?;
     let url = existing_store(context, &config)?;
     let retention = config.store.retention();
     let done = if args.explain {
-        Store::open_to_read(&url).await?.explain_upkeep(&retention).await?
+        named(Store::open_to_read(&url).await?.explain_upkeep(&retention).await?)
     } else {
         let durability = if config.store.fsync { Durability::Fsync } else { Durability::Fast };
-        let store = match Store::open(&StoreConfig::new(&url, durability)).await {
+        match Store::open(&StoreConfig::new(&url, durability)).await {
+            Err(StoreError::Locked { .. }) if running_service(context).await.is_some() => {
+                context.client()?.post("/v1/upkeep", &json!({})).await?
+            }
             Err(StoreError::Locked { .. }) => bail!(
-                "a service has this store open and keeps it in order by itself, every {} s: `headwater status` says when it last did, \
-                 `headwater upkeep --explain` what is left. To do it by hand, stop the service first",
+                "a service has this store open and keeps it in order by itself, every {} s, and does not answer here: `headwater upkeep \
+                 --explain` says what is left. To do it by hand, stop the service first",
                 config.store.upkeep_interval_seconds
             ),
-            opened => opened?,
-        };
-        store.upkeep(&retention, Effort::Everything).await?
+            opened => named(opened?.upkeep(&retention, Effort::Everything).await?),
+        }
     };
     if done.is_empty() {
         return Ok(Report::new("everything is in order", &json!([])));
     }
-    let row = |(name, upkept): &(String, Upkept)| {
+    let row = |TableUpkeep { table, upkept }: &TableUpkeep| {
         let Upkept { fragments_before, fragments_after, columns_indexed, versions_removed, orphans_removed, bytes_removed } = upkept;
         let fragments = format!("{fragments_before} → {fragments_after}");
         let numbers = [*columns_indexed as u64, *versions_removed, *orphans_removed, *bytes_removed];
-        [name.clone(), fragments].into_iter().chain(numbers.map(|number| number.to_string())).collect()
+        [table.clone(), fragments].into_iter().chain(numbers.map(|number| number.to_string())).collect()
     };
     let rows: Vec<Vec<String>> = done.iter().map(row).collect();
     let heads = ["table", "fragments", "indexed", "versions removed", "leftovers", "bytes freed"];
-    let as_json = |(name, upkept): &(String, Upkept)| {
-        json!({
-            "table": name,
-            "fragments_before": upkept.fragments_before,
-            "fragments_after": upkept.fragments_after,
-            "columns_indexed": upkept.columns_indexed,
-            "versions_removed": upkept.versions_removed,
-            "orphans_removed": upkept.orphans_removed,
-            "bytes_removed": upkept.bytes_removed,
-        })
-    };
-    Ok(Report::new(table(&heads, &rows), &done.iter().map(as_json).collect::<Vec<_>>()))
+    Ok(Report::new(table(&heads, &rows), &done))
+}
+
+fn named(done: Vec<(String, Upkept)>) -> Vec<TableUpkeep> {
+    done.into_iter().map(|(table, upkept)| TableUpkeep { table, upkept }).collect()
 }
 
 /// What runs, how far it is, and what is stored. Beside a stopped service: what is stored.

@@ -14,13 +14,10 @@ use serde_json::{Value, json};
 use super::pages::{AskedPage, page};
 use super::{ApiError, App, Authenticated, Reply};
 use crate::asking::AskError;
-use crate::auth::{ListedKey, check_name};
+use crate::auth::{AUTHORISATION_SECONDS_MAX, ListedKey, check_name};
 use crate::credit::{Refusal, Statement};
 use crate::limits;
 use crate::output::open_and_wei;
-
-/// How long before its deadline a signed message can be handed in at most.
-const MAX_DEADLINE_SECONDS: u64 = 86_400;
 
 /// An app as its payer authorised it, and the limit that shall pay for it where none does yet.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -40,14 +37,21 @@ pub(super) async fn register(State(service): State<App>, body: Result<Json<AppRe
     if let Some(limit) = limit {
         keep_limit(&service, &limit).await?;
     }
-    Ok(Json(service.keys.register(&authorisation).await?))
+    service.keys.register(&authorisation, |payer| has_paid(service.clone(), payer)).await.map(Json)
+}
+
+/// Whether a payer ever put anything into the vault.
+async fn has_paid(service: App, payer: Address) -> Reply<bool> {
+    Ok(service.credit.book(payer).await?.has_deposited)
 }
 
 /// Refuses what [`register`] would refuse, and keeps nothing: for payers who want to know before they deposit.
 pub(super) async fn check(State(service): State<App>, body: Result<Json<AppRequest>, JsonRejection>) -> Reply<Json<Value>> {
     let AppRequest { authorisation, limit } = body?.0;
     check_app(&service, &authorisation, limit.as_ref())?;
-    service.keys.check(&authorisation)?;
+    if service.keys.check(&authorisation)?.is_none() {
+        service.keys.check_room(|payer| has_paid(service.clone(), payer)).await?;
+    }
     if let Some(limit) = limit
         && check_terms(&service, &limit)?.is_some()
     {
@@ -133,8 +137,8 @@ fn check_deadline(deadline: u64) -> Reply<()> {
     if deadline < now {
         return Err(ApiError::bad_request(format!("what was signed was good until {deadline}, and it is {now}: sign it again")));
     }
-    if deadline > now.saturating_add(MAX_DEADLINE_SECONDS) {
-        return Err(ApiError::bad_request(format!("deadline: at most {MAX_DEADLINE_SECONDS} seconds from now")));
+    if deadline > now.saturating_add(AUTHORISATION_SECONDS_MAX) {
+        return Err(ApiError::bad_request(format!("deadline: at most {AUTHORISATION_SECONDS_MAX} seconds from now")));
     }
     Ok(())
 }

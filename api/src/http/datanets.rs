@@ -4,27 +4,48 @@ use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
 use indexer::events;
-use ingest::{NewDatanet, Preview, QueueItem, SignedCuratorChange, SignedPublication};
+use ingest::{NewDatanet, Preview, QueueItem, QueueStatus, SignedCuratorChange, SignedPublication};
 use schemas::tables::{DatanetRow, ForeignVersionRow, VersionRow};
 use serde_json::{Value, json};
 use store::Finality;
 
-use super::pages::{AskedPage, page};
+use super::pages::{AskedPage, page, page_following};
 use super::{App, Insider, Reply};
 use crate::service::reconcile;
 
-pub(super) async fn list(State(service): State<App>) -> Reply<Json<Vec<DatanetRow>>> {
-    Ok(Json(service.ingest.datanets().await?))
+pub(super) async fn list(State(service): State<App>, asked: AskedPage) -> Reply<Json<Vec<DatanetRow>>> {
+    page(asked, service.ingest.datanets().await?, |row| row.datanet_id.to_string()).map(Json)
 }
 
 pub(super) async fn create(State(service): State<App>, body: Result<Json<NewDatanet>, JsonRejection>) -> Reply<Json<DatanetRow>> {
     Ok(Json(service.ingest.create_datanet(body?.0).await?))
 }
 
-pub(super) async fn queue(State(service): State<App>, insider: Insider, Path(name): Path<String>) -> Reply<Json<Vec<QueueItem>>> {
+/// Documents that wait for a decision, then the others, a page at a time: after `pending:DOCUMENT` or `decided:DOCUMENT`, so that
+/// one that is decided meanwhile takes nothing with it to the end.
+pub(super) async fn queue(
+    State(service): State<App>,
+    insider: Insider,
+    Path(name): Path<String>,
+    asked: AskedPage,
+) -> Reply<Json<Vec<QueueItem>>> {
     let datanet = service.ingest.datanet(&name).await?;
     insider.may_see(datanet.datanet_id)?;
-    Ok(Json(service.ingest.queue(datanet.datanet_id).await?))
+    page_following(asked, service.ingest.queue(datanet.datanet_id).await?, queued_after).map(Json)
+}
+
+/// Where what follows a document begins, which stood in the part of the queue that the key names.
+fn queued_after(items: &[QueueItem], after: &str) -> Option<usize> {
+    let (part, id) = after.split_once(':')?;
+    let place = |item: &QueueItem| (item.submission.registered, item.document.file_name.clone());
+    let last = items.iter().find(|item| item.document.document_id.to_string() == id).map(place)?;
+    let pending = items.iter().take_while(|item| item.status == QueueStatus::Pending).count();
+    let upto = |items: &[QueueItem]| items.partition_point(|item| place(item) <= last);
+    match part {
+        "pending" => Some(upto(items.get(..pending)?)),
+        "decided" => Some(pending + upto(items.get(pending..)?)),
+        _ => None,
+    }
 }
 
 pub(super) async fn preview(State(service): State<App>, insider: Insider, Path(name): Path<String>) -> Reply<Json<Preview>> {
@@ -93,4 +114,69 @@ pub(super) async fn versions(State(service): State<App>, Path(name): Path<String
         json!({ "version": row, "anchor": anchor })
     });
     Ok(Json(listed.collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use ingest::SubmissionFacts;
+    use schemas::ids::DocumentId;
+    use schemas::tables::{DocumentRow, Millis};
+    use schemas::{Address, B256};
+
+    use super::*;
+
+    fn item(n: u8, status: QueueStatus) -> QueueItem {
+        let document_id = DocumentId(B256::repeat_byte(n));
+        QueueItem {
+            document: DocumentRow {
+                document_id,
+                submission_id: B256::ZERO.into(),
+                datanet_id: B256::ZERO.into(),
+                contributor: Address::ZERO,
+                file_name: "a.txt".into(),
+                media_type: String::new(),
+                sha256: schemas::ids::Sha256::default(),
+                size_bytes: 0,
+                title: String::new(),
+                status: "chunked".into(),
+                reason_code: None,
+                reason: None,
+                parser: String::new(),
+                chunk_count: 1,
+                topic_similarity_ppm: 0,
+            },
+            submission: SubmissionFacts {
+                submission_id: B256::ZERO.into(),
+                contributor: Address::ZERO,
+                licence: String::new(),
+                note: String::new(),
+                registered: n.into(),
+                received_at: Millis(0),
+            },
+            status,
+            last_review: None,
+            flags: Vec::new(),
+            topic_similarity_ppm: 0,
+            duplicate_chunks: 0,
+            duplicates: Vec::new(),
+            duplicate_of: None,
+            similarity_ppm: None,
+        }
+    }
+
+    #[test]
+    fn what_is_decided_while_a_queue_is_read_leaves_nothing_out() {
+        use QueueStatus::{Accepted, Pending, Rejected};
+        let key = |part: &str, n: u8| format!("{part}:{}", DocumentId(B256::repeat_byte(n)));
+        let before = [item(2, Pending), item(4, Pending), item(5, Pending), item(1, Accepted), item(3, Rejected)];
+        assert_eq!(queued_after(&before, &key("pending", 4)), Some(2));
+        // 4 was decided when it had been read.
+        let now = [item(2, Pending), item(5, Pending), item(1, Accepted), item(3, Rejected), item(4, Accepted)];
+        assert_eq!(queued_after(&now, &key("pending", 4)), Some(1), "5 is still to be read");
+        assert_eq!(queued_after(&now, &key("decided", 1)), Some(3));
+        assert_eq!(queued_after(&now, &key("decided", 4)), Some(5));
+        for wrong in [key("pending", 9), key("all", 4), "4".to_owned()] {
+            assert_eq!(queued_after(&now, &wrong), None, "{wrong}");
+        }
+    }
 }

@@ -79,13 +79,16 @@ impl ApiError {
         json!({ "error": { "message": self.message, "type": kind, "code": self.code, "param": self.parameter } })
     }
 
-    /// When trying again makes sense: what is busy is soon free, what failed elsewhere takes longer.
+    /// When trying again makes sense: what is busy is soon free, what failed elsewhere or waits for work to be done takes longer,
+    /// and a day's quota or an operator much longer.
     fn retry_after_seconds(&self) -> Option<HeaderValue> {
-        match self.status {
-            StatusCode::SERVICE_UNAVAILABLE => Some(HeaderValue::from_static("1")),
-            StatusCode::BAD_GATEWAY => Some(HeaderValue::from_static("5")),
-            _ => None,
-        }
+        let seconds = match (self.status, self.code) {
+            (StatusCode::TOO_MANY_REQUESTS, "over_quota") | (StatusCode::SERVICE_UNAVAILABLE, "too_many_apps") => "3600",
+            (StatusCode::SERVICE_UNAVAILABLE, _) => "1",
+            (StatusCode::TOO_MANY_REQUESTS | StatusCode::BAD_GATEWAY, _) => "5",
+            _ => return None,
+        };
+        Some(HeaderValue::from_static(seconds))
     }
 }
 
@@ -280,7 +283,12 @@ impl From<PathRejection> for ApiError {
 
 #[cfg(test)]
 mod tests {
+    use schemas::Address;
+
     use super::*;
+    use crate::asking::AskError;
+    use crate::credit::Refusal;
+    use crate::querying::QueryError;
 
     #[test]
     fn a_generators_failures_are_told_apart() {
@@ -299,6 +307,30 @@ mod tests {
             let header = response.headers().get(RETRY_AFTER).map(|value| value.to_str().unwrap());
             assert_eq!((response.status().as_u16(), header), (status, retry_after));
         }
+    }
+
+    #[test]
+    fn whoever_is_refused_for_load_is_told_when_to_try_again() {
+        let problem = String::new;
+        let busy = AskError::Refused(Refusal::Busy { payer: Address::ZERO });
+        for (error, status, seconds) in [
+            (ApiError::busy(""), 503, "1"),
+            (busy.into(), 503, "1"),
+            (QueryError::Full.into(), 503, "1"),
+            (IngestError::Busy(problem()).into(), 503, "1"),
+            (IngestError::Interrupted("x").into(), 503, "1"),
+            (IngestError::TooManyUnderWay(problem()).into(), 429, "5"),
+            (IngestError::OverQuota(problem()).into(), 429, "3600"),
+            (KeyError::Full { limit: 1 }.into(), 503, "3600"),
+            (StoreError::Conflict(problem()).into(), 503, "1"),
+        ] {
+            let error: ApiError = error;
+            let shown = format!("{error:?}");
+            let response = error.into_response();
+            let header = response.headers().get(RETRY_AFTER).map(|value| value.to_str().unwrap());
+            assert_eq!((response.status().as_u16(), header), (status, Some(seconds)), "{shown}");
+        }
+        assert!(ApiError::bad_request("").into_response().headers().get(RETRY_AFTER).is_none());
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::task::Poll;
 use axum::body::{Body, BodyDataStream, Bytes};
 use axum::extract::multipart::{Field, MultipartError};
 use axum::extract::{FromRequest, Multipart, Request};
+use axum::http::header::CONTENT_DISPOSITION;
 use futures::{Stream, StreamExt};
 
 use super::ApiError;
@@ -126,8 +127,10 @@ impl Part<'_> {
         self.field.name()
     }
 
-    pub(super) fn file_name(&self) -> Option<&str> {
-        self.field.file_name()
+    /// As the part names it, in either of the two ways.
+    pub(super) fn file_name(&self) -> Option<String> {
+        let disposition = || self.field.headers().get(CONTENT_DISPOSITION)?.to_str().ok();
+        self.field.file_name().map(str::to_owned).or_else(|| extended_name(disposition()?))
     }
 
     pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, ApiError> {
@@ -137,6 +140,28 @@ impl Part<'_> {
         }
         Ok(chunk)
     }
+}
+
+/// The name in `filename*=UTF-8''…` (RFC 8187). Forms are to have none (RFC 7578, 4.2), and some clients send nothing else.
+fn extended_name(disposition: &str) -> Option<String> {
+    let value = disposition.split(';').find_map(|parameter| {
+        let (name, value) = parameter.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("filename*").then_some(value.trim())
+    })?;
+    let (charset, rest) = value.split_once('\'')?;
+    let (_language, encoded) = rest.split_once('\'')?;
+    charset.eq_ignore_ascii_case("utf-8").then(|| percent_decoded(encoded))?
+}
+
+fn percent_decoded(encoded: &str) -> Option<String> {
+    let (mut decoded, mut rest) = (Vec::with_capacity(encoded.len()), encoded);
+    while let Some((before, after)) = rest.split_once('%') {
+        decoded.extend_from_slice(before.as_bytes());
+        decoded.push(u8::from_str_radix(after.get(..2)?, 16).ok()?);
+        rest = after.get(2..)?;
+    }
+    decoded.extend_from_slice(rest.as_bytes());
+    String::from_utf8(decoded).ok()
 }
 
 fn refused(unread: &Unread, error: &MultipartError) -> ApiError {
@@ -168,6 +193,25 @@ mod tests {
             }
         }
         Ok(total)
+    }
+
+    #[tokio::test]
+    async fn a_file_is_named_in_either_way() {
+        for (parameters, expected) in [
+            ("filename=\"a.txt\"", Some("a.txt")),
+            ("filename*=UTF-8''Gr%C3%B6%C3%9Fe%20(2).txt", Some("Größe (2).txt")),
+            ("FileName*=utf-8'de'a.txt; size=3", Some("a.txt")),
+            ("filename=\"a.txt\"; filename*=UTF-8''b.txt", Some("a.txt")),
+            ("filename*=ISO-8859-1''%e4.txt", None),
+            ("filename*=UTF-8''%e4.txt", None),
+            ("filename*=UTF-8''%4", None),
+            ("filename*=a.txt", None),
+            ("size=3", None),
+        ] {
+            let body = format!("--x\r\nContent-Disposition: form-data; name=\"file\"; {parameters}\r\n\r\nabc\r\n--x--\r\n");
+            let mut form = Form::from_request(request(vec![body.into_bytes()]), &()).await.unwrap();
+            assert_eq!(form.next_part().await.unwrap().unwrap().file_name().as_deref(), expected, "{parameters}");
+        }
     }
 
     /// 1.5 MiB of a file are read; 1 MiB before the first part, in a part's head, or between two are refused.

@@ -1,7 +1,7 @@
 //! What every request passes before its route: which host it is for, how large its head is, how its body is
 //! encoded and how fast it comes; and what every reply gets: OpenAI's envelope around an error, CORS headers.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use axum::extract::{Request, State};
 use axum::http::header::{
     ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, ALLOW, CONTENT_ENCODING, CONTENT_LENGTH,
-    CONTENT_TYPE, HOST, ORIGIN, VARY,
+    CONTENT_TYPE, EXPECT, HOST, ORIGIN, VARY,
 };
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
@@ -29,6 +29,16 @@ pub(super) struct LocalAddress(pub(super) SocketAddr);
 /// Where a connection came from.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PeerAddress(pub(super) IpAddr);
+
+impl PeerAddress {
+    /// What one client has: an address, or of IPv6 a network, of which each has 2^64 addresses.
+    pub(super) fn client(self) -> IpAddr {
+        match self.0 {
+            IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+            address @ IpAddr::V4(_) => address,
+        }
+    }
+}
 
 /// Settings of the front, ready to be compared with.
 #[derive(Debug)]
@@ -210,6 +220,33 @@ impl Front {
         }
         response
     }
+}
+
+/// What is read of a body that is refused: a client that is still sending would not see why, for the connection would be reset
+/// under it.
+const REFUSED_BYTES_READ: usize = 4 << 20;
+const REFUSED_READ_FOR: Duration = Duration::from_millis(500);
+
+/// Refuses a body that says itself that it is larger than its route takes, before it comes.
+pub(super) async fn refuse_too_large(State(limit): State<usize>, request: Request, next: Next) -> Response {
+    let announced = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let Some(bytes) = announced.filter(|bytes| *bytes > limit as u64) else { return next.run(request).await };
+    // Who asks first sends nothing yet.
+    if !request.headers().contains_key(EXPECT) {
+        let mut left = REFUSED_BYTES_READ;
+        let mut body = request.into_body().into_data_stream();
+        let read = async {
+            while let Some(Ok(piece)) = body.next().await {
+                left = left.saturating_sub(piece.len());
+                if left == 0 {
+                    return;
+                }
+            }
+        };
+        drop(tokio::time::timeout(REFUSED_READ_FOR, read).await);
+    }
+    let problem = format!("the body has {bytes} bytes; at most {limit} are taken here");
+    ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", problem).into_response()
 }
 
 /// A body on its way.

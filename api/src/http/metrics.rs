@@ -6,6 +6,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use engine::GeneratorCounters;
 use indexer::{BlockId, IndexerStatus, RpcStats, SenderStatus};
+use ingest::{JobCounts, UploadTotals};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
@@ -50,6 +51,7 @@ fn snapshot(service: &Service) -> Readings {
     let open = u64::try_from(service.rag.open_version_bytes()).unwrap_or(u64::MAX);
     text.gauge("headwater_open_versions_bytes", "Memory that open versions take, about.", &[], open);
     under_way(&mut text, service);
+    uploads(&mut text, service.ingest.job_counts(), service.ingest.upload_totals());
     if let Some(writer) = &service.writer {
         generator(&mut text, &service.rag.generation_stats());
         if let Some(counters) = writer.counters() {
@@ -69,6 +71,20 @@ fn under_way(text: &mut Readings, service: &Service) {
     );
     for (what, places) in [("upload", service.uploads.under_way()), ("query", service.queries.taken())] {
         text.gauge("headwater_under_way", "Uploads and queries that have a place.", &[("what", what)], count(places));
+    }
+}
+
+/// Uploads that were accepted, as jobs.
+fn uploads(text: &mut Snapshot, counts: JobCounts, totals: UploadTotals) {
+    for (state, uploads) in [("queued", counts.queued), ("running", counts.running), ("failed", counts.failed)] {
+        let help = "Uploads that were accepted and are not done: those that wait, those that are worked at, and those that failed lately.";
+        text.gauge("headwater_uploads", help, &[("state", state)], uploads);
+    }
+    for (outcome, uploads) in [("done", totals.done), ("failed", totals.failed)] {
+        text.counter("headwater_uploads_ended", "Uploads by what became of them.", &[("outcome", outcome)], uploads);
+    }
+    for (stage, chunks) in [("read", totals.chunks_read), ("embedded", totals.chunks_embedded)] {
+        text.counter("headwater_upload_chunks", "Chunks of uploads that were read and embedded.", &[("stage", stage)], chunks);
     }
 }
 
@@ -272,6 +288,24 @@ fn model(text: &mut Readings, counters: &GeneratorCounters) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn jobs_are_told_by_state() {
+        let mut snapshot = Snapshot::default();
+        let totals = UploadTotals { done: 4, failed: 5, chunks_read: 6, chunks_embedded: 7 };
+        uploads(&mut snapshot, JobCounts { queued: 1, running: 2, failed: 3 }, totals);
+        let (mut registry, mut page) = (Registry::default(), String::new());
+        registry.register_collector(Box::new(snapshot));
+        text::encode(&mut page, &registry).unwrap();
+        for line in [
+            "headwater_uploads{state=\"queued\"} 1",
+            "headwater_uploads{state=\"failed\"} 3",
+            "headwater_uploads_ended_total{outcome=\"done\"} 4",
+            "headwater_upload_chunks_total{stage=\"embedded\"} 7",
+        ] {
+            assert!(page.contains(line), "{line}: {page}");
+        }
+    }
 
     #[test]
     fn samples_of_a_metric_stand_together() {

@@ -22,6 +22,12 @@ pub(super) type AskedPage = Result<Query<Pages>, QueryRejection>;
 
 /// The page that is asked for.
 pub(super) fn page<T>(asked: AskedPage, items: Vec<T>, key: impl Fn(&T) -> String) -> Reply<Vec<T>> {
+    let following = |items: &[T], after: &str| Some(items.iter().position(|item| key(item) == after)? + 1);
+    page_following(asked, items, following)
+}
+
+/// The same of a list whose order changes while it is read: `following` says where the items after a key begin now.
+pub(super) fn page_following<T>(asked: AskedPage, items: Vec<T>, following: impl Fn(&[T], &str) -> Option<usize>) -> Reply<Vec<T>> {
     let Query(Pages { limit, after }) = asked.map_err(|error| ApiError::bad_request(format!("limit or after: {}", error.body_text())))?;
     let limit = limit.unwrap_or(MAX_ITEMS);
     if !(1..=MAX_ITEMS).contains(&limit) {
@@ -31,8 +37,8 @@ pub(super) fn page<T>(asked: AskedPage, items: Vec<T>, key: impl Fn(&T) -> Strin
         None => 0,
         Some(after) => {
             let shown: String = after.chars().take(80).collect();
-            let last = items.iter().position(|item| key(item) == *after);
-            last.ok_or_else(|| ApiError::not_there("after", "not_found", format!("there is no item {shown:?} in this list")))? + 1
+            let missing = || ApiError::not_there("after", "not_found", format!("there is no item {shown:?} in this list"));
+            following(&items, after).ok_or_else(missing)?
         }
     };
     Ok(items.into_iter().skip(start).take(limit).collect())

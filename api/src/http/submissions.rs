@@ -1,5 +1,6 @@
 //! Uploads and reviews: authorised by their author's signature; and what stands of them, for curators and contributors.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::Json;
@@ -101,16 +102,17 @@ fn accepted(status: SubmissionStatus) -> Response {
 
 async fn take(service: &App, peer: Option<PeerAddress>, form: &mut Form) -> Reply<SubmissionStatus> {
     let fields = first_part(form).await?;
+    let from = peer.map(PeerAddress::client);
     let room = match fields.listed() {
-        Some(listed) => match service.ingest.announce(fields.manifest(listed)).await? {
+        Some(listed) => match service.ingest.announce(fields.manifest(listed), from).await? {
             Announcement::Known(status) => return Ok(status),
             Announcement::Expected(room) => Some(room),
         },
         None => None,
     };
     let mut upload = if room.is_some() {
-        let from = peer.map(|PeerAddress(address)| address.to_string());
-        service.uploads.begin(from.into_iter().chain([fields.contributor.to_string()]).collect()).await?
+        let holders: Vec<String> = from.iter().map(IpAddr::to_string).chain([fields.contributor.to_string()]).collect();
+        service.uploads.begin(holders, async { Ok(service.ingest.is_known(fields.contributor).await?) }).await?
     } else {
         service.ingest.datanet(&fields.datanet.to_string()).await?;
         service.uploads.begin_unchecked().await?
@@ -120,7 +122,7 @@ async fn take(service: &App, peer: Option<PeerAddress>, form: &mut Form) -> Repl
     let files = names.into_iter().zip(upload.read().await?).map(|(file_name, bytes)| UploadedFile { file_name, bytes }).collect();
     match room {
         Some(room) => hand_in(service, &fields, files, room).await,
-        None => unlisted(service, &fields, files).await,
+        None => unlisted(service, &fields, files, from).await,
     }
 }
 
@@ -151,7 +153,7 @@ async fn receive(form: &mut Form, fields: &SubmissionFields, max_files: usize, u
         if names.len() >= max_files {
             return Err(malformed(&format!("it has more than {max_files} files")));
         }
-        let sent = part.file_name().map(str::to_owned).ok_or_else(|| malformed(&"a file part has no file name"))?;
+        let sent = part.file_name().ok_or_else(|| malformed(&"a file part has no file name; send filename=\"NAME\""))?;
         match &fields.files {
             Some(listed) => {
                 let size = receive_listed(&mut part, &sent, listed, &mut names, upload).await?;
@@ -205,7 +207,7 @@ async fn hand_in(service: &App, fields: &SubmissionFields, files: Vec<UploadedFi
 }
 
 /// An upload that listed nothing: checked now that its files are there. What its signature covers decides how names are read.
-async fn unlisted(service: &App, fields: &SubmissionFields, files: Vec<UploadedFile>) -> Reply<SubmissionStatus> {
+async fn unlisted(service: &App, fields: &SubmissionFields, files: Vec<UploadedFile>, from: Option<IpAddr>) -> Reply<SubmissionStatus> {
     let entries = |files: &[UploadedFile]| {
         let entry = |file: &UploadedFile| ManifestEntry {
             file_name: file.file_name.clone(),
@@ -214,12 +216,14 @@ async fn unlisted(service: &App, fields: &SubmissionFields, files: Vec<UploadedF
         };
         files.iter().map(entry).collect()
     };
-    let as_sent = service.ingest.announce(fields.manifest(entries(&files))).await;
+    let as_sent = service.ingest.announce(fields.manifest(entries(&files)), from).await;
     let renamed: Vec<UploadedFile> =
         files.iter().map(|file| UploadedFile { file_name: unescaped(&file.file_name), bytes: file.bytes.clone() }).collect();
     let is_escaped = files.iter().zip(&renamed).any(|(sent, read)| sent.file_name != read.file_name);
     let (announced, files) = match as_sent {
-        Err(IngestError::Unauthorised(_)) if is_escaped => (service.ingest.announce(fields.manifest(entries(&renamed))).await, renamed),
+        Err(IngestError::Unauthorised(_)) if is_escaped => {
+            (service.ingest.announce(fields.manifest(entries(&renamed)), from).await, renamed)
+        }
         announced => (announced, files),
     };
     match announced? {
@@ -276,7 +280,7 @@ pub(super) async fn list_own(
     let listing = body?.0;
     check_listing(&service.domain(), &listing)?;
     // Also for who shows what another signed, again and again.
-    let from = peer.map(|Extension(PeerAddress(address))| address.to_string());
+    let from = peer.map(|Extension(peer)| peer.client().to_string());
     let holders = from.into_iter().chain([listing.contributor.to_string()]).collect();
     let _place = service.listings.take(holders, 0).map_err(|_full| ApiError::busy("too many lists are being made: try again shortly"))?;
     Ok(Json(service.ingest.documents_of(listing.contributor, SubmissionPage { limit, after }).await?))

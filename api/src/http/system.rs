@@ -8,6 +8,7 @@ use schemas::Address;
 use schemas::contracts::Deployment;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use store::{Effort, Upkept};
 
 use super::{App, Authenticated, Optional, Reply};
 
@@ -97,6 +98,20 @@ fn upkeep(service: &App) -> Value {
         let ago = last.at.elapsed().unwrap_or_default().as_secs();
         json!({ "seconds_ago": ago, "took_ms": u64::try_from(last.took.as_millis()).unwrap_or(u64::MAX) })
     })
+}
+
+/// What was done to one table, or would be.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TableUpkeep {
+    pub table: String,
+    #[serde(flatten)]
+    pub upkept: Upkept,
+}
+
+/// Looks at everything that upkeep looks at now and then. What it was cut off from goes on in the next round.
+pub(super) async fn put_in_order(State(service): State<App>) -> Reply<Json<Vec<TableUpkeep>>> {
+    let done = service.store.upkeep(&service.config.store.retention(), Effort::Everything).await?;
+    Ok(Json(done.into_iter().map(|(table, upkept)| TableUpkeep { table, upkept }).collect()))
 }
 
 /// Everything in one look; the operator sees more of it.

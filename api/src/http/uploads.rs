@@ -42,12 +42,18 @@ impl Uploads {
         self.places.taken()
     }
 
-    /// A place for an upload whose signature is good, which counts for all of `holders`.
+    /// A place for an upload whose signature is good, which counts for all of `holders`. The last quarter is for those of whom
+    /// curators have accepted something, as `is_known` says, which is asked where nothing else is left: of accounts anybody has as
+    /// many as they like.
     ///
     /// # Errors
     /// 503 while all are taken, or as many as one holder may have.
-    pub(super) async fn begin(&self, holders: Vec<String>) -> Reply<Upload> {
-        let place = self.places.take(holders, 0).map_err(|full| match full {
+    pub(super) async fn begin(&self, holders: Vec<String>, is_known: impl Future<Output = Reply<bool>>) -> Reply<Upload> {
+        let mut taken = self.places.take(holders.clone(), self.places.max() / 4);
+        if matches!(taken, Err(Full::ForAll)) && is_known.await? {
+            taken = self.places.take(holders, 0);
+        }
+        let place = taken.map_err(|full| match full {
             Full::ForAll => ApiError::busy("too many uploads are under way: try again shortly"),
             Full::ForOne => ApiError::busy(format!(
                 "{} uploads of this contributor or from this address are under way, as many as may be: try again shortly",
@@ -135,7 +141,7 @@ mod tests {
         std::fs::create_dir_all(&left).unwrap();
         let uploads = Uploads::open(folder.path(), 2).unwrap();
         assert!(!left.exists(), "what a killed process left");
-        let begin = |holder: &str| uploads.begin(vec![holder.to_owned()]);
+        let begin = |holder: &str| uploads.begin(vec![holder.to_owned()], async { Ok(false) });
         let first = begin("ada").await.unwrap();
         assert!(begin("ada").await.is_err(), "half of the places");
         let _second = begin("bruno").await.unwrap();
@@ -157,6 +163,22 @@ mod tests {
         for _ in 0..10 {
             unchecked.push(uploads.begin_unchecked().await.unwrap());
         }
-        uploads.begin(vec!["ada".into()]).await.unwrap();
+        uploads.begin(vec!["ada".into()], async { Ok(false) }).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_last_places_are_for_those_who_are_known() {
+        let folder = tempfile::tempdir().unwrap();
+        let uploads = Uploads::open(folder.path(), 8).unwrap();
+        let begin = async |holder: &str, is_known| uploads.begin(vec![holder.to_owned()], async { Ok(is_known) }).await;
+        let mut held = Vec::new();
+        for stranger in ["a", "b", "c", "d", "e", "f"] {
+            held.push(begin(stranger, false).await.unwrap());
+        }
+        assert_eq!(begin("g", false).await.unwrap_err().body()["error"]["code"], "busy");
+        for known in ["ada", "bruno"] {
+            held.push(begin(known, true).await.unwrap());
+        }
+        assert_eq!(begin("carla", true).await.unwrap_err().body()["error"]["code"], "busy");
     }
 }

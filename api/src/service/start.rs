@@ -84,10 +84,12 @@ pub async fn start(config: Config, data_dir: &Path, progress: &(dyn Fn(&str) + S
 
     progress("opening the parts");
     let domain = schemas::signed::SigningDomain { chain_id: deployment.chain_id, registry: deployment.registry };
-    let ingest = Ingest::new(store.clone(), embedder.clone(), ingest_config(&config, data_dir, domain, operator.address()));
+    let metrics = Arc::new(Metrics::default());
+    let told = metrics.clone();
+    let ingest = Ingest::new(store.clone(), embedder.clone(), ingest_config(&config, data_dir, domain, operator.address()))
+        .with_stage_listener(move |stage, took| told.upload_stage(stage, took));
     let signer: Arc<dyn Signer> = Arc::new(operator.clone());
     let rag = Rag::open(store.clone(), embedder, signer, rag_config(&config, data_dir, domain)).await?;
-    let metrics = Arc::new(Metrics::default());
     let told = metrics.clone();
     let rag = rag.with_stage_listener(move |stage, took| told.stage(stage, took));
     let rag = match &writer {
@@ -310,6 +312,7 @@ fn ingest_config(config: &Config, data_dir: &Path, domain: schemas::signed::Sign
         near_duplicate_ppm: config.ingest.near_duplicate_ppm,
         max_concurrent_files: config.ingest.max_concurrent_files,
         max_chunks_per_document: config.ingest.max_chunks_per_document,
+        max_chunks_per_submission: config.ingest.max_chunks_per_submission,
         embedding_batch_texts: config.ingest.embedding_batch_texts,
         ..IngestConfig::new(domain, owner)
     }

@@ -1,3 +1,5 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use engine::HashingEmbedder;
 use proptest::prelude::*;
 
@@ -9,7 +11,7 @@ use crate::test_support::prose;
 const LIMITS: ChunkLimits = ChunkLimits { target_tokens: 180, max_chunks: 20_000 };
 
 fn chunks(file_name: &str, bytes: &[u8], limits: ChunkLimits) -> (Parsed, Vec<Range<usize>>) {
-    let parsed = parse(file_name, bytes).unwrap();
+    let parsed = parse(file_name, bytes, &Progress::default()).unwrap();
     let ranges = split(&parsed, &HashingEmbedder::new(), limits, &Progress::default()).unwrap();
     check(&parsed, &ranges);
     (parsed, ranges)
@@ -70,7 +72,7 @@ fn records_do_not_share_chunks() {
 
 #[test]
 fn too_many_chunks_are_refused() {
-    let parsed = parse("a.txt", prose(1, 100).as_bytes()).unwrap();
+    let parsed = parse("a.txt", prose(1, 100).as_bytes(), &Progress::default()).unwrap();
     let few = ChunkLimits { target_tokens: 20, max_chunks: 10 };
     assert!(matches!(split(&parsed, &HashingEmbedder::new(), few, &Progress::default()), Err(ChunkingError::TooMany)));
 }
@@ -82,6 +84,58 @@ fn hostile_texts_are_cut_in_bounded_work() {
         for name in ["a.txt", "a.md"] {
             chunks(name, format!("start {}", hostile.repeat(40_000 / hostile.len())).as_bytes(), small);
         }
+    }
+}
+
+/// The hashing embedder, which counts the bytes that it is asked to count.
+#[derive(Debug)]
+struct Counting(HashingEmbedder, AtomicUsize);
+
+impl Embedder for Counting {
+    fn info(&self) -> &engine::EmbedderInfo {
+        self.0.info()
+    }
+
+    fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, EngineError> {
+        self.0.embed(texts)
+    }
+
+    fn count_tokens(&self, text: &str) -> Result<usize, EngineError> {
+        self.1.fetch_add(text.len(), Ordering::Relaxed);
+        self.0.count_tokens(text)
+    }
+
+    fn token_offsets(&self, text: &str) -> Result<Vec<(usize, usize)>, EngineError> {
+        self.0.token_offsets(text)
+    }
+}
+
+/// A chunk of writing is counted some ten times to find where it ends; what is no writing has no ends to be found.
+#[test]
+fn what_has_no_boundaries_is_cut_as_it_comes() {
+    for run in ["x", "漢", "ก", "1", "e\u{301}", "👩\u{200d}🔬"] {
+        let run = run.repeat(60_000 / run.len());
+        for (name, text) in [("a.txt", run.clone()), ("a.md", format!("# Keys\n\nThe key is {run}, and that is it.\n\n{}", prose(1, 20)))] {
+            let parsed = parse(name, text.as_bytes(), &Progress::default()).unwrap();
+            let embedder = Counting(HashingEmbedder::new(), AtomicUsize::default());
+            let ranges = split(&parsed, &embedder, LIMITS, &Progress::default()).unwrap();
+            check(&parsed, &ranges);
+            let counted = embedder.1.load(Ordering::Relaxed);
+            assert!(ranges.len() > 20 && counted < 6 * text.len(), "{name} {:?}: {counted} of {}", &text[..10], text.len());
+        }
+    }
+}
+
+#[test]
+fn a_run_is_told_from_writing() {
+    let run = "x".repeat(LONGEST_RUN_BYTES);
+    let text = format!("one two {run}, three");
+    let end = 8 + run.len();
+    assert_eq!(stretches(&text, 0..text.len()), [Stretch::Writing(0..8), Stretch::Run(8..end), Stretch::Writing(end..text.len())]);
+    assert_eq!(stretches(&run, 0..run.len()), [Stretch::Run(0..run.len())]);
+    for writing in [run.get(1..).unwrap().to_owned(), "漢字。".repeat(2_000), "a.".repeat(5_000), String::new()] {
+        let expected: Vec<Stretch> = (!writing.is_empty()).then(|| Stretch::Writing(0..writing.len())).into_iter().collect();
+        assert_eq!(stretches(&writing, 0..writing.len()), expected);
     }
 }
 
@@ -97,7 +151,7 @@ proptest! {
         target in 8_usize..200,
     ) {
         let file = format!("{}{text}", if bom { "\u{feff}" } else { "" });
-        if parse(&name, file.as_bytes()).is_ok_and(|parsed| matches!(parsed.format, Format::Text | Format::Markdown)) {
+        if parse(&name, file.as_bytes(), &Progress::default()).is_ok_and(|parsed| matches!(parsed.format, Format::Text | Format::Markdown)) {
             let (parsed, ranges) = chunks(&name, file.as_bytes(), ChunkLimits { target_tokens: target, max_chunks: 10_000 });
             for range in ranges {
                 prop_assert_eq!(&file[parsed.map.source(range.clone())], &parsed.text[range]);

@@ -13,6 +13,9 @@ use super::fingerprint::{Fingerprint, Quantities, jaccard_ppm};
 
 /// Most earlier chunks that one is compared with: those that share the most bands.
 const MAX_CANDIDATES: usize = 256;
+/// Most chunks that are found by one band, from the earliest on: of a million texts that are nearly alike each would go through all
+/// that are before it.
+pub(super) const MAX_CHUNKS_PER_BAND: usize = MAX_CANDIDATES;
 const EXACT_PPM: u64 = 1_000_000;
 
 /// Where a chunk stands.
@@ -46,6 +49,12 @@ impl Clusters {
         Self { near_duplicate_ppm, entries: Vec::new(), exact: HashMap::new(), bands: HashMap::new() }
     }
 
+    /// How many chunks the fullest band holds.
+    #[cfg(test)]
+    pub(super) fn fullest_band(&self) -> usize {
+        self.bands.values().map(Vec::len).max().unwrap_or_default()
+    }
+
     /// Places the next chunk.
     pub(crate) fn place(&mut self, chunk_id: ChunkId, fingerprint: Fingerprint) -> Placement {
         let at = self.entries.len();
@@ -60,7 +69,10 @@ impl Clusters {
             // further copies would only be found beside the first
             self.exact.insert(content, at);
             for band in bands {
-                self.bands.entry(band).or_default().push(at);
+                let holders = self.bands.entry(band).or_default();
+                if holders.len() < MAX_CHUNKS_PER_BAND {
+                    holders.push(at);
+                }
             }
         }
         self.entries.push(Entry { chunk_id, cluster_id, shingles: if is_copy { Vec::new() } else { shingles }, quantities });

@@ -50,6 +50,20 @@ fn edited(text: &str, count: usize) -> String {
     format!("{} {}", words.join(" "), "edited ".repeat(count))
 }
 
+/// Texts that are nearly alike, by the thousand: each is placed beside the first, and compared with no more than so many.
+#[test]
+fn a_flood_of_texts_that_are_nearly_alike_is_compared_with_few() {
+    let mut clusters = Clusters::new(800_000);
+    let text = prose(7, 60);
+    for n in 0..3 * clusters::MAX_CHUNKS_PER_BAND {
+        let word: String = n.to_string().bytes().map(|digit| char::from(digit - b'0' + b'a')).collect();
+        let id = ChunkId(keccak256(word.as_bytes()));
+        let placed = clusters.place(id, Fingerprint::of(&format!("{text} x{word}")));
+        assert_eq!((placed.cluster_id == ChunkId(keccak256(b"a")), placed.repeats.is_some()), (true, n > 0), "{n}");
+    }
+    assert_eq!(clusters.fullest_band(), clusters::MAX_CHUNKS_PER_BAND);
+}
+
 #[test]
 fn words_are_folded() {
     let folded = |text| words(text).join("|");

@@ -3,7 +3,7 @@
 //!
 //! The tree is HTML's own (html5ever's tree builder over html5gum's tokens, which know their bytes), so that
 //! what is hidden hides itself and nothing else, however its tags are written. Work is bounded: by the depth
-//! of the tree, and by the elements that a tag can make.
+//! of the tree, by the elements that a tag can make, and by the attributes and different names that a page has.
 
 mod builders;
 mod drawings;
@@ -24,7 +24,8 @@ mod writer;
 use html5ever::tree_builder::TreeBuilderOpts;
 use html5gum::State;
 
-use super::{Format, Parsed, Refusal, bom_len, tidy_title};
+use super::{Format, Marks, ParseError, Parsed, Refusal, bom_len, tidy_title};
+use crate::progress::{Progress, Stopped};
 use reader::Reader;
 use tree::{Data, NodeId, TooMuch, Tree};
 
@@ -36,15 +37,18 @@ pub(super) enum Syntax {
     Xml,
 }
 
-pub(super) fn parse(source: &str, syntax: Syntax) -> Result<Parsed, Refusal> {
-    let tree = build(source, syntax).map_err(refusal)?;
+pub(super) fn parse(source: &str, syntax: Syntax, progress: &Progress) -> Result<Parsed, ParseError> {
+    let tree = match build(source, syntax, progress)? {
+        Ok(tree) => tree,
+        Err(unread) => return Err(refusal(unread).into()),
+    };
     let mut reader = Reader::new(source, &tree);
-    reader.read();
+    reader.read(progress)?;
     let Reader { writer, heading, .. } = reader;
     let heading = heading.and_then(|(from, to)| writer.text.get(from..to?).and_then(tidy_title));
     let title = title(&tree).as_deref().and_then(tidy_title).or(heading);
     let sections = std::iter::once(0..writer.text.len()).collect();
-    Ok(Parsed { format: Format::Html, title, text: writer.text, map: writer.map, bytes: None, marks: writer.marks, sections })
+    Ok(Parsed { format: Format::Html, title, text: writer.text, map: writer.map, bytes: None, marks: Marks::of(writer.marks), sections })
 }
 
 /// Why a page is not read.
@@ -57,21 +61,21 @@ enum Unread {
     Entities(usize),
 }
 
-fn build(source: &str, syntax: Syntax) -> Result<Tree, Unread> {
+fn build(source: &str, syntax: Syntax, progress: &Progress) -> Result<Result<Tree, Unread>, Stopped> {
     let start = bom_len(source);
     if syntax == Syntax::Xml {
         if let Some(at) = internal_subset(source) {
-            return Err(Unread::Entities(at));
+            return Ok(Err(Unread::Entities(at)));
         }
         let mut xml = builders::Xml::new();
-        tokens::run(source, start, State::Data, &mut xml);
-        if let Some(tree) = xml.finish(source.len())? {
-            return Ok(tree);
+        tokens::run(source, start, State::Data, &mut xml, progress)?;
+        if let Some(decided) = xml.finish(source.len()).transpose() {
+            return Ok(decided);
         }
     }
     let mut html = builders::Html::new(TreeBuilderOpts::default());
-    tokens::run(source, start, State::Data, &mut html);
-    html.finish().map_err(Unread::TooMuch)
+    tokens::run(source, start, State::Data, &mut html, progress)?;
+    Ok(html.finish().map_err(Unread::TooMuch))
 }
 
 /// Where declarations start in the document type of a page that is XML.
@@ -131,6 +135,20 @@ fn refusal(problem: Unread) -> Refusal {
         Unread::TooMuch(TooMuch::Nodes) => (
             "too_complex",
             "the page's formatting tags are left open so often that it grows beyond bounds; close them, or save its text".to_owned(),
+        ),
+        Unread::TooMuch(TooMuch::Attributes) => (
+            "too_complex",
+            format!(
+                "a tag of the page has more than {} attributes; leave out those that say nothing, or save its text",
+                tokens::MAX_ATTRIBUTES
+            ),
+        ),
+        Unread::TooMuch(TooMuch::Names) => (
+            "too_complex",
+            format!(
+                "the page has more than {} different names of elements and attributes; leave out those that say nothing, or save its text",
+                tokens::MAX_NAMES
+            ),
         ),
         Unread::NotXml(at) => {
             ("malformed_xml", format!("the page is XHTML, but not well-formed XML at byte {at}; make its tags match, or save it as HTML"))

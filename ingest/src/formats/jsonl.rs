@@ -4,7 +4,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::encoding::is_control;
-use super::{Format, Parsed, Refusal, SourceMap, bom_len};
+use super::{Format, Marks, ParseError, Parsed, Refusal, SourceMap, bom_len};
+use crate::progress::{Progress, Stopped};
 
 /// Between two records; no chunk crosses it.
 const SEPARATOR: &str = "\n\n";
@@ -15,20 +16,22 @@ struct Record<'a> {
     text: &'a RawValue,
 }
 
-pub(super) fn parse(source: &str) -> Result<Parsed, Refusal> {
+pub(super) fn parse(source: &str, progress: &Progress) -> Result<Parsed, ParseError> {
     let mut parsed = Parsed {
         format: Format::Jsonl,
         title: None,
         text: String::new(),
         map: SourceMap::default(),
         bytes: None,
-        marks: Vec::new(),
+        marks: Marks::default(),
         sections: Vec::new(),
     };
     let mut line_start = bom_len(source);
     for (index, line) in source.get(line_start..).unwrap_or_default().split('\n').enumerate() {
         if !line.trim().is_empty() {
-            record(&mut parsed, line, line_start).map_err(|problem| malformed(index + 1, &problem))?;
+            progress.go_on()?;
+            let text = record(line).map_err(|problem| malformed(index + 1, &problem))?;
+            append(&mut parsed, text, line_start + offset_in(line, text), progress)?;
         }
         line_start += line.len() + 1;
     }
@@ -40,8 +43,8 @@ pub(super) fn is_record(line: &str) -> bool {
     line.trim_start().starts_with('{') && serde_json::from_str::<Record<'_>>(line).is_ok_and(|record| record.text.get().starts_with('"'))
 }
 
-/// Appends the text of one line that starts at byte `line_start` of the file.
-fn record(parsed: &mut Parsed, line: &str, line_start: usize) -> Result<(), String> {
+/// The text of a line, as the string that it spells.
+fn record(line: &str) -> Result<&str, String> {
     // A derived struct also reads arrays; a record is an object.
     if !line.trim_start().starts_with('{') {
         return Err("it is not a JSON object".to_owned());
@@ -58,23 +61,24 @@ fn record(parsed: &mut Parsed, line: &str, line_start: usize) -> Result<(), Stri
     if let Some(control) = decoded.chars().find(|c| is_control(*c)) {
         return Err(format!("its \"text\" holds the control character U+{:04X}, remove it", u32::from(control)));
     }
+    Ok(raw)
+}
+
+/// Where `part` stands in `line`, which it borrows from: their addresses tell.
+fn offset_in(line: &str, part: &str) -> usize {
+    (part.as_ptr() as usize).saturating_sub(line.as_ptr() as usize)
+}
+
+/// Appends a record: a JSON string literal that is known to be valid. Runs between escapes verbatim, escapes decoded.
+fn append(parsed: &mut Parsed, literal: &str, literal_start: usize, progress: &Progress) -> Result<(), Stopped> {
     if !parsed.text.is_empty() {
         parsed.text.push_str(SEPARATOR);
     }
     let start = parsed.text.len();
-    // `raw` borrows from `line`, so their addresses tell where it stands.
-    let raw_start = line_start + (raw.as_ptr() as usize).saturating_sub(line.as_ptr() as usize);
-    append_string(parsed, raw, raw_start);
-    debug_assert!(parsed.text.get(start..).map(str::len) <= Some(decoded.len()), "escapes are decoded one by one as they are together");
-    parsed.sections.push(start..parsed.text.len());
-    Ok(())
-}
-
-/// Appends a JSON string literal that is known to be valid: runs between escapes verbatim, escapes decoded.
-fn append_string(parsed: &mut Parsed, literal: &str, literal_start: usize) {
     let inner = literal.get(1..literal.len().saturating_sub(1)).unwrap_or_default();
     let mut at = 0;
     while let Some(rest) = inner.get(at..).filter(|rest| !rest.is_empty()) {
+        progress.go_on()?;
         let run = rest.find('\\').unwrap_or(rest.len());
         if run > 0 {
             parsed.map.push_verbatim(parsed.text.len(), literal_start + 1 + at, run);
@@ -92,6 +96,8 @@ fn append_string(parsed: &mut Parsed, literal: &str, literal_start: usize) {
         parsed.map.push_decoded(text_start..parsed.text.len(), source_start..source_start + escape.len());
         at += escape.len();
     }
+    parsed.sections.push(start..parsed.text.len());
+    Ok(())
 }
 
 /// Bytes of the escape that `rest` starts with: `\n` 2, `\u00e9` 6, a surrogate pair 12.

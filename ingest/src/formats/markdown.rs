@@ -2,7 +2,7 @@
 
 use pulldown_cmark::{Event, HeadingLevel, MetadataBlockKind, Options, Parser, Tag, TagEnd};
 
-use super::{Format, Parsed, text, tidy_title};
+use super::{Format, Marks, Parsed, text, tidy_title};
 
 /// Longest stretch in which a title is looked for.
 const SEARCHED_BYTES: usize = 16 << 10;
@@ -11,7 +11,7 @@ pub(super) fn parse(source: &str) -> Parsed {
     let (text, map) = text::verbatim(source);
     let title = title(&text);
     let sections = std::iter::once(0..text.len()).collect();
-    Parsed { format: Format::Markdown, title, text, map, bytes: None, marks: Vec::new(), sections }
+    Parsed { format: Format::Markdown, title, text, map, bytes: None, marks: Marks::default(), sections }
 }
 
 /// The title that front matter gives, else the first heading of the first level (CommonMark: `# Title`, or a

@@ -4,6 +4,14 @@ use proptest::prelude::*;
 
 use super::*;
 
+/// Reads a file to its end.
+pub(super) fn parse(file_name: &str, bytes: &[u8]) -> Result<Parsed, Refusal> {
+    super::parse(file_name, bytes, &Progress::default()).map_err(|error| match error {
+        ParseError::Refused(refusal) => refusal,
+        ParseError::Stopped(_) => panic!("nobody stopped it"),
+    })
+}
+
 /// What a file gives, with the bytes that each paragraph was read from.
 fn show(file_name: &str, bytes: &[u8]) -> String {
     let parsed = match parse(file_name, bytes) {
@@ -112,6 +120,20 @@ fn html_shows_what_a_reader_sees() {
         ("stray.html", b"</p></div>x</li><p>y"),
     ];
     insta::assert_snapshot!(small.iter().map(|(name, bytes)| show(name, bytes)).collect::<String>());
+}
+
+/// Whoever orders the end of the process does not wait for a page.
+#[test]
+fn parsers_end_when_they_are_told_to() {
+    let progress = Progress::default();
+    let files = [("a.html", "<p>one</p>"), ("a.xhtml", "<html><p>one</p></html>"), ("a.jsonl", "{\"text\":\"one\"}\n")];
+    for (name, text) in files {
+        super::parse(name, text.as_bytes(), &progress).unwrap();
+    }
+    progress.stop();
+    for (name, text) in files {
+        assert!(matches!(super::parse(name, text.as_bytes(), &progress), Err(ParseError::Stopped(_))), "{name}");
+    }
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! Plain text: the text is the file, verbatim; form feeds are line breaks.
 
-use super::{Format, Parsed, SourceMap, bom_len};
+use super::{Format, Marks, Parsed, SourceMap, bom_len};
 
 pub(super) fn parse(source: &str) -> Parsed {
     let (text, map) = verbatim(source);
     let sections = std::iter::once(0..text.len()).collect();
-    Parsed { format: Format::Text, title: None, text, map, bytes: None, marks: Vec::new(), sections }
+    Parsed { format: Format::Text, title: None, text, map, bytes: None, marks: Marks::default(), sections }
 }
 
 /// The file past its byte order mark. What parts pages and lines and is no line break becomes one.

@@ -12,7 +12,7 @@ use crate::{IngestConfig, SubmissionPage, SubmissionReport};
 
 /// Accepts an upload as a service does.
 async fn accept(ingest: &Ingest, submission: SignedSubmission) -> Result<SubmissionStatus> {
-    match ingest.announce(manifest_of(&submission)).await? {
+    match ingest.announce(manifest_of(&submission), None).await? {
         Announcement::Known(status) => Ok(status),
         Announcement::Expected(room) => ingest.accept(submission, room).await,
     }
@@ -200,6 +200,100 @@ async fn a_failed_upload_says_why_and_can_be_sent_again() {
     assert!(matches!(accept(&ingest, upload).await.unwrap(), SubmissionStatus::Queued(_)));
     work(&ingest).await;
     assert_eq!(report(&ingest, id).await.documents[0].chunk_count, 1);
+    assert!(records(ingest.store()).await.is_empty());
+}
+
+#[tokio::test]
+async fn uploads_are_counted_and_their_stages_timed() {
+    let (ingest, datanet) = service().await;
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let heard = told.clone();
+    let ingest = ingest.with_stage_listener(move |stage, _| heard.lock().unwrap().push(stage));
+    accept(&ingest, upload(ALICE, datanet.datanet_id, &[("a.txt", b"one dose"), ("b.txt", b"two doses")])).await.unwrap();
+    work(&ingest).await;
+    assert_eq!(
+        *told.lock().unwrap(),
+        [UploadStage::Queue, UploadStage::Read, UploadStage::Embed, UploadStage::Compare, UploadStage::Commit]
+    );
+    assert_eq!(ingest.upload_totals(), UploadTotals { done: 1, failed: 0, chunks_read: 2, chunks_embedded: 2 });
+    let failing = telling(ingest.store().clone(), None, true);
+    accept(&failing, upload(BOB, datanet.datanet_id, &[("a.txt", b"one dose")])).await.unwrap();
+    work(&failing).await;
+    assert_eq!(failing.upload_totals(), UploadTotals { done: 0, failed: 1, chunks_read: 1, chunks_embedded: 0 });
+}
+
+/// Nothing was given with an upload that failed: whoever signs its files again says anew under what they are given.
+#[tokio::test]
+async fn a_failed_upload_is_replaced_by_what_is_signed_anew() {
+    let (ingest, datanet) = service().await;
+    let id = datanet.datanet_id;
+    let under = |licence: &str| upload_under(ALICE, id, &[("a.txt", b"one dose")], licence);
+    let failing = telling(ingest.store().clone(), None, true);
+    accept(&failing, under("CC-BY-4.0")).await.unwrap();
+    work(&failing).await;
+    let ingest = service_on(ingest.store().clone());
+    ingest.resume().await.unwrap();
+    let SubmissionStatus::Queued(job) = accept(&ingest, under("MIT")).await.unwrap() else { panic!("it is not tried again") };
+    assert_eq!((job.licence.as_str(), records(ingest.store()).await[0].upload.licence.as_str()), ("MIT", "MIT"));
+    for _ in 0..2 {
+        // From here on what was accepted stands, and then what was given.
+        assert!(matches!(accept(&ingest, under("CC-BY-4.0")).await, Err(IngestError::Conflict(_))));
+        work(&ingest).await;
+    }
+    let row = ingest.store().scan::<SubmissionRow>(None).await.unwrap().remove(0);
+    let signed = under("MIT");
+    assert_eq!((row.licence, row.signature), (signed.licence, signed.signature), "the licence is the one that is signed");
+}
+
+/// The files of an upload stay as long as anybody may ask for it to be tried again.
+#[tokio::test]
+async fn blobs_go_with_the_record_of_what_failed() {
+    let (ingest, datanet) = service().await;
+    let failing = telling(ingest.store().clone(), None, true);
+    let upload = upload(ALICE, datanet.datanet_id, &[("a.txt", b"one dose")]);
+    let blob = manifest_of(&upload).files[0].sha256;
+    accept(&failing, upload).await.unwrap();
+    work(&failing).await;
+    let retention = store::Retention { orphans: Duration::ZERO, ..store::Retention::default() };
+    // As another process finds it, a week later.
+    for is_kept in [true, false] {
+        let store = ingest.store().opened_again().await.unwrap();
+        store.upkeep(&retention, store::Effort::Everything).await.unwrap();
+        assert_eq!(store.get_blob(blob).await.is_ok(), is_kept);
+        for record in records(&store).await {
+            record.remove(&store).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_failed_is_told_for_a_week() {
+    let (ingest, datanet) = service().await;
+    let failing = telling(ingest.store().clone(), None, true);
+    for n in [ALICE, BOB] {
+        accept(&failing, upload(n, datanet.datanet_id, &[("a.txt", b"one dose")])).await.unwrap();
+    }
+    work(&failing).await;
+    let mut records = records(ingest.store()).await;
+    assert_eq!(records.len(), 2);
+    let (first, error) = (records.remove(0), IngestError::Interrupted("a test"));
+    let mut old = records.remove(0);
+    old.failure.as_mut().unwrap().failed_at.0 -= FAILURE_KEPT_MS + 1;
+    failing.inner.jobs.add_failed(old.clone());
+    failing.failed(first.clone(), &error).await;
+    assert!(matches!(failing.submission_status(old.id()).await, Err(IngestError::NotFound(_))));
+    assert_eq!(Record::all(ingest.store()).await.unwrap().iter().map(Record::id).collect::<Vec<_>>(), [first.id()]);
+}
+
+/// What failed when all was written is done.
+#[tokio::test]
+async fn an_upload_whose_row_stands_has_not_failed() {
+    let (ingest, datanet) = service().await;
+    let id = accept(&ingest, upload(ALICE, datanet.datanet_id, &[("a.txt", b"one dose")])).await.unwrap().submission_id();
+    let record = records(ingest.store()).await.remove(0);
+    work(&ingest).await;
+    ingest.failed(record, &IngestError::Interrupted("keeping fingerprints")).await;
+    report(&ingest, id).await;
     assert!(records(ingest.store()).await.is_empty());
 }
 

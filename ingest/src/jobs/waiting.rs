@@ -5,9 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use schemas::Address;
 use schemas::ids::SubmissionId;
+use schemas::tables::Millis;
 use tokio::sync::Notify;
 
 use super::{JobCounts, Record};
+use crate::measures::Totals;
 use crate::progress::Progress;
 use crate::submissions::Room;
 
@@ -18,6 +20,7 @@ pub(crate) struct Jobs {
     changed: Notify,
     /// Held while a record is written for the first time.
     pub(super) accepting: tokio::sync::Mutex<()>,
+    pub(super) totals: Arc<Totals>,
 }
 
 #[derive(Debug, Default)]
@@ -62,7 +65,8 @@ impl Jobs {
 
     /// Puts a job at the end of the queue, also in place of one that failed.
     pub(super) fn add(&self, record: Record, room: Room) -> Job {
-        let job = Job { record, progress: Arc::default(), is_running: false, _room: Some(Arc::new(room)) };
+        let progress = Arc::new(Progress::counted(self.totals.clone()));
+        let job = Job { record, progress, is_running: false, _room: Some(Arc::new(room)) };
         let mut state = self.state();
         state.queue.push_back(job.record.id());
         state.jobs.insert(job.record.id(), job.clone());
@@ -76,6 +80,12 @@ impl Jobs {
         let job = Job { record, progress: Arc::default(), is_running: false, _room: None };
         self.state().jobs.insert(job.record.id(), job);
         self.changed.notify_waiters();
+    }
+
+    /// Jobs that failed before a time are not told of any more.
+    pub(super) fn take_failed_before(&self, before: Millis) -> Vec<Record> {
+        let is_old = |job: &Job| job.record.failure.as_ref().is_some_and(|failure| failure.failed_at.0 < before.0);
+        self.state().jobs.extract_if(|_, job| is_old(job)).map(|(_, job)| job.record).collect()
     }
 
     pub(super) fn remove(&self, id: SubmissionId) {

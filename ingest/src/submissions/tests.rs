@@ -32,6 +32,25 @@ async fn an_upload_is_read_and_reported_file_by_file() {
     }
 }
 
+/// Files are taken in the order of their names as far as there is room, whichever is read first.
+#[tokio::test]
+async fn the_files_of_a_submission_give_so_many_chunks_together() {
+    let (ingest, datanet) = service().await;
+    let (long, short) = (prose(1, 60), prose(2, 20));
+    let files: &[(&str, &[u8])] = &[("a.txt", long.as_bytes()), ("b.txt", short.as_bytes()), ("c.txt", b"one dose")];
+    let all = ingest.submit(upload(ALICE, datanet.datanet_id, files)).await.unwrap();
+    let chunks: Vec<u64> = all.documents.iter().map(|document| document.chunk_count).collect();
+    assert!(chunks[0] > 1 && chunks[1] > 1 && chunks[2] == 1, "{chunks:?}");
+    let most = usize::try_from(chunks[0] + 1).unwrap();
+    let config = crate::IngestConfig { max_chunks_per_submission: most, ..config() };
+    let ingest = Ingest::new(ingest.store().clone(), Arc::new(engine::HashingEmbedder::new()), config);
+    let report = ingest.submit(upload(BOB, datanet.datanet_id, files)).await.unwrap();
+    let codes: Vec<Option<&str>> = report.documents.iter().map(|document| document.reason_code.as_deref()).collect();
+    assert_eq!(codes, [None, Some("too_many_chunks_together"), None]);
+    let refused = &report.documents[1];
+    assert!(refused.media_type == "text/plain" && refused.reason.as_ref().unwrap().contains(&most.to_string()), "{refused:?}");
+}
+
 #[tokio::test]
 async fn the_same_upload_twice_is_one() {
     let (ingest, datanet) = service().await;

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::sql::Snapshot;
-use crate::{Effort, Retention};
+use crate::{Effort, Retention, Upkept};
 
 const DAY: Duration = Duration::from_hours(24);
 const RETENTION: Retention = Retention { versions: 8, at_most: DAY, at_least: Duration::ZERO, orphans: DAY };
@@ -88,6 +88,61 @@ async fn young_versions_and_small_tables_are_left_alone() {
     assert_eq!(store.scan_at::<BlockRow>(2, None).await.unwrap(), [block(0)]);
 }
 
+/// What an upload that failed left goes when its time is over, and nothing that anybody names.
+#[tokio::test]
+async fn blobs_that_nothing_names_are_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = StoreConfig::new(format!("file://{}", folder.path().display()), Durability::Fast);
+    let store = Store::open(&config).await.unwrap();
+    let put = async |store: &Store, text: &'static str| store.put_blob(Bytes::from_static(text.as_bytes())).await.unwrap();
+    let (of_document, of_record, left) = (put(&store, "one").await, put(&store, "two").await, put(&store, "three").await);
+    store.insert_new(&[document(1, of_document)]).await.unwrap();
+    store.put_record("uploads", "a", Bytes::from(format!("[\"{of_record}\"]"))).await.unwrap();
+    let old = Retention { orphans: Duration::ZERO, ..RETENTION };
+    assert_eq!(store.upkeep(&old, Effort::Everything).await.unwrap(), [], "they were given just now");
+    drop(store);
+
+    let store = Store::open(&config).await.unwrap();
+    assert_eq!(store.explain_upkeep(&RETENTION).await.unwrap(), [], "they are young");
+    let expected = Upkept { orphans_removed: 1, bytes_removed: 5, ..Upkept::default() };
+    assert_eq!(store.explain_upkeep(&old).await.unwrap(), [("blobs".to_owned(), expected)]);
+    // Given again, it is somebody's.
+    put(&store, "three").await;
+    assert_eq!(store.upkeep(&old, Effort::Everything).await.unwrap(), []);
+    drop(store);
+
+    let store = Store::open(&config).await.unwrap();
+    assert_eq!(store.upkeep(&old, Effort::Due).await.unwrap(), [], "a search is due once a day");
+    assert_eq!(store.upkeep(&old, Effort::Everything).await.unwrap(), [("blobs".to_owned(), expected)]);
+    assert!(matches!(store.get_blob(left).await, Err(StoreError::NotFound(_))));
+    for kept in [of_document, of_record] {
+        store.get_blob(kept).await.unwrap();
+    }
+    store.remove_record("uploads", "a").await.unwrap();
+    assert_eq!(store.upkeep(&old, Effort::Everything).await.unwrap().len(), 1);
+    assert!(store.get_blob(of_document).await.is_ok() && store.get_blob(of_record).await.is_err());
+}
+
+fn document(n: u64, blob: Sha256) -> DocumentRow {
+    DocumentRow {
+        document_id: DocumentId(B256::from(U256::from(n))),
+        submission_id: SubmissionId::default(),
+        datanet_id: DatanetId::default(),
+        contributor: Address::ZERO,
+        file_name: "a.txt".into(),
+        media_type: "text/plain".into(),
+        sha256: blob,
+        size_bytes: 1,
+        title: "a".into(),
+        status: "chunked".into(),
+        reason_code: None,
+        reason: None,
+        parser: "test/1".into(),
+        chunk_count: 1,
+        topic_similarity_ppm: 0,
+    }
+}
+
 /// Not that of the faults, so that what is done does not depend on what fails.
 fn draw(state: &mut u64, below: u64) -> u64 {
     *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -100,6 +155,8 @@ struct Model {
     published: Vec<(u64, u64, Vec<ChunkRow>)>,
     documents: BTreeMap<String, bool>,
     blocks: Vec<u64>,
+    /// Those that a document, or a record that was not removed, names.
+    blobs: Vec<Sha256>,
 }
 
 /// Publishing, inserting twice, appending, indexing, upkeep, failures of the storage and restarts, at random: every published
@@ -122,7 +179,7 @@ async fn check_history(seed: u64) {
     let (mut random, mut model, mut removed) = (seed, Model::default(), 0);
     for step in 0..60 {
         faults.set_active(draw(&mut random, 3) == 0);
-        match draw(&mut random, 9) {
+        match draw(&mut random, 11) {
             0 | 1 => publish(&store, id, step, &mut random, &mut model).await,
             2 | 3 => insert(&store, step, &mut random, &mut model).await,
             4 => {
@@ -141,6 +198,7 @@ async fn check_history(seed: u64) {
                 let done = store.upkeep(&everything, Effort::Everything).await;
                 removed += done.iter().flatten().map(|(_, upkept)| upkept.versions_removed + upkept.orphans_removed).sum::<u64>();
             }
+            8 | 9 => give_blobs(&store, &everything, step, &mut random, &mut model).await,
             _ => store = reopened(&store, &faults).await,
         }
     }
@@ -178,6 +236,22 @@ async fn insert(store: &Store, step: u64, random: &mut u64, model: &mut Model) {
     }
 }
 
+/// Gives a blob as an upload does: its record is written before its row, and removed after it. It may fail anywhere, and what it
+/// leaves is given again by another.
+async fn give_blobs(store: &Store, retention: &Retention, step: u64, random: &mut u64, model: &mut Model) {
+    let text = draw(random, 4);
+    let Ok(blob) = store.put_blob(Bytes::from(format!("blob {text}"))).await else { return };
+    drop(store.upkeep(retention, Effort::Everything).await);
+    let record = Bytes::from(format!("{{\"files\":[{{\"sha256\":\"0x{blob}\"}}]}}"));
+    if store.put_record("uploads", &step.to_string(), record).await.is_err() {
+        return;
+    }
+    model.blobs.push(blob);
+    if draw(random, 2) == 0 && store.insert_new(&[document(step, blob)]).await.is_ok() {
+        drop(store.remove_record("uploads", &step.to_string()).await);
+    }
+}
+
 async fn check_model(store: &Store, id: DatanetId, model: &Model, seed: u64) {
     for (number, lance_version, members) in &model.published {
         let row = &store.scan::<VersionRow>(Some(&format!("version = {number}"))).await.unwrap()[0];
@@ -195,6 +269,9 @@ async fn check_model(store: &Store, id: DatanetId, model: &Model, seed: u64) {
     // A row whose commit was not acknowledged counts as well.
     for row in store.scan::<VersionRow>(None).await.unwrap() {
         assert!(!store.members(id, row.lance_version).await.unwrap().is_empty(), "seed {seed}");
+    }
+    for blob in &model.blobs {
+        store.get_blob(*blob).await.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
     }
     let mut blocks: Vec<u64> = store.scan::<BlockRow>(None).await.unwrap().into_iter().map(|row| row.number).collect();
     blocks.sort_unstable();

@@ -16,7 +16,7 @@ use crate::location::Location;
 use crate::table::Table;
 
 /// Files removed in a second: others use the disk too.
-const DELETIONS_PER_SECOND: u64 = 500;
+pub(super) const DELETIONS_PER_SECOND: u64 = 500;
 /// What a table's files stand in, but for manifests and tags.
 const FOLDERS: [&str; 4] = ["data", "_deletions", "_indices", "_transactions"];
 

@@ -26,6 +26,7 @@ const DOORS: &[(&str, &str, [u16; 4])] = &[
     ("GET", "/metrics", [200, 200, 200, 200]),
     ("GET", "/v1/info", [200, 200, 200, 200]),
     ("GET", "/v1/status", [401, 200, 200, 200]),
+    ("POST", "/v1/upkeep", [401, 403, 403, 200]),
     ("GET", "/v1/datanets", [200, 200, 200, 200]),
     ("POST", "/v1/datanets", [401, 403, 403, 415]),
     ("GET", "/v1/datanets/cold-chain/queue", [401, 403, 403, 200]),
@@ -82,6 +83,10 @@ pub(crate) fn check(place: &Place, address: &str) -> anyhow::Result<()> {
     an_upload_is_refused_by_its_manifest(place, address)?;
     forms_that_trickle_keep_nobody_out(place, address)?;
     a_name_that_a_browser_quoted_keeps_its_signature(place, address)?;
+    a_body_that_is_too_large_is_refused_before_it_comes(address)?;
+    lists_come_in_pages(place, address)?;
+    uploads_are_counted(address)?;
+    a_running_service_is_put_in_order_by_hand(place)?;
     others_on_this_machine_read_nothing(&place.data_dir())
 }
 
@@ -361,6 +366,65 @@ fn a_name_that_a_browser_quoted_keeps_its_signature(place: &Place, address: &str
             ensure!(report["documents"][0]["file_name"] == name, "{name}, listed: {listed}: {report}");
         }
     }
+    Ok(())
+}
+
+fn a_body_that_is_too_large_is_refused_before_it_comes(address: &str) -> anyhow::Result<()> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    write!(stream, "{}--edge\r\n", Upload::head(address, 1 << 30))?;
+    let reply = exchange(&stream)?;
+    ensure!(reply.status == 413 && reply.body.contains("too_large"), "{reply:?}");
+    Ok(())
+}
+
+fn lists_come_in_pages(place: &Place, address: &str) -> anyhow::Result<()> {
+    let operator = format!("Authorization: Bearer {}\r\n", key(place, "operator.apikey")?);
+    let get = |path: &str| -> anyhow::Result<Vec<Value>> {
+        let reply = request(address, "GET", path, &operator)?;
+        serde_json::from_str(&reply.body).with_context(|| format!("{path}: {reply:?}"))
+    };
+    let datanet = |item: &Value| item["datanet_id"].as_str().unwrap_or_default().to_owned();
+    let queued = |item: &Value| {
+        let part = if item["status"] == "pending" { "pending" } else { "decided" };
+        format!("{part}:{}", item["document"]["document_id"].as_str().unwrap_or_default())
+    };
+    let lists: [(&str, &dyn Fn(&Value) -> String); 2] = [("/v1/datanets", &datanet), ("/v1/datanets/cold-chain/queue", &queued)];
+    for (path, key) in lists {
+        let all = get(path)?;
+        let (mut found, mut after) = (Vec::new(), String::new());
+        loop {
+            let page = get(&format!("{path}?limit=2{after}"))?;
+            let Some(last) = page.last() else { break };
+            ensure!(page.len() <= 2, "{path}: {page:?}");
+            after = format!("&after={}", key(last));
+            found.extend(page);
+        }
+        ensure!(found == all && all.len() > 2, "{path}: {} of {}", found.len(), all.len());
+        let reply = request(address, "GET", &format!("{path}?limit=0"), &operator)?;
+        ensure!(reply.status == 400, "{path}: {reply:?}");
+    }
+    Ok(())
+}
+
+fn uploads_are_counted(address: &str) -> anyhow::Result<()> {
+    let page = request(address, "GET", "/metrics", "")?.body;
+    for sample in [
+        "headwater_uploads{state=\"queued\"} 0",
+        "headwater_uploads_ended_total{outcome=\"done\"} ",
+        "headwater_upload_chunks_total{stage=\"embedded\"} ",
+        "headwater_upload_stage_seconds_count{stage=\"commit\"} ",
+    ] {
+        ensure!(page.contains(sample), "{sample} is not in {page}");
+    }
+    Ok(())
+}
+
+/// The command asks the service, which alone has the store open.
+fn a_running_service_is_put_in_order_by_hand(place: &Place) -> anyhow::Result<()> {
+    place.json(&["upkeep"])?;
+    let again = place.json(&["upkeep"])?;
+    ensure!(again.as_array().is_some_and(|done| done.iter().all(|table| table["table"].is_string())), "{again}");
     Ok(())
 }
 

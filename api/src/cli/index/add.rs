@@ -87,7 +87,8 @@ fn whose(contract: &ListedContract) -> String {
 
 /// Lists the followed contracts and how far their logs are there.
 pub async fn contracts(context: &Context) -> anyhow::Result<Report> {
-    let listed: Vec<ListedContract> = context.client()?.get("/v1/index/contracts").await?;
+    let listed: Vec<ListedContract> =
+        context.client()?.get_all("/v1/index/contracts", |contract: &ListedContract| contract.name.clone()).await?;
     let rows: Vec<Vec<String>> = listed.iter().map(row).collect();
     let text = match rows.as_slice() {
         [] => "no other contracts are followed; `headwater index add ABI.json ADDRESS --name NAME` adds one".into(),

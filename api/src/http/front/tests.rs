@@ -15,6 +15,7 @@ async fn answer(settings: &[&str], request: Request) -> (StatusCode, HeaderMap, 
     let router = Router::new()
         .route("/", get(|| async { "seen" }))
         .route("/body", post(|body: String| async move { body }))
+        .route("/small", post(|body: String| async move { body }).layer(from_fn_with_state(10_usize, refuse_too_large)))
         .route("/slow", get(|| async { StatusCode::GATEWAY_TIMEOUT }))
         .route("/json", post(|body: Result<Json<Value>, axum::extract::rejection::JsonRejection>| async { body.map_err(ApiError::from) }));
     let response = before(router, Front::new(&config.http)).call(request).await.unwrap();
@@ -159,4 +160,19 @@ fn what_was_received_earns_time_and_what_the_service_takes_costs_none() {
     {
         assert_eq!(coming(received_bytes, waited), patience, "{received_bytes} {waited}");
     }
+}
+
+/// Nothing is waited for of a body that is too large by its own words.
+#[tokio::test]
+async fn a_body_that_says_it_is_too_large_is_refused_at_once() {
+    let never = || Body::from_stream(futures::stream::pending::<Result<Bytes, std::convert::Infallible>>());
+    for headers in [&[("content-length", "11")][..], &[("content-length", "99999999999"), ("expect", "100-continue")]] {
+        let request = request("POST", "/small", headers).map(|_| never());
+        let (status, _, body) = answer(&[], request).await;
+        let (code, problem) = error(&body);
+        assert_eq!((status, code), (StatusCode::PAYLOAD_TOO_LARGE, "too_large"));
+        assert!(problem.contains("at most 10"), "{problem}");
+    }
+    let request = request("POST", "/small", &[("content-length", "10")]).map(|_| Body::from("0123456789"));
+    assert_eq!(answer(&[], request).await.0, StatusCode::OK);
 }

@@ -132,6 +132,14 @@ impl Builder for Html {
     fn reads_cdata(&self) -> bool {
         self.builder.adjusted_current_node_present_but_not_in_html_namespace()
     }
+
+    fn refuse(&mut self, problem: TooMuch) {
+        self.builder.sink.tree.borrow_mut().too_much = Some(problem);
+    }
+
+    fn is_refused(&self) -> bool {
+        self.builder.sink.tree.borrow().too_much.is_some()
+    }
 }
 
 /// Elements of HTML that have no content.
@@ -240,5 +248,13 @@ impl Builder for Xml {
 
     fn reads_cdata(&self) -> bool {
         true
+    }
+
+    fn refuse(&mut self, problem: TooMuch) {
+        self.tree.too_much = Some(problem);
+    }
+
+    fn is_refused(&self) -> bool {
+        self.tree.too_much.is_some()
     }
 }

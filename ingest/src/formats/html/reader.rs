@@ -12,6 +12,7 @@ use super::tree::{Data, Element, NodeId, Tree, is_drawing, is_math};
 use super::writer::Writer;
 use super::{drawings, fields, math, scripts};
 use crate::formats::{DRAWING, FORMULA, IMAGE_TEXT, LEFT_OUT, REORDERED_TEXT, STRUCK_TEXT};
+use crate::progress::{Progress, Stopped};
 
 /// What an element's content inherits.
 #[derive(Debug, Clone, Copy)]
@@ -72,12 +73,14 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads all of the page.
-    pub(super) fn read(&mut self) {
+    pub(super) fn read(&mut self, progress: &Progress) -> Result<(), Stopped> {
         let context = Context { visible: true, sized: true, preformatted: false, labelled: true, list: None, marked: true, quotes: 0 };
         self.steps.push(Step::Visit(Tree::DOCUMENT, context));
         while let Some(step) = self.steps.pop() {
+            progress.go_on()?;
             self.step(step);
         }
+        Ok(())
     }
 
     fn step(&mut self, step: Step) {

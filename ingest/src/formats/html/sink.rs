@@ -11,6 +11,7 @@ use html5ever::tendril::StrTendril;
 use html5ever::{Attribute, LocalName, QualName};
 
 use super::strings::Piece;
+use super::tokens::MAX_ATTRIBUTES;
 use super::tree::{Data, NodeId, Spans, Tree};
 
 #[derive(Debug)]
@@ -148,6 +149,10 @@ impl TreeSink for Sink {
     fn add_attrs_if_missing(&self, target: &NodeId, attributes: Vec<Attribute>) {
         if let Some(element) = self.tree.borrow_mut().element_mut(*target) {
             for attribute in attributes {
+                // A page can repeat `<body>` as often as it likes.
+                if element.attributes.len() >= MAX_ATTRIBUTES {
+                    break;
+                }
                 if element.attributes.iter().all(|have| have.name != attribute.name) {
                     element.attributes.push(attribute);
                 }

@@ -13,6 +13,7 @@ use super::builders::Html;
 use super::sink::Sink;
 use super::tokens;
 use super::tree::{Data, Element, NodeId, Tree};
+use crate::progress::Progress;
 
 /// Cases in which the libraries do otherwise than the suite, by file and by number within it; a change in
 /// either shows here. What a closed `<select>` shows is not copied into its `<selectedcontent>` (44 to 47), and an
@@ -55,7 +56,7 @@ fn built(case: &Case, scripting: bool) -> String {
         None => (Html::new(options), State::Data),
         Some(context) => fragment(context, options, scripting),
     };
-    tokens::run(&case.data, 0, state, &mut html);
+    tokens::run(&case.data, 0, state, &mut html, &Progress::default()).unwrap();
     let tree = html.finish().unwrap();
     let mut shown = String::new();
     let top = match &case.fragment {

@@ -1,7 +1,7 @@
 use super::*;
 
 fn read(page: &str) -> Parsed {
-    super::super::parse("page.html", page.as_bytes()).unwrap_or_else(|refusal| panic!("{page:?}: {refusal:?}"))
+    super::super::tests::parse("page.html", page.as_bytes()).unwrap_or_else(|refusal| panic!("{page:?}: {refusal:?}"))
 }
 
 /// What a reader sees of a page, its paragraphs parted by `¶` and its lines by `/`.
@@ -64,7 +64,7 @@ fn what_is_hidden_hides_itself_alone() {
 #[test]
 fn a_page_without_text_says_so() {
     for page in ["<frameset><frame src=a></frameset>", "<html hidden>a", "<body style=display:none>a", "<title>only</title>"] {
-        let refusal = super::super::parse("a.html", page.as_bytes()).unwrap_err();
+        let refusal = super::super::tests::parse("a.html", page.as_bytes()).unwrap_err();
         assert_eq!(refusal.code, "empty", "{page}");
     }
 }
@@ -305,7 +305,7 @@ fn xhtml_is_read_as_it_says() {
     // not well formed: HTML after all, where nothing in it is closed as XML alone can
     check(&format!("{declared}<body><p>a<p hidden>b<br/><p>c</body></html>"), "a ¶ c");
     let refused = |page: &str| {
-        let refusal = super::super::parse("a.xhtml", page.as_bytes()).unwrap_err();
+        let refusal = super::super::tests::parse("a.xhtml", page.as_bytes()).unwrap_err();
         assert_eq!(refusal.code, "malformed_xml", "{page}");
         refusal.reason
     };
@@ -320,10 +320,10 @@ fn xhtml_is_read_as_it_says() {
         );
     }
     check("<?xml version=\"1.0\"?><!DOCTYPE html PUBLIC \"-//[x]//EN\"><html><body>[a]</body></html>", "[a]");
-    let named = super::super::parse("a.xhtml", b"<html><head><title>T</title><script/></head><body><p>a</p></body></html>").unwrap();
+    let named = super::super::tests::parse("a.xhtml", b"<html><head><title>T</title><script/></head><body><p>a</p></body></html>").unwrap();
     assert_eq!((named.text.as_str(), named.title.as_deref()), ("a", Some("T")));
     assert!(
-        super::super::parse("a.html", b"<html><head><script/></head><body><p>a</p></body></html>").is_err(),
+        super::super::tests::parse("a.html", b"<html><head><script/></head><body><p>a</p></body></html>").is_err(),
         "HTML has no closed script"
     );
 }
@@ -332,7 +332,7 @@ fn xhtml_is_read_as_it_says() {
 fn declared_encodings_lead_back_to_the_bytes() {
     let page = "<!doctype html><meta charset=shift_jis><title>保存</title><p>ワクチンは2度から8度で&amp;保管します。";
     let (bytes, _, _) = encoding_rs::SHIFT_JIS.encode(page);
-    let parsed = super::super::parse("a.html", &bytes).unwrap();
+    let parsed = super::super::tests::parse("a.html", &bytes).unwrap();
     assert_eq!((parsed.text.as_str(), parsed.title.as_deref()), ("ワクチンは2度から8度で&保管します。", Some("保存")));
     let at = parsed.text.find("保管").unwrap();
     let source = parsed.source(at..at + "保管".len());
@@ -341,14 +341,27 @@ fn declared_encodings_lead_back_to_the_bytes() {
 
 #[test]
 fn hostile_pages_end() {
-    let deep = |piece: &str| super::super::parse("a.html", format!("<p>start {}", piece.repeat(20_000)).as_bytes());
+    let deep = |piece: &str| super::super::tests::parse("a.html", format!("<p>start {}", piece.repeat(20_000)).as_bytes());
     for piece in ["<div>", "<b>", "<table><tr><td>", "<svg>", "<math><mrow>", "<ul><li>", "<q>", "<select><optgroup>"] {
         if let Err(refusal) = deep(piece) {
             assert_eq!(refusal.code, "too_complex", "{piece}");
         }
     }
     let fonts: String = (0..5_000).map(|at| format!("<font size={at}><p>")).collect();
-    assert_eq!(super::super::parse("a.html", fonts.as_bytes()).unwrap_err().code, "too_complex");
+    assert_eq!(super::super::tests::parse("a.html", fonts.as_bytes()).unwrap_err().code, "too_complex");
+    let named = |count: usize, within: usize| -> String {
+        let attributes: Vec<String> = (0..count).map(|at| format!("a{at}")).collect();
+        attributes.chunks(within).map(|names| format!("<p {}>x", names.join(" "))).collect()
+    };
+    for (page, words) in [(named(257, 257), "256 attributes"), (named(20_000, 200), "10000 different names")] {
+        let refusal = super::super::tests::parse("a.html", page.as_bytes()).unwrap_err();
+        assert!(refusal.code == "too_complex" && refusal.reason.contains(words), "{refusal:?}");
+        let refusal = super::super::tests::parse("a.xhtml", page.as_bytes()).unwrap_err();
+        assert!(refusal.code == "too_complex" && refusal.reason.contains(words), "{refusal:?}");
+    }
+    assert_eq!(read(&named(9_000, 200)).text.matches('x').count(), 45);
+    let body = |at: usize| -> String { format!("<body {}>x", (0..200).map(|name| format!("b{at}x{name} ")).collect::<String>()) };
+    assert_eq!(read(&(0..40).map(body).collect::<String>()).text, "x".repeat(40), "what is added to the one body is bounded");
     let wide = format!("<table>{}</table>", "<tr><td colspan=1000 rowspan=0>x".repeat(5_000));
     assert!(read(&wide).text.len() < 4 * wide.len() + 10_000);
     let spaces = format!("{}<p>x", " ".repeat(2_000_000));

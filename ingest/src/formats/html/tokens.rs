@@ -1,12 +1,19 @@
 //! From a page's source to the tokens that build its tree, each with its bytes.
 
-use std::convert::Infallible;
+use std::collections::HashSet;
 use std::ops::Range;
 
 use html5gum::emitters::callback::{Callback, CallbackEmitter, CallbackEvent};
 use html5gum::{Emitter, ForwardingEmitter, Span, State, Tokenizer};
 
 use super::strings::{self, Piece};
+use super::tree::TooMuch;
+use crate::progress::{Progress, Stopped};
+
+/// Attributes of a tag that are read; browsers have no bound, pages have a dozen. What is done with a tag grows with their square.
+pub(super) const MAX_ATTRIBUTES: usize = 256;
+/// Different names of elements and attributes. html5ever keeps each in a table of 4,096 lists: a page of a million names walks them.
+pub(super) const MAX_NAMES: usize = 10_000;
 
 /// A start tag as it is spelled, with where the values of its attributes stand.
 #[derive(Debug, Default)]
@@ -37,16 +44,31 @@ pub(super) trait Builder {
     fn end(&mut self);
     /// Whether `<![CDATA[` is what it says here.
     fn reads_cdata(&self) -> bool;
+    /// The page is not to be read: it asks for too much.
+    fn refuse(&mut self, problem: TooMuch);
+    /// Whether it was refused.
+    fn is_refused(&self) -> bool;
 }
 
-/// Tokenizes `source` from byte `start` on, from `state` on.
-pub(super) fn run(source: &str, start: usize, state: State, builder: &mut impl Builder) {
-    let events = Events { source, start, builder, tag: StartTag::default(), next_state: None };
+/// Tokenizes `source` from byte `start` on, from `state` on, until its end or until it is refused.
+pub(super) fn run(source: &str, start: usize, state: State, builder: &mut impl Builder, progress: &Progress) -> Result<(), Stopped> {
+    let (tag, names) = (StartTag::default(), HashSet::new());
+    let events = Events { source, start, builder, progress, tag, names, next_state: None };
     let emitter = TokenEmitter { inner: CallbackEmitter::new(events) };
     let mut tokenizer = Tokenizer::new_with_emitter(source.get(start..).unwrap_or_default(), emitter);
     tokenizer.set_state(state);
     // The reader of a string cannot fail.
-    let Ok(()) = tokenizer.finish();
+    match tokenizer.next() {
+        Some(Ok(Ended::Stopped(stopped))) => Err(stopped),
+        Some(Ok(Ended::Refused)) | None => Ok(()),
+    }
+}
+
+/// Why tokens end before the page does.
+#[derive(Debug, Clone, Copy)]
+enum Ended {
+    Refused,
+    Stopped(Stopped),
 }
 
 struct Events<'a, B> {
@@ -54,13 +76,35 @@ struct Events<'a, B> {
     /// Where the tokenizer's byte 0 is in the source.
     start: usize,
     builder: &'a mut B,
+    progress: &'a Progress,
     tag: StartTag,
+    /// Of elements and attributes, as far as they are spelled.
+    names: HashSet<String>,
     next_state: Option<State>,
 }
 
-impl<B> Events<'_, B> {
+impl<B: Builder> Events<'_, B> {
     fn place(&self, span: Span<usize>) -> Range<usize> {
         self.start + span.start..self.start + span.end
+    }
+
+    /// The name of a tag or an attribute.
+    fn name(&mut self, name: &[u8]) -> String {
+        let name = text(name);
+        if !self.names.contains(&name) {
+            self.names.insert(name.clone());
+        }
+        if self.names.len() > MAX_NAMES {
+            self.builder.refuse(TooMuch::Names);
+        }
+        name
+    }
+
+    fn ended(&self) -> Option<Ended> {
+        if self.builder.is_refused() {
+            return Some(Ended::Refused);
+        }
+        self.progress.go_on().err().map(Ended::Stopped)
     }
 }
 
@@ -68,11 +112,15 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-impl<B: Builder> Callback<Infallible, usize> for Events<'_, B> {
-    fn handle_event(&mut self, event: CallbackEvent<'_>, span: Span<usize>) -> Option<Infallible> {
+impl<B: Builder> Callback<Ended, usize> for Events<'_, B> {
+    fn handle_event(&mut self, event: CallbackEvent<'_>, span: Span<usize>) -> Option<Ended> {
         match event {
-            CallbackEvent::OpenStartTag { name } => self.tag = StartTag { name: text(name), ..StartTag::default() },
-            CallbackEvent::AttributeName { name } => self.tag.attributes.push((text(name), String::new(), 0..0)),
+            CallbackEvent::OpenStartTag { name } => self.tag = StartTag { name: self.name(name), ..StartTag::default() },
+            CallbackEvent::AttributeName { .. } if self.tag.attributes.len() >= MAX_ATTRIBUTES => self.builder.refuse(TooMuch::Attributes),
+            CallbackEvent::AttributeName { name } => {
+                let name = self.name(name);
+                self.tag.attributes.push((name, String::new(), 0..0));
+            }
             CallbackEvent::AttributeValue { value } => {
                 let place = self.place(span);
                 if let Some((_, last, at)) = self.tag.attributes.last_mut() {
@@ -91,6 +139,9 @@ impl<B: Builder> Callback<Infallible, usize> for Events<'_, B> {
             }
             CallbackEvent::String { value } => {
                 for piece in strings::pieces(self.source, self.place(span), value) {
+                    if let Some(ended) = self.ended() {
+                        return Some(ended);
+                    }
                     self.builder.text(piece);
                 }
             }
@@ -102,17 +153,17 @@ impl<B: Builder> Callback<Infallible, usize> for Events<'_, B> {
             }
             CallbackEvent::Error(_) => {}
         }
-        None
+        self.ended()
     }
 }
 
 /// Lets the builder say how the tokenizer goes on.
 struct TokenEmitter<'a, B: Builder> {
-    inner: CallbackEmitter<Events<'a, B>, Infallible, usize>,
+    inner: CallbackEmitter<Events<'a, B>, Ended, usize>,
 }
 
 impl<B: Builder> ForwardingEmitter for TokenEmitter<'_, B> {
-    type Token = Infallible;
+    type Token = Ended;
 
     fn inner(&mut self) -> &mut impl Emitter<Token = Self::Token> {
         &mut self.inner

@@ -67,6 +67,8 @@ impl Element {
 pub(super) enum TooMuch {
     Depth,
     Nodes,
+    Attributes,
+    Names,
 }
 
 #[derive(Debug)]
