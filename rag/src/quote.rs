@@ -13,8 +13,8 @@ mod choose;
 use engine::Embedder;
 
 use crate::index::{self, TextIndex};
+use crate::open_version::OpenVersion;
 use crate::retrieve::Question;
-use crate::snapshot::Snapshot;
 use crate::{QuoteConfig, Result};
 use candidates::Candidate;
 
@@ -36,7 +36,7 @@ pub(crate) struct Quote {
 /// The statements to answer with, best first; none where the members at `positions`, best first, do not answer. Blocks.
 pub(crate) fn select(
     question: &Question,
-    snapshot: &Snapshot,
+    snapshot: &OpenVersion,
     positions: &[usize],
     embedder: &dyn Embedder,
     config: &QuoteConfig,
@@ -65,7 +65,7 @@ impl Scored {
 /// Every quotable statement worth embedding, with its measures, best score first.
 pub(crate) fn score(
     question: &Question,
-    snapshot: &Snapshot,
+    snapshot: &OpenVersion,
     positions: &[usize],
     embedder: &dyn Embedder,
     config: &QuoteConfig,

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use engine::Embedder;
 use schemas::receipt::Retrieval;
 
-use crate::snapshot::Snapshot;
+use crate::open_version::OpenVersion;
 use crate::{Boxed, RagConfig, RagError, Result, blocking, index};
 
 pub(crate) use fusion::MAX_K as MAX_RRF_K;
@@ -58,14 +58,14 @@ pub(crate) fn method(config: &RagConfig) -> Retrieval {
 
 /// The best `top_k` chunks, best first, and those that stand beside them.
 pub(crate) fn retrieve<'a>(
-    snapshot: &'a Arc<Snapshot>,
+    snapshot: &'a Arc<OpenVersion>,
     question: &'a Question,
     method: &'a Retrieval,
 ) -> Boxed<'a, Result<Vec<Retrieved>>> {
     Box::pin(search(snapshot, question, method))
 }
 
-async fn search(snapshot: &Arc<Snapshot>, question: &Question, method: &Retrieval) -> Result<Vec<Retrieved>> {
+async fn search(snapshot: &Arc<OpenVersion>, question: &Question, method: &Retrieval) -> Result<Vec<Retrieved>> {
     let limit = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
     let candidates = limit(method.candidates);
     let by_vector = snapshot.nearest(&question.vector, candidates.min(snapshot.speaking())).await?;
@@ -86,7 +86,7 @@ async fn search(snapshot: &Arc<Snapshot>, question: &Question, method: &Retrieva
 }
 
 /// The chunks in which statements of those that were found are corrected or contradicted.
-fn beside(snapshot: &Snapshot, found: &[Retrieved]) -> Vec<usize> {
+fn beside(snapshot: &OpenVersion, found: &[Retrieved]) -> Vec<usize> {
     let statements = &snapshot.statements;
     let mut beside: Vec<usize> = Vec::new();
     for statement in found.iter().flat_map(|retrieved| statements.of_chunk(retrieved.position)) {

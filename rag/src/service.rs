@@ -23,8 +23,8 @@ use crate::answer::{Answer, AnswerRecord, Answerer, AskRequest, Evidence};
 use crate::epochs::{self, Asked, ClosingTerms, Collection, Dues, Proofs, RewardProof, Settled};
 use crate::generate::{Counters, GenerationStats, Listener, Progress};
 use crate::inclusion::Inclusion;
+use crate::open_version::{OpenVersion, OpenVersions};
 use crate::receipts::{Ledger, Receivable};
-use crate::snapshot::{Snapshot, SnapshotCache};
 use crate::stages::{Stage, Stages};
 use crate::{Boxed, RagConfig, RagError, Result, blocking, index};
 
@@ -43,7 +43,7 @@ pub struct Rag {
     generator: Option<Arc<dyn Generator>>,
     config: RagConfig,
     ledger: Arc<Ledger>,
-    snapshots: SnapshotCache,
+    snapshots: OpenVersions,
     /// Rows of versions that were asked for, by Datanet and number; without a number, of the newest.
     versions: Memo<u64, (DatanetId, Option<u64>), VersionRow>,
     /// Of documents, which never change.
@@ -105,7 +105,7 @@ impl Rag {
             embedder,
             generator: None,
             ledger: Arc::new(ledger),
-            snapshots: SnapshotCache::new(config.open_versions_bytes),
+            snapshots: OpenVersions::new(config.open_versions_bytes),
             versions: Memo::new(MAX_VERSION_ROWS),
             file_names: Memo::new(MAX_FILE_NAMES),
             settled: Memo::new(1),
@@ -383,7 +383,7 @@ impl Rag {
     }
 
     /// The opened version; the newest where none is named.
-    pub(crate) async fn snapshot(&self, datanet: DatanetId, version: Option<u64>) -> Result<Arc<Snapshot>> {
+    pub(crate) async fn snapshot(&self, datanet: DatanetId, version: Option<u64>) -> Result<Arc<OpenVersion>> {
         let filter = match version {
             Some(version) => format!("datanet_id = '{datanet}' AND version = {version}"),
             None => format!("datanet_id = '{datanet}'"),
@@ -399,23 +399,23 @@ impl Rag {
         self.snapshots.get((datanet, row.version), async || self.open_version(row).await).await
     }
 
-    fn open_version(&self, row: VersionRow) -> Boxed<'_, Result<Snapshot>> {
+    fn open_version(&self, row: VersionRow) -> Boxed<'_, Result<OpenVersion>> {
         Box::pin(async move {
             let index_dir = self.config.index_dir.clone();
             let earlier = if index::directory(&index_dir, &row).exists() { None } else { self.earlier(&row).await? };
-            Snapshot::load(&self.store, index_dir, row, earlier).await
+            OpenVersion::load(&self.store, index_dir, row, earlier).await
         })
     }
 
     /// The last version before this one of which something is kept.
-    async fn earlier(&self, row: &VersionRow) -> Result<Option<Arc<Snapshot>>> {
+    async fn earlier(&self, row: &VersionRow) -> Result<Option<Arc<OpenVersion>>> {
         let before = format!("datanet_id = '{}' AND version < {}", row.datanet_id, row.version);
         let mut rows = self.store.scan::<VersionRow>(Some(&before)).await?;
         rows.retain(|row| index::directory(&self.config.index_dir, row).exists());
         let Some(row) = rows.into_iter().max_by_key(|row| row.version) else { return Ok(None) };
         let (store, index_dir) = (self.store.clone(), self.config.index_dir.clone());
         let key = (row.datanet_id, row.version);
-        self.snapshots.get(key, async move || Snapshot::load(&store, index_dir, row, None).await).await.map(Some)
+        self.snapshots.get(key, async move || OpenVersion::load(&store, index_dir, row, None).await).await.map(Some)
     }
 
     /// A place among those who ask.

@@ -30,8 +30,8 @@ pub(super) async fn show(State(service): State<App>) -> Reply<impl IntoResponse>
     Ok(([(CONTENT_TYPE, OPENMETRICS)], page))
 }
 
-fn snapshot(service: &Service) -> Snapshot {
-    let mut text = Snapshot::default();
+fn snapshot(service: &Service) -> Collected {
+    let mut text = Collected::default();
     let status = service.indexer.borrow().clone();
     // By this machine's clock. No node is asked: anybody may read this page as often as they like.
     let newest = service.store.hot().blocks.last().map(|block| block.timestamp);
@@ -59,7 +59,7 @@ fn snapshot(service: &Service) -> Snapshot {
     text
 }
 
-fn under_way(text: &mut Snapshot, service: &Service) {
+fn under_way(text: &mut Collected, service: &Service) {
     let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
     text.gauge(
         "headwater_receipts_pending",
@@ -105,11 +105,11 @@ struct Metric {
 
 /// What other parts count, as it stands now: metrics in the order in which they are first met, each with its samples together.
 #[derive(Debug, Default)]
-struct Snapshot {
+struct Collected {
     metrics: Vec<Metric>,
 }
 
-impl Snapshot {
+impl Collected {
     fn sample(&mut self, name: &'static str, kind: Kind, help: &'static str, labels: &[(&'static str, &str)], value: u64) {
         let labels = labels.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
         match self.metrics.iter_mut().find(|metric| metric.name == name) {
@@ -128,7 +128,7 @@ impl Snapshot {
     }
 }
 
-impl Collector for Snapshot {
+impl Collector for Collected {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
         for Metric { name, kind, help, samples } in &self.metrics {
             let kind_told = match kind {
@@ -155,7 +155,7 @@ fn write(sample: &mut MetricEncoder<'_>, kind: Kind, value: u64) -> std::fmt::Re
     }
 }
 
-fn tables(text: &mut Snapshot, sizes: &[TableSize]) {
+fn tables(text: &mut Collected, sizes: &[TableSize]) {
     for TableSize { name, fragments, version, bytes } in sizes {
         let labels = [("table", name.as_str())];
         text.gauge("headwater_table_fragments", "Files with rows that a table consists of.", &labels, *fragments as u64);
@@ -164,7 +164,7 @@ fn tables(text: &mut Snapshot, sizes: &[TableSize]) {
     }
 }
 
-fn indexer(text: &mut Snapshot, status: &IndexerStatus, head_age_seconds: Option<u64>) {
+fn indexer(text: &mut Collected, status: &IndexerStatus, head_age_seconds: Option<u64>) {
     let heads = [
         ("latest", status.head),
         ("safe", status.safe),
@@ -195,7 +195,7 @@ fn indexer(text: &mut Snapshot, status: &IndexerStatus, head_age_seconds: Option
     text.gauge("headwater_indexer_deepest_reorg_blocks", "Depth of the deepest of them.", &[], status.deepest_reorg);
 }
 
-fn rpc(text: &mut Snapshot, stats: &RpcStats) {
+fn rpc(text: &mut Collected, stats: &RpcStats) {
     let node = stats.endpoints.first().map_or("", |endpoint| endpoint.shown_url.as_str());
     for ((method, outcome), count) in &stats.calls {
         let outcome = serde_json::to_value(outcome).ok();
@@ -209,7 +209,7 @@ fn rpc(text: &mut Snapshot, stats: &RpcStats) {
     text.counter("headwater_rpc_endpoint_switches", "Changes to another address.", &labels, stats.endpoint_switches);
 }
 
-fn sender(text: &mut Snapshot, status: &SenderStatus) {
+fn sender(text: &mut Collected, status: &SenderStatus) {
     let counts = [
         ("sent", status.sent),
         ("replaced", status.replaced),
@@ -224,7 +224,7 @@ fn sender(text: &mut Snapshot, status: &SenderStatus) {
     text.gauge("headwater_transactions_unfinished", "Transactions that are not final.", &[], status.unfinished);
 }
 
-fn generator(text: &mut Snapshot, stats: &GenerationStats) {
+fn generator(text: &mut Collected, stats: &GenerationStats) {
     text.gauge("headwater_generator_under_way", "Answers that the model writes, or that wait for it.", &[], stats.under_way);
     let outcomes = [
         ("answered", stats.answered.saturating_sub(stats.declined)),
@@ -248,7 +248,7 @@ fn generator(text: &mut Snapshot, stats: &GenerationStats) {
 }
 
 /// A model on this machine.
-fn model(text: &mut Snapshot, counters: &GeneratorCounters) {
+fn model(text: &mut Collected, counters: &GeneratorCounters) {
     let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
     for (state, requests) in [("waiting", counters.waiting), ("running", counters.running)] {
         let labels = [("state", state)];
@@ -275,7 +275,7 @@ mod tests {
 
     #[test]
     fn samples_of_a_metric_stand_together() {
-        let mut snapshot = Snapshot::default();
+        let mut snapshot = Collected::default();
         snapshot.gauge("a", "First.", &[("x", "1")], 1);
         snapshot.counter("b", "Second.", &[], 2);
         snapshot.gauge("a", "First.", &[("x", "a \"quoted\" word")], 3);

@@ -6,9 +6,9 @@ use schemas::said::{Figures, Quantity, Said};
 
 use super::sorted_terms;
 use crate::Result;
+use crate::open_version::OpenVersion;
 use crate::retrieve::Question;
 use crate::sentences::{self, Kind};
-use crate::snapshot::Snapshot;
 use crate::statements::{Standing, StatementText, adds, asks_for_measure, confirms, left_open, restates};
 
 /// Fewer content words than this say nothing on their own.
@@ -39,7 +39,7 @@ pub(crate) struct Candidate {
 /// The quotable statements of the members at `positions`, in order, each once. In the place of a statement that says what an
 /// earlier one says, or that its contributor corrected, stands that one, wherever it is in the version; where the later has
 /// more of the question, both.
-pub(super) fn all(snapshot: &Snapshot, positions: &[usize], question: &Question) -> Result<Vec<Candidate>> {
+pub(super) fn all(snapshot: &OpenVersion, positions: &[usize], question: &Question) -> Result<Vec<Candidate>> {
     let asked = Asked::new(snapshot, question);
     let mut seen = BTreeSet::new();
     let mut candidates: Vec<Candidate> = Vec::new();
@@ -62,7 +62,7 @@ pub(super) fn all(snapshot: &Snapshot, positions: &[usize], question: &Question)
 }
 
 struct Asked<'a> {
-    snapshot: &'a Snapshot,
+    snapshot: &'a OpenVersion,
     question: &'a Question,
     said: Said,
     /// Terms that name what the question leaves open.
@@ -71,7 +71,7 @@ struct Asked<'a> {
 }
 
 impl<'a> Asked<'a> {
-    fn new(snapshot: &'a Snapshot, question: &'a Question) -> Self {
+    fn new(snapshot: &'a OpenVersion, question: &'a Question) -> Self {
         let open = left_open(&question.text).iter().flat_map(|word| sorted_terms(word)).collect();
         Self { snapshot, question, said: Said::of(&question.text), open, for_measure: asks_for_measure(&question.text) }
     }

@@ -12,17 +12,17 @@ use schemas::{B256, alloy_primitives::keccak256};
 use crate::answer::{AskRequest, CopyRecord};
 use crate::attribution::{self, MAX_SOURCES, SourceText, compute_shares, compute_value_table};
 use crate::generate::Written;
+use crate::open_version::OpenVersion;
 use crate::quote::{self, Quote};
 use crate::receipts::Draft;
 use crate::retrieve::Retrieved;
-use crate::snapshot::Snapshot;
 use crate::{RagConfig, Result};
 
 /// A question with what was found for it.
 pub(crate) struct Found {
     pub(crate) id: AnswerId,
     pub(crate) request: AskRequest,
-    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) snapshot: Arc<OpenVersion>,
     pub(crate) method: Retrieval,
     /// Best first.
     pub(crate) retrieved: Vec<Retrieved>,
@@ -150,7 +150,7 @@ impl Found {
 }
 
 /// A member as the receipt states it.
-fn source(snapshot: &Snapshot, position: usize, chunk: &PassageRow, found: &[Retrieved]) -> Result<Source> {
+fn source(snapshot: &OpenVersion, position: usize, chunk: &PassageRow, found: &[Retrieved]) -> Result<Source> {
     let retrieved = found.iter().find(|retrieved| retrieved.position == position);
     Ok(Source {
         chunk_id: chunk.chunk_id,
@@ -168,7 +168,7 @@ fn source(snapshot: &Snapshot, position: usize, chunk: &PassageRow, found: &[Ret
     })
 }
 
-fn said(snapshot: &Snapshot, quote: &Quote) -> Result<String> {
+fn said(snapshot: &OpenVersion, quote: &Quote) -> Result<String> {
     Ok(snapshot.passage(quote.chunk)?.text.get(quote.start..quote.end).unwrap_or_default().to_owned())
 }
 
@@ -199,7 +199,7 @@ fn source_bytes(chunk: &PassageRow, quote: &Quote) -> (u64, u64) {
 }
 
 /// The members that repeat one that earned something, each once per contributor.
-fn copies(snapshot: &Snapshot, positions: &[usize], sources: &[Source], per_source_ppm: &[u64]) -> Vec<CopyRecord> {
+fn copies(snapshot: &OpenVersion, positions: &[usize], sources: &[Source], per_source_ppm: &[u64]) -> Vec<CopyRecord> {
     let mut listed: BTreeSet<_> = sources.iter().map(|source| (source.chunk_id, source.contributor)).collect();
     let mut copies = Vec::new();
     for ((position, source), _) in positions.iter().zip(sources).zip(per_source_ppm).filter(|(_, share)| **share > 0) {

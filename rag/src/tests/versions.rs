@@ -6,8 +6,8 @@ use schemas::ids::ChunkId;
 
 use super::world::{File, World, cold_chain, file, files_below};
 use crate::Rag;
+use crate::open_version::OpenVersion;
 use crate::retrieve::{self, Question};
-use crate::snapshot::Snapshot;
 
 const QUESTIONS: [&str; 4] = [
     "At what temperature range should most vaccines be stored?",
@@ -27,12 +27,12 @@ fn later() -> Vec<File> {
     ]
 }
 
-async fn open(world: &World, rag: &Rag, version: u64) -> Arc<Snapshot> {
+async fn open(world: &World, rag: &Rag, version: u64) -> Arc<OpenVersion> {
     rag.snapshot(world.datanet.datanet_id, Some(version)).await.unwrap()
 }
 
 /// Everything that retrieval and quoting see of a version.
-async fn seen(world: &World, rag: &Rag, snapshot: &Arc<Snapshot>) -> String {
+async fn seen(world: &World, rag: &Rag, snapshot: &Arc<OpenVersion>) -> String {
     let mut seen = format!("{:?}\n", snapshot.statements.to_bytes());
     for question in QUESTIONS {
         let question = Question::read(question, world.embedder.as_ref()).unwrap();

@@ -23,7 +23,7 @@ use crate::index::{self, Derived, TextIndex};
 use crate::statements::{ChunkStanding, Origin, StatementIndex};
 use crate::{RagError, Result, blocking};
 
-pub(crate) use cache::SnapshotCache;
+pub(crate) use cache::OpenVersions;
 
 /// Members whose texts and vectors are read at once.
 const CONTENTS_PER_READ: usize = 4096;
@@ -32,7 +32,7 @@ const PASSAGES: usize = 4096;
 
 /// One version, read-only. Members are named by their position in the order of registration.
 #[derive(Debug)]
-pub(crate) struct Snapshot {
+pub(crate) struct OpenVersion {
     pub(crate) row: VersionRow,
     store: Store,
     /// By registration, then chunk id: the earlier, the lower the position.
@@ -81,7 +81,7 @@ impl Members {
     }
 
     /// How many of the members an earlier version has, where it has no others and they come first.
-    fn begin_with(&self, earlier: &Snapshot) -> Option<usize> {
+    fn begin_with(&self, earlier: &OpenVersion) -> Option<usize> {
         let same =
             |(member, before): (&Member, &Member)| member.chunk_id == before.chunk_id && member.submission_id == before.submission_id;
         let count = earlier.members.len();
@@ -92,7 +92,7 @@ impl Members {
     }
 }
 
-impl Snapshot {
+impl OpenVersion {
     /// Reads the version's members, checks them against its root, and opens what is derived of them; derives it where it is
     /// missing, from what `earlier` has where it can.
     pub(crate) async fn load(store: &Store, index_dir: PathBuf, row: VersionRow, earlier: Option<Arc<Self>>) -> Result<Self> {
@@ -233,7 +233,7 @@ async fn derive(
     dir: &Path,
     row: &VersionRow,
     members: &Members,
-    earlier: Option<Arc<Snapshot>>,
+    earlier: Option<Arc<OpenVersion>>,
 ) -> Result<(StatementIndex, VectorCodes, TextIndex)> {
     let carried = earlier.and_then(|earlier| Some((members.begin_with(&earlier)?, earlier)));
     if let Some((count, earlier)) = carried
@@ -259,7 +259,7 @@ impl<'a> Derivation<'a> {
     }
 
     /// None where what was carried does not stand any more.
-    async fn run(&self, dir: &Path, earlier: Option<Arc<Snapshot>>) -> Result<Option<(StatementIndex, VectorCodes, TextIndex)>> {
+    async fn run(&self, dir: &Path, earlier: Option<Arc<OpenVersion>>) -> Result<Option<(StatementIndex, VectorCodes, TextIndex)>> {
         let mut vectors = earlier.as_ref().map_or_else(|| VectorCodes::new(Embedding::DIMENSIONS), |earlier| earlier.vectors.clone());
         let places: Vec<u64> = self.members.members.iter().skip(self.carried).map(|member| u64::from(member.place)).collect();
         let mut texts = Vec::with_capacity(places.len());

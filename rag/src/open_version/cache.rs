@@ -5,26 +5,26 @@ use std::sync::{Arc, Mutex, PoisonError};
 use schemas::ids::DatanetId;
 use tokio::sync::OnceCell;
 
-use super::Snapshot;
+use super::OpenVersion;
 use crate::Result;
 
-type Slot = Arc<OnceCell<Arc<Snapshot>>>;
+type Slot = Arc<OnceCell<Arc<OpenVersion>>>;
 
 /// Open versions of at most `limit` bytes together, but for one that is larger alone.
 #[derive(Debug)]
-pub(crate) struct SnapshotCache {
+pub(crate) struct OpenVersions {
     limit: usize,
     /// Most recently used last.
     slots: Mutex<Vec<((DatanetId, u64), Slot)>>,
 }
 
-impl SnapshotCache {
+impl OpenVersions {
     pub(crate) fn new(limit_bytes: usize) -> Self {
         Self { limit: limit_bytes, slots: Mutex::new(Vec::new()) }
     }
 
     /// The open version, loaded by `load` where it is not open yet. A failed load is tried anew by the next caller.
-    pub(crate) async fn get(&self, key: (DatanetId, u64), load: impl AsyncFnOnce() -> Result<Snapshot>) -> Result<Arc<Snapshot>> {
+    pub(crate) async fn get(&self, key: (DatanetId, u64), load: impl AsyncFnOnce() -> Result<OpenVersion>) -> Result<Arc<OpenVersion>> {
         let slot = self.slot(key);
         let is_open = slot.initialized();
         let opened = slot.get_or_try_init(async || load().await.map(Arc::new)).await.cloned();
