@@ -75,7 +75,7 @@ fn under_way(text: &mut Readings, service: &Service) {
 }
 
 /// Uploads that were accepted, as jobs.
-fn uploads(text: &mut Snapshot, counts: JobCounts, totals: UploadTotals) {
+fn uploads(text: &mut Readings, counts: JobCounts, totals: UploadTotals) {
     for (state, uploads) in [("queued", counts.queued), ("running", counts.running), ("failed", counts.failed)] {
         let help = "Uploads that were accepted and are not done: those that wait, those that are worked at, and those that failed lately.";
         text.gauge("headwater_uploads", help, &[("state", state)], uploads);
@@ -291,7 +291,7 @@ mod tests {
 
     #[test]
     fn jobs_are_told_by_state() {
-        let mut snapshot = Snapshot::default();
+        let mut snapshot = Readings::default();
         let totals = UploadTotals { done: 4, failed: 5, chunks_read: 6, chunks_embedded: 7 };
         uploads(&mut snapshot, JobCounts { queued: 1, running: 2, failed: 3 }, totals);
         let (mut registry, mut page) = (Registry::default(), String::new());

@@ -23,7 +23,7 @@ use samples::Watch;
 const SETTINGS: [&str; 3] = [
     "chain.dev_block_time_ms=200",
     // As small as an operator would make it: a cache must be full early, to be told from a leak.
-    "store.cache_mib=64",
+    "store.cache_mib=16",
     // Epochs are closed, debited and proposed meanwhile.
     "settlement.interval_seconds=120",
 ];
