@@ -1,4 +1,4 @@
-//! What a matrix holds: f32, or bf16 taken in pairs.
+//! What a matrix holds: f32, bf16 taken in pairs, or bf16 that is widened as it is read.
 
 use super::{Plain, Simd};
 

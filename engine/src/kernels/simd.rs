@@ -149,12 +149,14 @@ pub(crate) trait Simd: Copy {
 }
 
 /// [`Simd::signed_start`] where an instruction multiplies bytes without sign by bytes with one: what it adds too much.
+#[cfg(target_arch = "x86_64")]
 #[inline(always)]
 pub(super) fn native_signed_start(input_sum: i32) -> i32 {
     -128 * input_sum
 }
 
 /// [`Simd::signed_start`] where signs are taken care of.
+#[cfg(target_arch = "x86_64")]
 #[inline(always)]
 pub(super) fn no_start(_input_sum: i32) -> i32 {
     0

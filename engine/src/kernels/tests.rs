@@ -3,6 +3,8 @@
 use super::functions::{erf, exp};
 use super::*;
 
+mod cost;
+
 /// Numbers in [-1, 1) that look random and are the same everywhere.
 pub(super) fn numbers(count: usize, seed: u64) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
