@@ -57,7 +57,7 @@ pub(crate) use buffer::{Buffer, Plain};
 pub(crate) use bytes::{ByteInput, ByteMatrix};
 pub use codes::VectorCodes;
 pub(crate) use dequantise::half_to_f32;
-pub(crate) use element::{Bf16, Element};
+pub(crate) use element::{Bf16, Element, Weight, Widened};
 pub(crate) use functions::Activation;
 pub use isa::Isa;
 pub(crate) use kind::TensorKind;
@@ -94,6 +94,8 @@ enum Path {
     #[cfg(target_arch = "x86_64")]
     Avx2(avx2::Avx2),
     #[cfg(target_arch = "x86_64")]
+    Avx2Vnni(avx2::Avx2Vnni),
+    #[cfg(target_arch = "x86_64")]
     Avx512(avx512::Avx512),
     #[cfg(target_arch = "x86_64")]
     Avx512Vnni(avx512::Avx512Vnni),
@@ -114,6 +116,7 @@ impl Cpu {
             match isa {
                 Isa::Portable => Path::Portable(Portable),
                 Isa::Avx2 => Path::Avx2(avx2::Avx2::assume()),
+                Isa::Avx2Vnni => Path::Avx2Vnni(avx2::Avx2Vnni::assume()),
                 Isa::Avx512 => Path::Avx512(avx512::Avx512::assume()),
                 Isa::Avx512Vnni => Path::Avx512Vnni(avx512::Avx512Vnni::assume()),
                 Isa::Avx512Bf16 | Isa::AmxBf16 => Path::Avx512Bf16(avx512::Avx512Bf16::assume()),
@@ -130,12 +133,19 @@ impl Cpu {
         self.isa
     }
 
+    /// Whether there are instructions that multiply bf16; without them [`Widened`] weights are the quicker ones.
+    pub(crate) fn multiplies_bf16(self) -> bool {
+        self.isa >= Isa::Avx512Bf16
+    }
+
     /// Runs the kernel, compiled for this processor.
     pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
         match self.path {
             Path::Portable(simd) => simd.enter(kernel),
             #[cfg(target_arch = "x86_64")]
             Path::Avx2(simd) => simd.enter(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Path::Avx2Vnni(simd) => simd.enter(kernel),
             #[cfg(target_arch = "x86_64")]
             Path::Avx512(simd) => simd.enter(kernel),
             #[cfg(target_arch = "x86_64")]
@@ -146,7 +156,7 @@ impl Cpu {
     }
 
     /// A product, on tiles where there are any for its elements.
-    pub(crate) fn multiply<E: Element, O: Sink>(self, product: Product<'_, E, O>) {
+    pub(crate) fn multiply<W: Weight, O: Sink>(self, product: Product<'_, W, O>) {
         #[cfg(target_arch = "x86_64")]
         if self.isa == Isa::AmxBf16 && amx::takes(product.weights) {
             let Product { input, rows, weights, sink } = product;
@@ -160,7 +170,7 @@ impl Cpu {
         match self.path {
             Path::Portable(_) => 2 * Portable::LANES,
             #[cfg(target_arch = "x86_64")]
-            Path::Avx2(_) => 2 * avx2::Avx2::LANES,
+            Path::Avx2(_) | Path::Avx2Vnni(_) => 2 * avx2::Avx2::LANES,
             #[cfg(target_arch = "x86_64")]
             Path::Avx512(_) | Path::Avx512Vnni(_) | Path::Avx512Bf16(_) => 2 * avx512::Avx512::LANES,
         }

@@ -12,7 +12,7 @@ use super::workers::Workers;
 use super::{Embedder, EmbedderInfo, normalise};
 use crate::EngineError;
 use crate::files::safetensors::Safetensors;
-use crate::kernels::{Bf16, Cpu, EmbedderPrecision, Isa};
+use crate::kernels::{Bf16, Cpu, EmbedderPrecision, Isa, Widened};
 use crate::models::{ModelSpec, find, read_verified};
 use files::Files;
 pub(crate) use recipe::Recipe;
@@ -148,7 +148,7 @@ impl SentenceEmbedder {
     }
 }
 
-/// Beside bytes, attention reads bf16 where the processor multiplies it.
+/// What is made of tokens is bf16, at bf16 and beside bytes, where the processor multiplies it; elsewhere only weights are.
 fn load_encoder(
     tensors: &Safetensors<'_>,
     config: BertConfig,
@@ -157,8 +157,9 @@ fn load_encoder(
 ) -> Result<Arc<dyn Encode>, String> {
     Ok(match precision {
         EmbedderPrecision::F32 => Arc::new(Bert::<PlainRows<f32>>::load(tensors, config, window, cpu)?),
-        EmbedderPrecision::Bf16 => Arc::new(Bert::<PlainRows<Bf16>>::load(tensors, config, window, cpu)?),
-        EmbedderPrecision::Int8 if cpu.isa() >= Isa::Avx512Bf16 => Arc::new(Bert::<ByteRows<Bf16>>::load(tensors, config, window, cpu)?),
+        EmbedderPrecision::Bf16 if cpu.multiplies_bf16() => Arc::new(Bert::<PlainRows<Bf16>>::load(tensors, config, window, cpu)?),
+        EmbedderPrecision::Bf16 => Arc::new(Bert::<PlainRows<Widened>>::load(tensors, config, window, cpu)?),
+        EmbedderPrecision::Int8 if cpu.multiplies_bf16() => Arc::new(Bert::<ByteRows<Bf16>>::load(tensors, config, window, cpu)?),
         EmbedderPrecision::Int8 => Arc::new(Bert::<ByteRows<f32>>::load(tensors, config, window, cpu)?),
     })
 }

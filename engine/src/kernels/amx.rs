@@ -7,7 +7,7 @@ use std::arch::asm;
 use std::arch::x86_64::{__cpuid_count, _xgetbv};
 use std::sync::LazyLock;
 
-use super::{Element, Kernel, Panels, Simd, Sink, pinning};
+use super::{Kernel, Panels, Simd, Sink, Weight, pinning};
 
 #[cfg(test)]
 mod model;
@@ -29,8 +29,8 @@ pub(super) fn is_usable() -> bool {
 }
 
 /// Whether a product with these weights can run on tiles.
-pub(super) fn takes<E: Element>(weights: Panels<'_, E>) -> bool {
-    E::PER_WORD == 2 && weights.inner().is_multiple_of(2 * STEP_PAIRS)
+pub(super) fn takes<W: Weight>(weights: Panels<'_, W>) -> bool {
+    W::PER_WORD == 2 && weights.inner().is_multiple_of(2 * STEP_PAIRS)
 }
 
 fn has_tiles() -> bool {
@@ -158,14 +158,14 @@ impl Tiles for Hardware {
 }
 
 /// A [`super::Product`] of bf16 whose `inner` is a multiple of 32.
-pub(super) struct TileProduct<'a, E: Element, O> {
-    pub(super) input: &'a [E],
+pub(super) struct TileProduct<'a, W: Weight, O> {
+    pub(super) input: &'a [W::Input],
     pub(super) rows: usize,
-    pub(super) weights: Panels<'a, E>,
+    pub(super) weights: Panels<'a, W>,
     pub(super) sink: O,
 }
 
-impl<E: Element, O: Sink> Kernel for TileProduct<'_, E, O> {
+impl<W: Weight, O: Sink> Kernel for TileProduct<'_, W, O> {
     type Output = ();
 
     #[inline(always)]
@@ -175,9 +175,9 @@ impl<E: Element, O: Sink> Kernel for TileProduct<'_, E, O> {
 }
 
 #[inline(always)]
-fn walk<S: Simd, E: Element, O: Sink, T: Tiles>(simd: S, mut product: TileProduct<'_, E, O>, tiles: &mut T) {
+fn walk<S: Simd, W: Weight, O: Sink, T: Tiles>(simd: S, mut product: TileProduct<'_, W, O>, tiles: &mut T) {
     let inner = product.weights.inner();
-    assert!(E::PER_WORD == 2 && inner.is_multiple_of(2 * STEP_PAIRS), "whole steps of bf16");
+    assert!(W::PER_WORD == 2 && inner.is_multiple_of(2 * STEP_PAIRS), "whole steps of bf16");
     assert!(product.weights.panel_columns() == BLOCK_COLUMNS && product.input.len() >= product.rows * inner, "operands cover the product");
     let mut sums = [0.0; BLOCK_ROWS * BLOCK_COLUMNS];
     for first_row in (0..product.rows).step_by(CHUNK_ROWS) {
@@ -190,7 +190,7 @@ fn walk<S: Simd, E: Element, O: Sink, T: Tiles>(simd: S, mut product: TileProduc
                     tiles.configure(rows.min(TILE_ROWS), rows.saturating_sub(TILE_ROWS));
                     configured = rows;
                 }
-                multiply(tiles, &product.input[row * inner..(row + rows) * inner], inner, words, rows > TILE_ROWS);
+                multiply::<W, T>(tiles, &product.input[row * inner..(row + rows) * inner], inner, words, rows > TILE_ROWS);
                 tiles.store(&mut sums, rows > TILE_ROWS);
                 for (at, sums) in sums.chunks_exact(BLOCK_COLUMNS).enumerate().take(rows) {
                     for start in (0..BLOCK_COLUMNS).step_by(S::LANES) {
@@ -206,13 +206,13 @@ fn walk<S: Simd, E: Element, O: Sink, T: Tiles>(simd: S, mut product: TileProduc
 
 /// One block's sums: `left: [rows][inner]`, `words: [inner / 2][32]`.
 #[inline(always)]
-fn multiply<E: Element, T: Tiles>(tiles: &mut T, left: &[E], inner: usize, words: &[E::Word], lower: bool) {
+fn multiply<W: Weight, T: Tiles>(tiles: &mut T, left: &[W::Input], inner: usize, words: &[W::Word], lower: bool) {
     assert_eq!(words.len(), inner / 2 * BLOCK_COLUMNS, "a panel is whole");
     tiles.clear_sums();
     for pair in (0..inner / 2).step_by(STEP_PAIRS) {
         let left = left[2 * pair..].as_ptr().cast();
         let right = words[pair * BLOCK_COLUMNS..].as_ptr().cast();
         // SAFETY: the rows of `left` are `inner` elements apart and hold 32 more; 16 rows of the panel follow `right`.
-        unsafe { tiles.step(left, inner * size_of::<E>(), right, lower) }
+        unsafe { tiles.step(left, inner * size_of::<W::Input>(), right, lower) }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::arch::x86_64::*;
 
+use super::simd::{native_signed_start, no_start};
 use super::{Kernel, Simd};
 
 /// Exists only where [`super::Cpu`] found `avx512f`, `avx512bw`, `avx512dq` and `avx512vl`.
@@ -55,15 +56,23 @@ fn compiled_bf16<K: Kernel>(simd: Avx512Bf16, kernel: K) -> K::Output {
     kernel.run(simd)
 }
 
+#[inline(always)]
+unsafe fn low_halves(pairs: __m512i) -> __m512 {
+    // SAFETY: called with proof of AVX-512 only.
+    unsafe { _mm512_castsi512_ps(_mm512_slli_epi32::<16>(pairs)) }
+}
+
+#[inline(always)]
+unsafe fn high_halves(pairs: __m512i) -> __m512 {
+    // SAFETY: called with proof of AVX-512 only.
+    unsafe { _mm512_castsi512_ps(_mm512_and_si512(pairs, _mm512_set1_epi32(0xffff_0000_u32.cast_signed()))) }
+}
+
 /// Widens: what AVX-512 does for bf16 before it has instructions for it.
 #[inline(always)]
 unsafe fn widened_dot(sum: __m512, a: __m512i, b: __m512i) -> __m512 {
     // SAFETY: called with proof of AVX-512 only.
-    unsafe {
-        let low = |pairs| _mm512_castsi512_ps(_mm512_slli_epi32::<16>(pairs));
-        let high = |pairs| _mm512_castsi512_ps(_mm512_and_si512(pairs, _mm512_set1_epi32(0xffff_0000_u32.cast_signed())));
-        _mm512_fmadd_ps(high(a), high(b), _mm512_fmadd_ps(low(a), low(b), sum))
-    }
+    unsafe { _mm512_fmadd_ps(high_halves(a), high_halves(b), _mm512_fmadd_ps(low_halves(a), low_halves(b), sum)) }
 }
 
 #[inline(always)]
@@ -123,17 +132,6 @@ unsafe fn widened_input_dot(sum: __m512i, inputs: __m512i, weights: __m512i) -> 
     }
 }
 
-/// What the instruction adds too much where weights are 128 too large.
-#[inline(always)]
-fn native_signed_start(input_sum: i32) -> i32 {
-    -128 * input_sum
-}
-
-#[inline(always)]
-fn no_start(_input_sum: i32) -> i32 {
-    0
-}
-
 /// Methods that are one intrinsic each.
 macro_rules! intrinsics {
     ($($name:ident($($argument:ident: $type:ty),*) -> $output:ty = $body:expr;)*) => {$(
@@ -156,6 +154,7 @@ macro_rules! avx512 {
             type Pairs = __m512i;
             type Integers = __m512i;
             const BYTE_TILE_ROWS: usize = 8;
+            const SIGNED_TILE_ROWS: usize = 8;
             const INPUT_ZERO: u8 = $input_zero;
 
             #[inline(always)]
@@ -179,6 +178,8 @@ macro_rules! avx512 {
                 largest(a: __m512) -> f32 = _mm512_reduce_max_ps(a);
                 splat_pair(pair: u32) -> __m512i = _mm512_set1_epi32(pair.cast_signed());
                 add_dot(sum: __m512, a: __m512i, b: __m512i) -> __m512 = $dot(sum, a, b);
+                low(pairs: __m512i) -> __m512 = low_halves(pairs);
+                high(pairs: __m512i) -> __m512 = high_halves(pairs);
                 splat_integer(value: u32) -> __m512i = _mm512_set1_epi32(value.cast_signed());
                 and(a: __m512i, b: __m512i) -> __m512i = _mm512_and_si512(a, b);
                 or(a: __m512i, b: __m512i) -> __m512i = _mm512_or_si512(a, b);

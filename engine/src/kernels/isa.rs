@@ -11,6 +11,8 @@ pub enum Isa {
     Portable,
     /// AVX2, FMA and F16C.
     Avx2,
+    /// The same and byte dot products (AVX-VNNI): processors for desktops, and servers of small cores.
+    Avx2Vnni,
     /// AVX-512 F, BW, DQ and VL.
     Avx512,
     /// The same and byte dot products.
@@ -22,7 +24,8 @@ pub enum Isa {
 }
 
 impl Isa {
-    pub const ALL: [Self; 6] = [Self::Portable, Self::Avx2, Self::Avx512, Self::Avx512Vnni, Self::Avx512Bf16, Self::AmxBf16];
+    pub const ALL: [Self; 7] =
+        [Self::Portable, Self::Avx2, Self::Avx2Vnni, Self::Avx512, Self::Avx512Vnni, Self::Avx512Bf16, Self::AmxBf16];
 
     /// The best that this processor and its kernel offer.
     #[must_use]
@@ -37,6 +40,7 @@ impl Isa {
         match self {
             Self::Portable => true,
             Self::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c"),
+            Self::Avx2Vnni => Self::Avx2.is_available() && is_x86_feature_detected!("avxvnni"),
             Self::Avx512 => {
                 Self::Avx2.is_available()
                     && is_x86_feature_detected!("avx512f")
@@ -61,6 +65,7 @@ impl Isa {
         match self {
             Self::Portable => "portable",
             Self::Avx2 => "avx2",
+            Self::Avx2Vnni => "avx2-vnni",
             Self::Avx512 => "avx512",
             Self::Avx512Vnni => "avx512-vnni",
             Self::Avx512Bf16 => "avx512-bf16",

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use super::blocks::Blocks;
-use super::{Bf16, Cpu, Element, Matrix, MatrixSource, Precision, Product, Sink, Team};
+use super::{Bf16, Cpu, Matrix, MatrixSource, Precision, Product, Sink, Team, Weight, Widened};
 use crate::EngineError;
 pub(super) use input::Input;
 use output::Output;
@@ -35,7 +35,9 @@ pub(crate) struct Linear {
 
 enum Form {
     F32(Matrix<f32>),
+    /// Where the processor multiplies bf16: rows are rounded too.
     Bf16(Matrix<Bf16>),
+    Widened(Matrix<Widened>),
     Blocks(Blocks),
 }
 
@@ -69,6 +71,7 @@ impl Linear {
         let form = match (Blocks::pack(source, &bias, cpu.panel_columns()), precision) {
             (Some(blocks), _) => Form::Blocks(blocks),
             (None, Precision::F32) => Form::F32(pack(source, &bias, cpu, inner)),
+            (None, Precision::Bf16) if !cpu.multiplies_bf16() => Form::Widened(pack(source, &bias, cpu, inner)),
             (None, Precision::Bf16) => Form::Bf16(pack(source, &bias, cpu, inner.next_multiple_of(BF16_INNER))),
         };
         Ok(Self { cpu, columns, inner, form })
@@ -94,6 +97,7 @@ impl Linear {
         match &self.form {
             Form::F32(matrix) => matrix.unpack(row, &mut out[..room]),
             Form::Bf16(matrix) => matrix.unpack(row, &mut out[..room]),
+            Form::Widened(matrix) => matrix.unpack(row, &mut out[..room]),
             Form::Blocks(blocks) => blocks.unpack(row, &mut out[..room]),
         }
     }
@@ -111,7 +115,7 @@ impl Linear {
     fn panel_bytes(&self) -> usize {
         let number = match &self.form {
             Form::F32(_) => size_of::<f32>(),
-            Form::Bf16(_) => size_of::<Bf16>(),
+            Form::Bf16(_) | Form::Widened(_) => size_of::<Bf16>(),
             Form::Blocks(blocks) => return blocks.panel_bytes(),
         };
         self.inner * self.cpu.panel_columns() * number
@@ -121,6 +125,10 @@ impl Linear {
     pub(super) fn product<O: Sink>(&self, input: &Input<'_>, rows: Range<usize>, panels: Range<usize>, sink: O) {
         match &self.form {
             Form::F32(matrix) => {
+                let input = &input.numbers()[rows.start * self.inner..rows.end * self.inner];
+                self.cpu.multiply(Product { input, rows: rows.len(), weights: matrix.panels(panels), sink });
+            }
+            Form::Widened(matrix) => {
                 let input = &input.numbers()[rows.start * self.inner..rows.end * self.inner];
                 self.cpu.multiply(Product { input, rows: rows.len(), weights: matrix.panels(panels), sink });
             }
@@ -144,7 +152,7 @@ impl Linear {
 }
 
 /// Row by row: all numbers of a vocabulary's matrix in f32 would be hundreds of megabytes.
-fn pack<E: Element>(source: &MatrixSource<'_>, bias: &[f32], cpu: Cpu, padded_inner: usize) -> Matrix<E> {
+fn pack<W: Weight>(source: &MatrixSource<'_>, bias: &[f32], cpu: Cpu, padded_inner: usize) -> Matrix<W> {
     let row_bytes = source.bytes.len() / source.columns.max(1);
     Matrix::from_rows(padded_inner, bias, cpu.panel_columns(), |column, row| {
         row.fill(0.0);

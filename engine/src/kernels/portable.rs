@@ -29,6 +29,7 @@ impl Simd for Portable {
     type Pairs = [u32; LANES];
     type Integers = [u32; LANES];
     const BYTE_TILE_ROWS: usize = 2;
+    const SIGNED_TILE_ROWS: usize = 2;
 
     #[inline(always)]
     fn enter<K: Kernel>(self, kernel: K) -> K::Output {
@@ -129,9 +130,17 @@ impl Simd for Portable {
 
     #[inline(always)]
     fn add_dot(self, sum: Self::Vector, a: Self::Pairs, b: Self::Pairs) -> Self::Vector {
-        let low = |pairs: Self::Pairs| pairs.map(|pair| f32::from_bits(pair << 16));
-        let high = |pairs: Self::Pairs| pairs.map(|pair| f32::from_bits(pair & 0xffff_0000));
-        self.mul_add(high(a), high(b), self.mul_add(low(a), low(b), sum))
+        self.mul_add(self.high(a), self.high(b), self.mul_add(self.low(a), self.low(b), sum))
+    }
+
+    #[inline(always)]
+    fn low(self, pairs: Self::Pairs) -> Self::Vector {
+        pairs.map(|pair| f32::from_bits(pair << 16))
+    }
+
+    #[inline(always)]
+    fn high(self, pairs: Self::Pairs) -> Self::Vector {
+        pairs.map(|pair| f32::from_bits(pair & 0xffff_0000))
     }
 
     #[inline(always)]

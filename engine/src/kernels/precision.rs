@@ -24,7 +24,7 @@ pub enum EmbedderPrecision {
     F32,
     /// Half the memory, and faster where the processor multiplies bf16; cosine above 0.9995.
     Bf16,
-    /// A quarter of the memory, and faster still where the processor multiplies bytes (AVX-512 VNNI): every 32 weights and
+    /// A quarter of the memory, and faster still where the processor multiplies bytes (VNNI): every 32 weights and
     /// every 32 numbers of an input share a scale. Its cosine depends on the model: BENCHMARKS.md gives it.
     Int8,
 }

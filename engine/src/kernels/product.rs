@@ -3,36 +3,36 @@
 //! Every sum starts at its bias and takes its terms in order, whatever tile its row falls into.
 
 use super::simd::{LINE_BYTES, PREFETCH_BYTES};
-use super::{Element, Kernel, Panels, Simd, Sink};
+use super::{Kernel, Panels, Simd, Sink, Weight};
 
 /// What of the left-hand side stays in the cache while the panels of the right-hand side pass by.
 const CHUNK_BYTES: usize = 512 * 1024;
 
 /// `input · weightsᵀ + bias`, for `rows` rows of `input: [rows][weights.inner()]`.
-pub(crate) struct Product<'a, E: Element, O> {
-    pub(crate) input: &'a [E],
+pub(crate) struct Product<'a, W: Weight, O> {
+    pub(crate) input: &'a [W::Input],
     pub(crate) rows: usize,
-    pub(crate) weights: Panels<'a, E>,
+    pub(crate) weights: Panels<'a, W>,
     pub(crate) sink: O,
 }
 
-impl<E: Element, O: Sink> Kernel for Product<'_, E, O> {
+impl<W: Weight, O: Sink> Kernel for Product<'_, W, O> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
         let inner = self.weights.inner();
         assert_eq!(self.weights.panel_columns(), 2 * S::LANES, "weights are packed for this path");
-        let chunk_rows = (CHUNK_BYTES / (inner * size_of::<E>()).max(1)).next_multiple_of(S::TILE_ROWS);
+        let chunk_rows = (CHUNK_BYTES / (inner * size_of::<W::Input>()).max(1)).next_multiple_of(S::TILE_ROWS);
         for first_row in (0..self.rows).step_by(chunk_rows) {
             for (column, words, bias) in self.weights.each() {
-                let block = Block {
+                let block = Block::<S, W> {
                     left: &self.input[first_row * inner..],
                     left_stride: inner,
                     rows: chunk_rows.min(self.rows - first_row),
                     right: words,
                     right_stride: 2 * S::LANES,
-                    steps: inner / E::PER_WORD,
+                    steps: inner / W::PER_WORD,
                     start: [simd.load(bias), simd.load(&bias[S::LANES..])],
                 };
                 block.run(simd, first_row, column, &mut self.sink);
@@ -42,11 +42,11 @@ impl<E: Element, O: Sink> Kernel for Product<'_, E, O> {
 }
 
 /// Rows of the left-hand side times two vectors of columns.
-pub(super) struct Block<'a, S: Simd, E: Element> {
-    pub(super) left: &'a [E],
+pub(super) struct Block<'a, S: Simd, W: Weight> {
+    pub(super) left: &'a [W::Input],
     pub(super) left_stride: usize,
     pub(super) rows: usize,
-    pub(super) right: &'a [E::Word],
+    pub(super) right: &'a [W::Word],
     /// In words.
     pub(super) right_stride: usize,
     /// Words of the inner dimension.
@@ -55,14 +55,14 @@ pub(super) struct Block<'a, S: Simd, E: Element> {
     pub(super) start: [S::Vector; 2],
 }
 
-impl<S: Simd, E: Element> Block<'_, S, E> {
+impl<S: Simd, W: Weight> Block<'_, S, W> {
     /// Gives the sums to `sink`, counting rows from `first_row` and columns from `column`.
     #[inline(always)]
     pub(super) fn run<O: Sink>(&self, simd: S, first_row: usize, column: usize, sink: &mut O) {
         if self.rows == 0 {
             return;
         }
-        let left_end = (self.rows - 1) * self.left_stride + self.steps * E::PER_WORD;
+        let left_end = (self.rows - 1) * self.left_stride + self.steps * W::PER_WORD;
         let right_end = self.steps.saturating_sub(1) * self.right_stride + 2 * S::LANES;
         assert!(self.left.len() >= left_end && (self.steps == 0 || self.right.len() >= right_end), "operands cover the product");
         let mut row = 0;
@@ -96,11 +96,11 @@ impl<S: Simd, E: Element> Block<'_, S, E> {
                     simd.prefetch(words.wrapping_byte_add(PREFETCH_BYTES));
                     simd.prefetch(words.wrapping_byte_add(PREFETCH_BYTES + LINE_BYTES));
                 }
-                let (first, second) = (E::load_at(simd, words), E::load_at(simd, words.add(S::LANES)));
+                let [first, second] = W::load_at(simd, words);
                 for (at, sums) in sums.iter_mut().enumerate() {
-                    let word = E::splat_at(simd, left.add(at * self.left_stride + step * E::PER_WORD));
-                    sums[0] = E::multiply(simd, sums[0], word, first);
-                    sums[1] = E::multiply(simd, sums[1], word, second);
+                    let word = W::splat_at(simd, left.add(at * self.left_stride + step * W::PER_WORD));
+                    sums[0] = W::multiply(simd, sums[0], word, first);
+                    sums[1] = W::multiply(simd, sums[1], word, second);
                 }
             }
         }

@@ -31,6 +31,8 @@ pub(crate) trait Simd: Copy {
     type Integers: Copy;
     /// Rows of the largest tile of byte products: two vectors a row, and some to unpack weights.
     const BYTE_TILE_ROWS: usize;
+    /// The same of [`Simd::add_signed_dot`]: at most as many.
+    const SIGNED_TILE_ROWS: usize;
 
     /// Runs the kernel in a function that is compiled for this instruction set.
     fn enter<K: Kernel>(self, kernel: K) -> K::Output;
@@ -66,6 +68,10 @@ pub(crate) trait Simd: Copy {
     /// `LANES` u16 can be written to `to`.
     unsafe fn store_bf16_at(self, to: *mut u16, a: Self::Vector);
     fn splat_pair(self, pair: u32) -> Self::Pairs;
+    /// The lower numbers of the pairs, widened.
+    fn low(self, pairs: Self::Pairs) -> Self::Vector;
+    /// The upper ones.
+    fn high(self, pairs: Self::Pairs) -> Self::Vector;
     /// `sum + a.low · b.low + a.high · b.high` in each lane.
     fn add_dot(self, sum: Self::Vector, a: Self::Pairs, b: Self::Pairs) -> Self::Vector;
 
@@ -140,4 +146,18 @@ pub(crate) trait Simd: Copy {
         // SAFETY: the slice has room for LANES elements.
         unsafe { E::store_at(self, to.as_mut_ptr(), a) }
     }
+}
+
+/// [`Simd::signed_start`] where an instruction multiplies bytes without sign by bytes with one: what it adds too much.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+pub(super) fn native_signed_start(input_sum: i32) -> i32 {
+    -128 * input_sum
+}
+
+/// [`Simd::signed_start`] where signs are taken care of.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+pub(super) fn no_start(_input_sum: i32) -> i32 {
+    0
 }

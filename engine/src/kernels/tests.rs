@@ -3,6 +3,8 @@
 use super::functions::{erf, exp};
 use super::*;
 
+mod cost;
+
 /// Numbers in [-1, 1) that look random and are the same everywhere.
 pub(super) fn numbers(count: usize, seed: u64) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
@@ -109,8 +111,8 @@ fn functions_are_accurate() {
     }
 }
 
-fn product<E: Element>(cpu: Cpu, left: &[f32], rows: usize, matrix: &Matrix<E>) -> Vec<f32> {
-    let mut input = vec![E::default(); left.len().next_multiple_of(16)];
+fn product<W: Weight<Input: Element>>(cpu: Cpu, left: &[f32], rows: usize, matrix: &Matrix<W>) -> Vec<f32> {
+    let mut input = vec![W::Input::default(); left.len().next_multiple_of(16)];
     let mut padded = left.to_vec();
     padded.resize(input.len(), 0.0);
     cpu.run(Convert(&padded, &mut input));
@@ -136,17 +138,18 @@ impl<E: Element> Kernel for Convert<'_, E> {
 /// Rows below, at and above every tile, and more than stay in the cache at once.
 #[test]
 fn products_are_exact_and_rows_are_alone() {
-    fn check<E: Element>(cpu: Cpu, round: impl Fn(f32) -> f32, tolerance: f64) {
+    fn check<W: Weight<Input: Element>>(cpu: Cpu, (of_row, of_weight): (fn(f32) -> f32, fn(f32) -> f32), tolerance: f64) {
         let (columns, inner) = (96, 160);
         let (weights, bias) = (numbers(columns * inner, 1), numbers(columns, 2));
-        let matrix = Matrix::<E>::pack(&weights, &bias, cpu.panel_columns());
+        let matrix = Matrix::<W>::pack(&weights, &bias, cpu.panel_columns());
         let rows = 2000;
         let left = numbers(rows * inner, 3);
         let all = product(cpu, &left, rows, &matrix);
         for row in [0, 1, 11, 12, 13, 500, 1999] {
             for column in 0..columns {
                 let terms = left[row * inner..][..inner].iter().zip(&weights[column * inner..]);
-                let expected: f64 = terms.map(|(a, b)| f64::from(round(*a)) * f64::from(round(*b))).sum::<f64>() + f64::from(bias[column]);
+                let expected: f64 =
+                    terms.map(|(a, b)| f64::from(of_row(*a)) * f64::from(of_weight(*b))).sum::<f64>() + f64::from(bias[column]);
                 let found = f64::from(all[row * columns + column]);
                 assert!((found - expected).abs() < tolerance, "{} {row} {column}: {found} for {expected}", cpu.isa());
             }
@@ -159,8 +162,24 @@ fn products_are_exact_and_rows_are_alone() {
         }
     }
     for cpu in paths() {
-        check::<f32>(cpu, |number| number, 2e-5);
-        check::<Bf16>(cpu, |number| widen(Bf16::from_f32(number)), 2e-5);
+        let (same, rounded): (fn(f32) -> f32, fn(f32) -> f32) = (|number| number, |number| widen(Bf16::from_f32(number)));
+        check::<f32>(cpu, (same, same), 2e-5);
+        check::<Bf16>(cpu, (rounded, rounded), 2e-5);
+        check::<Widened>(cpu, (same, rounded), 2e-5);
+    }
+}
+
+/// On the same path, of weights that bf16 holds: only where they lie differs.
+#[test]
+fn widened_products_are_those_of_f32_to_the_bit() {
+    let (columns, inner, rows) = (96, 160, 29);
+    let weights: Vec<f32> = numbers(columns * inner, 1).iter().map(|number| widen(Bf16::from_f32(*number))).collect();
+    let (bias, left) = (numbers(columns, 2), numbers(rows * inner, 3));
+    for cpu in paths() {
+        let plain = product(cpu, &left, rows, &Matrix::<f32>::pack(&weights, &bias, cpu.panel_columns()));
+        let widened = product(cpu, &left, rows, &Matrix::<Widened>::pack(&weights, &bias, cpu.panel_columns()));
+        let same = plain.iter().zip(&widened).all(|(a, b)| a.to_bits() == b.to_bits());
+        assert!(same, "{}", cpu.isa());
     }
 }
 

@@ -25,7 +25,7 @@ from report import write_section
 from systems import PEERS, ours, peer
 
 QUERY = "how cold must a vaccine be kept?"
-FEATURES = ["avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "amx_bf16", "amx_int8"]
+FEATURES = ["avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "amx_bf16", "amx_int8"]
 
 
 def arguments():
@@ -170,8 +170,15 @@ def main():
     options = arguments()
     work = pathlib.Path(options.work)
     work.mkdir(parents=True, exist_ok=True)
-    forced = [("f32", "best"), ("bf16", "best"), ("int8", "best"), ("f32", "avx2")]
-    systems = [ours(options.binary, options.models, precision, isa, options.threads) for precision, isa in forced]
+    precisions = ("f32", "bf16", "int8")
+    forced = [(precision, isa) for isa in ("best", "avx2") for precision in precisions]
+    systems = []
+    for precision, isa in forced:
+        system = ours(options.binary, options.models, precision, isa, options.threads)
+        if any(other.name == system.name for other in systems):
+            system.close()  # the best is AVX2
+        else:
+            systems.append(system)
     systems += [peer(name, work, options.threads) for name in PEERS if name not in options.skip.split(",")]
     text = report(measure(systems, work, options), options)
     for system in systems:

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::kernels::{Buffer, ByteInput, ByteMatrix, Cpu, Element, Matrix, Product, Sink};
+use crate::kernels::{Buffer, ByteInput, ByteMatrix, Cpu, Element, Matrix, Product, Sink, Weight};
 
 /// Rows that a product reads, and the weights that it reads them with.
 pub(crate) trait Operand: Send + Sized + 'static {
@@ -29,31 +29,31 @@ pub(crate) trait Operand: Send + Sized + 'static {
 }
 
 /// Read as they are written.
-pub(crate) struct PlainRows<E> {
+pub(crate) struct PlainRows<W: Weight> {
     width: usize,
-    numbers: Buffer<E>,
+    numbers: Buffer<W::Input>,
 }
 
-impl<E: Element> Operand for PlainRows<E> {
-    type Raw = E;
-    type Projected = E;
-    type Weights = Matrix<E>;
+impl<W: Weight<Input: Element>> Operand for PlainRows<W> {
+    type Raw = W::Input;
+    type Projected = W::Input;
+    type Weights = Matrix<W>;
 
     fn new(rows: usize, width: usize) -> Self {
         Self { width, numbers: Buffer::new(rows * width) }
     }
 
-    fn pack(weights: &[f32], bias: &[f32], cpu: Cpu) -> Matrix<E> {
+    fn pack(weights: &[f32], bias: &[f32], cpu: Cpu) -> Matrix<W> {
         Matrix::pack(weights, bias, cpu.panel_columns())
     }
 
-    fn raw(&mut self, rows: Range<usize>) -> &mut [E] {
+    fn raw(&mut self, rows: Range<usize>) -> &mut [W::Input] {
         &mut self.numbers[rows.start * self.width..rows.end * self.width]
     }
 
     fn finish(&mut self, _cpu: Cpu, _rows: Range<usize>) {}
 
-    fn multiply<O: Sink>(&self, cpu: Cpu, rows: Range<usize>, weights: &Matrix<E>, sink: O) {
+    fn multiply<O: Sink>(&self, cpu: Cpu, rows: Range<usize>, weights: &Matrix<W>, sink: O) {
         let input = &self.numbers[rows.start * self.width..rows.end * self.width];
         cpu.multiply(Product { input, rows: rows.len(), weights: weights.all(), sink });
     }

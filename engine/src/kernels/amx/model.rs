@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::kernels::tests::widen;
-use crate::kernels::{Bf16, Cpu, Isa, Matrix, Overwrite};
+use crate::kernels::{Bf16, Cpu, Element, Isa, Matrix, Overwrite};
 
 /// `TDPBF16PS` adds the products of even and of odd elements apart, each in order, then both to the sum.
 struct Model {

@@ -65,14 +65,15 @@ impl<S: Simd, F: Format> Panel<'_, S, F> {
     fn run<O: Sink>(&self, simd: S, rows: usize, first: (usize, usize), sink: &mut O) {
         assert!(self.bytes.len() >= rows * self.inner && self.sub_blocks.len() >= rows * self.inner / SUB_BLOCK, "the rows are there");
         assert_eq!(self.words.len(), self.inner / F::NUMBERS * F::words(2 * S::LANES), "the panel is whole");
+        let tile_rows = if F::Quants::WHOLE_BYTES { S::SIGNED_TILE_ROWS } else { S::BYTE_TILE_ROWS };
         let mut row = 0;
         while row < rows {
             let left = rows - row;
             // SAFETY: the assertions above; each tile's rows end at `rows`.
             unsafe {
-                row += if S::BYTE_TILE_ROWS >= 8 && left >= 8 {
+                row += if tile_rows >= 8 && left >= 8 {
                     self.tile::<8, O>(simd, row, first, sink)
-                } else if S::BYTE_TILE_ROWS >= 4 && left >= 4 {
+                } else if tile_rows >= 4 && left >= 4 {
                     self.tile::<4, O>(simd, row, first, sink)
                 } else if left >= 2 {
                     self.tile::<2, O>(simd, row, first, sink)

@@ -27,6 +27,8 @@ pub(crate) unsafe trait Plain: Copy {}
 unsafe impl Plain for f32 {}
 // SAFETY: nor has a whole number.
 unsafe impl Plain for u32 {}
+// SAFETY: nor has a shorter one.
+unsafe impl Plain for u16 {}
 
 struct Slab {
     /// Freed with the slab, and touched through its parts alone.

@@ -41,7 +41,7 @@ impl<'a> Input<'a> {
     /// Makes what `linear` reads.
     pub(super) fn make_ready(&mut self, linear: &Linear, team: &Team) {
         match &linear.form {
-            Form::F32(_) => (),
+            Form::F32(_) | Form::Widened(_) => (),
             Form::Bf16(_) => {
                 let (numbers, rows, inner) = (self.numbers, self.rows, self.inner);
                 self.halves.get_or_insert_with(|| narrow(team, numbers, rows, inner));
