@@ -176,3 +176,11 @@ async fn a_body_that_says_it_is_too_large_is_refused_at_once() {
     let request = request("POST", "/small", &[("content-length", "10")]).map(|_| Body::from("0123456789"));
     assert_eq!(answer(&[], request).await.0, StatusCode::OK);
 }
+
+#[test]
+fn a_network_is_one_client() {
+    let client = |address: &str| PeerAddress(address.parse().unwrap()).client();
+    assert_eq!(client("2001:db8:1:2::1"), client("2001:db8:1:2:ffff::9"));
+    assert_ne!(client("2001:db8:1:2::1"), client("2001:db8:1:3::1"));
+    assert_ne!(client("10.0.0.1"), client("10.0.0.2"));
+}
