@@ -135,10 +135,13 @@ impl<E: Element> Kernel for Convert<'_, E> {
     }
 }
 
+/// What a number is read as.
+type Rounding = fn(f32) -> f32;
+
 /// Rows below, at and above every tile, and more than stay in the cache at once.
 #[test]
 fn products_are_exact_and_rows_are_alone() {
-    fn check<W: Weight<Input: Element>>(cpu: Cpu, (of_row, of_weight): (fn(f32) -> f32, fn(f32) -> f32), tolerance: f64) {
+    fn check<W: Weight<Input: Element>>(cpu: Cpu, (of_row, of_weight): (Rounding, Rounding), tolerance: f64) {
         let (columns, inner) = (96, 160);
         let (weights, bias) = (numbers(columns * inner, 1), numbers(columns, 2));
         let matrix = Matrix::<W>::pack(&weights, &bias, cpu.panel_columns());
@@ -162,7 +165,7 @@ fn products_are_exact_and_rows_are_alone() {
         }
     }
     for cpu in paths() {
-        let (same, rounded): (fn(f32) -> f32, fn(f32) -> f32) = (|number| number, |number| widen(Bf16::from_f32(number)));
+        let (same, rounded): (Rounding, Rounding) = (|number| number, |number| widen(Bf16::from_f32(number)));
         check::<f32>(cpu, (same, same), 2e-5);
         check::<Bf16>(cpu, (rounded, rounded), 2e-5);
         check::<Widened>(cpu, (same, rounded), 2e-5);

@@ -134,7 +134,7 @@ fn a_run_is_told_from_writing() {
     assert_eq!(stretches(&text, 0..text.len()), [Stretch::Writing(0..8), Stretch::Run(8..end), Stretch::Writing(end..text.len())]);
     assert_eq!(stretches(&run, 0..run.len()), [Stretch::Run(0..run.len())]);
     for writing in [run.get(1..).unwrap().to_owned(), "漢字。".repeat(2_000), "a.".repeat(5_000), String::new()] {
-        let expected: Vec<Stretch> = (!writing.is_empty()).then(|| Stretch::Writing(0..writing.len())).into_iter().collect();
+        let expected: Vec<Stretch> = (!writing.is_empty()).then_some(Stretch::Writing(0..writing.len())).into_iter().collect();
         assert_eq!(stretches(&writing, 0..writing.len()), expected);
     }
 }

@@ -378,6 +378,9 @@ fn a_body_that_is_too_large_is_refused_before_it_comes(address: &str) -> anyhow:
     Ok(())
 }
 
+/// What an item of a list is called in `after`.
+type Cursor<'a> = &'a dyn Fn(&Value) -> String;
+
 fn lists_come_in_pages(place: &Place, address: &str) -> anyhow::Result<()> {
     let operator = format!("Authorization: Bearer {}\r\n", key(place, "operator.apikey")?);
     let get = |path: &str| -> anyhow::Result<Vec<Value>> {
@@ -389,7 +392,7 @@ fn lists_come_in_pages(place: &Place, address: &str) -> anyhow::Result<()> {
         let part = if item["status"] == "pending" { "pending" } else { "decided" };
         format!("{part}:{}", item["document"]["document_id"].as_str().unwrap_or_default())
     };
-    let lists: [(&str, &dyn Fn(&Value) -> String); 2] = [("/v1/datanets", &datanet), ("/v1/datanets/cold-chain/queue", &queued)];
+    let lists: [(&str, Cursor<'_>); 2] = [("/v1/datanets", &datanet), ("/v1/datanets/cold-chain/queue", &queued)];
     for (path, key) in lists {
         let all = get(path)?;
         let (mut found, mut after) = (Vec::new(), String::new());
