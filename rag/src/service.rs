@@ -73,8 +73,9 @@ struct Held {
 
 /// A request's turn among those with its identity, and what its caller wants held as long.
 struct Turn {
-    _alone: OwnedMutexGuard<()>,
+    // Let go in this order: whose turn is next finds nothing held any more.
     _along: Box<dyn Any + Send>,
+    _alone: OwnedMutexGuard<()>,
 }
 
 impl fmt::Debug for Turn {
