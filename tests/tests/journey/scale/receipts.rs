@@ -8,7 +8,7 @@ use anyhow::{Context as _, ensure};
 use rag::{ClosingTerms, Collected, Collection};
 use schemas::ids::AnswerId;
 use schemas::receipt::ReceiptBody;
-use schemas::tables::{AttributionRow, ReceiptRow, Wei};
+use schemas::tables::{AnswerRow, AttributionRow, ReceiptRow, Wei};
 use schemas::{Address, B256, U256};
 use store::{Effort, Retention};
 
@@ -103,11 +103,12 @@ async fn fill(world: &World, size: usize) -> anyhow::Result<()> {
     drop(rag);
     let mut patterns: Vec<ReceiptRow> = world.store.scan(None).await?;
     patterns.sort_by_key(|row| row.sequence);
+    let texts: Vec<AnswerRow> = world.store.scan(None).await?;
     let attributions: Vec<AttributionRow> = world.store.scan(None).await?;
     let mut sequence = PATTERNS as u64;
     let mut previous = patterns.last().context("no receipts")?.body_hash;
     while sequence < size as u64 {
-        let (mut receipts, mut shares) = (Vec::new(), Vec::new());
+        let (mut receipts, mut answers, mut shares) = (Vec::new(), Vec::new(), Vec::new());
         while receipts.len() < BATCH && sequence < size as u64 {
             sequence += 1;
             let pattern = patterns.get(sequence as usize % PATTERNS).context("a pattern")?;
@@ -118,10 +119,13 @@ async fn fill(world: &World, size: usize) -> anyhow::Result<()> {
             previous = body_hash;
             let (answer_id, payer) = (body.answer_id, body.payer);
             receipts.push(ReceiptRow { answer_id, sequence, payer, body: text, body_hash, ..pattern.clone() });
+            let answered = texts.iter().find(|row| row.answer_id == pattern.answer_id).context("an answer's text")?;
+            answers.push(AnswerRow { answer_id, sequence, payer, ..answered.clone() });
             let of_pattern = attributions.iter().filter(|row| row.answer_id == pattern.answer_id);
             shares.extend(of_pattern.map(|row| AttributionRow { answer_id, ..row.clone() }));
         }
         world.store.insert_new(&shares).await?;
+        world.store.insert_new(&answers).await?;
         world.store.insert_new(&receipts).await?;
         // as it would have been meanwhile
         world.store.upkeep(&Retention::default(), Effort::Due).await?;
