@@ -12,4 +12,6 @@ if ! cmp -s "$here/requirements.txt" "$venv/installed.txt"; then
   "$venv/bin/pip" install --quiet --requirement "$here/requirements.txt"
   cp "$here/requirements.txt" "$venv/installed.txt"
 fi
+# lancedb warns at every search that its next version will name a column otherwise
+export LANCEDB_LOG=error LANCE_LOG=error
 exec "$venv/bin/python" "$here/peers.py" "$@"
