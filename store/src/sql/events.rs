@@ -32,10 +32,10 @@ pub(super) async fn register(store: &Store, context: &SessionContext, snapshot: 
     };
     let last = height(snapshot.block.map(|block| block.number));
     let cut = Cut { last, stored_to: height(stored_to), finalized_to: height(stored_to.max(hot.finalized_to)) };
-    let blocks = with_hot::<BlockRow>(context, block_rows, "number", &hot.blocks, cut)?;
+    let blocks = with_hot::<BlockRow>(context, block_rows, "number", &hot.blocks, cut).await?;
     context.register_table(BlockRow::TABLE.name, blocks.into_view())?;
     let log_rows = store.table::<LogRow>()?.dataset();
-    let logs = with_hot::<LogRow>(context, log_rows, "block_number", &hot.logs().cloned().collect::<Vec<_>>(), cut)?;
+    let logs = with_hot::<LogRow>(context, log_rows, "block_number", &hot.logs().cloned().collect::<Vec<_>>(), cut).await?;
     context.register_table(LogRow::TABLE.name, as_text(logs.clone())?.into_view())?;
     show_events(context, logs, &store.event_tables())?;
     Ok(())
@@ -109,11 +109,21 @@ struct Cut {
 }
 
 /// Rows of the tables and those of the window above them. What is final is told by a column `finalized`.
-fn with_hot<R: Row>(context: &SessionContext, rows: Arc<Dataset>, number: &str, hot: &[R], cut: Cut) -> Result<DataFrame, StoreError> {
-    let cold = context
-        .read_table(super::provider(rows))?
-        .filter(col(number).lt_eq(lit(cut.last.min(cut.stored_to))))?
-        .with_column("finalized", lit(true))?;
+async fn with_hot<R: Row>(
+    context: &SessionContext,
+    rows: Arc<Dataset>,
+    number: &str,
+    hot: &[R],
+    cut: Cut,
+) -> Result<DataFrame, StoreError> {
+    let seen_to = cut.last.min(cut.stored_to);
+    let written_to = extent::extent_of(&rows, number).await?.map(|numbers| *numbers.end());
+    let mut cold = context.read_table(super::provider(rows))?;
+    // An index that is asked for what holds for every row gives them one by one, which takes ten times as long as reading them.
+    if written_to.is_some_and(|to| i64::try_from(to).is_ok_and(|to| to > seen_to)) {
+        cold = cold.filter(col(number).lt_eq(lit(seen_to)))?;
+    }
+    let cold = cold.with_column("finalized", lit(true))?;
     if hot.is_empty() {
         return Ok(cold);
     }

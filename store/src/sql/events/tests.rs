@@ -263,3 +263,39 @@ async fn thousands_of_events_are_tables() {
     let listed = "SELECT count(*) AS n FROM information_schema.tables WHERE table_name LIKE 'c_event%'";
     assert!(text(&store, listed).await.contains("| 3000 |"));
 }
+
+/// Logs are written before their blocks: those without a block are seen by nobody, whether a filter keeps them out or none is needed.
+#[tokio::test]
+async fn logs_are_seen_up_to_the_last_block_that_is_written() {
+    let store = Store::in_memory().await.unwrap();
+    let block = |number: u64| BlockRow { number, hash: B256::left_padding_from(&number.to_be_bytes()), ..block() };
+    let log = |number: u64| LogRow {
+        block_number: number,
+        block_hash: Raw(block(number).hash),
+        block_timestamp: number,
+        transaction_hash: Raw(B256::ZERO),
+        transaction_index: 0,
+        log_index: 0,
+        address: Raw(AT),
+        topic0: None,
+        topic1: None,
+        topic2: None,
+        topic3: None,
+        data: Bytes::new(),
+    };
+    let seen = async || rows(&store, "SELECT block_number, finalized FROM logs").await.iter().map(RecordBatch::num_rows).sum::<usize>();
+    assert_eq!(seen().await, 0);
+    for number in 1..=3 {
+        let before = seen().await;
+        store.append(&[log(number)]).await.unwrap();
+        assert_eq!(seen().await, before, "block {number} is not written yet");
+        store.append(&[block(number)]).await.unwrap();
+        assert_eq!(seen().await, before + 1);
+    }
+    let first = store.snapshot().await.unwrap();
+    store.append(&[log(4)]).await.unwrap();
+    store.append(&[block(4)]).await.unwrap();
+    let then = store.query("SELECT count(*) FROM logs", &QueryLimits::default(), Some(&first)).await.unwrap();
+    assert!(pretty_format_batches(&then.batches).unwrap().to_string().contains("| 3 "), "what was seen then is seen again");
+    assert_eq!(seen().await, 4);
+}
