@@ -1,6 +1,6 @@
 //! Reading the tables as everybody sees them: what has no commit row does not exist.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use schemas::ids::{DatanetId, DocumentId, SubmissionId};
 use schemas::tables::{ChunkRow, DocumentRow, ReviewRow, SubmissionRow, VersionRow};
@@ -75,4 +75,10 @@ impl Ingest {
 pub(crate) fn latest_decisions(mut reviews: Vec<ReviewRow>) -> HashMap<DocumentId, ReviewRow> {
     reviews.sort_by_key(|review| review.sequence);
     reviews.into_iter().map(|review| (review.document_id, review)).collect()
+}
+
+/// A filter for the rows whose `column` is one of these.
+pub(crate) fn one_of<T: Ord + std::fmt::Display>(column: &str, ids: impl Iterator<Item = T>) -> String {
+    let ids: Vec<String> = ids.collect::<BTreeSet<T>>().into_iter().map(|id| format!("'{id}'")).collect();
+    format!("{column} IN ({})", ids.join(", "))
 }

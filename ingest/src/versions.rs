@@ -9,24 +9,24 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use schemas::ids::{ChunkId, DatanetId, DocumentId, SubmissionId};
-use schemas::leaves::VersionLeaf;
-use schemas::merkle::StandardMerkleTree;
 use schemas::tables::{
     ChunkRow, DatanetRow, DocumentRow, ForeignVersionRow, MemberRow, Millis, ReviewRow, SubmissionRow, TextRow, VersionRow,
 };
 use schemas::{Address, B256, signed};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use store::Held;
 
 use crate::datanets::hash_json;
 use crate::duplicates::Committed;
+use crate::reads::one_of;
 use crate::service::Step;
 use crate::{Ingest, IngestError, Result};
 pub(crate) use prepared::PreparedVersions;
 use prepared::{Next, Prepared, Stamp};
 
-/// Submissions whose texts are read at once.
-const SUBMISSIONS_PER_SCAN: usize = 500;
+/// Documents, or submissions, that one scan looks for.
+const IDS_PER_SCAN: usize = 500;
 /// Where more than this part of the submissions is compared, the file of all fingerprints is read instead of their texts.
 const FROM_FILE_PART: usize = 4;
 
@@ -102,7 +102,7 @@ impl Ingest {
             return same_version(existing, &publication);
         }
         let next = self.next_version(&datanet).await?;
-        let Next { preview, members, .. } = &*next;
+        let Next { preview, members, held, .. } = &*next;
         if (preview.version, preview.parent_root, preview.root, preview.chunk_count) != (version, parent_root, root, chunk_count) {
             return Err(IngestError::Conflict(format!(
                 "version {} with {} chunks and root {} is what would be published now, not version {version} with {chunk_count} chunks \
@@ -110,10 +110,11 @@ impl Ingest {
                 preview.version, preview.chunk_count, preview.root
             )));
         }
-        let lance_version = self.store().publish_submitted(datanet.datanet_id, version, members).await?;
+        let lance_version = self.store().publish_submitted(datanet.datanet_id, version, members, *held).await?;
         self.reached(Step::MembersWritten)?;
         let row = version_row(preview, &publication, lance_version)?;
         let inserted = self.store().insert_new(&[row.clone()]).await?;
+        self.inner.prepared.hold(datanet.datanet_id, Held { lance_version, members: members.len() });
         self.reached(Step::VersionCommitted)?;
         if inserted.rows == 0 {
             let existing = self.versions(datanet.datanet_id).await?.into_iter().find(|row| row.version == version);
@@ -153,11 +154,11 @@ impl Ingest {
         let id = datanet.datanet_id;
         let uploads = self.uploads(id).await?;
         let accepted = uploads.accepted();
-        let members = if accepted.is_empty() { Vec::new() } else { self.members(id, &accepted, &uploads.submissions, prepared).await? };
-        if members.is_empty() {
+        self.compare_members(id, &accepted, &uploads.submissions, prepared).await?;
+        if prepared.is_empty() {
             return Err(IngestError::NothingToPublish(format!("Datanet {:?} has no accepted document; accept one first", datanet.name)));
         }
-        let (members, root) = self.compute("hashing chunks", move || root(&members).map(|root| (members, root))).await??;
+        let (members, root) = self.on(prepared, "hashing chunks", |prepared| prepared.members()).await??;
         let versions = self.versions(id).await?;
         let current = versions.last().cloned();
         // What stands on chain instead of ours, where the operator accepted it and nothing was built on it yet.
@@ -169,14 +170,16 @@ impl Ingest {
                 datanet.name
             )));
         }
-        let before: HashSet<(ChunkId, SubmissionId)> = match &current {
-            Some(current) => {
+        let held = current.as_ref().and_then(|current| prepared.held_at(current.lance_version));
+        let (before, kept) = match (&current, held) {
+            (None, _) => (0, 0),
+            (Some(_), Some(held)) => (held.members, held.members),
+            (Some(current), None) => {
                 let before = self.store().members_in_part::<MemberRow>(id, current.lance_version).await?;
-                before.iter().map(MemberRow::key).collect()
+                let before: HashSet<(ChunkId, SubmissionId)> = before.iter().map(MemberRow::key).collect();
+                (before.len(), members.iter().filter(|chunk| before.contains(&chunk.key())).count())
             }
-            None => HashSet::new(),
         };
-        let kept = members.iter().filter(|chunk| before.contains(&chunk.key())).count();
         let preview = Preview {
             version: current.iter().map(|row| row.version).chain(foreign.iter().map(|row| row.version)).max().unwrap_or(0) + 1,
             parent_root: foreign.map(|row| row.root).or(current.map(|row| row.root)).unwrap_or_default(),
@@ -185,29 +188,45 @@ impl Ingest {
             document_count: members.iter().map(|chunk| chunk.document_id).collect::<HashSet<_>>().len() as u64,
             contributor_count: members.iter().map(|chunk| chunk.contributor).collect::<HashSet<_>>().len() as u64,
             added: (members.len() - kept) as u64,
-            removed: (before.len() - kept) as u64,
+            removed: (before - kept) as u64,
         };
-        Ok(Next { stamp, preview, members })
+        Ok(Next { stamp, preview, members, held })
     }
 
-    /// The chunks of the accepted documents, with the clusters that they form among themselves: nothing that is
-    /// pending or rejected has a part in it.
-    async fn members(
+    /// Reads the chunks of the accepted documents, and finds the clusters that they form among themselves: nothing that is pending
+    /// or rejected has a part in it.
+    async fn compare_members(
         &self,
         datanet: DatanetId,
         accepted: &HashSet<DocumentId>,
         submissions: &HashMap<SubmissionId, SubmissionRow>,
         prepared: &mut Prepared,
-    ) -> Result<Vec<MemberRow>> {
-        let mut members = self.store().scan_part::<ChunkRow, MemberRow>(Some(&format!("datanet_id = '{datanet}'"))).await?;
-        members.retain(|chunk| accepted.contains(&chunk.document_id));
+    ) -> Result<()> {
+        let near_duplicate_ppm = self.config().near_duplicate_ppm;
+        let unread = prepared.unread(accepted);
+        let mut members: Vec<MemberRow> = Vec::new();
+        match &unread {
+            None => {
+                members = self.store().scan_part::<ChunkRow, _>(Some(&format!("datanet_id = '{datanet}'"))).await?;
+                members.retain(|chunk: &MemberRow| accepted.contains(&chunk.document_id));
+            }
+            Some(documents) => {
+                for some in documents.chunks(IDS_PER_SCAN) {
+                    members.extend(self.store().scan_part::<ChunkRow, MemberRow>(Some(&one_of("document_id", some.iter()))).await?);
+                }
+            }
+        }
         for chunk in &mut members {
             if let Some(submission) = submissions.get(&chunk.submission_id) {
                 chunk.registered = submission.registered;
             }
         }
-        prepared.begin(&mut members, self.config().near_duplicate_ppm);
-        let mut missing = prepared.missing(&members);
+        let is_all = unread.is_none();
+        self.on(prepared, "ordering chunks", move |prepared| {
+            if is_all { prepared.take_all(members, near_duplicate_ppm) } else { prepared.take_later(members, near_duplicate_ppm) }
+        })
+        .await?;
+        let mut missing = prepared.missing();
         if missing.len() * FROM_FILE_PART > submissions.len()
             && let Some(file) = self.fingerprints_file(datanet)
         {
@@ -215,36 +234,34 @@ impl Ingest {
             let index = self.duplicates(datanet).await?;
             let mut committed: Vec<Committed> = submissions.values().map(|row| (row.registered, row.submission_id)).collect();
             committed.sort_unstable();
-            let (mut taken, mut rest) = (std::mem::take(prepared), std::mem::take(&mut members));
-            (*prepared, members) = self
-                .compute("comparing fingerprints", move || {
-                    taken.place_kept(&mut rest, &file, &committed);
-                    (taken, rest)
-                })
-                .await?;
+            self.on(prepared, "comparing fingerprints", move |prepared| prepared.place_kept(&file, &committed)).await?;
             drop(index);
-            missing = prepared.missing(&members);
+            missing = prepared.missing();
         }
-        for batch in missing.chunks(SUBMISSIONS_PER_SCAN) {
-            let ids: Vec<String> = batch.iter().map(|id| format!("'{id}'")).collect();
-            let texts = self.store().scan_part::<ChunkRow, TextRow>(Some(&format!("submission_id IN ({})", ids.join(", ")))).await?;
-            let (mut taken, mut rest) = (std::mem::take(prepared), std::mem::take(&mut members));
-            (*prepared, members) = self
-                .compute("comparing texts", move || {
-                    taken.place_texts(&mut rest, texts);
-                    (taken, rest)
-                })
-                .await?;
+        for some in missing.chunks(IDS_PER_SCAN) {
+            let texts = self.store().scan_part::<ChunkRow, TextRow>(Some(&one_of("submission_id", some.iter()))).await?;
+            self.on(prepared, "comparing texts", move |prepared| prepared.place_texts(texts)).await?;
         }
-        prepared.check(&members)?;
-        Ok(members)
+        Ok(())
     }
-}
 
-/// The root over (chunk id, contributor, submission id, registration) of every member.
-fn root(members: &[MemberRow]) -> Result<B256> {
-    let leaves: Vec<B256> = members.iter().map(|member| VersionLeaf::of_member(member).hash()).collect();
-    Ok(StandardMerkleTree::new(&leaves)?.root())
+    /// Computes with what is prepared, beside other work. It is lost where that is interrupted.
+    async fn on<T: Send + 'static>(
+        &self,
+        prepared: &mut Prepared,
+        what: &'static str,
+        work: impl FnOnce(&mut Prepared) -> T + Send + 'static,
+    ) -> Result<T> {
+        let mut taken = std::mem::take(prepared);
+        let (taken, done) = self
+            .compute(what, move || {
+                let done = work(&mut taken);
+                (taken, done)
+            })
+            .await?;
+        *prepared = taken;
+        Ok(done)
+    }
 }
 
 fn version_row(preview: &Preview, publication: &SignedPublication, lance_version: u64) -> Result<VersionRow> {

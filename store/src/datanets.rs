@@ -49,20 +49,38 @@ impl Store {
     /// vector follow from its key: what is there of it with the same columns otherwise stays.
     pub async fn publish_members(&self, datanet: DatanetId, version: u64, members: &[ChunkRow]) -> Result<u64, StoreError> {
         let parts: Vec<MemberRow> = members.iter().map(MemberRow::of).collect();
-        self.publish(datanet, version, &parts, Chunks::Given(members)).await
+        self.publish(datanet, version, &parts, Chunks::Given(members), None).await
     }
 
-    /// The same of chunks that were submitted: texts and vectors are read of those alone that the dataset lacks.
-    pub async fn publish_submitted(&self, datanet: DatanetId, version: u64, members: &[MemberRow]) -> Result<u64, StoreError> {
-        self.publish(datanet, version, members, Chunks::Submitted).await
+    /// The same of chunks that were submitted: texts and vectors are read of those alone that the dataset lacks. Where it still
+    /// is as it is `held` to be, nothing that it has is read.
+    pub async fn publish_submitted(
+        &self,
+        datanet: DatanetId,
+        version: u64,
+        members: &[MemberRow],
+        held: Option<Held>,
+    ) -> Result<u64, StoreError> {
+        self.publish(datanet, version, members, Chunks::Submitted, held).await
     }
 
-    async fn publish(&self, datanet: DatanetId, version: u64, members: &[MemberRow], chunks: Chunks<'_>) -> Result<u64, StoreError> {
+    async fn publish(
+        &self,
+        datanet: DatanetId,
+        version: u64,
+        members: &[MemberRow],
+        chunks: Chunks<'_>,
+        held: Option<Held>,
+    ) -> Result<u64, StoreError> {
         let table = self.datanet_table(datanet).await?;
         let lance_version = loop {
             table.reload().await?;
             let present = table.dataset();
-            let (stale, missing) = member_change(&rows::<MemberRow>(&present, None).await?, members);
+            let later = held.filter(|held| held.lance_version == present.version_id()).and_then(|held| members.get(held.members..));
+            let (stale, missing) = match later {
+                Some(later) => (BTreeSet::new(), later.iter().collect()),
+                None => member_change(&rows::<MemberRow>(&present, None).await?, members),
+            };
             let insert = chunks.of(self, &missing).await?;
             if insert.len() != missing.len() {
                 let problem = format!("{} chunks are to be published, and {} are there", missing.len(), insert.len());
@@ -110,6 +128,14 @@ impl Store {
         }
         Ok(P::from_batch(&dataset.take(places, projection).await?)?)
     }
+}
+
+/// The first of a list of members, where a Datanet's dataset is known to hold exactly these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held {
+    pub lance_version: u64,
+    /// How many.
+    pub members: usize,
 }
 
 type Key = (ChunkId, SubmissionId);

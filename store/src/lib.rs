@@ -42,6 +42,7 @@ use schemas::tables::{
 use tokio::sync::OnceCell;
 
 pub use chain_logs::{Finality, Hot, Mark};
+pub use datanets::Held;
 pub use error::StoreError;
 pub use faults::{StorageFailures, StorageFaults};
 use location::Location;
@@ -101,6 +102,8 @@ struct Inner {
     datanets: datanets::Cache,
     last_upkeep: Mutex<Option<LastUpkeep>>,
     upkeeping: tokio::sync::Mutex<()>,
+    /// Of what stands beside the tables.
+    kept: upkeep::Kept,
     blobs: upkeep::Blobs,
     hot: RwLock<Arc<Hot>>,
     event_tables: RwLock<Arc<Vec<EventTable>>>,
@@ -222,8 +225,8 @@ impl Store {
         let (hot, event_tables, last_upkeep) = (RwLock::default(), RwLock::default(), Mutex::default());
         let (datanets, reads) = (datanets::Cache::default(), reads::Counters::default());
         let tables = tables.into_iter().map(|(name, table)| (name, Arc::new(table))).collect();
-        let (upkeeping, blobs) = (tokio::sync::Mutex::default(), upkeep::Blobs::default());
-        let inner = Inner { location, tables, datanets, last_upkeep, upkeeping, blobs, hot, event_tables, reads, is_pinned };
+        let (upkeeping, kept, blobs) = (tokio::sync::Mutex::default(), upkeep::Kept::default(), upkeep::Blobs::default());
+        let inner = Inner { location, tables, datanets, last_upkeep, upkeeping, kept, blobs, hot, event_tables, reads, is_pinned };
         Self { inner: Arc::new(inner) }
     }
 

@@ -37,6 +37,8 @@ pub(crate) struct Location {
     prefix: Path,
     /// One for all tables: its caches are what bounds the memory of them all.
     session: Arc<Session>,
+    /// Where the files are, if it is a folder.
+    folder: Option<PathBuf>,
     /// How Lance reaches `objects`. One allocation: by its address Lance tells object stores apart.
     wrapper: Arc<dyn WrappingObjectStore>,
     /// Held while the store is open; released by the system when the process ends.
@@ -55,7 +57,8 @@ impl Location {
         let folder = folder.canonicalize().map_err(|error| bad(&error.to_string()))?;
         let prefix = Path::from_absolute_path(&folder).map_err(|error| bad(&error.to_string()))?;
         let lance_root = format!("file-object-store:///{prefix}");
-        Ok(Self::new(url_text, lance_root, Arc::new(LocalFileSystem::new()), prefix, READER_CACHE_BYTES))
+        let location = Self::new(url_text, lance_root, Arc::new(LocalFileSystem::new()), prefix, READER_CACHE_BYTES);
+        Ok(Self { folder: Some(folder), ..location })
     }
 
     pub(crate) fn session(&self) -> &Session {
@@ -96,7 +99,7 @@ impl Location {
         let index_bytes = cache_bytes / INDEX_PART;
         let session = Arc::new(Session::new(index_bytes, cache_bytes - index_bytes, Arc::default()));
         let wrapper = Arc::new(Through(objects.clone()));
-        Self { url: url.to_owned(), lance_root, objects, prefix, session, wrapper, _lock: None }
+        Self { url: url.to_owned(), lance_root, objects, prefix, session, folder: None, wrapper, _lock: None }
     }
 
     fn open_folder(config: &StoreConfig, folder: &FilePath) -> Result<Self, StoreError> {
@@ -116,7 +119,8 @@ impl Location {
             .map_err(|error| StoreError::BadLocation { url: config.url.clone(), problem: error.to_string() })?;
         let objects = Arc::new(LocalFileSystem::new().with_fsync(config.durability == Durability::Fsync));
         let lance_root = format!("file-object-store:///{prefix}");
-        Ok(Self { _lock: Some(lock), ..Self::new(&config.url, lance_root, objects, prefix, config.cache_bytes) })
+        let location = Self::new(&config.url, lance_root, objects, prefix, config.cache_bytes);
+        Ok(Self { folder: Some(folder), _lock: Some(lock), ..location })
     }
 
     /// Commits rest on put-if-absent; storage that ignores it would lose writes silently.
@@ -141,6 +145,10 @@ impl Location {
 
     pub(crate) fn url(&self) -> &str {
         &self.url
+    }
+
+    pub(crate) fn folder(&self) -> Option<&FilePath> {
+        self.folder.as_deref()
     }
 
     /// Whether a text tells where the files are.

@@ -7,10 +7,11 @@
 //!
 //! What stays is listed, never what goes: the newest and the young versions, those with a tag, and those of published Datanets
 //! that `versions` rows name. Nothing that one of them refers to is removed. Of blobs those stay that a document or a record
-//! names, and those that were given lately (`blobs`).
+//! names, and those that were given lately (`blobs`). What was never written whole is nobody's (`unfinished`).
 
 mod blobs;
 mod clean;
+mod unfinished;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -38,8 +39,9 @@ const FIRST_SEARCH_AFTER: Duration = Duration::from_hours(1);
 /// All files are listed to see how many bytes they are.
 const MEASURED_EVERY: Duration = Duration::from_mins(10);
 
-/// What is said of blobs, beside tables.
+/// What is said of beside tables.
 const BLOBS: &str = "blobs";
+const UNFINISHED: &str = "unfinished files";
 
 /// Which versions of a table stay, beside those that are published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,8 +52,16 @@ pub struct Retention {
     pub at_most: Duration,
     /// … and all that are younger than this: somebody may be reading them.
     pub at_least: Duration,
-    /// A file that no version names, and a blob that nothing names, stay for so long: they may be of a write that is going on.
+    /// A file that no version names, one that is not whole, and a blob that nothing names stay for so long: they may be of a write
+    /// that is going on.
     pub orphans: Duration,
+}
+
+impl Retention {
+    /// What was changed since then is let alone, whatever it is.
+    fn orphans_before(&self) -> SystemTime {
+        SystemTime::now().checked_sub(self.orphans).unwrap_or(SystemTime::UNIX_EPOCH)
+    }
 }
 
 impl Default for Retention {
@@ -76,7 +86,7 @@ pub struct Upkept {
     pub fragments_after: usize,
     pub columns_indexed: usize,
     pub versions_removed: u64,
-    /// Files that no version named, or blobs that nothing named.
+    /// Files that no version named or that were not whole, or blobs that nothing named.
     pub orphans_removed: u64,
     pub bytes_removed: u64,
 }
@@ -108,7 +118,7 @@ pub struct LastUpkeep {
     measured: Instant,
 }
 
-/// What is known of a table's old versions.
+/// What is known of the old versions of a table, or of what stands beside all tables.
 #[derive(Debug)]
 pub(crate) struct Kept {
     /// Below this one versions are gone, as far as this process knows.
@@ -151,9 +161,12 @@ impl Store {
                 done.push((name, upkept));
             }
         }
-        let blobs = self.remove_blobs(retention, effort).await?;
-        if blobs.is_something() {
-            done.push((BLOBS.to_owned(), blobs));
+        if self.inner.kept.take_search(effort) {
+            for (name, upkept) in [(BLOBS, self.remove_blobs(retention).await?), (UNFINISHED, self.remove_unfinished(retention).await?)] {
+                if upkept.is_something() {
+                    done.push((name.to_owned(), upkept));
+                }
+            }
         }
         let (bytes, measured) = match self.last_upkeep().filter(|last| last.measured.elapsed() < MEASURED_EVERY) {
             Some(last) => (last.bytes, last.measured),
@@ -181,9 +194,10 @@ impl Store {
                 planned.push((name, plan));
             }
         }
-        let blobs = self.plan_blobs(retention).await?;
-        if blobs.is_something() {
-            planned.push((BLOBS.to_owned(), blobs));
+        for (name, plan) in [(BLOBS, self.plan_blobs(retention).await?), (UNFINISHED, self.plan_unfinished(retention).await?)] {
+            if plan.is_something() {
+                planned.push((name.to_owned(), plan));
+            }
         }
         Ok(planned)
     }

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
 
 use super::{SignedReview, check_form, check_rights, check_time};
+use crate::reads::one_of;
 use crate::{Ingest, IngestError, Result};
 
 /// Decisions of one commit, at most: so many ids are named in a filter.
@@ -171,10 +172,4 @@ fn row(decision: &Decision, documents: &HashMap<DocumentId, DocumentRow>, datane
         decided_at: review.decided_at,
         received_at: Millis::now(),
     })
-}
-
-/// A filter for the rows whose `column` is one of these.
-fn one_of<T: Ord + std::fmt::Display>(column: &str, ids: impl Iterator<Item = T>) -> String {
-    let ids: Vec<String> = ids.collect::<BTreeSet<T>>().into_iter().map(|id| format!("'{id}'")).collect();
-    format!("{column} IN ({})", ids.join(", "))
 }

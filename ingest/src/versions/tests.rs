@@ -1,5 +1,6 @@
 use schemas::ids::DocumentId;
-use schemas::merkle;
+use schemas::leaves::VersionLeaf;
+use schemas::merkle::{self, StandardMerkleTree};
 use store::Store;
 
 use super::*;
@@ -240,4 +241,52 @@ async fn a_start_publishes_by_the_fingerprints_that_are_kept() {
     let (_, as_before, rows) = standings(&started).await;
     assert_eq!(as_before, members);
     assert!(rows + preview.chunk_count <= rows_of_texts, "{rows} rows, with texts {rows_of_texts}");
+}
+
+/// Publishing reads what was added, however much is published, and gives what reading everything gives; also where what is accepted
+/// later was sent in earlier, where something is taken back, and where somebody else put the dataset in order.
+#[tokio::test]
+async fn publishing_again_reads_what_was_added() {
+    let (ingest, datanet) = service().await;
+    let id = datanet.datanet_id;
+    let mut documents = Vec::new();
+    for n in 0..8_u64 {
+        let (own, shared) = (prose(n, 30), format!("{} {n}", prose(70 + n / 2, 20)));
+        let report = submit(&ingest, [ALICE, BOB][n as usize % 2], id, &[("a.txt", &own), ("b.txt", &shared)]).await;
+        documents.push(report.documents.iter().map(|document| document.document_id).collect::<Vec<_>>());
+    }
+    let mut rows = Vec::new();
+    // In the last two rounds order and membership change: all is read then.
+    for (round, (accepted, rejected)) in
+        [(vec![0, 1, 2, 4], None), (vec![5], None), (vec![6], None), (vec![3], None), (vec![7], Some(1))].into_iter().enumerate()
+    {
+        for document in accepted.iter().flat_map(|n: &usize| &documents[*n]) {
+            decide(&ingest, id, *document, "accept", "").await;
+        }
+        for document in rejected.iter().flat_map(|n: &usize| &documents[*n]) {
+            decide(&ingest, id, *document, "reject", "off_topic").await;
+        }
+        let row = datanet_row(&ingest, id).await;
+        let before = ingest.store().reads().rows;
+        let next = ingest.next_version(&row).await.unwrap();
+        let published = ingest.publish(publication(CURATOR, id, &next.preview)).await.unwrap();
+        rows.push(ingest.store().reads().rows - before);
+        // Another service knows nothing and reads everything.
+        let fresh = service_on(ingest.store().clone()).next_version(&row).await;
+        assert!(matches!(fresh, Err(IngestError::NothingToPublish(_))), "round {round}: the root is another");
+        let members = ingest.store().members(id, published.lance_version).await.unwrap();
+        let mut expected = next.members.to_vec();
+        expected.sort_by_key(MemberRow::key);
+        assert_eq!(members.iter().map(MemberRow::of).collect::<Vec<_>>(), expected, "round {round}");
+        assert!(expected.iter().any(|member| member.duplicate_of.is_some()), "round {round}");
+        if round == 1 {
+            let retention = store::Retention::default();
+            ingest.store().upkeep(&retention, store::Effort::Everything).await.unwrap();
+        }
+    }
+    assert!(rows[1] < rows[0] && rows[2] < rows[0] && rows[3] > rows[2], "{rows:?}");
+}
+
+async fn datanet_row(ingest: &Ingest, id: DatanetId) -> DatanetRow {
+    ingest.datanet(&id.to_string()).await.unwrap()
 }

@@ -123,6 +123,31 @@ async fn blobs_that_nothing_names_are_removed() {
     assert!(store.get_blob(of_document).await.is_ok() && store.get_blob(of_record).await.is_err());
 }
 
+/// A write that ended with its process leaves a file that is no object: it goes when nobody can be writing it any more.
+#[tokio::test]
+async fn what_was_never_written_whole_is_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = StoreConfig::new(format!("file://{}", folder.path().display()), Durability::Fast);
+    let store = Store::open(&config).await.unwrap();
+    for name in ["a", "b#c", "#1x"] {
+        store.put_record("uploads", name, Bytes::from_static(b"whole")).await.unwrap();
+    }
+    let left = ["records/uploads/a#1", "tables/blocks.lance/data/0.lance#12"].map(|path| folder.path().join(path));
+    for path in &left {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, "hal").unwrap();
+    }
+    assert_eq!(store.records("uploads").await.unwrap().len(), 3);
+    let old = Retention { orphans: Duration::ZERO, ..RETENTION };
+    assert_eq!(store.upkeep(&RETENTION, Effort::Everything).await.unwrap(), [], "they are young");
+    let expected = [("unfinished files".to_owned(), Upkept { orphans_removed: 2, bytes_removed: 6, ..Upkept::default() })];
+    assert_eq!(store.explain_upkeep(&old).await.unwrap(), expected);
+    assert!(left.iter().all(|path| path.exists()));
+    assert_eq!(store.upkeep(&old, Effort::Everything).await.unwrap(), expected);
+    assert!(!left.iter().any(|path| path.exists()));
+    assert_eq!(store.records("uploads").await.unwrap().len(), 3);
+}
+
 fn document(n: u64, blob: Sha256) -> DocumentRow {
     DocumentRow {
         document_id: DocumentId(B256::from(U256::from(n))),

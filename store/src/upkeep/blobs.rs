@@ -14,8 +14,7 @@ use schemas::ids::Sha256;
 use schemas::tables::DocumentRow;
 use tokio::sync::{RwLock, RwLockReadGuard};
 
-use super::clean::DELETIONS_PER_SECOND;
-use super::{Effort, Kept, Retention, Upkept};
+use super::{Retention, Upkept, clean};
 use crate::{Store, StoreError};
 
 /// The hexadecimal digits of a sha256.
@@ -29,7 +28,6 @@ pub(crate) struct Blobs {
     given: Mutex<HashMap<String, Instant>>,
     /// Held by whoever gives a blob, and alone by whoever removes one.
     giving: RwLock<()>,
-    kept: Kept,
 }
 
 impl Blobs {
@@ -50,13 +48,10 @@ impl Blobs {
 }
 
 impl Store {
-    /// Removes blobs that nothing names, when a search is due.
-    pub(super) async fn remove_blobs(&self, retention: &Retention, effort: Effort) -> Result<Upkept, StoreError> {
+    /// Removes blobs that nothing names.
+    pub(super) async fn remove_blobs(&self, retention: &Retention) -> Result<Upkept, StoreError> {
         let mut upkept = Upkept::default();
         let blobs = &self.inner.blobs;
-        if !blobs.kept.take_search(effort) {
-            return Ok(upkept);
-        }
         blobs.forget();
         for blob in self.unnamed_blobs(retention).await? {
             let alone = blobs.giving.write().await;
@@ -67,7 +62,7 @@ impl Store {
             drop(alone);
             upkept.orphans_removed += 1;
             upkept.bytes_removed += blob.size;
-            tokio::time::sleep(Duration::from_secs(1) / u32::try_from(DELETIONS_PER_SECOND).unwrap_or(u32::MAX)).await;
+            clean::pause().await;
         }
         Ok(upkept)
     }
@@ -81,7 +76,7 @@ impl Store {
 
     /// Blobs that are old enough, and that no document and no record names.
     async fn unnamed_blobs(&self, retention: &Retention) -> Result<Vec<ObjectMeta>, StoreError> {
-        let before = SystemTime::now().checked_sub(retention.orphans).unwrap_or(SystemTime::UNIX_EPOCH);
+        let before = retention.orphans_before();
         let folder = self.inner.location.object_path("blobs");
         let mut blobs: Vec<ObjectMeta> = self.inner.location.objects().list(Some(&folder)).try_collect().await?;
         blobs.retain(|blob| SystemTime::from(blob.last_modified) <= before);

@@ -16,7 +16,7 @@ use crate::location::Location;
 use crate::table::Table;
 
 /// Files removed in a second: others use the disk too.
-pub(super) const DELETIONS_PER_SECOND: u64 = 500;
+const DELETIONS_PER_SECOND: u64 = 500;
 /// What a table's files stand in, but for manifests and tags.
 const FOLDERS: [&str; 4] = ["data", "_deletions", "_indices", "_transactions"];
 
@@ -115,15 +115,20 @@ pub(super) async fn remove_orphans(
         location.objects().delete(&orphan.location).await?;
         upkept.orphans_removed += 1;
         upkept.bytes_removed += orphan.size;
-        tokio::time::sleep(Duration::from_secs(1) / u32::try_from(DELETIONS_PER_SECOND).unwrap_or(u32::MAX)).await;
+        pause().await;
     }
     Ok(())
+}
+
+/// To be waited for after each file that is removed.
+pub(super) async fn pause() {
+    tokio::time::sleep(Duration::from_secs(1) / u32::try_from(DELETIONS_PER_SECOND).unwrap_or(u32::MAX)).await;
 }
 
 /// Files that are old enough to belong to no write that is going on, and that no version names: what a crash left. Lance looks
 /// for them too, but not for those that are younger than the oldest version that stays (lance#8945).
 async fn orphans(location: &Location, table: &Table, retention: &Retention) -> Result<Vec<ObjectMeta>, StoreError> {
-    let before = SystemTime::now().checked_sub(retention.orphans).unwrap_or(SystemTime::UNIX_EPOCH);
+    let before = retention.orphans_before();
     let mut found = Vec::new();
     for folder in FOLDERS {
         let folder = location.object_path(&format!("tables/{}.lance/{folder}", table.name()));

@@ -15,7 +15,7 @@ use super::world::{World, question};
 
 /// In the order in which they run on one folder.
 pub(super) const STEPS: [&str; 7] = ["fill", "publish", "build", "ask", "export", "publish_more", "build_more"];
-/// Chunks that are added to a published version.
+/// Chunks that are added to a published version, twice.
 const MORE: usize = 1000;
 const QUESTIONS: usize = 200;
 /// Where what is searched goes for others to search: `tests/bench/scale` takes it from there.
@@ -52,6 +52,11 @@ pub(super) async fn step(step: &str, size: usize, folder: &Path) -> anyhow::Resu
             let began = Instant::now();
             world.publish().await?;
             note("publish_more_s", began.elapsed().as_secs_f64());
+            // as a service does that has not just been started
+            world.fill(size + MORE, MORE).await?;
+            let began = Instant::now();
+            world.publish().await?;
+            note("publish_again_s", began.elapsed().as_secs_f64());
         }
         "build_more" => {
             open(&world).await?;

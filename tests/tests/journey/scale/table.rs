@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use super::Measured;
 
 /// What is shown, and of what unit.
-const LINES: [(&str, &str); 34] = [
+const LINES: [(&str, &str); 35] = [
     ("publish_s", "publish all, s"),
     ("publish_mib", "memory while publishing, MiB"),
     ("build_s", "first opening, s"),
@@ -21,9 +21,10 @@ const LINES: [(&str, &str); 34] = [
     ("ask_8_p99_ms", "p99"),
     ("ask_32_p50_ms", "32 at once, p50"),
     ("ask_32_p99_ms", "p99"),
-    ("publish_more_s", "publish 1,000 more, s"),
+    ("publish_more_s", "publish 1,000 more after a start, s"),
+    ("publish_again_s", "publish 1,000 more after that, s"),
     ("build_more_s", "first opening of that version, s"),
-    ("disk_mib", "disk, both versions, MiB"),
+    ("disk_mib", "disk, all three versions, MiB"),
     ("start_s", "start, s"),
     ("start_mib", "memory after it, MiB"),
     ("ask_p50_ms", "a question, p50, ms"),
