@@ -84,7 +84,7 @@ pub enum KeyError {
     #[error("{payer} has {} apps, as many as one payer may have: revoke one that is not used (`headwater apps revoke`)", .limit)]
     TooMany { payer: Address, limit: usize },
     #[error(
-        "this service has {} keys, as many as it keeps, and all are of payers who deposited, or were revoked within a day: its operator can \
+        "this service has {} keys, as many as it keeps, and all are of payers who deposited, or were revoked within an hour: its operator can \
          raise settlement.apps_max",
         .limit
     )]
@@ -100,7 +100,7 @@ pub enum KeyError {
 /// How many keys are kept: everybody may register some.
 #[derive(Debug, Clone, Copy)]
 pub struct KeyLimits {
-    /// Those that are not revoked, and those that were within a day.
+    /// Those that are not revoked, and those that were within an hour.
     pub of_payer: usize,
     /// With all that are revoked, until their place is needed.
     pub in_all: usize,
@@ -375,7 +375,7 @@ mod tests {
         let mut stored = left(&Keys::open(store.clone(), LIMITS).await.unwrap());
         stored.sort_unstable();
         assert_eq!(stored, [1, 2, 3, 7, 8], "and after a restart");
-        // Revoked a moment ago it stays; a day later it goes first, whoever paid.
+        // Revoked a moment ago it stays; an hour later it goes first, whoever paid.
         keys.revoke(&ids[0], None).await.unwrap();
         register(6).await.unwrap();
         assert_eq!(left(&keys), [2, 3, 7, 6, 1]);

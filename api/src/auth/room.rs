@@ -1,8 +1,8 @@
 //! Room for keys, where there are as many as are kept. Accounts cost nothing: whoever makes many could take all places.
 //!
 //! First to go are keys that were revoked so long ago that what their payer signed cannot be handed in any more, then apps whose
-//! payer never paid anything in, both from the oldest on. Those are forgotten, not revoked: an honest payer's app is there again
-//! when its payer hands it in again. Nobody who paid something in loses an app, nor does the operator lose a key.
+//! payer never paid and has nothing to pay with, both from the oldest on. Those are forgotten, not revoked: an honest payer's app is there again
+//! when its payer hands it in again. Nobody who pays loses an app, nor does the operator lose a key.
 
 use std::sync::PoisonError;
 
@@ -13,7 +13,7 @@ use schemas::tables::{ApiKeyRow, Millis};
 use super::{KeyError, Keys};
 
 /// How long before its deadline an authorisation can be handed in at most.
-pub const AUTHORISATION_SECONDS_MAX: u64 = 86_400;
+pub const AUTHORISATION_SECONDS_MAX: u64 = 3_600;
 /// Of the places that there are, so many become free at once: each time is a commit.
 const SHARE_FREED: usize = 100;
 

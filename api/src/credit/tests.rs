@@ -179,7 +179,7 @@ impl Rig {
         let config = RagConfig::new(domain, dir.path().join("index"), dir.path().join("wal"));
         let signer = Arc::new(KeySigner::from_bytes(&B256::repeat_byte(7)).unwrap());
         let rag = Rag::open(store.clone(), Arc::new(HashingEmbedder::new()), signer, config).await.unwrap();
-        let limits = Limits::open(store.clone()).await.unwrap();
+        let limits = Limits::open(store.clone(), 100).await.unwrap();
         let spender = Address::repeat_byte(8);
         let limit = SignedSpendingLimit {
             payer: PAYER,

@@ -33,16 +33,19 @@ pub(super) async fn register(State(service): State<App>, body: Result<Json<AppRe
     let AppRequest { authorisation, limit } = body?.0;
     check_app(&service, &authorisation, limit.as_ref())?;
     // Before anything is kept.
-    service.keys.check(&authorisation)?;
+    if service.keys.check(&authorisation)?.is_none() {
+        service.keys.check_room(|payer| has_paid(service.clone(), payer)).await?;
+    }
     if let Some(limit) = limit {
         keep_limit(&service, &limit).await?;
     }
     service.keys.register(&authorisation, |payer| has_paid(service.clone(), payer)).await.map(Json)
 }
 
-/// Whether a payer ever put anything into the vault.
+/// Whether a payer paid for anything, or has as much in the vault as the least limit is of.
 async fn has_paid(service: App, payer: Address) -> Reply<bool> {
-    Ok(service.credit.book(payer).await?.has_deposited)
+    let least = U256::from(service.config.settlement.limit_least_wei()?);
+    Ok(service.credit.book(payer).await?.has_paid(least))
 }
 
 /// Refuses what [`register`] would refuse, and keeps nothing: for payers who want to know before they deposit.
@@ -147,6 +150,7 @@ async fn keep_limit(service: &App, limit: &SignedSpendingLimit) -> Reply<()> {
     if let Some(limit_hash) = check_terms(service, limit)? {
         let _registering = service.limits.registering().await;
         check_history(service, limit).await?;
+        service.limits.make_room(Millis::now().unix_seconds(), |payer| has_paid(service.clone(), payer)).await?;
         service.limits.keep(limit_hash, limit).await?;
     }
     Ok(())

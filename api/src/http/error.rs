@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use store::StoreError;
 
 use crate::auth::KeyError;
+use crate::limits::TooManyLimits;
 use crate::service::contracts::FollowError;
 
 /// An error as a client sees it.
@@ -83,7 +84,9 @@ impl ApiError {
     /// and a day's quota or an operator much longer.
     fn retry_after_seconds(&self) -> Option<HeaderValue> {
         let seconds = match (self.status, self.code) {
-            (StatusCode::TOO_MANY_REQUESTS, "over_quota") | (StatusCode::SERVICE_UNAVAILABLE, "too_many_apps") => "3600",
+            (StatusCode::TOO_MANY_REQUESTS, "over_quota") | (StatusCode::SERVICE_UNAVAILABLE, "too_many_apps" | "too_many_limits") => {
+                "3600"
+            }
             (StatusCode::SERVICE_UNAVAILABLE, _) => "1",
             (StatusCode::TOO_MANY_REQUESTS | StatusCode::BAD_GATEWAY, _) => "5",
             _ => return None,
@@ -233,6 +236,12 @@ impl From<KeyError> for ApiError {
             KeyError::Full { .. } => Self::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_apps", error.to_string()),
             KeyError::Unknown(_) => Self::new(StatusCode::NOT_FOUND, "not_found", error.to_string()),
         }
+    }
+}
+
+impl From<TooManyLimits> for ApiError {
+    fn from(error: TooManyLimits) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_limits", error.to_string())
     }
 }
 

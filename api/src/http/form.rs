@@ -157,7 +157,8 @@ fn percent_decoded(encoded: &str) -> Option<String> {
     let (mut decoded, mut rest) = (Vec::with_capacity(encoded.len()), encoded);
     while let Some((before, after)) = rest.split_once('%') {
         decoded.extend_from_slice(before.as_bytes());
-        decoded.push(u8::from_str_radix(after.get(..2)?, 16).ok()?);
+        let digits = after.get(..2).filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))?;
+        decoded.push(u8::from_str_radix(digits, 16).ok()?);
         rest = after.get(2..)?;
     }
     decoded.extend_from_slice(rest.as_bytes());

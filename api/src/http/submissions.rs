@@ -111,8 +111,11 @@ async fn take(service: &App, peer: Option<PeerAddress>, form: &mut Form) -> Repl
         None => None,
     };
     let mut upload = if room.is_some() {
-        let holders: Vec<String> = from.iter().map(IpAddr::to_string).chain([fields.contributor.to_string()]).collect();
-        service.uploads.begin(holders, async { Ok(service.ingest.is_known(fields.contributor).await?) }).await?
+        let address = from.map(|from| from.to_string());
+        service
+            .uploads
+            .begin(fields.contributor.to_string(), address, async { Ok(service.ingest.is_known(fields.contributor).await?) })
+            .await?
     } else {
         service.ingest.datanet(&fields.datanet.to_string()).await?;
         service.uploads.begin_unchecked().await?

@@ -42,16 +42,22 @@ impl Uploads {
         self.places.taken()
     }
 
-    /// A place for an upload whose signature is good, which counts for all of `holders`. The last quarter is for those of whom
-    /// curators have accepted something, as `is_known` says, which is asked where nothing else is left: of accounts anybody has as
-    /// many as they like.
+    /// A place for an upload whose signature is good, which counts for its contributor and for its address. The last quarter is for
+    /// those of whom curators have accepted something, as `is_known` says, which is asked where nothing else is left, and then the
+    /// address counts no more: of accounts anybody has as many as they like, and behind a proxy all have one address.
     ///
     /// # Errors
     /// 503 while all are taken, or as many as one holder may have.
-    pub(super) async fn begin(&self, holders: Vec<String>, is_known: impl Future<Output = Reply<bool>>) -> Reply<Upload> {
-        let mut taken = self.places.take(holders.clone(), self.places.max() / 4);
-        if matches!(taken, Err(Full::ForAll)) && is_known.await? {
-            taken = self.places.take(holders, 0);
+    pub(super) async fn begin(
+        &self,
+        contributor: String,
+        address: Option<String>,
+        is_known: impl Future<Output = Reply<bool>>,
+    ) -> Reply<Upload> {
+        let both = [contributor.clone()].into_iter().chain(address).collect();
+        let mut taken = self.places.take(both, self.places.max() / 4);
+        if taken.is_err() && is_known.await? {
+            taken = self.places.take(vec![contributor], 0);
         }
         let place = taken.map_err(|full| match full {
             Full::ForAll => ApiError::busy("too many uploads are under way: try again shortly"),
@@ -141,7 +147,7 @@ mod tests {
         std::fs::create_dir_all(&left).unwrap();
         let uploads = Uploads::open(folder.path(), 2).unwrap();
         assert!(!left.exists(), "what a killed process left");
-        let begin = |holder: &str| uploads.begin(vec![holder.to_owned()], async { Ok(false) });
+        let begin = |holder: &str| uploads.begin(holder.to_owned(), None, async { Ok(false) });
         let first = begin("ada").await.unwrap();
         assert!(begin("ada").await.is_err(), "half of the places");
         let _second = begin("bruno").await.unwrap();
@@ -163,16 +169,23 @@ mod tests {
         for _ in 0..10 {
             unchecked.push(uploads.begin_unchecked().await.unwrap());
         }
-        uploads.begin(vec!["ada".into()], async { Ok(false) }).await.unwrap();
+        uploads.begin("ada".into(), None, async { Ok(false) }).await.unwrap();
     }
 
     #[tokio::test]
     async fn the_last_places_are_for_those_who_are_known() {
         let folder = tempfile::tempdir().unwrap();
         let uploads = Uploads::open(folder.path(), 8).unwrap();
-        let begin = async |holder: &str, is_known| uploads.begin(vec![holder.to_owned()], async { Ok(is_known) }).await;
+        let begin_at =
+            async |at: &str, holder: &str, is_known| uploads.begin(holder.to_owned(), Some(at.to_owned()), async { Ok(is_known) }).await;
+        let begin = async |holder: &str, is_known| begin_at(holder, holder, is_known).await;
         let mut held = Vec::new();
-        for stranger in ["a", "b", "c", "d", "e", "f"] {
+        for stranger in ["a", "b", "c", "d"] {
+            held.push(begin_at("proxy", stranger, false).await.unwrap());
+        }
+        begin_at("proxy", "e", false).await.unwrap_err();
+        begin_at("proxy", "ada", true).await.unwrap();
+        for stranger in ["e", "f"] {
             held.push(begin(stranger, false).await.unwrap());
         }
         assert_eq!(begin("g", false).await.unwrap_err().body()["error"]["code"], "busy");

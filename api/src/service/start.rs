@@ -100,7 +100,7 @@ pub async fn start(config: Config, data_dir: &Path, progress: &(dyn Fn(&str) + S
     let key_limits = KeyLimits { of_payer: settlement.apps_per_payer_max, in_all: settlement.apps_max };
     let keys = Keys::open(store.clone(), key_limits).await?;
     let uploads = http::Uploads::open(data_dir, config.http.max_uploads)?;
-    let limits = Limits::open(store.clone()).await?;
+    let limits = Limits::open(store.clone(), settlement.limits_max).await?;
     let source = indexer::source::connect(&rpc_url, &rpc)?;
     let waker = match config.chain.ws_url.as_str() {
         "" => None,

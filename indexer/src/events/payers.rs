@@ -20,8 +20,6 @@ pub struct PayerBook {
     pub arriving_wei: U256,
     /// What of it is asked back and not paid out yet.
     pub withdrawing_wei: U256,
-    /// Whether it ever put anything into the vault, final or not.
-    pub has_deposited: bool,
     debits: Vec<PaymentVault::Debited>,
     /// By limit.
     spent: BTreeMap<B256, U256>,
@@ -37,7 +35,6 @@ impl PayerBook {
         let logs = store.logs_with(deployment.vault, [None, Some(payer.into_word()), None, None]).await?;
         let logs = Logs(logs);
         let deposits = logs.all::<PaymentVault::Deposited>()?;
-        let has_deposited = !deposits.is_empty();
         let (arriving, deposited): (Vec<_>, Vec<_>) = deposits.into_iter().partition(|(_, finality)| *finality == Finality::Any);
         let amounts = |deposits: Vec<(PaymentVault::Deposited, Finality)>| sum(deposits.iter().map(|(event, _)| event.amount));
         let debits = logs.events::<PaymentVault::Debited>()?;
@@ -57,12 +54,16 @@ impl PayerBook {
             balance_wei,
             arriving_wei: amounts(arriving),
             withdrawing_wei: open.map_or(U256::ZERO, |event| event.amount).min(balance_wei),
-            has_deposited,
             debits,
             spent,
             shorts: logs.events()?,
             cancelled: cancelled.into_iter().map(|event| (event.nonce, event.cancelledFrom)).collect(),
         })
+    }
+
+    /// Whether it ever paid for anything, or could pay so much now, what is not final included.
+    pub fn has_paid(&self, least_wei: U256) -> bool {
+        !self.debits.is_empty() || self.balance_wei.saturating_add(self.arriving_wei) >= least_wei
     }
 
     /// What was debited under a limit.

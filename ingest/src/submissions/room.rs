@@ -1,8 +1,9 @@
 //! Places of uploads under way, and what they take of their contributors' quota.
 //!
-//! Accounts cost nothing, so a bound for each account bounds nobody who makes many. An address has half of the places at most,
-//! and the last quarter is kept for contributors of whom curators have accepted something, one each: whoever floods the service
-//! keeps those out who are as unknown as they are, and nobody else.
+//! Accounts cost nothing, so a bound for each account bounds nobody who makes many. Strangers at one address have half of the
+//! places at most, and strangers in all three quarters; beyond, a contributor of whom curators have accepted something has one:
+//! whoever floods the service keeps those out who are as unknown as they are, and nobody else. So it is behind a proxy too, where
+//! all have one address.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -87,12 +88,12 @@ impl Held {
         self.by_address.retain(|_, held| *held > 0);
     }
 
-    /// Places that are taken, as one upload of this contributor and from this address sees it.
-    fn taken(&self, contributor: Address, from: Option<IpAddr>) -> Taken {
+    /// Places that would be taken if this contributor had one more, from this address.
+    fn taken_with_one_more(&self, contributor: Address, from: Option<IpAddr>) -> Taken {
         Taken {
-            in_all: self.by_contributor.values().map(|held| held.uploads).sum(),
-            of_contributor: self.by_contributor.get(&contributor).map_or(0, |held| held.uploads),
-            from_address: from.and_then(|from| self.by_address.get(&from)).copied().unwrap_or_default(),
+            in_all: self.by_contributor.values().map(|held| held.uploads).sum::<usize>() + 1,
+            of_contributor: self.by_contributor.get(&contributor).map_or(0, |held| held.uploads) + 1,
+            from_address: from.map_or(0, |from| self.by_address.get(&from).copied().unwrap_or_default() + 1),
         }
     }
 }
@@ -134,11 +135,7 @@ impl Taken {
         if self.in_all > most {
             return Err(IngestError::Busy("too many submissions are under way: try again shortly".to_owned()));
         }
-        if self.from_address > most.div_ceil(2) {
-            let problem = "submissions from this address have half of the places, as many as may be: try again when some are done";
-            return Err(IngestError::Busy(problem.to_owned()));
-        }
-        if self.in_all <= most - most / 4 {
+        if self.in_all <= most - most / 4 && self.from_address <= most.div_ceil(2) {
             return Ok(For::Anybody);
         }
         if self.of_contributor > 1 { Err(kept_for_known()) } else { Ok(For::Known) }
@@ -146,8 +143,8 @@ impl Taken {
 }
 
 fn kept_for_known() -> IngestError {
-    let problem = "nearly all places of submissions are taken; the last ones are for contributors of whom something was accepted, one each: \
-                   try again shortly";
+    let problem = "nearly all places of submissions, or of those for this address, are taken; the last ones are for contributors of whom \
+                   something was accepted, one each: try again shortly";
     IngestError::Busy(problem.to_owned())
 }
 
@@ -155,26 +152,31 @@ const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 impl Ingest {
     pub(super) async fn hold_room(&self, contributor: Address, from: Option<IpAddr>, sent: Sent, now: Millis) -> Result<Room> {
-        // Held before anything is counted: of uploads side by side none is counted in neither.
-        let room = self.hold(contributor, from, sent);
-        let (taken, held) = {
-            let held = lock(&self.inner.uploading);
-            (held.taken(contributor, from), held.by_contributor.get(&contributor).copied().unwrap_or_default())
+        let (room, held) = match self.hold_free(contributor, from, sent, false)? {
+            Some(held) => held,
+            None if self.is_known(contributor).await? => self.hold_free(contributor, from, sent, true)?.ok_or_else(kept_for_known)?,
+            None => return Err(kept_for_known()),
         };
-        if taken.check(self.config())? == For::Known && !self.is_known(contributor).await? {
-            return Err(kept_for_known());
-        }
         let total = self.sent_since(contributor, now.0.saturating_sub(DAY_MS)).await?.plus(held.sent);
         check_quota(contributor, total, self.config())?;
         Ok(room)
     }
 
-    /// Room for what was accepted already, whatever there is of it.
-    pub(crate) fn room_of(&self, upload: &Checked) -> Room {
-        self.hold(upload.contributor, None, Sent::of(&upload.files))
+    /// Room where there is some, with all that its contributor holds then; none where it is for those who are known alone. Counted
+    /// and held at once: of uploads side by side none is counted in neither, and whoever is refused held nothing.
+    fn hold_free(&self, contributor: Address, from: Option<IpAddr>, sent: Sent, is_known: bool) -> Result<Option<(Room, UnderWay)>> {
+        let mut held = lock(&self.inner.uploading);
+        if held.taken_with_one_more(contributor, from).check(self.config())? == For::Known && !is_known {
+            return Ok(None);
+        }
+        held.add(contributor, from, sent);
+        let of_contributor = held.by_contributor.get(&contributor).copied().unwrap_or_default();
+        Ok(Some((Room { held: self.inner.uploading.clone(), contributor, from, sent }, of_contributor)))
     }
 
-    fn hold(&self, contributor: Address, from: Option<IpAddr>, sent: Sent) -> Room {
+    /// Room for what was accepted already, whatever there is of it.
+    pub(crate) fn room_of(&self, upload: &Checked) -> Room {
+        let (contributor, from, sent) = (upload.contributor, None, Sent::of(&upload.files));
         lock(&self.inner.uploading).add(contributor, from, sent);
         Room { held: self.inner.uploading.clone(), contributor, from, sent }
     }
@@ -252,7 +254,7 @@ mod tests {
         assert!(ingest.inner.uploading.lock().unwrap().is_empty(), "what was held is given back");
     }
 
-    /// Strangers with any number of accounts and addresses take three quarters; one address takes half.
+    /// Strangers with any number of accounts and addresses take three quarters, those of one address half.
     #[tokio::test]
     async fn strangers_who_flood_keep_nobody_out_who_is_known() {
         let config = IngestConfig { max_submissions_under_way: 16, max_submissions_under_way_per_contributor: 4, ..config() };
@@ -270,12 +272,17 @@ mod tests {
         }
         let error = announce(18, b"flood", [10, 0, 0, 1]).await.unwrap_err();
         assert!(matches!(&error, IngestError::Busy(problem) if problem.contains("address")), "{error:?}");
+        drop(announce(ALICE, b"two", [10, 0, 0, 1]).await.unwrap());
         for n in 20..24 {
             held.push(announce(n, b"flood", [10, 0, 0, n]).await.unwrap());
         }
         let error = announce(24, b"flood", [10, 0, 0, 24]).await.unwrap_err();
         assert!(matches!(&error, IngestError::Busy(problem) if problem.contains("accepted")), "{error:?}");
-        held.push(announce(ALICE, b"two", [10, 0, 0, 25]).await.unwrap());
+        // However many are being refused, they hold nothing meanwhile.
+        let refused = futures::future::join_all((30..60).map(|n| announce(n, b"flood", [10, 0, 1, n])));
+        let (refused, known) = futures::join!(refused, announce(ALICE, b"two", [10, 0, 0, 1]));
+        assert!(refused.iter().all(|one| matches!(one, Err(IngestError::Busy(_)))));
+        held.push(known.unwrap());
         let error = announce(ALICE, b"three", [10, 0, 0, 25]).await.unwrap_err();
         assert!(matches!(error, IngestError::Busy(_)), "one each: {error:?}");
         held.clear();
