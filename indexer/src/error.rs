@@ -157,7 +157,7 @@ impl IndexerError {
             | Self::OutboxLocked { .. }
             | Self::FeeAboveCap { .. } => true,
             Self::Store(error) => {
-                matches!(error, StoreError::Conflict(_) | StoreError::Unknown { .. } | StoreError::Storage(_))
+                matches!(error, StoreError::Conflict(_) | StoreError::Unknown { .. } | StoreError::Storage(_) | StoreError::Full(_))
             }
             _ => false,
         }

@@ -62,7 +62,7 @@ pub enum IngestError {
 impl IngestError {
     /// Whether the same can succeed later without anybody doing anything.
     pub(crate) fn is_passing(&self) -> bool {
-        matches!(self, Self::Store(StoreError::Storage(_) | StoreError::Conflict(_) | StoreError::Unknown { .. }))
+        matches!(self, Self::Store(StoreError::Storage(_) | StoreError::Full(_) | StoreError::Conflict(_) | StoreError::Unknown { .. }))
     }
 
     /// A short name of what went wrong, for what is stored and sent.

@@ -19,7 +19,7 @@ const MAX_QUEUE: usize = 10_000;
 pub struct RagConfig {
     /// The chain and registry that receipts are signed for.
     pub domain: SigningDomain,
-    /// Where text indexes are derived to; may be deleted at any time.
+    /// Where text indexes are derived to; may be deleted at any time, but never written to: they are mapped into memory.
     pub index_dir: PathBuf,
     /// Where receipts are kept until they are in the tables; must survive a restart.
     pub wal_dir: PathBuf,

@@ -66,7 +66,7 @@ pub(crate) struct Derived {
 
 /// Opens what was derived of `row`; none where it is missing. What is damaged, or of something else, is removed. Blocks.
 pub(crate) fn open(target: &Path, row: &VersionRow) -> Result<Option<Derived>> {
-    if !target.exists() {
+    if !is_there(target) {
         return Ok(None);
     }
     match build::open(target, &build::payload(row)?) {
@@ -78,10 +78,17 @@ pub(crate) fn open(target: &Path, row: &VersionRow) -> Result<Option<Derived>> {
     }
 }
 
+/// Whether anything stands there, be it a link to nothing.
+pub(crate) fn is_there(target: &Path) -> bool {
+    std::fs::symlink_metadata(target).is_ok()
+}
+
 /// Removes what was derived of `row` and cannot be used: it is derived anew.
 pub(crate) fn discard(target: &Path, row: &VersionRow, problem: &str) -> Result<()> {
     tracing::warn!(datanet = %row.datanet_id, version = row.version, problem, "what was derived of a version is unusable and will be rebuilt");
-    std::fs::remove_dir_all(target).map_err(RagError::io(target))
+    let is_folder = std::fs::symlink_metadata(target).map_err(RagError::io(target))?.is_dir();
+    let removed = if is_folder { std::fs::remove_dir_all(target) } else { std::fs::remove_file(target) };
+    removed.map_err(RagError::io(target))
 }
 
 /// Builds what is searched of `row`: `chunks`, in the place of which `earlier` has those that it begins with. Keeps `statements`

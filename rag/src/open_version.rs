@@ -240,10 +240,13 @@ async fn derive(
     earlier: Option<Arc<OpenVersion>>,
 ) -> Result<(StatementIndex, VectorCodes, TextIndex)> {
     let carried = earlier.and_then(|earlier| Some((members.begin_with(&earlier)?, earlier)));
-    if let Some((count, earlier)) = carried
-        && let Some(derived) = Derivation::new(store, row, members, count).run(dir, Some(earlier)).await?
-    {
-        return Ok(derived);
+    if let Some((count, earlier)) = carried {
+        match Derivation::new(store, row, members, count).run(dir, Some(earlier)).await {
+            Ok(Some(derived)) => return Ok(derived),
+            Ok(None) => {}
+            // What is kept of the earlier version was damaged or removed under it.
+            Err(error) => tracing::warn!(datanet = %row.datanet_id, version = row.version, %error, "derived from all texts instead"),
+        }
     }
     let derived = Derivation::new(store, row, members, 0).run(dir, None).await?;
     derived.ok_or_else(|| RagError::Worker("a version was not derived from all of its members".into()))

@@ -182,6 +182,11 @@ impl Ledger {
         self.drain_locked(&mut ended).await.map(drop)
     }
 
+    /// Why no receipt can be issued until a restart, if it is so. Blocks while one is.
+    pub(crate) fn stopped(&self) -> Option<RagError> {
+        locked(&self.writer).log.stopped()
+    }
+
     async fn drain_locked(self: &Arc<Self>, ended: &mut Option<Instant>) -> Result<usize> {
         let batch: Vec<Arc<AnswerRecord>> = locked(&self.pending).records.values().cloned().collect();
         let Some(last) = batch.last().map(|record| record.receipt.body.sequence) else { return Ok(0) };

@@ -279,7 +279,7 @@ impl Rag {
     /// theirs when somebody asks them; a damaged one is rebuilt when it is opened.) Returns how many were built.
     ///
     /// # Errors
-    /// What failed underneath; running it again goes on.
+    /// What failed underneath first, when all others were tried; running it again goes on.
     pub async fn reconcile(&self) -> Result<usize> {
         let mut newest: HashMap<DatanetId, VersionRow> = HashMap::new();
         for row in self.store.scan::<VersionRow>(None).await? {
@@ -289,13 +289,19 @@ impl Rag {
             }
         }
         let index_dir = self.config.index_dir.clone();
-        let missing =
-            blocking(move || Ok(newest.into_values().filter(|row| !index::directory(&index_dir, row).exists()).collect::<Vec<_>>()));
+        let missing = blocking(move || {
+            Ok(newest.into_values().filter(|row| !index::is_there(&index::directory(&index_dir, row))).collect::<Vec<_>>())
+        });
         let missing = missing.await?;
+        let (mut built, mut failed) = (0, None);
         for row in &missing {
-            self.ensure_index(row.datanet_id, row.version).await?;
+            match self.ensure_index(row.datanet_id, row.version).await {
+                Ok(()) => built += 1,
+                // Others wait for theirs.
+                Err(error) => failed = failed.or(Some(error)),
+            }
         }
-        Ok(missing.len())
+        failed.map_or(Ok(built), Err)
     }
 
     /// What a payer owes as the newest settled epoch left it. Read from the tables when an epoch was closed or settled since.
@@ -324,9 +330,15 @@ impl Rag {
     /// Moves waiting receipts into the tables, where SQL sees them. Returns how many.
     ///
     /// # Errors
-    /// What failed underneath; the receipts stay in the log and the next drain moves them.
+    /// What failed underneath; the receipts stay in the log and the next drain moves them. [`RagError::LogStopped`] where all were
+    /// moved and no more can be issued.
     pub async fn drain(&self) -> Result<usize> {
-        self.ledger.drain().await
+        let drained = self.ledger.drain().await?;
+        let ledger = self.ledger.clone();
+        match blocking(move || Ok(ledger.stopped())).await? {
+            Some(stopped) => Err(stopped),
+            None => Ok(drained),
+        }
     }
 
     /// Waits until the receipts issued so far are in the tables, where SQL sees them; any number of callers cause a few drains a
@@ -403,16 +415,26 @@ impl Rag {
     fn open_version(&self, row: VersionRow) -> Boxed<'_, Result<OpenVersion>> {
         Box::pin(async move {
             let index_dir = self.config.index_dir.clone();
-            let earlier = if index::directory(&index_dir, &row).exists() { None } else { self.earlier(&row).await? };
+            let earlier = if index::is_there(&index::directory(&index_dir, &row)) { None } else { self.earlier(&row).await };
             OpenVersion::load(&self.store, index_dir, row, earlier).await
         })
     }
 
-    /// The last version before this one of which something is kept.
-    async fn earlier(&self, row: &VersionRow) -> Result<Option<Arc<OpenVersion>>> {
+    /// The last version before this one of which something is kept, if it can be opened: without it all is derived from the texts.
+    async fn earlier(&self, row: &VersionRow) -> Option<Arc<OpenVersion>> {
+        let earlier = self.opened_earlier(row).await;
+        earlier
+            .inspect_err(
+                |error| tracing::warn!(datanet = %row.datanet_id, version = row.version, %error, "an earlier version serves nothing"),
+            )
+            .ok()
+            .flatten()
+    }
+
+    async fn opened_earlier(&self, row: &VersionRow) -> Result<Option<Arc<OpenVersion>>> {
         let before = format!("datanet_id = '{}' AND version < {}", row.datanet_id, row.version);
         let mut rows = self.store.scan::<VersionRow>(Some(&before)).await?;
-        rows.retain(|row| index::directory(&self.config.index_dir, row).exists());
+        rows.retain(|row| index::is_there(&index::directory(&self.config.index_dir, row)));
         let Some(row) = rows.into_iter().max_by_key(|row| row.version) else { return Ok(None) };
         let (store, index_dir) = (self.store.clone(), self.config.index_dir.clone());
         let key = (row.datanet_id, row.version);

@@ -1,5 +1,8 @@
 //! What can go wrong with storage, by what the caller can do about it.
 
+use std::error::Error;
+use std::io::ErrorKind;
+
 use schemas::SchemaError;
 
 /// Storage and query errors.
@@ -44,6 +47,9 @@ pub enum StoreError {
     /// Whether a commit happened is unknown; look for its rows before trying again.
     #[error("whether the write to {table} was committed is unknown: {problem}")]
     Unknown { table: String, problem: String },
+    /// There is no room for what was to be written; nothing of it counts.
+    #[error("storage is full: {0}")]
+    Full(String),
     /// The disk or object store failed.
     #[error("storage: {0}")]
     Storage(String),
@@ -60,6 +66,7 @@ impl From<lance::Error> for StoreError {
             lance::Error::TooMuchWriteContention { .. }
             | lance::Error::CommitConflict { .. }
             | lance::Error::RetryableCommitConflict { .. } => Self::Conflict(error.to_string()),
+            _ if is_full(&error) => Self::Full(error.to_string()),
             _ => Self::Storage(error.to_string()),
         }
     }
@@ -69,13 +76,45 @@ impl From<object_store::Error> for StoreError {
     fn from(error: object_store::Error) -> Self {
         match error {
             object_store::Error::NotFound { path, .. } => Self::NotFound(path),
+            full if is_full(&full) => Self::Full(full.to_string()),
             other => Self::Storage(other.to_string()),
         }
     }
 }
 
+/// Whether an error comes from a disk, or a quota, without room.
+fn is_full(error: &(dyn Error + 'static)) -> bool {
+    let mut at = Some(error);
+    while let Some(error) = at {
+        let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+        if matches!(kind, Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded)) {
+            return true;
+        }
+        at = error.source();
+    }
+    false
+}
+
 impl From<datafusion::error::DataFusionError> for StoreError {
     fn from(error: datafusion::error::DataFusionError) -> Self {
         Self::Query(error.strip_backtrace())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_without_room_is_told_from_one_that_failed() {
+        let through = |kind: ErrorKind| {
+            let error = object_store::Error::Generic { store: "file", source: std::io::Error::from(kind).into() };
+            [
+                StoreError::from(lance::Error::from(error)),
+                object_store::Error::Generic { store: "file", source: Box::new(std::io::Error::from(kind)) }.into(),
+            ]
+        };
+        assert!(through(ErrorKind::StorageFull).iter().all(|error| matches!(error, StoreError::Full(_))));
+        assert!(through(ErrorKind::PermissionDenied).iter().all(|error| matches!(error, StoreError::Storage(_))));
     }
 }

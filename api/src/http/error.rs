@@ -1,5 +1,7 @@
 //! The one place where errors become statuses. The body is OpenAI's error envelope.
 
+use std::io::ErrorKind;
+
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, PathRejection};
 use axum::http::header::RETRY_AFTER;
@@ -64,6 +66,13 @@ impl ApiError {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)
     }
 
+    /// No room on the disk. Nothing of the request was kept.
+    fn full(error: &impl std::fmt::Display) -> Self {
+        tracing::error!(%error, "the disk is full");
+        let message = "the service has no room on its disk, and kept nothing of this: its operator has to free some, then try again";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "storage_full", message)
+    }
+
     /// Too much at once; when there is room again is not known.
     pub(crate) fn busy(message: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", message)
@@ -87,6 +96,7 @@ impl ApiError {
             (StatusCode::TOO_MANY_REQUESTS, "over_quota") | (StatusCode::SERVICE_UNAVAILABLE, "too_many_apps" | "too_many_limits") => {
                 "3600"
             }
+            (StatusCode::SERVICE_UNAVAILABLE, "storage_full") => "60",
             (StatusCode::SERVICE_UNAVAILABLE, _) => "1",
             (StatusCode::TOO_MANY_REQUESTS | StatusCode::BAD_GATEWAY, _) => "5",
             _ => return None,
@@ -117,10 +127,22 @@ impl From<StoreError> for ApiError {
             StoreError::Conflict(_) | StoreError::Stale { .. } | StoreError::Unknown { .. } => {
                 (StatusCode::SERVICE_UNAVAILABLE, "storage_busy")
             }
+            StoreError::Full(_) => return Self::full(&error),
             _ => return Self::internal(&error),
         };
         Self::new(status, code, error.to_string())
     }
+}
+
+/// Of a file of the service's own.
+impl From<std::io::Error> for ApiError {
+    fn from(error: std::io::Error) -> Self {
+        if is_full(&error) { Self::full(&error) } else { Self::internal(&error) }
+    }
+}
+
+fn is_full(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
 }
 
 impl From<IngestError> for ApiError {
@@ -168,6 +190,7 @@ impl From<RagError> for ApiError {
             RagError::Busy { .. } => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             RagError::NothingToSettle { .. } => (StatusCode::CONFLICT, "nothing_to_settle"),
             RagError::Unproven(_) => (StatusCode::UNPROCESSABLE_ENTITY, "unproven"),
+            RagError::Io { ref source, .. } if is_full(source) => return Self::full(&error),
             error => return Self::internal(&error),
         };
         Self::new(status, code, error.to_string())
@@ -332,6 +355,8 @@ mod tests {
             (IngestError::OverQuota(problem()).into(), 429, "3600"),
             (KeyError::Full { limit: 1 }.into(), 503, "3600"),
             (StoreError::Conflict(problem()).into(), 503, "1"),
+            (StoreError::Full(problem()).into(), 503, "60"),
+            (std::io::Error::from(ErrorKind::StorageFull).into(), 503, "60"),
         ] {
             let error: ApiError = error;
             let shown = format!("{error:?}");

@@ -77,7 +77,7 @@ impl Uploads {
 
     async fn make(&self, place: Option<Place>) -> Reply<Upload> {
         let folder = self.folder.join(format!("{:032x}", rand::random::<u128>()));
-        tokio::fs::create_dir(&folder).await.map_err(|error| ApiError::internal(&error))?;
+        tokio::fs::create_dir(&folder).await?;
         Ok(Upload { folder, files: Vec::new(), _place: place })
     }
 
@@ -102,7 +102,7 @@ impl Upload {
     /// 413 when it has more than `max_bytes`, which `limit` explains.
     pub(super) async fn receive(&mut self, part: &mut Part<'_>, max_bytes: u64, limit: &str) -> Reply<u64> {
         let path = self.folder.join(self.files.len().to_string());
-        let file = tokio::fs::File::create(&path).await.map_err(|error| ApiError::internal(&error))?;
+        let file = tokio::fs::File::create(&path).await?;
         // However small the pieces come, few are written.
         let mut file = tokio::io::BufWriter::with_capacity(256 << 10, file);
         self.files.push(path);
@@ -112,9 +112,9 @@ impl Upload {
             if size > max_bytes {
                 return Err(ApiError::new(axum::http::StatusCode::PAYLOAD_TOO_LARGE, "too_large", limit));
             }
-            file.write_all(&bytes).await.map_err(|error| ApiError::internal(&error))?;
+            file.write_all(&bytes).await?;
         }
-        file.flush().await.map_err(|error| ApiError::internal(&error))?;
+        file.flush().await?;
         Ok(size)
     }
 
@@ -122,7 +122,7 @@ impl Upload {
     pub(super) async fn read(&self) -> Reply<Vec<Bytes>> {
         let mut all = Vec::with_capacity(self.files.len());
         for path in &self.files {
-            all.push(Bytes::from(tokio::fs::read(path).await.map_err(|error| ApiError::internal(&error))?));
+            all.push(Bytes::from(tokio::fs::read(path).await?));
         }
         Ok(all)
     }

@@ -145,7 +145,10 @@ fn carry(earlier: &Path, dir: &Path, vectors: &VectorCodes, carried: &mut Seal) 
             fs::copy(&from, &to).map(drop).map_err(RagError::io(&to))?;
             continue;
         }
-        fs::hard_link(&from, &to).or_else(|_| fs::copy(&from, &to).map(drop)).map_err(RagError::io(&to))?;
+        fs::hard_link(&from, &to).or_else(|_| fs::copy(&from, &to).map(drop)).map_err(RagError::io(&from))?;
+        if fs::metadata(&to).map_err(RagError::io(&to))?.len() != stated.0 {
+            return Err(RagError::Index(damaged(earlier, "a file of it has another length")));
+        }
         carried.files.insert(name, stated);
     }
     Ok(())

@@ -29,7 +29,8 @@ pub(super) struct Log {
     file: File,
     /// Where the next record goes.
     length: u64,
-    /// Why no more can be appended. The result of a failed write is unknown until the file is read again.
+    /// Why no more can be appended. The result of a failed write that could not be taken back is unknown until the file is read
+    /// again.
     stopped: Option<String>,
     _lock: File,
 }
@@ -72,10 +73,28 @@ impl Log {
         }
         let bytes =
             format::record(&payload(record)?).ok_or_else(|| RagError::InvalidRequest("the receipt is too large to be stored".into()))?;
-        let written = self.file.write_all(&bytes).and_then(|()| self.file.sync_data());
-        written.map_err(|error| self.stop(&error))?;
-        self.length += bytes.len() as u64;
-        Ok(())
+        match self.file.write_all(&bytes).and_then(|()| self.file.sync_data()) {
+            Ok(()) => {
+                self.length += bytes.len() as u64;
+                Ok(())
+            }
+            Err(error) => Err(self.cut_off(error)),
+        }
+    }
+
+    /// Why no more can be appended until a restart, if it is so.
+    pub(super) fn stopped(&self) -> Option<RagError> {
+        self.stopped.clone().map(RagError::LogStopped)
+    }
+
+    /// Takes back an append that failed, for want of room perhaps. What stood before it was synced, so where this holds the next
+    /// append is as good as any; where it does not, nobody knows what is in the file.
+    fn cut_off(&mut self, error: std::io::Error) -> RagError {
+        let cut = self.file.set_len(self.length).and_then(|()| self.file.seek(SeekFrom::Start(self.length)));
+        match cut.and_then(|_| self.file.sync_data()) {
+            Ok(()) => RagError::Io { path: self.path.clone(), source: error },
+            Err(problem) => self.stop(&problem),
+        }
     }
 
     /// Replaces the whole log, atomically.

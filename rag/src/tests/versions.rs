@@ -1,5 +1,6 @@
 //! What is derived of a version is carried to the next, and is what it would be without.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use schemas::ids::ChunkId;
@@ -156,4 +157,44 @@ async fn what_is_in_another_format_is_derived_anew_once() {
     std::fs::write(&seal, sealed.to_string()).unwrap();
     open(&world, &world.rag().await, 1).await;
     assert_eq!(std::fs::read(&statements).unwrap(), derived);
+}
+
+/// What is kept of an open version is damaged on the disk, or is no folder at all: the next one is derived, and so is it.
+#[tokio::test(flavor = "multi_thread")]
+async fn damage_to_what_is_kept_holds_nothing_up() {
+    let damages: [fn(&Path); 5] = [
+        |folder| std::fs::remove_file(folder.join("seal.json")).unwrap(),
+        |folder| {
+            let vectors = files_below(folder).into_iter().find(|path| path.to_string_lossy().contains("vectors-")).unwrap();
+            std::fs::write(vectors, "short").unwrap();
+        },
+        |folder| std::fs::remove_dir_all(folder).unwrap(),
+        |folder| {
+            std::fs::remove_dir_all(folder).unwrap();
+            std::fs::write(folder, "a file").unwrap();
+        },
+        |folder| {
+            std::fs::remove_dir_all(folder).unwrap();
+            std::os::unix::fs::symlink("nowhere", folder).unwrap();
+        },
+    ];
+    let all: Vec<File> = cold_chain().into_iter().chain(later()).collect();
+    let mut expected = None;
+    for damage in damages {
+        let world = World::new(&cold_chain()).await;
+        let rag = world.rag().await;
+        open(&world, &rag, 1).await;
+        damage(&world.index(1));
+        world.publish(2, &all).await;
+        assert_eq!(rag.reconcile().await.unwrap(), 1);
+        let opened = open(&world, &rag, 2).await;
+        let seen = seen(&world, &rag, &opened).await;
+        assert_eq!(*expected.get_or_insert_with(|| seen.clone()), seen);
+        // a start finds it damaged, and mends it
+        drop((opened, rag));
+        std::fs::remove_file(world.wal()).unwrap();
+        let rag = world.rag().await;
+        open(&world, &rag, 1).await;
+        assert!(world.index(1).join("seal.json").exists());
+    }
 }

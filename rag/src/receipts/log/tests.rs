@@ -1,6 +1,9 @@
+use std::io::Write;
+
 use proptest::prelude::*;
 
-use super::format;
+use super::{Log, format};
+use crate::RagError;
 
 fn log(payloads: &[Vec<u8>]) -> Vec<u8> {
     let mut bytes = format::header().to_vec();
@@ -59,6 +62,25 @@ fn flip_at_every_byte() {
             }
         }
     }
+}
+
+/// An append that failed for want of room is taken back, and the next one is as good as any. Where it cannot be taken back no more
+/// is appended.
+#[test]
+fn a_failed_append_is_taken_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut log, _) = Log::open(folder.path()).unwrap();
+    let full = || std::io::Error::from(std::io::ErrorKind::StorageFull);
+    log.file.write_all(b"half of a record").unwrap();
+    assert!(matches!(log.cut_off(full()), RagError::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull));
+    assert!(log.stopped().is_none());
+    let path = log.path.clone();
+    assert_eq!(std::fs::read(&path).unwrap(), format::header());
+    log.file.write_all(b"x").unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), [&format::header()[..], b"x"].concat(), "where the last one ended");
+    log.file = std::fs::File::open(&path).unwrap();
+    assert!(matches!(log.cut_off(full()), RagError::LogStopped(_)));
+    assert!(log.stopped().is_some());
 }
 
 #[test]
