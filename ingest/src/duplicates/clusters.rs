@@ -41,7 +41,33 @@ pub(crate) struct Clusters {
     near_duplicate_ppm: u64,
     entries: Vec<Entry>,
     exact: HashMap<B256, usize>,
-    bands: HashMap<u64, Vec<usize>>,
+    bands: HashMap<u64, Holders>,
+}
+
+/// Positions of the chunks that have a band: nearly all bands have one.
+#[derive(Debug)]
+enum Holders {
+    One(u32),
+    #[expect(clippy::box_collection, reason = "there are 32 bands for each chunk, and most are not of this kind")]
+    More(Box<Vec<u32>>),
+}
+
+impl Holders {
+    fn all(&self) -> &[u32] {
+        match self {
+            Self::One(at) => std::slice::from_ref(at),
+            Self::More(all) => all,
+        }
+    }
+
+    /// The earliest stay.
+    fn add(&mut self, at: u32) {
+        match self {
+            Self::One(first) => *self = Self::More(Box::new(vec![*first, at])),
+            Self::More(all) if all.len() < MAX_CHUNKS_PER_BAND => all.push(at),
+            Self::More(_) => {}
+        }
+    }
 }
 
 impl Clusters {
@@ -52,7 +78,7 @@ impl Clusters {
     /// How many chunks the fullest band holds.
     #[cfg(test)]
     pub(super) fn fullest_band(&self) -> usize {
-        self.bands.values().map(Vec::len).max().unwrap_or_default()
+        self.bands.values().map(|holders| holders.all().len()).max().unwrap_or_default()
     }
 
     /// Places the next chunk.
@@ -68,11 +94,10 @@ impl Clusters {
         if !is_copy {
             // further copies would only be found beside the first
             self.exact.insert(content, at);
+            // more than can be numbered do not fit into memory
+            let number = u32::try_from(at).unwrap_or(u32::MAX);
             for band in bands {
-                let holders = self.bands.entry(band).or_default();
-                if holders.len() < MAX_CHUNKS_PER_BAND {
-                    holders.push(at);
-                }
+                self.bands.entry(band).and_modify(|holders| holders.add(number)).or_insert(Holders::One(number));
             }
         }
         self.entries.push(Entry { chunk_id, cluster_id, shingles: if is_copy { Vec::new() } else { shingles }, quantities });
@@ -95,8 +120,8 @@ impl Clusters {
     /// Earlier chunks at least as similar as the threshold that say the same numbers, with their similarity.
     fn near(&self, fingerprint: &Fingerprint) -> Vec<(usize, u64)> {
         let mut shared: HashMap<usize, usize> = HashMap::new();
-        for at in fingerprint.bands.iter().filter_map(|band| self.bands.get(band)).flatten() {
-            *shared.entry(*at).or_default() += 1;
+        for at in fingerprint.bands.iter().filter_map(|band| self.bands.get(band)).flat_map(Holders::all) {
+            *shared.entry(*at as usize).or_default() += 1;
         }
         let mut candidates: Vec<(usize, usize)> = shared.into_iter().collect();
         candidates.sort_unstable_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));

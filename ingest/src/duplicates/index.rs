@@ -20,6 +20,8 @@ use super::sketch::Sketch;
 
 /// Most documents that are listed under one phrase: beyond, it is a common one.
 const MAX_DOCUMENTS_PER_PHRASE: usize = 64;
+/// Most earlier documents that one is compared with: those that share the most phrases.
+const MAX_CANDIDATES: usize = 256;
 /// Least part of a document found in an earlier one that is told.
 const LEAST_OVERLAP_PPM: u64 = 300_000;
 
@@ -162,12 +164,15 @@ impl Index {
 
     /// The earlier document that holds the most of one with this sketch; the earliest of equals.
     fn overlap(&self, sketch: &Sketch) -> Option<(usize, u64)> {
-        let mut candidates: Vec<usize> = sketch.hashes().iter().filter_map(|hash| self.phrases.get(hash)).flatten().copied().collect();
-        candidates.sort_unstable();
-        candidates.dedup();
+        let mut sharing: Vec<usize> = sketch.hashes().iter().filter_map(|hash| self.phrases.get(hash)).flatten().copied().collect();
+        sharing.sort_unstable();
+        let count = |documents: &[usize]| Some((documents.len(), *documents.first()?));
+        let mut candidates: Vec<(usize, usize)> = sharing.chunk_by(|a, b| a == b).filter_map(count).collect();
+        candidates.sort_unstable_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
         candidates
             .into_iter()
-            .filter_map(|at| Some((at, sketch.contained_in_ppm(&self.documents.get(at)?.sketch))))
+            .take(MAX_CANDIDATES)
+            .filter_map(|(_, at)| Some((at, sketch.contained_in_ppm(&self.documents.get(at)?.sketch))))
             .filter(|(_, ppm)| *ppm >= LEAST_OVERLAP_PPM)
             .max_by(|a, b| a.1.cmp(&b.1).then(b.0.cmp(&a.0)))
     }

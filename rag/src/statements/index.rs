@@ -5,6 +5,7 @@
 
 mod build;
 mod kept;
+mod posting;
 mod signature;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -18,14 +19,13 @@ use schemas::tables::MemberRow;
 use super::boilerplate::Boilerplate;
 use super::is_within;
 use crate::sentences::Kind;
+use posting::Posting;
 use signature::Signature;
 
 /// Tenths of a statement's tokens that an earlier one holds of which it is a repetition.
 const SAME_TENTHS: usize = 7;
 /// Shorter statements are the same only where all of their tokens are.
 const SHORT_TOKENS: usize = 3;
-/// Earlier statements that are looked at for one token.
-const COMPARED_PER_TOKEN: usize = 4096;
 
 /// How a statement stands to those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,8 +94,6 @@ pub(crate) struct StatementIndex {
     statements: Vec<Statement>,
     /// Of all statements, each one's sorted.
     tokens: Vec<u32>,
-    /// One per statement, of its tokens.
-    signatures: Vec<Signature>,
     /// The first statement of each chunk.
     of_chunk: Vec<u32>,
     chunks: Vec<ChunkStanding>,
@@ -106,8 +104,8 @@ pub(crate) struct StatementIndex {
     negations: HashSet<u32>,
     /// By token: whether it stands in a sentence whose language is known.
     known: Vec<bool>,
-    /// Statements that say something of their own, by token, in order.
-    postings: Vec<Vec<u32>>,
+    /// Statements that say something of their own, by token.
+    postings: Vec<Posting>,
     /// Each once.
     figures: Vec<Figures>,
     figure_ids: HashMap<Figures, u32>,
@@ -252,16 +250,14 @@ impl StatementIndex {
         if tokens.len() < needed {
             return Vec::new();
         }
-        let posting = |token: &u32| self.postings.get(*token as usize).map(Vec::as_slice).unwrap_or_default();
         // who holds enough of them holds one of any so many: the rarest are taken
-        let mut rarest: Vec<&u32> = tokens.iter().collect();
-        rarest.sort_by_key(|token| posting(token).len());
+        let mut rarest: Vec<&Posting> = tokens.iter().filter_map(|token| self.postings.get(*token as usize)).collect();
+        rarest.sort_by_key(|posting| posting.count());
         rarest.truncate(tokens.len() - needed + 1);
-        // most of those that share one word share few others: they are told apart before their tokens are looked at
-        let signature = Signature::of(tokens);
-        let may_hold = |at: &&u32| self.signatures.get(**at as usize).is_some_and(|one| one.lacks(signature) <= tokens.len() - needed);
-        let mut found: Vec<u32> =
-            rarest.into_iter().flat_map(|token| posting(token).iter().take(COMPARED_PER_TOKEN).filter(may_hold)).copied().collect();
+        let mut found = Vec::new();
+        for posting in rarest {
+            posting.find(Signature::of(tokens), tokens.len() - needed, &mut found);
+        }
         found.sort_unstable();
         found.dedup();
         let enough = |at: &usize| {

@@ -8,7 +8,7 @@ use schemas::Address;
 use schemas::said::{Figures, common};
 use schemas::words;
 
-use super::{ChunkStanding, Origin, SAME_TENTHS, SHORT_TOKENS, Signature, Standing, Statement, StatementIndex};
+use super::{ChunkStanding, Origin, Posting, SAME_TENTHS, SHORT_TOKENS, Signature, Standing, Statement, StatementIndex};
 use crate::statements::boilerplate::Boilerplate;
 use crate::statements::is_within;
 use crate::statements::speech::{Form, Sentence, read};
@@ -146,7 +146,6 @@ impl StatementIndex {
                 bare: sentence.form == Form::Bare,
             };
             self.statements.push(statement);
-            self.signatures.push(Signature::of(&tokens));
             self.tokens.extend(tokens);
             let last = self.statements.len() - 1;
             if self.is_bare_and_known(last)
@@ -177,9 +176,11 @@ impl StatementIndex {
     /// Lists a statement under its tokens.
     pub(super) fn post(&mut self, at: usize) -> Result<()> {
         let statement = number(at)?;
-        for token in self.tokens(at).to_vec() {
+        let tokens = self.tokens(at).to_vec();
+        let signature = Signature::of(&tokens);
+        for token in tokens {
             if let Some(posting) = self.postings.get_mut(token as usize) {
-                posting.push(statement);
+                posting.push(statement, signature);
             }
         }
         Ok(())
@@ -196,7 +197,7 @@ impl StatementIndex {
             self.negations.insert(id);
         }
         self.known.push(false);
-        self.postings.push(Vec::new());
+        self.postings.push(Posting::default());
         Ok(id)
     }
 

@@ -6,7 +6,7 @@ use schemas::B256;
 use schemas::ids::DocumentId;
 use schemas::said::{Figures, Quantity};
 
-use super::{ChunkStanding, Signature, Standing, Statement, StatementIndex};
+use super::{ChunkStanding, Posting, Standing, Statement, StatementIndex};
 use crate::bytes::{Reader, Writer};
 use crate::sentences::Kind;
 use crate::statements::boilerplate::Boilerplate;
@@ -121,7 +121,6 @@ impl StatementIndex {
 
     fn post_all(&mut self) -> Result<(), RagError> {
         for at in 0..self.statements.len() {
-            self.signatures.push(Signature::of(self.tokens(at)));
             if matches!(self.standing(at), Standing::Own | Standing::Differs(_)) {
                 self.post(at)?;
             }
@@ -131,13 +130,9 @@ impl StatementIndex {
 
     /// About how many bytes this takes in memory.
     pub(crate) fn bytes(&self) -> usize {
-        let postings: usize = self.postings.iter().map(|posting| posting.capacity() * 4 + 24).sum();
+        let postings: usize = self.postings.iter().map(Posting::bytes).sum();
         let words: usize = self.ids.keys().map(|token| token.len() + 48).sum();
-        self.statements.len() * (size_of::<Statement>() + size_of::<Signature>())
-            + self.tokens.len() * 4
-            + self.chunks.len() * 12
-            + postings
-            + words
+        self.statements.len() * size_of::<Statement>() + self.tokens.len() * 4 + self.chunks.len() * 12 + postings + words
     }
 }
 
