@@ -94,6 +94,8 @@ pub(crate) struct StatementIndex {
     statements: Vec<Statement>,
     /// Of all statements, each one's sorted.
     tokens: Vec<u32>,
+    /// The second one of each statement's tokens; the first stands in the postings.
+    signatures: Vec<Signature>,
     /// The first statement of each chunk.
     of_chunk: Vec<u32>,
     chunks: Vec<ChunkStanding>,
@@ -255,9 +257,12 @@ impl StatementIndex {
         rarest.sort_by_key(|posting| posting.count());
         rarest.truncate(tokens.len() - needed + 1);
         let mut found = Vec::new();
+        let lacking = tokens.len() - needed;
         for posting in rarest {
-            posting.find(Signature::of(tokens), tokens.len() - needed, &mut found);
+            posting.find(Signature::of(tokens), lacking, &mut found);
         }
+        let second = Signature::second_of(tokens);
+        found.retain(|at| self.signatures.get(*at as usize).is_some_and(|signature| signature.lacks(second) <= lacking));
         found.sort_unstable();
         found.dedup();
         let enough = |at: &usize| {

@@ -146,6 +146,7 @@ impl StatementIndex {
                 bare: sentence.form == Form::Bare,
             };
             self.statements.push(statement);
+            self.signatures.push(Signature::second_of(&tokens));
             self.tokens.extend(tokens);
             let last = self.statements.len() - 1;
             if self.is_bare_and_known(last)

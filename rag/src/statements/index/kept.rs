@@ -6,7 +6,7 @@ use schemas::B256;
 use schemas::ids::DocumentId;
 use schemas::said::{Figures, Quantity};
 
-use super::{ChunkStanding, Posting, Standing, Statement, StatementIndex};
+use super::{ChunkStanding, Posting, Signature, Standing, Statement, StatementIndex};
 use crate::bytes::{Reader, Writer};
 use crate::sentences::Kind;
 use crate::statements::boilerplate::Boilerplate;
@@ -121,6 +121,7 @@ impl StatementIndex {
 
     fn post_all(&mut self) -> Result<(), RagError> {
         for at in 0..self.statements.len() {
+            self.signatures.push(Signature::second_of(self.tokens(at)));
             if matches!(self.standing(at), Standing::Own | Standing::Differs(_)) {
                 self.post(at)?;
             }
@@ -132,7 +133,11 @@ impl StatementIndex {
     pub(crate) fn bytes(&self) -> usize {
         let postings: usize = self.postings.iter().map(Posting::bytes).sum();
         let words: usize = self.ids.keys().map(|token| token.len() + 48).sum();
-        self.statements.len() * size_of::<Statement>() + self.tokens.len() * 4 + self.chunks.len() * 12 + postings + words
+        self.statements.len() * (size_of::<Statement>() + size_of::<Signature>())
+            + self.tokens.len() * 4
+            + self.chunks.len() * 12
+            + postings
+            + words
     }
 }
 
