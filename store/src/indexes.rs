@@ -16,7 +16,7 @@ use crate::table::Table;
 
 /// So many rows without an index are given one. With 10,000 rows a look-up takes half as long as a scan, with 60,000 a tenth or less
 /// (`what_look_ups_cost`).
-pub(crate) const WORTH_INDEXING: u64 = 16 << 10;
+pub(crate) const WORTH_INDEXING: usize = 16 << 10;
 
 /// What an index of a column knows.
 #[derive(Debug, Default)]
@@ -78,7 +78,7 @@ impl Table {
         let dataset = self.dataset();
         let mut columns = Vec::new();
         for column in self.indexed {
-            if Coverage::of(&dataset, column).await?.uncovered_rows() >= WORTH_INDEXING {
+            if Coverage::of(&dataset, column).await?.uncovered_rows() >= WORTH_INDEXING as u64 {
                 columns.push(*column);
             }
         }
@@ -124,7 +124,7 @@ mod tests {
             assert!(coverage.parts.len() <= 10, "{:?}", coverage.parts);
         }
         let rows = coverage.parts.iter().sum::<u64>();
-        assert_eq!(rows, 1000 * WORTH_INDEXING);
+        assert_eq!(rows, 1000 * WORTH_INDEXING as u64);
         assert!(written <= 12 * rows, "every row was indexed {} times", written / rows);
     }
 }

@@ -9,16 +9,25 @@ use futures::TryStreamExt;
 use lance::Dataset;
 use lance::dataset::scanner::Scanner;
 use lance::dataset::transaction::{Operation, UpdateMode};
-use lance::dataset::{DeleteBuilder, InsertBuilder, WriteParams};
-use schemas::arrow::array::RecordBatch;
-use schemas::arrow::datatypes::{DataType, Schema, SchemaRef};
+use lance::dataset::{DeleteBuilder, InsertBuilder, ProjectionRequest, WriteParams};
+use lance_table::format::Fragment;
+use schemas::arrow::array::{AsArray, RecordBatch};
+use schemas::arrow::datatypes::{DataType, Schema, SchemaRef, UInt64Type};
 use schemas::tables::{Row, TableSpec, WriteMode};
 use tokio::sync::Mutex;
 
 use crate::commit::{commit_following, is_stale};
+use crate::indexes::WORTH_INDEXING;
 use crate::location::Location;
 use crate::upkeep::Kept;
 use crate::{Inserted, StoreError, keys};
+
+/// Tables of fewer rows are read as they are. Tests cross it.
+const LARGE_ROWS: usize = if cfg!(test) { 100 } else { WORTH_INDEXING };
+/// More rows than this are not taken one by one.
+const FEW_ROWS: usize = if cfg!(test) { 50 } else { 1024 };
+/// The column in which Lance tells the places of rows.
+const ROW_ID: &str = "_rowid";
 
 /// Marks a key column, for other programs that write by Lance's `merge_insert`: then it sees two of one key as a conflict.
 const PRIMARY_KEY: &str = "lance-schema:unenforced-primary-key";
@@ -393,14 +402,15 @@ async fn create(uri: &str, mode: WriteMode, schema: &SchemaRef, params: &WritePa
 
 /// Rows of a pinned dataset, in the order they were written in.
 pub(crate) async fn rows<R: Row>(dataset: &Dataset, filter: Option<&str>) -> Result<Vec<R>, StoreError> {
-    if has_no_rows(dataset) {
-        return Ok(Vec::new());
-    }
-    let mut scan = dataset.scan();
-    if let Some(filter) = filter {
+    let Some(filter) = filter else {
+        return if has_no_rows(dataset) { Ok(Vec::new()) } else { read(dataset.scan()).await };
+    };
+    filtered(dataset, || {
+        let mut scan = dataset.scan();
         scan.filter(filter)?;
-    }
-    read(scan).await
+        Ok(scan)
+    })
+    .await
 }
 
 /// The columns that a row type reads.
@@ -410,12 +420,43 @@ pub(crate) fn column_names<P: Row>() -> Vec<String> {
 
 /// Rows of a pinned dataset for which an expression holds.
 pub(crate) async fn rows_where<R: Row>(dataset: &Dataset, filter: Expr) -> Result<Vec<R>, StoreError> {
+    filtered(dataset, || {
+        let mut scan = dataset.scan();
+        scan.filter_expr(filter.clone());
+        Ok(scan)
+    })
+    .await
+}
+
+/// What `scan` gives. Beside an index Lance 14 reads all columns of the rows that it does not cover, to leave nearly all of them
+/// out: so of a large table it is first asked which rows these are, and few are then taken by their place.
+async fn filtered<R: Row>(dataset: &Dataset, scan: impl Fn() -> Result<Scanner, StoreError>) -> Result<Vec<R>, StoreError> {
     if has_no_rows(dataset) {
         return Ok(Vec::new());
     }
-    let mut scan = dataset.scan();
-    scan.filter_expr(filter);
-    read(scan).await
+    let total: usize = dataset.fragments().iter().filter_map(Fragment::num_rows).sum();
+    if total < LARGE_ROWS {
+        return read(scan()?).await;
+    }
+    let mut places = scan()?;
+    places.project::<&str>(&[])?.with_row_id();
+    let batches: Vec<RecordBatch> = places.try_into_stream().await?.try_collect().await?;
+    let found: usize = batches.iter().map(RecordBatch::num_rows).sum();
+    if found > FEW_ROWS {
+        return read(scan()?).await;
+    }
+    let mut ids = Vec::with_capacity(found);
+    for batch in &batches {
+        let column = batch.column_by_name(ROW_ID).and_then(|column| column.as_primitive_opt::<UInt64Type>());
+        let column = column.ok_or_else(|| StoreError::Misuse("a scan gave no places of rows".to_owned()))?;
+        ids.extend_from_slice(column.values());
+    }
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    ids.sort_unstable();
+    let taken = dataset.take_rows(&ids, ProjectionRequest::from_columns(column_names::<R>(), dataset.schema())).await?;
+    Ok(R::from_batch(&taken)?)
 }
 
 async fn read<R: Row>(mut scan: Scanner) -> Result<Vec<R>, StoreError> {

@@ -50,6 +50,10 @@ async fn an_index_changes_no_answer() {
         assert_eq!(found.len(), numbers.iter().filter(|n| (41..120).contains(*n)).count());
         let counted = query(&store, "SELECT count(*) AS n FROM blocks WHERE number > 40 AND number < 120").await.unwrap();
         assert!(text_of(&counted).contains(&format!("| {} ", found.len())), "{}", text_of(&counted));
+        // few are taken by their places, in the order of writing
+        let few: Vec<u64> =
+            store.scan::<BlockRow>(Some("number > 180 AND number < 210")).await.unwrap().iter().map(|row| row.number).collect();
+        assert_eq!(few, numbers.iter().copied().filter(|n| (181..210).contains(n)).collect::<Vec<_>>(), "round {round}");
         assert_eq!(store.count::<BlockRow>(Some("number = 3")).await.unwrap(), 0);
         let (address, topic0) = (Address::repeat_byte(3), B256::repeat_byte(2));
         let found = store.all_logs(address, topic0, Finality::Any).await.unwrap();
@@ -75,6 +79,9 @@ fn receipt(n: u64) -> ReceiptRow {
         issued_at: Millis(0),
     }
 }
+
+/// Rows that wait for an index.
+const NOT_INDEXED: u64 = 12_000;
 
 /// `cargo test --release -p store --lib -- --ignored --nocapture what_look_ups_cost`: printed, not judged.
 #[tokio::test]
@@ -105,6 +112,11 @@ async fn what_look_ups_cost() {
             let ratio = before.as_secs_f64() / after.as_secs_f64();
             println!("  {name:<22} {before:>9.1?} without, {after:>9.1?} with what is new indexed: {ratio:.1} x");
         }
+        let newer: Vec<u64> = (receipts..receipts + NOT_INDEXED).collect();
+        store.insert_new(&newer.iter().map(|n| receipt(*n)).collect::<Vec<_>>()).await.unwrap();
+        receipts += NOT_INDEXED;
+        let (_, look_up) = look_ups(&store, &mut receipts).await[0];
+        println!("  id = '…' with {NOT_INDEXED} newer rows that no index covers: {look_up:.1?}");
     }
 }
 
