@@ -454,7 +454,6 @@ async fn filtered<R: Row>(dataset: &Dataset, scan: impl Fn() -> Result<Scanner, 
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    ids.sort_unstable();
     let taken = dataset.take_rows(&ids, ProjectionRequest::from_columns(column_names::<R>(), dataset.schema())).await?;
     Ok(R::from_batch(&taken)?)
 }
