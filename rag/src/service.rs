@@ -330,15 +330,18 @@ impl Rag {
     /// Moves waiting receipts into the tables, where SQL sees them. Returns how many.
     ///
     /// # Errors
-    /// What failed underneath; the receipts stay in the log and the next drain moves them. [`RagError::LogStopped`] where all were
-    /// moved and no more can be issued.
+    /// What failed underneath; the receipts stay in the log and the next drain moves them.
     pub async fn drain(&self) -> Result<usize> {
-        let drained = self.ledger.drain().await?;
+        self.ledger.drain().await
+    }
+
+    /// Whether receipts can be issued. What was issued before is drained and settled all the same.
+    ///
+    /// # Errors
+    /// [`RagError::LogStopped`].
+    pub async fn check_log(&self) -> Result<()> {
         let ledger = self.ledger.clone();
-        match blocking(move || Ok(ledger.stopped())).await? {
-            Some(stopped) => Err(stopped),
-            None => Ok(drained),
-        }
+        blocking(move || ledger.stopped().map_or(Ok(()), Err)).await
     }
 
     /// Waits until the receipts issued so far are in the tables, where SQL sees them; any number of callers cause a few drains a

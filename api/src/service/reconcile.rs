@@ -82,7 +82,9 @@ pub(super) async fn run(service: Arc<Service>, stop: CancellationToken) -> anyho
 pub(super) async fn drain(service: Arc<Service>, stop: CancellationToken) -> anyhow::Result<()> {
     let every = Duration::from_millis(service.config.rag.drain_interval_ms).max(ROUND);
     while stop.run_until_cancelled(tokio::time::sleep(every)).await.is_some() {
-        service.trouble("receipts", service.rag.drain().await.map(|_| ()).map_err(Into::into));
+        let drained = service.rag.drain().await.map(drop);
+        let checked = service.rag.check_log().await;
+        service.trouble("receipts", drained.and(checked).map_err(Into::into));
     }
     Ok(())
 }
