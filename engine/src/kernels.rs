@@ -18,6 +18,7 @@ mod attention;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod bit_sets;
 mod blocks;
 mod buffer;
 mod bytes;
@@ -53,6 +54,7 @@ mod vocabulary;
 mod tests;
 
 pub(crate) use attention::{Attention, AttentionShape, Scratch};
+pub use bit_sets::nearly_holding;
 pub(crate) use buffer::{Buffer, Plain};
 pub(crate) use bytes::{ByteInput, ByteMatrix};
 pub use codes::VectorCodes;

@@ -59,9 +59,9 @@ pub(crate) fn folder_name(row: &VersionRow) -> String {
 /// What is derived of a version.
 pub(crate) struct Derived {
     pub(crate) text: TextIndex,
-    pub(crate) statements: Vec<u8>,
-    /// A part with its rows, in order.
-    pub(crate) vectors: Vec<(Range<usize>, Vec<u8>)>,
+    dir: PathBuf,
+    /// Rows of the parts of the vectors, in order.
+    parts: Vec<Range<usize>>,
 }
 
 /// Opens what was derived of `row`; none where it is missing. What is damaged, or of something else, is removed. Blocks.

@@ -6,6 +6,7 @@
 //! members after those of this one, only they are read.
 
 mod cache;
+mod members;
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -13,10 +14,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use engine::VectorCodes;
 use schemas::B256;
-use schemas::ids::{ChunkId, SubmissionId};
-use schemas::leaves::VersionLeaf;
-use schemas::merkle::StandardMerkleTree;
-use schemas::tables::{ContentRow, Embedding, MemberRow, PassageRow, VectorRow, VersionRow};
+use schemas::ids::ChunkId;
+use schemas::tables::{ContentRow, Embedding, PassageRow, VectorRow, VersionRow};
 use store::Store;
 
 use crate::index::{self, Derived, TextIndex};
@@ -24,6 +23,7 @@ use crate::statements::{ChunkStanding, Origin, StatementIndex};
 use crate::{RagError, Result, blocking};
 
 pub(crate) use cache::OpenVersions;
+use members::Members;
 
 /// Members whose texts and vectors are read at once.
 const CONTENTS_PER_READ: usize = 4096;
@@ -35,97 +35,37 @@ const PASSAGES: usize = 4096;
 pub(crate) struct OpenVersion {
     pub(crate) row: VersionRow,
     store: Store,
-    /// By registration, then chunk id: the earlier, the lower the position.
-    members: Vec<Member>,
-    origins: Vec<Origin>,
-    /// Positions by chunk id, then position.
-    by_chunk: Vec<u32>,
+    members: Members,
     /// Members that state something of their own.
     speaking: usize,
     pub(crate) statements: StatementIndex,
-    tree: StandardMerkleTree,
     vectors: VectorCodes,
     pub(crate) text: TextIndex,
     passages: Mutex<HashMap<usize, Arc<PassageRow>>>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Member {
-    chunk_id: ChunkId,
-    submission_id: SubmissionId,
-    /// In the version's dataset.
-    place: u32,
-}
-
-/// The members of a version in order, and their tree.
-struct Members {
-    members: Vec<Member>,
-    origins: Vec<Origin>,
-    tree: StandardMerkleTree,
-}
-
-impl Members {
-    /// Checked against the version's root.
-    fn of(row: &VersionRow, rows: Vec<MemberRow>) -> Result<Self> {
-        let corrupt = |problem: String| RagError::CorruptVersion { datanet: row.datanet_id, version: row.version, problem };
-        let mut placed: Vec<(u32, MemberRow)> = (0..).zip(rows).collect();
-        placed.sort_by_key(|(_, row)| (row.registered, row.chunk_id, row.submission_id));
-        let leaves: Vec<B256> = placed.iter().map(|(_, row)| VersionLeaf::of_member(row).hash()).collect();
-        let tree = StandardMerkleTree::new(&leaves)?;
-        if tree.root() != row.root {
-            return Err(corrupt(format!("its {} chunks have root {} instead of {}", leaves.len(), tree.root(), row.root)));
-        }
-        let origins = placed.iter().map(|(_, row)| Origin::of(row)).collect();
-        let member = |(place, row): (u32, MemberRow)| Member { chunk_id: row.chunk_id, submission_id: row.submission_id, place };
-        Ok(Self { members: placed.into_iter().map(member).collect(), origins, tree })
-    }
-
-    /// How many of the members an earlier version has, where it has no others and they come first.
-    fn begin_with(&self, earlier: &OpenVersion) -> Option<usize> {
-        let same =
-            |(member, before): (&Member, &Member)| member.chunk_id == before.chunk_id && member.submission_id == before.submission_id;
-        let count = earlier.members.len();
-        let is_same = count <= self.members.len()
-            && self.members.iter().zip(&earlier.members).all(same)
-            && self.origins.get(..count) == Some(&earlier.origins);
-        is_same.then_some(count)
-    }
 }
 
 impl OpenVersion {
     /// Reads the version's members, checks them against its root, and opens what is derived of them; derives it where it is
     /// missing, from what `earlier` has where it can.
     pub(crate) async fn load(store: &Store, index_dir: PathBuf, row: VersionRow, earlier: Option<Arc<Self>>) -> Result<Self> {
-        let rows = store.members_in_part::<MemberRow>(row.datanet_id, row.lance_version).await?;
-        let (stated, dir) = (row.clone(), index::directory(&index_dir, &row));
+        let members = Members::read(store, &row).await?;
+        let (stated, dir, count) = (row.clone(), index::directory(&index_dir, &row), members.len());
         let target = dir.clone();
-        let (members, derived) = blocking(move || {
-            let members = Members::of(&stated, rows)?;
-            let Some(derived) = index::open(&target, &stated)? else { return Ok((members, None)) };
-            let opened = open_derived(derived, &members);
+        let derived = blocking(move || {
+            let Some(derived) = index::open(&target, &stated)? else { return Ok(None) };
+            let opened = open_derived(derived, count)?;
             if opened.is_none() {
                 index::discard(&target, &stated, "what was derived of it is in another format")?;
             }
-            Ok((members, opened))
+            Ok(opened)
         })
         .await?;
         let (statements, vectors, text) = match derived {
             Some(derived) => derived,
             None => derive(store, &dir, &row, &members, earlier).await?,
         };
-        blocking({
-            let store = store.clone();
-            move || Ok(Self::of(store, row, members, statements, vectors, text))
-        })
-        .await
-    }
-
-    fn of(store: Store, row: VersionRow, all: Members, statements: StatementIndex, vectors: VectorCodes, text: TextIndex) -> Self {
-        let Members { members, origins, tree } = all;
-        let mut by_chunk: Vec<u32> = (0..).take(members.len()).collect();
-        by_chunk.sort_by_key(|at| (members.get(*at as usize).map(|member| member.chunk_id), *at));
-        let speaking = (0..members.len()).filter(|position| statements.chunk(*position) == ChunkStanding::Speaks).count();
-        Self { row, store, members, origins, by_chunk, speaking, statements, tree, vectors, text, passages: Mutex::default() }
+        let speaking = (0..count).filter(|position| statements.chunk(*position) == ChunkStanding::Speaks).count();
+        Ok(Self { row, store: store.clone(), members, speaking, statements, vectors, text, passages: Mutex::default() })
     }
 
     /// Number of members that state something of their own: those that are searched by vector.
@@ -138,14 +78,12 @@ impl OpenVersion {
     }
 
     pub(crate) fn origin(&self, position: usize) -> Option<&Origin> {
-        self.origins.get(position)
+        self.members.origins.get(position)
     }
 
     /// The earliest-registered member with this id.
     pub(crate) fn position(&self, id: ChunkId) -> Option<usize> {
-        let of = |at: &u32| self.members.get(*at as usize).map(|member| member.chunk_id);
-        let first = self.by_chunk.partition_point(|at| of(at) < Some(id));
-        self.by_chunk.get(first).filter(|at| of(at) == Some(id)).map(|at| *at as usize)
+        self.members.position(id)
     }
 
     /// A member's text and place in its file. Blocks, for it may have to be read.
@@ -163,17 +101,27 @@ impl OpenVersion {
             let known = self.remembered();
             positions.into_iter().filter(|position| !known.contains_key(position)).collect()
         };
-        let places = self.places(missing.iter().copied())?;
-        if places.is_empty() {
-            return Ok(());
-        }
-        let rows: Vec<PassageRow> = self.store.members_at(self.row.datanet_id, self.row.lance_version, &places).await?;
+        let rows = self.read(missing.iter().copied()).await?;
         let mut known = self.remembered();
         if known.len() + rows.len() > PASSAGES {
             known.clear();
         }
         known.extend(missing.into_iter().zip(rows.into_iter().map(Arc::new)));
         Ok(())
+    }
+
+    /// Texts of the members with these chunk ids, in their order.
+    pub(crate) async fn texts_of(&self, chunks: &[ChunkId]) -> Result<Vec<String>> {
+        let position = |id: &ChunkId| self.position(*id).ok_or_else(|| RagError::not_found("chunk", id));
+        let positions = chunks.iter().map(position).collect::<Result<Vec<usize>>>()?;
+        Ok(self.read(positions.into_iter()).await?.into_iter().map(|passage| passage.text).collect())
+    }
+
+    async fn read(&self, positions: impl Iterator<Item = usize>) -> Result<Vec<PassageRow>> {
+        match self.places(positions)?.as_slice() {
+            [] => Ok(Vec::new()),
+            places => Ok(self.store.members_at(self.row.datanet_id, self.row.lance_version, places).await?),
+        }
     }
 
     fn remembered(&self) -> std::sync::MutexGuard<'_, HashMap<usize, Arc<PassageRow>>> {
@@ -214,21 +162,20 @@ impl OpenVersion {
 
     /// Proof that the member is in the version.
     pub(crate) fn proof(&self, position: usize) -> Result<Vec<B256>> {
-        self.tree.proof(position).ok_or_else(|| RagError::not_found("member", position))
+        self.members.proof(position).ok_or_else(|| RagError::not_found("member", position))
     }
 
     /// About how many bytes this takes in memory.
     pub(crate) fn bytes(&self) -> usize {
-        const OF_MEMBER: usize = size_of::<Member>() + size_of::<Origin>() + size_of::<u32>() + 2 * size_of::<B256>() + size_of::<usize>();
-        self.members.len() * OF_MEMBER + self.statements.bytes() + self.vectors.bytes()
+        self.members.bytes() + self.statements.bytes() + self.vectors.bytes()
     }
 }
 
-/// What was derived of these members, if it is that.
-fn open_derived(derived: Derived, members: &Members) -> Option<(StatementIndex, VectorCodes, TextIndex)> {
-    let statements = StatementIndex::from_bytes(&derived.statements)?;
-    let vectors = VectorCodes::from_parts(derived.vectors, Embedding::DIMENSIONS)?;
-    (vectors.len() == members.members.len()).then_some((statements, vectors, derived.text))
+/// What was derived of so many members, if it is that.
+fn open_derived(derived: Derived, members: usize) -> Result<Option<(StatementIndex, VectorCodes, TextIndex)>> {
+    let Some(statements) = StatementIndex::from_bytes(&derived.statements()?) else { return Ok(None) };
+    let vectors = VectorCodes::from_parts(derived.vectors(), Embedding::DIMENSIONS).filter(|vectors| vectors.len() == members);
+    Ok(vectors.map(|vectors| (statements, vectors, derived.text)))
 }
 
 /// Reads what is new in the version and derives what it is searched by.
@@ -239,7 +186,7 @@ async fn derive(
     members: &Members,
     earlier: Option<Arc<OpenVersion>>,
 ) -> Result<(StatementIndex, VectorCodes, TextIndex)> {
-    let carried = earlier.and_then(|earlier| Some((members.begin_with(&earlier)?, earlier)));
+    let carried = earlier.and_then(|earlier| Some((members.begin_with(&earlier.members)?, earlier)));
     if let Some((count, earlier)) = carried {
         match Derivation::new(store, row, members, count).run(dir, Some(earlier)).await {
             Ok(Some(derived)) => return Ok(derived),
@@ -268,7 +215,7 @@ impl<'a> Derivation<'a> {
     /// None where what was carried does not stand any more.
     async fn run(&self, dir: &Path, earlier: Option<Arc<OpenVersion>>) -> Result<Option<(StatementIndex, VectorCodes, TextIndex)>> {
         let mut added = VectorCodes::new(Embedding::DIMENSIONS);
-        let places: Vec<u64> = self.members.members.iter().skip(self.carried).map(|member| u64::from(member.place)).collect();
+        let places: Vec<u64> = self.members.after(self.carried).iter().map(|member| u64::from(member.place)).collect();
         let mut texts = Vec::with_capacity(places.len());
         for places in places.chunks(CONTENTS_PER_READ) {
             let contents: Vec<ContentRow> = self.store.members_at(self.row.datanet_id, self.row.lance_version, places).await?;
@@ -278,7 +225,7 @@ impl<'a> Derivation<'a> {
             }
         }
         let (origins, carried) = (self.members.origins.clone(), self.carried);
-        let ids: Vec<ChunkId> = self.members.members.iter().skip(carried).map(|member| member.chunk_id).collect();
+        let ids: Vec<ChunkId> = self.members.after(carried).iter().map(|member| member.chunk_id).collect();
         let (row, dir) = (self.row.clone(), dir.to_owned());
         blocking(move || {
             let statements = match &earlier {

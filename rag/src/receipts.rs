@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use schemas::ids::AnswerId;
 use schemas::receipt::{Receipt, ReceiptBody};
 use schemas::signer::Signer;
-use schemas::tables::{AnswerRow, AttributionRow, FeeRow, Millis, ReceiptRow};
+use schemas::tables::{AnswerRow, AttributionRow, FeeRow, Millis, ReceiptRow, Row};
 use schemas::{Address, B256, U256};
 use store::Store;
 
@@ -32,8 +32,8 @@ use receivables::{Charge, Receivables};
 #[cfg(test)]
 pub(crate) use rows::receipt_of;
 
-/// Receipts that are read at once. Tests cross from one part to the next.
-pub(crate) const RECEIPTS_PER_SCAN: usize = if cfg!(test) { 64 } else { 8_192 };
+/// Receipts that are read at once. Tests read several times so many.
+pub(crate) const RECEIPTS_AT_ONCE: usize = if cfg!(test) { 64 } else { 1_024 };
 
 /// An answer that is not numbered and signed yet.
 #[derive(Debug)]
@@ -214,26 +214,26 @@ impl Ledger {
     }
 }
 
-/// Body hashes of a gapless run of receipts that is in the tables, in order, read a part at a time.
+/// Body hashes of a gapless run of receipts that is in the tables, in order.
 pub(crate) async fn body_hashes(store: &Store, run: RangeInclusive<u64>) -> Result<Vec<B256>> {
-    let mut hashes = Vec::new();
-    for part in parts(run) {
-        let (first, last) = (*part.start(), *part.end());
-        let mut rows = store.scan::<FeeRow>(Some(&format!("sequence >= {first} AND sequence <= {last}"))).await?;
-        rows.sort_by_key(|row| row.sequence);
-        if !rows.iter().map(|row| row.sequence).eq(part) {
-            return Err(RagError::Unproven(format!("the tables do not hold each of the receipts {first} to {last} once")));
-        }
-        hashes.extend(rows.into_iter().map(|row| row.body_hash));
-    }
-    Ok(hashes)
+    Ok(read_run::<FeeRow>(store, run, |row| row.sequence).await?.into_iter().map(|row| row.body_hash).collect())
 }
 
-/// A run of receipts in parts that are read at once.
-pub(crate) fn parts(run: RangeInclusive<u64>) -> impl Iterator<Item = RangeInclusive<u64>> {
-    let last = *run.end();
-    let starts = run.step_by(RECEIPTS_PER_SCAN);
-    starts.map(move |first| first..=first.saturating_add(RECEIPTS_PER_SCAN as u64 - 1).min(last))
+/// A gapless run of receipts of which the tables hold each once, in order. For rows that are small.
+pub(crate) async fn read_run<R: Row>(store: &Store, run: RangeInclusive<u64>, sequence: impl Fn(&R) -> u64) -> Result<Vec<R>> {
+    let (first, last) = (*run.start(), *run.end());
+    let parts: Vec<Vec<R>> = store.map_batches(&within(&run), RECEIPTS_AT_ONCE, |rows| rows).await?;
+    let mut rows: Vec<R> = parts.into_iter().flatten().collect();
+    rows.sort_by_key(&sequence);
+    if rows.iter().map(sequence).eq(run) {
+        return Ok(rows);
+    }
+    Err(RagError::Unproven(format!("the tables do not hold each of the receipts {first} to {last} once")))
+}
+
+/// A filter for the receipts of a run.
+pub(crate) fn within(run: &RangeInclusive<u64>) -> String {
+    format!("sequence >= {} AND sequence <= {}", run.start(), run.end())
 }
 
 fn charge(body: &ReceiptBody) -> Charge {

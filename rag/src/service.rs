@@ -11,10 +11,10 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use engine::{Embedder, Generator, GeneratorInfo};
-use schemas::ids::{AnswerId, DatanetId, DocumentId};
+use schemas::ids::{AnswerId, ChunkId, DatanetId, DocumentId};
 use schemas::receipt::Receipt;
 use schemas::signer::Signer;
-use schemas::tables::{ClosingRow, DatanetRow, DebtRow, Embedding, EpochRow, VersionRow};
+use schemas::tables::{ClosingRow, DatanetRow, DebtRow, Embedding, EpochRow, TextRow, VersionRow};
 use schemas::{Address, U256};
 use store::{Memo, Store};
 use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
@@ -240,15 +240,8 @@ impl Rag {
     pub async fn evidence(&self, id: AnswerId) -> Result<Evidence> {
         let record = self.ledger.find(id).await?.ok_or_else(|| RagError::not_found("answer", id))?;
         let body = &record.receipt.body;
-        let opened = self.opened(body.datanet_id, Some(body.version)).await?;
-        let positions = (body.sources.iter())
-            .map(|source| {
-                let position = opened.position(source.chunk_id);
-                position.ok_or_else(|| RagError::not_found("chunk", source.chunk_id))
-            })
-            .collect::<Result<Vec<usize>>>()?;
-        opened.read_passages(positions.iter().copied()).await?;
-        let source_texts = blocking(move || positions.into_iter().map(|at| Ok(opened.passage(at)?.text.clone())).collect()).await?;
+        let chunks: Vec<ChunkId> = body.sources.iter().map(|source| source.chunk_id).collect();
+        let source_texts = self.texts(body.datanet_id, body.version, &chunks).await?;
         let AnswerRecord { receipt, question, question_salt, answer, .. } = record;
         Ok(Evidence { receipt, question, question_salt, answer, source_texts })
     }
@@ -400,6 +393,11 @@ impl Rag {
 
     /// The opened version; the newest where none is named.
     pub(crate) async fn opened(&self, datanet: DatanetId, version: Option<u64>) -> Result<Arc<OpenVersion>> {
+        let row = self.version_row(datanet, version).await?;
+        self.open_versions.get((datanet, row.version), async || self.open_version(row).await).await
+    }
+
+    async fn version_row(&self, datanet: DatanetId, version: Option<u64>) -> Result<VersionRow> {
         let filter = match version {
             Some(version) => format!("datanet_id = '{datanet}' AND version = {version}"),
             None => format!("datanet_id = '{datanet}'"),
@@ -411,8 +409,18 @@ impl Rag {
                 None => RagError::NothingPublished(datanet),
             })
         };
-        let row = self.versions.get(self.store.version::<VersionRow>()?, (datanet, version), read).await?;
-        self.open_versions.get((datanet, row.version), async || self.open_version(row).await).await
+        self.versions.get(self.store.version::<VersionRow>()?, (datanet, version), read).await
+    }
+
+    /// Texts of members of a version, which is not opened for them: what an old one was searched by may have to be derived anew.
+    async fn texts(&self, datanet: DatanetId, version: u64, chunks: &[ChunkId]) -> Result<Vec<String>> {
+        let row = self.version_row(datanet, Some(version)).await?;
+        if let Some(opened) = self.open_versions.find((datanet, version)) {
+            return opened.texts_of(chunks).await;
+        }
+        let known: Vec<TextRow> = self.store.members_of(datanet, row.lance_version, chunks).await?;
+        let text = |id: &ChunkId| known.iter().find(|row| row.chunk_id == *id).map(|row| row.text.clone());
+        chunks.iter().map(|id| text(id).ok_or_else(|| RagError::not_found("chunk", id))).collect()
     }
 
     fn open_version(&self, row: VersionRow) -> Boxed<'_, Result<OpenVersion>> {

@@ -7,10 +7,12 @@
 
 mod boilerplate;
 mod index;
+mod origins;
 mod questions;
 mod speech;
 
-pub(crate) use index::{ChunkStanding, Origin, Standing, StatementIndex, StatementText};
+pub(crate) use index::{ChunkStanding, Standing, StatementIndex, StatementText};
+pub(crate) use origins::{Origin, Origins};
 pub(crate) use questions::{asks_for_measure, confirms, left_open, restates};
 pub(crate) use speech::{Known, Sentence, adds, read};
 

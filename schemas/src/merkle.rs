@@ -8,6 +8,9 @@ use alloy_primitives::{B256, Keccak256};
 
 use crate::SchemaError;
 
+/// Nodes that are worth a thread, which costs as much as hashing a hundred.
+const LEAST_PER_THREAD: usize = if cfg!(test) { 8 } else { 4_096 };
+
 /// A tree over leaf hashes (see [`crate::leaves`]).
 #[derive(Debug, Clone)]
 pub struct StandardMerkleTree {
@@ -38,9 +41,7 @@ impl StandardMerkleTree {
             nodes[position] = leaf;
             positions[index] = position;
         }
-        for inner in (0..size - leaves.len()).rev() {
-            nodes[inner] = hash_pair(nodes[2 * inner + 1], nodes[2 * inner + 2]);
-        }
+        hash_inner(&mut nodes, size - leaves.len());
         Ok(Self { nodes, positions })
     }
 
@@ -65,6 +66,34 @@ impl StandardMerkleTree {
 /// Whether `proof` leads from `leaf` to `root` (OpenZeppelin's `MerkleProof.verify`).
 pub fn verify(root: B256, leaf: B256, proof: &[B256]) -> bool {
     proof.iter().fold(leaf, |node, sibling| hash_pair(node, *sibling)) == root
+}
+
+/// Fills in the inner nodes, which are the first so many: level by level from the deepest, each on as many threads as it is worth.
+fn hash_inner(nodes: &mut [B256], inner: usize) {
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let mut level = 0..inner;
+    while !level.is_empty() {
+        // a level begins at 2^k - 1
+        level.start = (1 << level.end.ilog2()) - 1;
+        let (upper, children) = nodes.split_at_mut(level.end);
+        let children = &children[2 * level.start + 1 - level.end..];
+        let upper = &mut upper[level.start..];
+        let part = upper.len().div_ceil(threads).max(LEAST_PER_THREAD);
+        std::thread::scope(|scope| {
+            let mut parts = upper.chunks_mut(part).zip(children.chunks(2 * part));
+            let own = parts.next();
+            parts.for_each(|(nodes, children)| drop(scope.spawn(move || hash_level(nodes, children))));
+            own.into_iter().for_each(|(nodes, children)| hash_level(nodes, children));
+        });
+        level = 0..level.start;
+    }
+}
+
+fn hash_level(nodes: &mut [B256], children: &[B256]) {
+    for (node, pair) in nodes.iter_mut().zip(children.as_chunks().0) {
+        let [left, right]: &[B256; 2] = pair;
+        *node = hash_pair(*left, *right);
+    }
 }
 
 /// keccak of two nodes, smaller first.

@@ -12,7 +12,7 @@ use schemas::ids::{ChunkId, DatanetId, SubmissionId};
 use schemas::tables::{ChunkRow, MemberRow, Row, TableSpec, WriteMode};
 use tokio::sync::Mutex;
 
-use crate::table::{MemberChange, Table, column_names, rows};
+use crate::table::{MemberChange, Table, column_names, for_each_batch, rows, rows_where};
 use crate::{Store, StoreError};
 
 /// Open datasets by Datanet.
@@ -115,6 +115,19 @@ impl Store {
         rows(&*self.datanet_at(datanet, lance_version).await?, None).await
     }
 
+    /// Gives columns of every member as of a Lance version to `each`, a batch at a time, in the order of the rows.
+    ///
+    /// # Errors
+    /// What `each` says, and errors of the store.
+    pub async fn for_each_member<P: Row>(
+        &self,
+        datanet: DatanetId,
+        lance_version: u64,
+        each: impl FnMut(Vec<P>) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        for_each_batch(&*self.datanet_at(datanet, lance_version).await?, each).await
+    }
+
     /// Columns of the members at these places in the order of [`Self::members_in_part`], as given.
     ///
     /// # Errors
@@ -127,6 +140,15 @@ impl Store {
             return Err(StoreError::NotFound(format!("member {beyond} of Datanet {datanet} (it has {count})")));
         }
         Ok(P::from_batch(&dataset.take(places, projection).await?)?)
+    }
+
+    /// Columns of the members with these chunk ids as of a Lance version, in any order.
+    pub async fn members_of<P: Row>(&self, datanet: DatanetId, lance_version: u64, chunks: &[ChunkId]) -> Result<Vec<P>, StoreError> {
+        if chunks.is_empty() {
+            return Ok(Vec::new());
+        }
+        let dataset = self.datanet_at(datanet, lance_version).await?;
+        rows_where(&dataset, col("chunk_id").in_list(chunks.iter().map(|id| lit(id.to_string())).collect(), false)).await
     }
 }
 

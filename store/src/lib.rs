@@ -308,6 +308,22 @@ impl Store {
         Ok(rows)
     }
 
+    /// What `map` makes of the rows that satisfy `filter`, so many at a time, on threads that may block; in no order. For many
+    /// rows of which less is kept than they are.
+    pub async fn map_batches<R: Row, T: Send + 'static>(
+        &self,
+        filter: &str,
+        at_once: usize,
+        map: impl Fn(Vec<R>) -> T + Send + Sync + 'static,
+    ) -> Result<Vec<T>, StoreError> {
+        let inner = self.inner.clone();
+        let counted = move |rows: Vec<R>| {
+            inner.reads.count(rows.len());
+            map(rows)
+        };
+        table::map_batches(&self.table::<R>()?.dataset(), filter, at_once, counted).await
+    }
+
     /// Gives all rows to `each`, a batch at a time, in the order they were written in.
     ///
     /// # Errors

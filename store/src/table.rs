@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use datafusion::logical_expr::Expr;
-use futures::TryStreamExt;
+use futures::{StreamExt as _, TryStreamExt as _};
 use lance::Dataset;
 use lance::dataset::scanner::Scanner;
 use lance::dataset::transaction::{Operation, UpdateMode};
@@ -26,6 +26,8 @@ use crate::{Inserted, StoreError, keys};
 const LARGE_ROWS: usize = if cfg!(test) { 100 } else { WORTH_INDEXING };
 /// More rows than this are not taken one by one.
 const FEW_ROWS: usize = if cfg!(test) { 50 } else { 1024 };
+/// What a pass over a table reads ahead.
+const SCAN_BUFFER_BYTES: u64 = 64 << 20;
 /// The column in which Lance tells the places of rows.
 const ROW_ID: &str = "_rowid";
 
@@ -487,4 +489,31 @@ pub(crate) async fn for_each_batch<R: Row>(
         each(R::from_batch(&batch)?)?;
     }
     Ok(())
+}
+
+/// What `map` makes of the rows of a pinned dataset that satisfy `filter`, so many at a time. They are found by reading the filter's
+/// columns in one pass: an index pays for few rows.
+pub(crate) async fn map_batches<R: Row, T: Send + 'static>(
+    dataset: &Dataset,
+    filter: &str,
+    at_once: usize,
+    map: impl Fn(Vec<R>) -> T + Send + Sync + 'static,
+) -> Result<Vec<T>, StoreError> {
+    if has_no_rows(dataset) {
+        return Ok(Vec::new());
+    }
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let mut scan = dataset.scan();
+    scan.filter(filter)?.use_scalar_index(false).batch_size(at_once).batch_readahead(threads).io_buffer_size(SCAN_BUFFER_BYTES);
+    project::<R>(&mut scan)?;
+    let map = Arc::new(map);
+    let mapped = scan.try_into_stream().await?.map(|batch| {
+        let map = map.clone();
+        async move {
+            let batch = batch?;
+            let mapped = tokio::task::spawn_blocking(move || Ok::<T, StoreError>(map(R::from_batch(&batch)?)));
+            mapped.await.map_err(|error| StoreError::Misuse(format!("reading rows failed: {error}")))?
+        }
+    });
+    mapped.buffer_unordered(threads).try_collect().await
 }

@@ -4,7 +4,6 @@
 //! codes give (Cauchy–Schwarz). What may be among the nearest by these bounds holds all that are: whoever computes the products
 //! of these rows exactly has searched exactly, having read a few hundred of a million.
 
-use std::cmp::Ordering;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -81,43 +80,31 @@ impl VectorCodes {
         }
         let query = Query::of(query);
         let rows = self.len();
-        let mut bounds = vec![Bounds::NONE; rows];
         let threads = rows.div_ceil(ROWS_PER_THREAD).min(std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
         let share = rows.div_ceil(threads.max(1)).max(1);
-        std::thread::scope(|scope| {
-            let mut shares = bounds.chunks_mut(share).enumerate().map(|(at, bounds)| (at * share, bounds));
-            let own = shares.next();
-            for (first, bounds) in shares {
-                let (query, is_searched) = (&query, &is_searched);
-                scope.spawn(move || self.bound(query, first, bounds, is_searched));
-            }
-            if let Some((first, bounds)) = own {
-                self.bound(&query, first, bounds, &is_searched);
-            }
+        let search = |first: usize| self.search(&query, first..rows.min(first + share), wanted, &is_searched);
+        let mut found = std::thread::scope(|scope| {
+            let search = &search;
+            let others: Vec<_> = (share..rows).step_by(share).map(|first| scope.spawn(move || search(first))).collect();
+            let own = search(0);
+            let others = others.into_iter().map(|other| other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            others.fold(own, Nearest::followed_by)
         });
-        let mut least: Vec<f32> = bounds.iter().map(|bounds| bounds.least).collect();
-        let threshold = match wanted.checked_sub(1).filter(|at| *at < least.len()) {
-            Some(at) => *least.select_nth_unstable_by(at, |a, b| b.total_cmp(a)).1,
-            None => f32::NEG_INFINITY,
-        };
-        let may_be = |bounds: &Bounds| bounds.most.total_cmp(&threshold) != Ordering::Less && bounds.most > f32::NEG_INFINITY;
-        bounds.iter().enumerate().filter(|(_, bounds)| may_be(bounds)).map(|(at, _)| at).collect()
+        found.may_be.retain(|(_, most)| *most >= found.greatest.least());
+        found.may_be.into_iter().map(|(row, _)| row).collect()
     }
 
-    /// Bounds of the rows from `first` on.
-    fn bound(&self, query: &Query, first: usize, mut bounds: &mut [Bounds], is_searched: &impl Fn(usize) -> bool) {
-        // of the part, and of what is left to bound
-        let (mut start, mut at) = (0, first);
-        for part in &self.parts {
-            let end = start + part.len();
-            if at < end {
-                let (here, rest) = bounds.split_at_mut(bounds.len().min(end - at));
-                part.bound(self.dimensions, query, at - start, here, |row| is_searched(start + row));
-                at += here.len();
-                bounds = rest;
+    fn search(&self, query: &Query, rows: Range<usize>, wanted: usize, is_searched: &impl Fn(usize) -> bool) -> Nearest {
+        let mut nearest = Nearest { greatest: Greatest::new(wanted), may_be: Vec::new() };
+        for (part, of_part) in self.parts.iter().zip(self.parts()) {
+            let here = rows.start.max(of_part.start)..rows.end.min(of_part.end);
+            for row in here.filter(|row| is_searched(*row)) {
+                if let Some((least, most)) = part.bounds(query, row - of_part.start, self.dimensions) {
+                    nearest.add(row, least, most);
+                }
             }
-            start = end;
         }
+        nearest
     }
 
     /// Bytes that this takes in memory, those included that it shares.
@@ -148,7 +135,7 @@ impl VectorCodes {
         let mut next = 0;
         for (rows, bytes) in parts {
             let count = rows.end.checked_sub(rows.start).filter(|_| rows.start == next)?;
-            codes.parts.push(Arc::new(Part::from_bytes(&bytes, count, dimensions)?));
+            codes.parts.push(Arc::new(Part::from_bytes(bytes, count, dimensions)?));
             next = rows.end;
         }
         Some(codes)
@@ -185,41 +172,79 @@ impl Part {
         }
     }
 
-    /// Bounds of this part's rows from `first` on.
-    fn bound(&self, dimensions: usize, query: &Query, first: usize, bounds: &mut [Bounds], is_searched: impl Fn(usize) -> bool) {
-        let rows = self.codes.chunks_exact(dimensions).zip(&self.scales).zip(&self.errors).skip(first);
-        for (at, (bounds, ((codes, scale), error))) in (first..).zip(bounds.iter_mut().zip(rows)) {
-            if !is_searched(at) {
-                continue;
-            }
-            #[expect(clippy::cast_precision_loss, reason = "its rounding is within the bound")]
-            let product = dot(&query.codes, codes) as f32 * query.scale * scale;
-            let around = error * query.length + query.error * (1.0 + error) + ROUNDING;
-            *bounds = Bounds { least: product - around, most: product + around };
-        }
+    /// Between which numbers the product with a row lies.
+    fn bounds(&self, query: &Query, row: usize, dimensions: usize) -> Option<(f32, f32)> {
+        let codes = self.codes.get(row * dimensions..(row + 1) * dimensions)?;
+        let (scale, error) = (self.scales.get(row)?, self.errors.get(row)?);
+        #[expect(clippy::cast_precision_loss, reason = "its rounding is within the bound")]
+        let product = dot(&query.codes, codes) as f32 * query.scale * scale;
+        let around = error * query.length + query.error * (1.0 + error) + ROUNDING;
+        Some((product - around, product + around))
     }
 
-    fn from_bytes(bytes: &[u8], rows: usize, dimensions: usize) -> Option<Self> {
-        let (codes, rest) = bytes.split_at_checked(rows.checked_mul(dimensions)?)?;
-        let (numbers, []) = rest.as_chunks::<4>() else { return None };
+    fn from_bytes(mut bytes: Vec<u8>, rows: usize, dimensions: usize) -> Option<Self> {
+        let codes = rows.checked_mul(dimensions)?;
+        let (numbers, []) = bytes.get(codes..)?.as_chunks::<4>() else { return None };
         let mut numbers = numbers.iter().map(|number| f32::from_le_bytes(*number));
         let scales: Vec<f32> = numbers.by_ref().take(rows).collect();
         let errors: Vec<f32> = numbers.collect();
-        let codes = codes.iter().map(|code| code.cast_signed()).collect();
-        (errors.len() == rows && scales.len() == rows).then_some(Self { codes, scales, errors })
+        if errors.len() != rows || scales.len() != rows {
+            return None;
+        }
+        bytes.truncate(codes);
+        // in their place: there may be hundreds of MiB of them
+        let codes = bytes.into_iter().map(u8::cast_signed).collect();
+        Some(Self { codes, scales, errors })
     }
 }
 
-/// Between which numbers a product lies.
-#[derive(Debug, Clone, Copy)]
-struct Bounds {
-    least: f32,
-    most: f32,
+/// Rows that may be among the nearest of those that were looked at.
+struct Nearest {
+    /// What the products are at least.
+    greatest: Greatest,
+    /// In order, each with what its product is at most.
+    may_be: Vec<(usize, f32)>,
 }
 
-impl Bounds {
-    /// Of what is not searched.
-    const NONE: Self = Self { least: f32::NEG_INFINITY, most: f32::NEG_INFINITY };
+impl Nearest {
+    fn add(&mut self, row: usize, least: f32, most: f32) {
+        self.greatest.add(least);
+        if most >= self.greatest.least() {
+            self.may_be.push((row, most));
+        }
+    }
+
+    fn followed_by(mut self, other: Self) -> Self {
+        other.greatest.numbers.into_iter().for_each(|number| self.greatest.add(number));
+        self.may_be.extend(other.may_be);
+        self
+    }
+}
+
+/// The so many greatest of some numbers.
+struct Greatest {
+    wanted: usize,
+    /// In order, the greatest first.
+    numbers: Vec<f32>,
+}
+
+impl Greatest {
+    fn new(wanted: usize) -> Self {
+        Self { wanted, numbers: Vec::new() }
+    }
+
+    /// The least of them, where there are so many.
+    fn least(&self) -> f32 {
+        self.wanted.checked_sub(1).and_then(|last| self.numbers.get(last)).copied().unwrap_or(f32::NEG_INFINITY)
+    }
+
+    fn add(&mut self, number: f32) {
+        if number > self.least() {
+            let at = self.numbers.partition_point(|other| *other >= number);
+            self.numbers.insert(at, number);
+            self.numbers.truncate(self.wanted);
+        }
+    }
 }
 
 struct Query {

@@ -6,11 +6,11 @@ use schemas::tables::{ClosingRow, DebtRow, EpochRow, FeeRow, Millis, RewardRow, 
 use schemas::{Address, B256};
 use store::Store;
 
-use super::amounts::{add, sum};
+use super::amounts::sum;
 use super::entries::{self, Entry};
 use super::rewards::{self, EpochInputs, receipts_root};
 use super::{Asked, ClosingTerms, Collection, EpochComputation, RULES};
-use crate::receipts::parts;
+use crate::receipts::read_run;
 use crate::{RagError, Result, blocking};
 
 /// Payers named in one filter.
@@ -40,32 +40,24 @@ pub(crate) async fn close(store: &Store, terms: ClosingTerms, payable: &BTreeSet
     Ok(row)
 }
 
-/// Of a run of receipts what a closing says of it, read a part at a time.
-#[derive(Default)]
+/// Of a run of receipts what a closing says of it.
 struct Sums {
     body_hashes: Vec<B256>,
     total: Wei,
     /// Receipts that cost something.
-    paid: u64,
+    paid: usize,
 }
 
 impl Sums {
     /// All receipts in the tables from this one on, which must be a gapless run.
     async fn read(store: &Store, first_sequence: u64) -> Result<Self> {
         let last = store.max::<FeeRow>("sequence").await?.unwrap_or(0);
-        let mut sums = Self::default();
-        for part in parts(first_sequence..=last) {
-            let filter = format!("sequence >= {} AND sequence <= {}", part.start(), part.end());
-            let mut rows: Vec<FeeRow> = store.scan(Some(&filter)).await?;
-            rows.sort_by_key(|row| row.sequence);
-            if !rows.iter().map(|row| row.sequence).eq(part.clone()) {
-                return Err(RagError::Unproven(format!("the tables do not hold all of the receipts {} to {}", part.start(), part.end())));
-            }
-            sums.total = add(sums.total, sum(rows.iter().map(|row| row.fee_wei))?)?;
-            sums.paid += rows.iter().filter(|row| row.fee_wei.0 > 0).count() as u64;
-            sums.body_hashes.extend(rows.iter().map(|row| row.body_hash));
-        }
-        Ok(sums)
+        let rows: Vec<FeeRow> = read_run(store, first_sequence..=last, |row: &FeeRow| row.sequence).await?;
+        Ok(Self {
+            total: sum(rows.iter().map(|row| row.fee_wei))?,
+            paid: rows.iter().filter(|row| row.fee_wei.0 > 0).count(),
+            body_hashes: rows.into_iter().map(|row| row.body_hash).collect(),
+        })
     }
 }
 

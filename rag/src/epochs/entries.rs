@@ -1,18 +1,18 @@
 //! Receipts as epochs see them: of each what its payer owes and whom it pays, some hundred bytes, so that an epoch of a million fits
-//! into memory. Their texts are read a part at a time and let go.
+//! into memory. Their texts are read some at a time and let go.
 
 use std::ops::RangeInclusive;
 
 use schemas::alloy_primitives::keccak256;
 use schemas::receipt::{ContributorShare, ReceiptBody};
-use schemas::tables::{ReceiptRow, Wei};
+use schemas::tables::{BodyRow, Wei};
 use schemas::{Address, B256};
 use serde::Deserialize;
 use store::Store;
 
 use super::amounts::contributors_parts;
-use crate::receipts::parts;
-use crate::{RagError, Result, blocking};
+use crate::receipts::{RECEIPTS_AT_ONCE, within};
+use crate::{RagError, Result};
 
 /// A receipt in an epoch.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,7 +52,7 @@ impl Entry {
         contributors_parts(self.sequence, self.fee_wei, &self.shares, self.unattributed_ppm, data_bps)
     }
 
-    fn read(row: &ReceiptRow) -> Result<Self> {
+    fn read(row: &BodyRow) -> Result<Self> {
         let other = |problem: String| RagError::Unproven(format!("receipt {} in the tables {problem}", row.sequence));
         if keccak256(&row.body) != row.body_hash {
             return Err(other("is not what its hash says".into()));
@@ -75,13 +75,10 @@ pub(super) fn entries(bodies: &[ReceiptBody]) -> Result<Vec<Entry>> {
 
 /// The receipts in a run of which the tables say what `filter` wants, by sequence.
 pub(super) async fn read(store: &Store, run: RangeInclusive<u64>, filter: Option<&str>) -> Result<Vec<Entry>> {
-    let mut entries = Vec::new();
-    for part in parts(run) {
-        let (first, last) = (part.start(), part.end());
-        let filter = filter.map_or(String::new(), |filter| format!(" AND {filter}"));
-        let rows: Vec<ReceiptRow> = store.scan(Some(&format!("sequence >= {first} AND sequence <= {last}{filter}"))).await?;
-        entries.extend(blocking(move || rows.iter().map(Entry::read).collect::<Result<Vec<Entry>>>()).await?);
-    }
+    let filter = filter.map_or(within(&run), |filter| format!("{} AND {filter}", within(&run)));
+    let read = |rows: Vec<BodyRow>| rows.iter().map(Entry::read).collect::<Result<Vec<Entry>>>();
+    let parts = store.map_batches(&filter, RECEIPTS_AT_ONCE, read).await?.into_iter().collect::<Result<Vec<Vec<Entry>>>>()?;
+    let mut entries: Vec<Entry> = parts.into_iter().flatten().collect();
     entries.sort_by_key(|entry| entry.sequence);
     Ok(entries)
 }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read as _;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,6 +24,7 @@ const FORMAT: &str = "headwater.text-index/4";
 const SEAL: &str = "seal.json";
 const UNFINISHED: &str = ".unfinished-";
 const WRITER_MEMORY_BYTES: usize = 50_000_000;
+const SUMMED_AT_ONCE: usize = 1 << 18;
 const STATEMENTS: &str = "statements.bin";
 /// Before and after the rows of a part of the vectors.
 const VECTORS: (&str, &str) = ("vectors-", ".bin");
@@ -64,14 +66,24 @@ impl Seal {
             }
             let stated = match carried.files.get(&name) {
                 Some(stated) => *stated,
-                None => {
-                    let bytes = fs::read(entry.path())?;
-                    (bytes.len() as u64, crc32fast::hash(&bytes))
-                }
+                None => sum(&entry.path())?,
             };
             files.insert(name, stated);
         }
         Ok(Self { files })
+    }
+}
+
+/// Length and CRC-32 of a file, of which little is in memory at a time.
+fn sum(path: &Path) -> std::io::Result<(u64, u32)> {
+    let mut file = fs::File::open(path)?;
+    let (mut length, mut crc) = (0, crc32fast::Hasher::new());
+    let mut bytes = vec![0; SUMMED_AT_ONCE];
+    loop {
+        let read = file.read(&mut bytes)?;
+        let Some(bytes) = bytes.get(..read).filter(|bytes| !bytes.is_empty()) else { return Ok((length, crc.finalize())) };
+        crc.update(bytes);
+        length += read as u64;
     }
 }
 
@@ -196,12 +208,22 @@ pub(super) fn open(dir: &Path, payload: &str) -> Result<Derived, TantivyError> {
     if Seal::of(dir, &Seal::default())? != stated {
         return Err(damaged(dir, "its files are not the ones that were built"));
     }
-    let mut vectors = Vec::new();
-    for (name, rows) in stated.files.keys().filter_map(|name| Some((name, part_rows(name)?))) {
-        vectors.push((rows, fs::read(dir.join(name))?));
+    let mut parts: Vec<Range<usize>> = stated.files.keys().filter_map(|name| part_rows(name)).collect();
+    parts.sort_by_key(|rows| rows.start);
+    Ok(Derived { text: open_text(dir, payload)?, dir: dir.to_owned(), parts })
+}
+
+impl Derived {
+    /// What [`build`] was given.
+    pub(crate) fn statements(&self) -> Result<Vec<u8>> {
+        let path = self.dir.join(STATEMENTS);
+        fs::read(&path).map_err(RagError::io(&path))
     }
-    vectors.sort_by_key(|(rows, _)| rows.start);
-    Ok(Derived { text: open_text(dir, payload)?, statements: fs::read(dir.join(STATEMENTS))?, vectors })
+
+    /// A part with its rows, in order, each read when it is asked for; what cannot be read is left out.
+    pub(crate) fn vectors(&self) -> impl Iterator<Item = (Range<usize>, Vec<u8>)> {
+        self.parts.iter().filter_map(|rows| Some((rows.clone(), fs::read(self.dir.join(part_name(rows))).ok()?)))
+    }
 }
 
 /// The text index in `dir`, if it is the one of `payload`.

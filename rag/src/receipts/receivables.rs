@@ -1,7 +1,7 @@
 //! Fees of receipts that no settled epoch has, by payer. Kept as receipts are issued, so that what a payer owes is looked up,
 //! however many receipts there are: some hundred bytes for each that waits for its epoch.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use schemas::ids::AnswerId;
@@ -9,6 +9,7 @@ use schemas::tables::{ChargeRow, EpochRow, Wei};
 use schemas::{Address, U256};
 use store::Store;
 
+use super::{RECEIPTS_AT_ONCE, within};
 use crate::Result;
 
 /// A receipt as what its payer owes.
@@ -54,16 +55,14 @@ impl Receivables {
         let epoch = store.max::<EpochRow>("epoch").await?.unwrap_or(0);
         let settled = store.scan::<EpochRow>(Some(&format!("epoch = {epoch}"))).await?;
         let settled_to = settled.first().map_or(0, |row| row.last_sequence);
-        let logged: BTreeMap<u64, Charge> = logged.map(|charge| (charge.sequence, charge)).collect();
+        let read = |rows: Vec<ChargeRow>| rows.into_iter().map(Charge::from).collect::<Vec<Charge>>();
+        let stored = store.map_batches(&within(&(settled_to + 1..=last_stored)), RECEIPTS_AT_ONCE, read).await?;
+        let mut charges: Vec<Charge> = stored.into_iter().flatten().collect();
+        charges.extend(logged.filter(|charge| charge.sequence > settled_to));
+        charges.sort_by_key(|charge| charge.sequence);
+        charges.dedup_by_key(|charge| charge.sequence);
         let mut open = Open { settled_to, by_payer: HashMap::new() };
-        for part in super::parts(settled_to + 1..=last_stored) {
-            let (first, last) = (part.start(), part.end());
-            let rows = store.scan::<ChargeRow>(Some(&format!("sequence >= {first} AND sequence <= {last}"))).await?;
-            let mut charges: BTreeMap<u64, Charge> = logged.range(part).map(|(sequence, charge)| (*sequence, *charge)).collect();
-            charges.extend(rows.into_iter().map(|row| (row.sequence, Charge::from(row))));
-            charges.values().for_each(|charge| open.add(charge));
-        }
-        logged.range(last_stored.max(settled_to) + 1..).for_each(|(_, charge)| open.add(charge));
+        charges.iter().for_each(|charge| open.add(charge));
         Ok(Self(Mutex::new(open)))
     }
 

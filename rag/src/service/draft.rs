@@ -7,7 +7,7 @@ use schemas::ids::AnswerId;
 use schemas::receipt::{self, AnswerStatus, Generation, Models, ReceiptBody, Retrieval, Segment, Source};
 use schemas::said::Said as Tokens;
 use schemas::tables::{PassageRow, Wei};
-use schemas::{B256, alloy_primitives::keccak256};
+use schemas::{B256, alloy_primitives::keccak256, hashing};
 
 use crate::answer::{AskRequest, CopyRecord};
 use crate::attribution::{self, MAX_SOURCES, SourceText, compute_shares, compute_value_table};
@@ -16,7 +16,7 @@ use crate::open_version::OpenVersion;
 use crate::quote::{self, Quote};
 use crate::receipts::Draft;
 use crate::retrieve::Retrieved;
-use crate::{RagConfig, Result};
+use crate::{RagConfig, RagError, Result};
 
 /// A question with what was found for it.
 pub(crate) struct Found {
@@ -152,16 +152,17 @@ impl Found {
 /// A member as the receipt states it.
 fn source(opened: &OpenVersion, position: usize, chunk: &PassageRow, found: &[Retrieved]) -> Result<Source> {
     let retrieved = found.iter().find(|retrieved| retrieved.position == position);
+    let (chunk_id, origin) = opened.chunk_id(position).zip(opened.origin(position)).ok_or_else(|| RagError::not_found("member", position))?;
     Ok(Source {
-        chunk_id: chunk.chunk_id,
-        contributor: chunk.contributor,
-        submission_id: chunk.submission_id,
-        document_id: chunk.document_id,
+        chunk_id,
+        contributor: origin.contributor,
+        submission_id: origin.submission,
+        document_id: origin.document,
         document_sha256: chunk.document_sha256,
         byte_start: chunk.byte_start,
         byte_end: chunk.byte_end,
-        text_sha256: chunk.text_sha256,
-        registered: chunk.registered,
+        text_sha256: hashing::sha256(chunk.text.as_bytes()),
+        registered: origin.registered,
         vector_rank: retrieved.and_then(|retrieved| retrieved.vector_rank),
         lexical_rank: retrieved.and_then(|retrieved| retrieved.lexical_rank),
         proof: opened.proof(position)?,

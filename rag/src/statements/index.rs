@@ -11,10 +11,8 @@ mod signature;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 
-use schemas::Address;
 use schemas::ids::DocumentId;
 use schemas::said::{Figures, Said, common};
-use schemas::tables::MemberRow;
 
 use super::boilerplate::Boilerplate;
 use super::is_within;
@@ -50,20 +48,6 @@ pub(crate) enum ChunkStanding {
     Silent,
 }
 
-/// Whose a chunk is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Origin {
-    pub(crate) contributor: Address,
-    pub(crate) document: DocumentId,
-    pub(crate) registered: u64,
-}
-
-impl Origin {
-    pub(crate) fn of(member: &MemberRow) -> Self {
-        Self { contributor: member.contributor, document: member.document_id, registered: member.registered }
-    }
-}
-
 /// Small, for there are millions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Statement {
@@ -94,8 +78,8 @@ pub(crate) struct StatementIndex {
     statements: Vec<Statement>,
     /// Of all statements, each one's sorted.
     tokens: Vec<u32>,
-    /// The second one of each statement's tokens; the first stands in the postings.
-    signatures: Vec<Signature>,
+    /// Two of each statement's tokens.
+    signatures: Vec<[Signature; 2]>,
     /// The first statement of each chunk.
     of_chunk: Vec<u32>,
     chunks: Vec<ChunkStanding>,
@@ -258,11 +242,11 @@ impl StatementIndex {
         rarest.truncate(tokens.len() - needed + 1);
         let mut found = Vec::new();
         let lacking = tokens.len() - needed;
+        let [first, second] = Signature::both_of(tokens);
         for posting in rarest {
-            posting.find(Signature::of(tokens), lacking, &mut found);
+            posting.find(first, lacking, &self.signatures, &mut found);
         }
-        let second = Signature::second_of(tokens);
-        found.retain(|at| self.signatures.get(*at as usize).is_some_and(|signature| signature.lacks(second) <= lacking));
+        found.retain(|at| self.signatures.get(*at as usize).is_some_and(|[_, signature]| signature.lacks(second) <= lacking));
         found.sort_unstable();
         found.dedup();
         let enough = |at: &usize| {

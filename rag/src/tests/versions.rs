@@ -198,3 +198,20 @@ async fn damage_to_what_is_kept_holds_nothing_up() {
         assert!(world.index(1).join("seal.json").exists());
     }
 }
+
+/// An auditor reads receipts of many old versions, of which nothing is kept.
+#[tokio::test(flavor = "multi_thread")]
+async fn evidence_needs_nothing_that_is_derived() {
+    let world = World::new(&cold_chain()).await;
+    let (id, from_open) = {
+        let rag = world.rag().await;
+        let id = rag.ask(world.request("1", QUESTIONS[0])).await.unwrap().receipt.body.answer_id;
+        (id, rag.evidence(id).await.unwrap())
+    };
+    crate::verify_evidence(&from_open).unwrap();
+    std::fs::remove_dir_all(world.index(1)).unwrap();
+    let rag = world.rag().await;
+    let from_tables = rag.evidence(id).await.unwrap();
+    assert_eq!(from_tables.source_texts, from_open.source_texts);
+    assert!(from_tables.source_texts.len() > 1 && !world.index(1).exists(), "nothing was derived for it");
+}

@@ -20,18 +20,22 @@ table! {
 }
 
 table! {
-    /// A chunk without its vector: what an answer quotes and cites.
-    PassageRow = "chunks", WriteMode::Append;
+    /// Whose a chunk is.
+    OriginRow = "chunks", WriteMode::Append;
     chunk_id: ChunkId,
     submission_id: SubmissionId,
     document_id: DocumentId,
     contributor: Address,
+    registered: u64,
+}
+
+table! {
+    /// What an answer quotes and cites of a chunk, beside whose it is.
+    PassageRow = "chunks", WriteMode::Append;
     document_sha256: Sha256,
     byte_start: u64,
     byte_end: u64,
     text: String,
-    text_sha256: Sha256,
-    registered: u64,
 }
 
 table! {

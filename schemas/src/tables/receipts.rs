@@ -26,6 +26,14 @@ table! {
 }
 
 table! {
+    /// Of a [`ReceiptRow`] what is signed.
+    BodyRow = "receipts", WriteMode::Keyed(&["answer_id"]);
+    sequence: u64,
+    body: String,
+    body_hash: B256,
+}
+
+table! {
     /// Of a [`ReceiptRow`] what its payer's account needs.
     ChargeRow = "receipts", WriteMode::Keyed(&["answer_id"]);
     answer_id: AnswerId,

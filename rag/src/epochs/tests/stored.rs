@@ -11,7 +11,7 @@ use super::collected::{asked, collection};
 use super::receipt;
 use crate::RagError;
 use crate::epochs::{self, ClosingTerms, EpochInputs, recompute_epoch};
-use crate::receipts::RECEIPTS_PER_SCAN;
+use crate::receipts::RECEIPTS_AT_ONCE;
 
 const TERMS: ClosingTerms = ClosingTerms { block_number: 5, block_hash: B256::ZERO, data_bps: 7_000, reserve_wei: Wei(900) };
 
@@ -52,7 +52,7 @@ async fn insert(store: &Store, bodies: &[ReceiptBody]) {
 #[tokio::test]
 async fn epochs_over_tables_are_those_of_their_receipts() {
     let store = Store::in_memory().await.unwrap();
-    let per_epoch = RECEIPTS_PER_SCAN as u64 * 2 + 3;
+    let per_epoch = RECEIPTS_AT_ONCE as u64 * 2 + 3;
     let all = bodies(2 * per_epoch);
     let (mut debts, mut rewards): (Vec<DebtRow>, Vec<RewardRow>) = Default::default();
     for epoch in 1..=2u64 {

@@ -8,8 +8,9 @@ use schemas::Address;
 use schemas::said::{Figures, common};
 use schemas::words;
 
-use super::{ChunkStanding, Origin, Posting, SAME_TENTHS, SHORT_TOKENS, Signature, Standing, Statement, StatementIndex};
+use super::{ChunkStanding, Posting, SAME_TENTHS, SHORT_TOKENS, Signature, Standing, Statement, StatementIndex};
 use crate::statements::boilerplate::Boilerplate;
+use crate::statements::origins::Origins;
 use crate::statements::is_within;
 use crate::statements::speech::{Form, Sentence, read};
 use crate::{RagError, Result};
@@ -37,7 +38,7 @@ impl StatementIndex {
     ///
     /// # Errors
     /// [`RagError::TooLarge`].
-    pub(crate) fn build(origins: &[Origin], texts: &[String]) -> Result<Self> {
+    pub(crate) fn build(origins: &Origins, texts: &[String]) -> Result<Self> {
         let mut index = Self::default();
         index.append(origins, read_all(texts))?;
         Ok(index)
@@ -48,13 +49,13 @@ impl StatementIndex {
     ///
     /// # Errors
     /// [`RagError::TooLarge`].
-    pub(crate) fn extended(&self, origins: &[Origin], texts: &[String]) -> Result<Option<Self>> {
+    pub(crate) fn extended(&self, origins: &Origins, texts: &[String]) -> Result<Option<Self>> {
         let mut index = self.clone();
         Ok(index.append(origins, read_all(texts))?.then_some(index))
     }
 
     /// Whether what was there before stands as it would if all were read at once.
-    fn append(&mut self, origins: &[Origin], sentences: Vec<Vec<Sentence>>) -> Result<bool> {
+    fn append(&mut self, origins: &Origins, sentences: Vec<Vec<Sentence>>) -> Result<bool> {
         let first = self.chunks.len();
         let before = self.statements.len();
         for sentence in sentences.iter().flatten() {
@@ -70,9 +71,11 @@ impl StatementIndex {
             return Ok(false);
         }
         let mut stated = self.stated(origins, first, &sentences);
+        self.postings.iter_mut().for_each(|posting| posting.hold_signatures(&self.signatures));
         for (at, sentences) in (first..).zip(sentences) {
             self.add(at, origins, sentences, &mut stated)?;
         }
+        self.postings.iter_mut().for_each(Posting::let_signatures_go);
         let documents = |at: usize| Some(origins.get(self.statements.get(at)?.chunk as usize)?.document);
         let speaking = (before..self.statements.len()).filter(|at| self.standing(*at) != Standing::Silent);
         let boilerplate = Boilerplate::of(speaking.filter_map(|at| Some((documents(at)?, self.tokens(at)))));
@@ -91,7 +94,7 @@ impl StatementIndex {
     }
 
     /// For each of these sentences, of the chunks from `first` on: where its contributor stated it last, of what is there.
-    fn stated(&self, origins: &[Origin], first: usize, sentences: &[Vec<Sentence>]) -> Stated {
+    fn stated(&self, origins: &Origins, first: usize, sentences: &[Vec<Sentence>]) -> Stated {
         let mut stated = Stated::new();
         for (origin, sentences) in origins.iter().skip(first).zip(sentences) {
             let of_contributor = stated.entry(origin.contributor).or_default();
@@ -116,7 +119,7 @@ impl StatementIndex {
     }
 
     /// The contributor of a statement, and the words that a correction leaves as they are.
-    fn correctable(&self, at: usize, origins: &[Origin]) -> Option<(Address, Vec<u32>)> {
+    fn correctable(&self, at: usize, origins: &Origins) -> Option<(Address, Vec<u32>)> {
         let statement = self.statements.get(at).filter(|one| !matches!(one.standing, Standing::Silent | Standing::Repeats(_)))?;
         let subject = self.subject(self.tokens(at), self.figures.get(statement.figures as usize)?);
         (subject.len() >= SUBJECT_TOKENS).then_some((origins.get(statement.chunk as usize)?.contributor, subject))
@@ -128,7 +131,7 @@ impl StatementIndex {
         tokens.iter().filter(|token| !quantities.contains(token) && !self.negations.contains(token)).copied().collect()
     }
 
-    fn add(&mut self, at: usize, origins: &[Origin], sentences: Vec<Sentence>, stated: &mut Stated) -> Result<()> {
+    fn add(&mut self, at: usize, origins: &Origins, sentences: Vec<Sentence>, stated: &mut Stated) -> Result<()> {
         let chunk = number(at)?;
         let first = self.statements.len();
         self.of_chunk.push(number(first)?);
@@ -146,7 +149,7 @@ impl StatementIndex {
                 bare: sentence.form == Form::Bare,
             };
             self.statements.push(statement);
-            self.signatures.push(Signature::second_of(&tokens));
+            self.signatures.push(Signature::both_of(&tokens));
             self.tokens.extend(tokens);
             let last = self.statements.len() - 1;
             if self.is_bare_and_known(last)
@@ -175,13 +178,12 @@ impl StatementIndex {
     }
 
     /// Lists a statement under its tokens.
-    pub(super) fn post(&mut self, at: usize) -> Result<()> {
+    fn post(&mut self, at: usize) -> Result<()> {
         let statement = number(at)?;
-        let tokens = self.tokens(at).to_vec();
-        let signature = Signature::of(&tokens);
-        for token in tokens {
+        let signature = self.signatures.get(at).map_or(Signature::default(), |[first, _]| *first);
+        for token in self.tokens(at).to_vec() {
             if let Some(posting) = self.postings.get_mut(token as usize) {
-                posting.push(statement, signature);
+                posting.push_with(statement, signature);
             }
         }
         Ok(())
@@ -213,7 +215,7 @@ impl StatementIndex {
     }
 
     /// Decides how the statements of a chunk stand, and the chunk.
-    fn place(&mut self, at: usize, origins: &[Origin], range: Range<usize>) -> ChunkStanding {
+    fn place(&mut self, at: usize, origins: &Origins, range: Range<usize>) -> ChunkStanding {
         let speaking: Vec<usize> = range.filter(|statement| self.standing(*statement) == Standing::Own).collect();
         let Some(chunk) = origins.get(at).filter(|_| !speaking.is_empty()) else { return ChunkStanding::Silent };
         let is_foreign = |other: u32| origins.get(other as usize).is_some_and(|other| other.registered < chunk.registered);
@@ -312,7 +314,7 @@ impl StatementIndex {
         if is_within(all, of_first, shared, least) { Standing::Repeats(number) } else { Standing::Own }
     }
 
-    fn settle(&mut self, statement: usize, standing: Standing, origins: &[Origin]) {
+    fn settle(&mut self, statement: usize, standing: Standing, origins: &Origins) {
         let contributor = |at: usize| Some(origins.get(self.statements.get(at)?.chunk as usize)?.contributor);
         if let (Standing::Differs(first), Ok(statement)) = (standing, u32::try_from(statement))
             && contributor(statement as usize) != contributor(first as usize)
@@ -326,7 +328,7 @@ impl StatementIndex {
 
     /// A contributor that states the same words again in a later submission, with other numbers or another negation, corrects
     /// what it stated. `stated` holds the last statement of each contributor in these words.
-    fn correct(&mut self, statement: usize, origins: &[Origin], stated: &mut Stated) {
+    fn correct(&mut self, statement: usize, origins: &Origins, stated: &mut Stated) {
         let Some((contributor, subject)) = self.correctable(statement, origins) else { return };
         let last = stated.entry(contributor).or_default().entry(subject).or_default();
         let Some(before) = last.replace(statement) else { return };

@@ -10,7 +10,6 @@ use super::{ChunkStanding, Posting, Signature, Standing, Statement, StatementInd
 use crate::bytes::{Reader, Writer};
 use crate::sentences::Kind;
 use crate::statements::boilerplate::Boilerplate;
-use crate::{RagError, Result};
 
 const KINDS: [Kind; 6] = [Kind::Prose, Kind::Item, Kind::Heading, Kind::Table, Kind::Code, Kind::Piece];
 const BARE: u8 = 1 << 3;
@@ -64,7 +63,8 @@ impl StatementIndex {
         let (chunks, starts, ends, tokens, figures, standing) =
             (from.numbers()?, from.numbers()?, from.numbers()?, from.numbers()?, from.numbers()?, from.numbers()?);
         let flags = from.bytes()?;
-        let mut index = Self { tokens: from.numbers()?, of_chunk: from.numbers()?, ..Self::default() };
+        let statements = Vec::with_capacity(chunks.len());
+        let mut index = Self { statements, tokens: from.numbers()?, of_chunk: from.numbers()?, ..Self::default() };
         for (at, chunk) in chunks.iter().enumerate() {
             let flags = *flags.get(at)?;
             index.statements.push(Statement {
@@ -115,25 +115,36 @@ impl StatementIndex {
         if index.known.len() != index.postings.len() || index.chunks.len() != index.of_chunk.len() || !from.is_at_end() {
             return None;
         }
-        index.post_all().ok()?;
+        index.post_all();
         Some(index)
     }
 
-    fn post_all(&mut self) -> Result<(), RagError> {
-        for at in 0..self.statements.len() {
-            self.signatures.push(Signature::second_of(self.tokens(at)));
-            if matches!(self.standing(at), Standing::Own | Standing::Differs(_)) {
-                self.post(at)?;
+    fn post_all(&mut self) {
+        let mut signatures = Vec::with_capacity(self.statements.len());
+        let mut counts = vec![0; self.postings.len()];
+        let is_posted = |at: &usize| matches!(self.standing(*at), Standing::Own | Standing::Differs(_));
+        signatures.extend((0..self.statements.len()).map(|at| Signature::both_of(self.tokens(at))));
+        for token in (0..self.statements.len()).filter(is_posted).flat_map(|at| self.tokens(at)) {
+            if let Some(count) = counts.get_mut(*token as usize) {
+                *count += 1;
             }
         }
-        Ok(())
+        let mut postings: Vec<Posting> = counts.into_iter().map(Posting::with_room).collect();
+        for at in (0..self.statements.len()).filter(is_posted) {
+            for token in self.tokens(at) {
+                if let (Some(posting), Ok(at)) = (postings.get_mut(*token as usize), u32::try_from(at)) {
+                    posting.push(at);
+                }
+            }
+        }
+        (self.signatures, self.postings) = (signatures, postings);
     }
 
     /// About how many bytes this takes in memory.
     pub(crate) fn bytes(&self) -> usize {
         let postings: usize = self.postings.iter().map(Posting::bytes).sum();
         let words: usize = self.ids.keys().map(|token| token.len() + 48).sum();
-        self.statements.len() * (size_of::<Statement>() + size_of::<Signature>())
+        self.statements.len() * (size_of::<Statement>() + size_of::<[Signature; 2]>())
             + self.tokens.len() * 4
             + self.chunks.len() * 12
             + postings

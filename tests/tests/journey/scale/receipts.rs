@@ -54,7 +54,7 @@ pub(super) async fn step(step: &str, size: usize, folder: &Path) -> anyhow::Resu
                 rag.receipt(id((PATTERNS + receipt * 7919 % (size - PATTERNS)) as u64 + 1)).await?;
                 times.push(began.elapsed().as_secs_f64() * 1000.0);
             }
-            note("receipt_p50_ms", percentile(&times, 50));
+            note("by_id_p50_ms", percentile(&times, 50));
             rag.drain().await?;
         }
         "read" => {

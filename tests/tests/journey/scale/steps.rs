@@ -1,12 +1,13 @@
 //! A Datanet as it grows: the steps, in order, and what each measures: seconds, milliseconds, MiB.
 
+use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
 
-use rag::Stage;
+use rag::{Rag, Stage};
 use schemas::tables::ChunkRow;
 
 use super::Measured;
@@ -76,10 +77,12 @@ async fn open(world: &World) -> anyhow::Result<()> {
 async fn ask(world: World, size: usize, note: &mut impl FnMut(&str, f64)) -> anyhow::Result<()> {
     let before = resident_mib()?;
     let began = Instant::now();
-    let rag = world.rag().await?;
+    let stages = StageTimes::default();
+    let rag = stages.of(world.rag().await?);
     world.ask(&rag, size / 2, "first").await?;
     note("open_s", began.elapsed().as_secs_f64());
     note("open_mib", resident_mib()? - before);
+    stages.take();
     let shared = Arc::new((world, rag));
     for at_once in [1, 8, 32] {
         let mut took = Vec::new();
@@ -107,9 +110,31 @@ async fn ask(world: World, size: usize, note: &mut impl FnMut(&str, f64)) -> any
         ensure!(answered * 2 > QUESTIONS, "of {QUESTIONS} questions {answered} were answered");
         note(&format!("ask_{at_once}_p50_ms"), percentile(&took, 50) * 1000.0);
         note(&format!("ask_{at_once}_p99_ms"), percentile(&took, 99) * 1000.0);
+        if at_once == 1 {
+            stages.take().iter().for_each(|(stage, times)| note(&format!("{}_p50_ms", stage.as_str()), percentile(times, 50)));
+        }
     }
     note("asked_mib", resident_mib()? - before);
     Ok(())
+}
+
+/// How long each stage of the answers took, ms.
+#[derive(Default)]
+struct StageTimes(Arc<Mutex<HashMap<Stage, Vec<f64>>>>);
+
+impl StageTimes {
+    fn of(&self, rag: Rag) -> Rag {
+        let times = self.0.clone();
+        rag.with_stage_listener(move |stage, took| {
+            let mut times = times.lock().unwrap_or_else(PoisonError::into_inner);
+            times.entry(stage).or_default().push(took.as_secs_f64() * 1000.0);
+        })
+    }
+
+    /// Since they were taken last.
+    fn take(&self) -> HashMap<Stage, Vec<f64>> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 /// Which chunk question `number` of so many is about.
@@ -130,21 +155,12 @@ async fn export(world: &World, size: usize, into: &Path) -> anyhow::Result<()> {
     let asked = world.embedder.embed_queries(&questions.iter().map(String::as_str).collect::<Vec<_>>())?;
     std::fs::write(into.join("questions.f32"), bytes(&mut asked.iter().flatten()))?;
     std::fs::write(into.join("questions.txt"), questions.iter().map(|text| format!("{text}\n")).collect::<String>())?;
-    let times = Arc::new(std::sync::Mutex::new(Vec::new()));
-    let rag = world.rag().await?.with_stage_listener({
-        let times = times.clone();
-        move |stage, took| {
-            if stage == Stage::Retrieve
-                && let Ok(mut times) = times.lock()
-            {
-                times.push(took.as_secs_f64() * 1000.0);
-            }
-        }
-    });
+    let stages = StageTimes::default();
+    let rag = stages.of(world.rag().await?);
     for number in 0..QUESTIONS {
         world.ask(&rag, asked_of(number, size), &format!("export-{number}")).await?;
     }
-    let retrieve_ms = times.lock().map_err(|_| anyhow::anyhow!("a listener panicked"))?.clone();
+    let retrieve_ms = stages.take().remove(&Stage::Retrieve).unwrap_or_default();
     let took = serde_json::json!({ "retrieve_ms": retrieve_ms });
     Ok(std::fs::write(into.join("headwater.json"), took.to_string())?)
 }

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use super::Measured;
 
 /// What is shown, and of what unit.
-const LINES: [(&str, &str); 35] = [
+const LINES: [(&str, &str); 40] = [
     ("publish_s", "publish all, s"),
     ("publish_mib", "memory while publishing, MiB"),
     ("build_s", "first opening, s"),
@@ -17,6 +17,11 @@ const LINES: [(&str, &str); 35] = [
     ("asked_mib", "the same after all questions, MiB"),
     ("ask_1_p50_ms", "a question, p50, ms"),
     ("ask_1_p99_ms", "p99"),
+    ("embed_p50_ms", "of it the question's vector"),
+    ("retrieve_p50_ms", "search, passages read"),
+    ("read_p50_ms", "choosing what is quoted"),
+    ("attribute_p50_ms", "who said it first, shares"),
+    ("receipt_p50_ms", "the durable receipt"),
     ("ask_8_p50_ms", "8 at once, p50"),
     ("ask_8_p99_ms", "p99"),
     ("ask_32_p50_ms", "32 at once, p50"),
@@ -29,7 +34,7 @@ const LINES: [(&str, &str); 35] = [
     ("start_mib", "memory after it, MiB"),
     ("ask_p50_ms", "a question, p50, ms"),
     ("ask_p99_ms", "p99"),
-    ("receipt_p50_ms", "a receipt by its id, p50, ms"),
+    ("by_id_p50_ms", "a receipt by its id, p50, ms"),
     ("count_ms", "`count(*)`, ms"),
     ("by_payer_ms", "fees by payer, ms"),
     ("earned_ms", "shares by contributor, joined with receipts, ms"),
