@@ -12,7 +12,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use engine::VectorCodes;
+use engine::{Embedder, VectorCodes};
 use schemas::B256;
 use schemas::ids::ChunkId;
 use schemas::tables::{ContentRow, Embedding, PassageRow, VectorRow, VersionRow};
@@ -29,6 +29,8 @@ use members::Members;
 const CONTENTS_PER_READ: usize = 4096;
 /// Passages that are remembered; when there are more, all are forgotten.
 const PASSAGES: usize = 4096;
+/// Vectors of statements that are remembered, in the same way.
+const STATEMENT_VECTORS: usize = 4096;
 
 /// One version, read-only. Members are named by their position in the order of registration.
 #[derive(Debug)]
@@ -42,6 +44,7 @@ pub(crate) struct OpenVersion {
     vectors: VectorCodes,
     pub(crate) text: TextIndex,
     passages: Mutex<HashMap<usize, Arc<PassageRow>>>,
+    statement_vectors: Mutex<HashMap<usize, Arc<[f32]>>>,
 }
 
 impl OpenVersion {
@@ -65,7 +68,7 @@ impl OpenVersion {
             None => derive(store, &dir, &row, &members, earlier).await?,
         };
         let speaking = (0..count).filter(|position| statements.chunk(*position) == ChunkStanding::Speaks).count();
-        Ok(Self { row, store: store.clone(), members, speaking, statements, vectors, text, passages: Mutex::default() })
+        Ok(Self { row, store: store.clone(), members, speaking, statements, vectors, text, passages: Mutex::default(), statement_vectors: Mutex::default() })
     }
 
     /// Number of members that state something of their own: those that are searched by vector.
@@ -126,6 +129,28 @@ impl OpenVersion {
 
     fn remembered(&self) -> std::sync::MutexGuard<'_, HashMap<usize, Arc<PassageRow>>> {
         self.passages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Vectors of statements, given by their numbers and texts, as `embedder` gives them: a text's is the same in every batch. Blocks.
+    pub(crate) fn statement_vectors(&self, statements: &[(usize, &str)], embedder: &dyn Embedder) -> Result<Vec<Arc<[f32]>>> {
+        let locked = || self.statement_vectors.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut vectors: HashMap<usize, Arc<[f32]>> = {
+            let known = locked();
+            statements.iter().filter_map(|(at, _)| Some((*at, known.get(at)?.clone()))).collect()
+        };
+        let missing: Vec<(usize, &str)> = statements.iter().filter(|(at, _)| !vectors.contains_key(at)).copied().collect();
+        if !missing.is_empty() {
+            let texts: Vec<&str> = missing.iter().map(|(_, text)| *text).collect();
+            let computed = embedder.embed(&texts)?.into_iter().map(Arc::from);
+            vectors.extend(missing.iter().map(|(at, _)| *at).zip(computed));
+            let mut known = locked();
+            if known.len() + missing.len() > STATEMENT_VECTORS {
+                known.clear();
+            }
+            known.extend(missing.iter().filter_map(|(at, _)| Some((*at, vectors.get(at)?.clone()))));
+        }
+        let vector = |at: &usize| vectors.get(at).cloned().ok_or_else(|| RagError::Worker("the embedder left a text out".into()));
+        statements.iter().map(|(at, _)| vector(at)).collect()
     }
 
     fn places(&self, positions: impl Iterator<Item = usize>) -> Result<Vec<u64>> {

@@ -62,7 +62,7 @@ impl Scored {
     }
 }
 
-/// Every quotable statement worth embedding, with its measures, best score first.
+/// Every statement that may be quoted under `config` whatever its cosine, with its measures, best score first.
 pub(crate) fn score(
     question: &Question,
     opened: &OpenVersion,
@@ -78,8 +78,10 @@ pub(crate) fn score(
     // stable: equal coverage stays in the order of the sources
     covered.sort_by(|a, b| b.0.total_cmp(&a.0));
     covered.truncate(config.embedded_sentences);
-    let texts: Vec<&str> = covered.iter().map(|(_, candidate)| candidate.text.as_str()).collect();
-    let vectors = embedder.embed(&texts)?;
+    // embedding takes most of an answer's time
+    covered.retain(|(coverage, _)| choose::may_be_strong(*coverage, config));
+    let texts: Vec<(usize, &str)> = covered.iter().map(|(_, candidate)| (candidate.statement, candidate.text.as_str())).collect();
+    let vectors = opened.statement_vectors(&texts, embedder)?;
     let mut scored: Vec<Scored> = (covered.into_iter().zip(&vectors))
         .map(|((coverage, candidate), vector)| Scored { candidate, cosine: dot(&question.vector, vector), coverage })
         .collect();

@@ -4,6 +4,8 @@ use super::candidates::Candidate;
 use super::{Quote, Scored};
 use crate::QuoteConfig;
 
+/// Above every cosine of two vectors of length 1 as they are rounded.
+const MAX_COSINE: f64 = 1.001;
 /// Sentences that share more of their words than this say the same.
 const SAME_WORDS: f64 = 0.7;
 
@@ -59,6 +61,11 @@ fn strong(sentence: &Scored, config: &QuoteConfig) -> bool {
     sentence.cosine >= ratio(config.min_cosine_ppm)
         && sentence.coverage >= ratio(config.min_coverage_ppm)
         && sentence.score() >= ratio(config.min_score_ppm)
+}
+
+/// Whether a sentence with this coverage may be [`strong`], had it the greatest cosine.
+pub(super) fn may_be_strong(coverage: f64, config: &QuoteConfig) -> bool {
+    coverage >= ratio(config.min_coverage_ppm) && f64::midpoint(MAX_COSINE, coverage) >= ratio(config.min_score_ppm)
 }
 
 fn ratio(ppm: u32) -> f64 {

@@ -1,6 +1,11 @@
-use super::candidates;
-use crate::retrieve::Question;
-use crate::tests::world::{World, file};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use engine::{Embedder, EmbedderInfo, EngineError, HashingEmbedder};
+
+use super::{candidates, choose, score, select};
+use crate::QuoteConfig;
+use crate::retrieve::{self, Question};
+use crate::tests::world::{World, cold_chain, file};
 
 const QUESTION: &str = "How cold is dry ice?";
 
@@ -141,4 +146,56 @@ async fn a_similar_fact_about_something_else_stays_an_answer() {
         ["Opened insulin glargine keeps for 28 days at room temperature.", "Opened insulin lispro keeps for 28 days at room temperature."];
     assert!(said("How long does insulin lispro keep?", &texts).await.contains(&texts[1].to_owned()));
     assert_eq!(said("How long does insulin glargine keep?", &texts).await, [texts[0]]);
+}
+
+/// Counts the texts that are embedded.
+#[derive(Debug)]
+struct Counting(HashingEmbedder, AtomicUsize);
+
+impl Embedder for Counting {
+    fn info(&self) -> &EmbedderInfo {
+        self.0.info()
+    }
+
+    fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, EngineError> {
+        self.1.fetch_add(texts.len(), Ordering::Relaxed);
+        self.0.embed(texts)
+    }
+
+    fn count_tokens(&self, text: &str) -> Result<usize, EngineError> {
+        self.0.count_tokens(text)
+    }
+
+    fn token_offsets(&self, text: &str) -> Result<Vec<(usize, usize)>, EngineError> {
+        self.0.token_offsets(text)
+    }
+}
+
+/// Statements that cannot be quoted whatever their cosine are not embedded, and none is embedded twice; nothing else is quoted for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_embedded_changes_no_quote() {
+    let world = World::new(&cold_chain()).await;
+    let rag = world.rag().await;
+    let opened = rag.opened(world.datanet.datanet_id, None).await.unwrap();
+    let (mut quoted, mut embedded, mut all_of_them) = (0, 0, 0);
+    for question in ["How cold is dry ice?", "At what temperature range should most vaccines be stored?", "What is checked before loading?"] {
+        let question = Question::read(question, world.embedder.as_ref()).unwrap();
+        let found = retrieve::retrieve(&opened, &question, &retrieve::method(&world.config())).await.unwrap();
+        let positions: Vec<usize> = found.iter().map(|retrieved| retrieved.position).collect();
+        for least in [0, 100_000, 350_000, 900_000] {
+            let config = QuoteConfig { min_coverage_ppm: least, min_cosine_ppm: 100_000, min_score_ppm: least, ..QuoteConfig::default() };
+            let everything = QuoteConfig { min_coverage_ppm: 0, min_score_ppm: 0, ..config.clone() };
+            tokio::task::block_in_place(|| {
+                let scored = score(&question, &opened, &positions, world.embedder.as_ref(), &everything).unwrap();
+                let counting = Counting(HashingEmbedder::new(), AtomicUsize::new(0));
+                let chosen = select(&question, &opened, &positions, &counting, &config).unwrap();
+                assert_eq!(chosen, choose::choose(&scored, &config));
+                assert_eq!(counting.1.into_inner(), 0, "all were embedded for the first");
+                quoted += chosen.len();
+                all_of_them += scored.len();
+                embedded += score(&question, &opened, &positions, world.embedder.as_ref(), &config).unwrap().len();
+            });
+        }
+    }
+    assert!(quoted > 3 && embedded < all_of_them, "{quoted} quoted, {embedded} of {all_of_them} embedded");
 }

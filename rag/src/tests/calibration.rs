@@ -19,8 +19,8 @@ use engine::{Embedder, MiniLm};
 use serde_json::Value;
 
 use super::world::{File, World, file};
-use crate::quote;
 use crate::retrieve::{self, Question};
+use crate::{QuoteConfig, quote};
 
 struct Case {
     question: String,
@@ -182,7 +182,8 @@ async fn measure(set: &Set, embedder: Arc<dyn Embedder>, out: &mut String) {
         let question = Question::read(&case.question, embedder.as_ref()).unwrap();
         let found = retrieve::retrieve(&opened, &question, &retrieve::method(&config)).await.unwrap();
         let positions: Vec<usize> = found.iter().map(|retrieved| retrieved.position).collect();
-        let score = || quote::score(&question, &opened, &positions, embedder.as_ref(), &config.quote);
+        let all = QuoteConfig { min_coverage_ppm: 0, min_score_ppm: 0, ..config.quote.clone() };
+        let score = || quote::score(&question, &opened, &positions, embedder.as_ref(), &all);
         let scored = tokio::task::block_in_place(score).unwrap();
         for (rank, sentence) in (1..).zip(scored.iter().take(12)) {
             let said = sentence.candidate.text.as_str();
