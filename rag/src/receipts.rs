@@ -5,6 +5,7 @@
 //! commit, the `answers` and `attributions` rows before it are unfolded from it. A crash anywhere
 //! leaves records in the log, and draining them again adds nothing twice.
 
+mod known;
 mod log;
 mod receivables;
 mod rows;
@@ -25,6 +26,7 @@ use store::Store;
 use crate::answer::{AnswerRecord, CopyRecord};
 use crate::epochs::Dues;
 use crate::{RagError, Result, blocking};
+use known::Known;
 use log::Log;
 
 pub use receivables::Receivable;
@@ -57,6 +59,7 @@ pub(crate) struct Ledger {
     /// Held for moments only.
     pending: Mutex<Pending>,
     receivables: Receivables,
+    known: Known,
     /// One drain at a time. When the last one ended.
     draining: tokio::sync::Mutex<Option<Instant>>,
 }
@@ -97,11 +100,13 @@ impl Ledger {
         let logged = newest.map_or(0, |newest| newest.body.sequence);
         let receivables = Receivables::open(&store, stored, records.iter().map(|record| charge(&record.receipt.body))).await?;
         let mut pending = Pending::default();
+        let known = Known::default();
+        records.iter().for_each(|record| known.add(record.id()));
         records.into_iter().for_each(|record| pending.insert(Arc::new(record)));
         let writer = Writer { log, next_sequence: stored.max(logged).saturating_add(1), previous };
         tracing::info!(next_sequence = writer.next_sequence, pending = pending.records.len(), "receipt log opened");
         let (writer, pending) = (Mutex::new(writer), Mutex::new(pending));
-        Ok(Self { store, signer, pending_limit, writer, pending, receivables, draining: tokio::sync::Mutex::default() })
+        Ok(Self { store, signer, pending_limit, writer, pending, receivables, known, draining: tokio::sync::Mutex::default() })
     }
 
     /// Numbers, signs and stores an answer; durable when it returns. Blocks.
@@ -123,6 +128,7 @@ impl Ledger {
         writer.next_sequence = sequence + 1;
         writer.previous = body_hash;
         let record = Arc::new(record);
+        self.known.add(record.id());
         self.receivables.add(&charge(&record.receipt.body));
         locked(&self.pending).insert(record.clone());
         Ok(record)
@@ -132,6 +138,9 @@ impl Ledger {
     pub(crate) async fn find(&self, id: AnswerId) -> Result<Option<AnswerRecord>> {
         if let Some(record) = self.find_pending(id) {
             return Ok(Some(AnswerRecord::clone(&record)));
+        }
+        if !self.known.may_hold(&self.store, id).await? {
+            return Ok(None);
         }
         let filter = format!("answer_id = '{id}'");
         let Some(receipt) = self.store.scan::<ReceiptRow>(Some(&filter)).await?.into_iter().next() else { return Ok(None) };

@@ -48,7 +48,7 @@ pub use epochs::EpochRow;
 pub use foreign_versions::ForeignVersionRow;
 pub use logs::{LogRef, LogRow, Logs};
 pub use members::{ContentRow, MemberRow, OriginRow, PassageRow, TextRow, VectorRow};
-pub use receipts::{BodyRow, ChargeRow, FeeRow, ReceiptRow};
+pub use receipts::{AnswerIdRow, BodyRow, ChargeRow, FeeRow, ReceiptRow};
 pub use reviews::ReviewRow;
 pub use rewards::RewardRow;
 pub use spending_limits::SpendingLimitRow;

@@ -26,6 +26,12 @@ table! {
 }
 
 table! {
+    /// Of a [`ReceiptRow`] its key.
+    AnswerIdRow = "receipts", WriteMode::Keyed(&["answer_id"]);
+    answer_id: AnswerId,
+}
+
+table! {
     /// Of a [`ReceiptRow`] what is signed.
     BodyRow = "receipts", WriteMode::Keyed(&["answer_id"]);
     sequence: u64,
