@@ -180,13 +180,14 @@ impl Ingest {
                 (before.len(), members.iter().filter(|chunk| before.contains(&chunk.key())).count())
             }
         };
+        let (document_count, contributor_count) = prepared.counts();
         let preview = Preview {
             version: current.iter().map(|row| row.version).chain(foreign.iter().map(|row| row.version)).max().unwrap_or(0) + 1,
             parent_root: foreign.map(|row| row.root).or(current.map(|row| row.root)).unwrap_or_default(),
             root,
             chunk_count: members.len() as u64,
-            document_count: members.iter().map(|chunk| chunk.document_id).collect::<HashSet<_>>().len() as u64,
-            contributor_count: members.iter().map(|chunk| chunk.contributor).collect::<HashSet<_>>().len() as u64,
+            document_count,
+            contributor_count,
             added: (members.len() - kept) as u64,
             removed: (before - kept) as u64,
         };

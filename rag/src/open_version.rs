@@ -68,7 +68,17 @@ impl OpenVersion {
             None => derive(store, &dir, &row, &members, earlier).await?,
         };
         let speaking = (0..count).filter(|position| statements.chunk(*position) == ChunkStanding::Speaks).count();
-        Ok(Self { row, store: store.clone(), members, speaking, statements, vectors, text, passages: Mutex::default(), statement_vectors: Mutex::default() })
+        Ok(Self {
+            row,
+            store: store.clone(),
+            members,
+            speaking,
+            statements,
+            vectors,
+            text,
+            passages: Mutex::default(),
+            statement_vectors: Mutex::default(),
+        })
     }
 
     /// Number of members that state something of their own: those that are searched by vector.
@@ -192,7 +202,8 @@ impl OpenVersion {
 
     /// About how many bytes this takes in memory.
     pub(crate) fn bytes(&self) -> usize {
-        self.members.bytes() + self.statements.bytes() + self.vectors.bytes()
+        let remembered = self.statement_vectors.lock().unwrap_or_else(PoisonError::into_inner).len();
+        self.members.bytes() + self.statements.bytes() + self.vectors.bytes() + remembered * Embedding::DIMENSIONS * size_of::<f32>()
     }
 }
 

@@ -5,11 +5,11 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use schemas::B256;
 use schemas::ids::{ChunkId, DatanetId, DocumentId, SubmissionId};
 use schemas::leaves::VersionLeaf;
 use schemas::merkle::StandardMerkleTree;
 use schemas::tables::{MemberRow, TextRow};
+use schemas::{Address, B256};
 use store::Held;
 
 use super::Preview;
@@ -74,6 +74,8 @@ pub(crate) struct Prepared {
     waiting: VecDeque<MemberRow>,
     /// All that any of these are of.
     documents: HashSet<DocumentId>,
+    /// Of those that are placed.
+    contributors: HashSet<Address>,
     /// The first of those that are placed, as they were published.
     held: Option<Held>,
 }
@@ -146,6 +148,7 @@ impl Prepared {
             member.duplicate_of = earlier.map(|(chunk_id, _)| chunk_id);
             member.similarity_ppm = earlier.map(|(_, ppm)| ppm);
             self.leaves.push(VersionLeaf::of_member(&member).hash());
+            self.contributors.insert(member.contributor);
             placed.push(member);
         }
     }
@@ -162,6 +165,11 @@ impl Prepared {
             return Err(IngestError::Interrupted("comparing texts"));
         }
         Ok((self.placed.clone(), StandardMerkleTree::new(&self.leaves)?.root()))
+    }
+
+    /// How many documents and contributors the members are of, where all have their standing.
+    pub(super) fn counts(&self) -> (u64, u64) {
+        (self.documents.len() as u64, self.contributors.len() as u64)
     }
 
     /// What the dataset has of the members, if it is at this Lance version.

@@ -96,8 +96,7 @@ impl Members {
     pub(super) fn begin_with(&self, earlier: &Self) -> Option<usize> {
         let count = earlier.len();
         let same = |(member, before): (&Member, &Member)| member.chunk_id == before.chunk_id;
-        let is_same =
-            count <= self.len() && self.each.iter().zip(&earlier.each).all(same) && self.origins.begin_with(&earlier.origins);
+        let is_same = count <= self.len() && self.each.iter().zip(&earlier.each).all(same) && self.origins.begin_with(&earlier.origins);
         is_same.then_some(count)
     }
 

@@ -178,7 +178,8 @@ async fn what_is_not_embedded_changes_no_quote() {
     let rag = world.rag().await;
     let opened = rag.opened(world.datanet.datanet_id, None).await.unwrap();
     let (mut quoted, mut embedded, mut all_of_them) = (0, 0, 0);
-    for question in ["How cold is dry ice?", "At what temperature range should most vaccines be stored?", "What is checked before loading?"] {
+    for question in ["How cold is dry ice?", "At what temperature range should most vaccines be stored?", "What is checked before loading?"]
+    {
         let question = Question::read(question, world.embedder.as_ref()).unwrap();
         let found = retrieve::retrieve(&opened, &question, &retrieve::method(&world.config())).await.unwrap();
         let positions: Vec<usize> = found.iter().map(|retrieved| retrieved.position).collect();

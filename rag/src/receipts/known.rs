@@ -10,7 +10,8 @@ use tokio::sync::OnceCell;
 
 use super::RECEIPTS_AT_ONCE;
 
-/// The first eight bytes of every id, which is a hash: eight bytes of memory for each receipt there is.
+/// The first eight bytes of every id, which is a hash. So much memory it takes for each receipt that there was at the start, and twice
+/// that for each that came since.
 #[derive(Debug, Default)]
 pub(super) struct Known {
     /// Of the receipts that were in the tables when this was asked first, sorted.

@@ -152,7 +152,8 @@ impl Found {
 /// A member as the receipt states it.
 fn source(opened: &OpenVersion, position: usize, chunk: &PassageRow, found: &[Retrieved]) -> Result<Source> {
     let retrieved = found.iter().find(|retrieved| retrieved.position == position);
-    let (chunk_id, origin) = opened.chunk_id(position).zip(opened.origin(position)).ok_or_else(|| RagError::not_found("member", position))?;
+    let (chunk_id, origin) =
+        opened.chunk_id(position).zip(opened.origin(position)).ok_or_else(|| RagError::not_found("member", position))?;
     Ok(Source {
         chunk_id,
         contributor: origin.contributor,

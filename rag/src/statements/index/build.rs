@@ -10,8 +10,8 @@ use schemas::words;
 
 use super::{ChunkStanding, Posting, SAME_TENTHS, SHORT_TOKENS, Signature, Standing, Statement, StatementIndex};
 use crate::statements::boilerplate::Boilerplate;
-use crate::statements::origins::Origins;
 use crate::statements::is_within;
+use crate::statements::origins::Origins;
 use crate::statements::speech::{Form, Sentence, read};
 use crate::{RagError, Result};
 
