@@ -8,14 +8,14 @@
 mod cache;
 mod members;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use engine::{Embedder, VectorCodes};
 use schemas::B256;
-use schemas::ids::ChunkId;
-use schemas::tables::{ContentRow, Embedding, PassageRow, VectorRow, VersionRow};
+use schemas::ids::{ChunkId, DatanetId, DocumentId};
+use schemas::tables::{ContentRow, DocumentRow, Embedding, FileNameRow, PassageRow, VectorRow, VersionRow};
 use store::Store;
 
 use crate::index::{self, Derived, TextIndex};
@@ -38,6 +38,8 @@ pub(crate) struct OpenVersion {
     pub(crate) row: VersionRow,
     store: Store,
     members: Members,
+    /// Of the members' documents.
+    file_names: HashMap<DocumentId, String>,
     /// Members that state something of their own.
     speaking: usize,
     pub(crate) statements: StatementIndex,
@@ -52,13 +54,14 @@ impl OpenVersion {
     /// missing, from what `earlier` has where it can.
     pub(crate) async fn load(store: &Store, index_dir: PathBuf, row: VersionRow, earlier: Option<Arc<Self>>) -> Result<Self> {
         let members = Members::read(store, &row).await?;
+        let file_names = file_names(store, row.datanet_id, &members).await?;
         let (stated, dir, count) = (row.clone(), index::directory(&index_dir, &row), members.len());
         let target = dir.clone();
         let derived = blocking(move || {
             let Some(derived) = index::open(&target, &stated)? else { return Ok(None) };
-            let opened = open_derived(derived, count)?;
+            let opened = open_derived(derived, count);
             if opened.is_none() {
-                index::discard(&target, &stated, "what was derived of it is in another format")?;
+                index::discard(&target, &stated, "what was derived of it cannot be read, or is in another format")?;
             }
             Ok(opened)
         })
@@ -72,6 +75,7 @@ impl OpenVersion {
             row,
             store: store.clone(),
             members,
+            file_names,
             speaking,
             statements,
             vectors,
@@ -94,6 +98,11 @@ impl OpenVersion {
         self.members.origins.get(position)
     }
 
+    /// What the file of a member's document was called.
+    pub(crate) fn file_name(&self, document: DocumentId) -> Option<&str> {
+        self.file_names.get(&document).map(String::as_str)
+    }
+
     /// The earliest-registered member with this id.
     pub(crate) fn position(&self, id: ChunkId) -> Option<usize> {
         self.members.position(id)
@@ -104,37 +113,46 @@ impl OpenVersion {
         if let Some(known) = self.remembered().get(&position) {
             return Ok(known.clone());
         }
-        tokio::runtime::Handle::current().block_on(self.read_passages([position]))?;
-        self.remembered().get(&position).cloned().ok_or_else(|| RagError::not_found("member", position))
+        let read = tokio::runtime::Handle::current().block_on(self.read_passages([position]))?;
+        read.get(&position).cloned().ok_or_else(|| RagError::not_found("member", position))
     }
 
-    /// Reads those of these members' passages that are not known yet, in one go.
-    pub(crate) async fn read_passages(&self, positions: impl IntoIterator<Item = usize>) -> Result<()> {
+    /// These members' passages; those that are not known yet are read in one go.
+    pub(crate) async fn read_passages(&self, positions: impl IntoIterator<Item = usize>) -> Result<BTreeMap<usize, Arc<PassageRow>>> {
+        let mut passages = BTreeMap::new();
         let missing: BTreeSet<usize> = {
             let known = self.remembered();
-            positions.into_iter().filter(|position| !known.contains_key(position)).collect()
+            let mut missing = BTreeSet::new();
+            for position in positions {
+                match known.get(&position) {
+                    Some(passage) => drop(passages.insert(position, passage.clone())),
+                    None => drop(missing.insert(position)),
+                }
+            }
+            missing
         };
-        let rows = self.read(missing.iter().copied()).await?;
+        if missing.is_empty() {
+            return Ok(passages);
+        }
+        let places = self.places(missing.iter().copied())?;
+        let rows: Vec<PassageRow> = self.store.members_at(self.row.datanet_id, self.row.lance_version, &places).await?;
+        let read: Vec<(usize, Arc<PassageRow>)> = missing.into_iter().zip(rows.into_iter().map(Arc::new)).collect();
         let mut known = self.remembered();
-        if known.len() + rows.len() > PASSAGES {
+        if known.len() + read.len() > PASSAGES {
             known.clear();
         }
-        known.extend(missing.into_iter().zip(rows.into_iter().map(Arc::new)));
-        Ok(())
+        known.extend(read.iter().cloned());
+        passages.extend(read);
+        Ok(passages)
     }
 
     /// Texts of the members with these chunk ids, in their order.
     pub(crate) async fn texts_of(&self, chunks: &[ChunkId]) -> Result<Vec<String>> {
         let position = |id: &ChunkId| self.position(*id).ok_or_else(|| RagError::not_found("chunk", id));
         let positions = chunks.iter().map(position).collect::<Result<Vec<usize>>>()?;
-        Ok(self.read(positions.into_iter()).await?.into_iter().map(|passage| passage.text).collect())
-    }
-
-    async fn read(&self, positions: impl Iterator<Item = usize>) -> Result<Vec<PassageRow>> {
-        match self.places(positions)?.as_slice() {
-            [] => Ok(Vec::new()),
-            places => Ok(self.store.members_at(self.row.datanet_id, self.row.lance_version, places).await?),
-        }
+        let passages = self.read_passages(positions.iter().copied()).await?;
+        let text = |at: &usize| passages.get(at).map(|passage| passage.text.clone());
+        positions.iter().map(|at| text(at).ok_or_else(|| RagError::not_found("member", at))).collect()
     }
 
     fn remembered(&self) -> std::sync::MutexGuard<'_, HashMap<usize, Arc<PassageRow>>> {
@@ -207,11 +225,17 @@ impl OpenVersion {
     }
 }
 
+async fn file_names(store: &Store, datanet: DatanetId, members: &Members) -> Result<HashMap<DocumentId, String>> {
+    let documents: HashSet<DocumentId> = members.origins.each().iter().map(|origin| origin.document).collect();
+    let rows: Vec<FileNameRow> = store.scan_part::<DocumentRow, _>(Some(&format!("datanet_id = '{datanet}'"))).await?;
+    Ok(rows.into_iter().filter(|row| documents.contains(&row.document_id)).map(|row| (row.document_id, row.file_name)).collect())
+}
+
 /// What was derived of so many members, if it is that.
-fn open_derived(derived: Derived, members: usize) -> Result<Option<(StatementIndex, VectorCodes, TextIndex)>> {
-    let Some(statements) = StatementIndex::from_bytes(&derived.statements()?) else { return Ok(None) };
-    let vectors = VectorCodes::from_parts(derived.vectors(), Embedding::DIMENSIONS).filter(|vectors| vectors.len() == members);
-    Ok(vectors.map(|vectors| (statements, vectors, derived.text)))
+fn open_derived(derived: Derived, members: usize) -> Option<(StatementIndex, VectorCodes, TextIndex)> {
+    let statements = StatementIndex::from_bytes(&derived.statements().ok()?)?;
+    let vectors = VectorCodes::from_parts(derived.vectors(), Embedding::DIMENSIONS)?;
+    (vectors.len() == members).then_some((statements, vectors, derived.text))
 }
 
 /// Reads what is new in the version and derives what it is searched by.

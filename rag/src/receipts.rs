@@ -100,7 +100,7 @@ impl Ledger {
         let logged = newest.map_or(0, |newest| newest.body.sequence);
         let receivables = Receivables::open(&store, stored, records.iter().map(|record| charge(&record.receipt.body))).await?;
         let mut pending = Pending::default();
-        let known = Known::default();
+        let known = Known::of(&store);
         records.iter().for_each(|record| known.add(record.id()));
         records.into_iter().for_each(|record| pending.insert(Arc::new(record)));
         let writer = Writer { log, next_sequence: stored.max(logged).saturating_add(1), previous };
@@ -139,7 +139,7 @@ impl Ledger {
         if let Some(record) = self.find_pending(id) {
             return Ok(Some(AnswerRecord::clone(&record)));
         }
-        if !self.known.may_hold(&self.store, id).await? {
+        if !self.known.may_hold(id) {
             return Ok(None);
         }
         let filter = format!("answer_id = '{id}'");
@@ -231,8 +231,7 @@ pub(crate) async fn body_hashes(store: &Store, run: RangeInclusive<u64>) -> Resu
 /// A gapless run of receipts of which the tables hold each once, in order. For rows that are small.
 pub(crate) async fn read_run<R: Row>(store: &Store, run: RangeInclusive<u64>, sequence: impl Fn(&R) -> u64) -> Result<Vec<R>> {
     let (first, last) = (*run.start(), *run.end());
-    let parts: Vec<Vec<R>> = store.map_batches(&within(&run), RECEIPTS_AT_ONCE, |rows| rows).await?;
-    let mut rows: Vec<R> = parts.into_iter().flatten().collect();
+    let mut rows: Vec<R> = map_run(store, &run, None, |rows| rows).await?.into_iter().flatten().collect();
     rows.sort_by_key(&sequence);
     if rows.iter().map(sequence).eq(run) {
         return Ok(rows);
@@ -240,9 +239,19 @@ pub(crate) async fn read_run<R: Row>(store: &Store, run: RangeInclusive<u64>, se
     Err(RagError::Unproven(format!("the tables do not hold each of the receipts {first} to {last} once")))
 }
 
-/// A filter for the receipts of a run.
-pub(crate) fn within(run: &RangeInclusive<u64>) -> String {
-    format!("sequence >= {} AND sequence <= {}", run.start(), run.end())
+/// What `map` makes of the receipts of a run that are in the tables and satisfy `filter`, some at a time; in no order.
+pub(crate) async fn map_run<R: Row, T: Send + 'static>(
+    store: &Store,
+    run: &RangeInclusive<u64>,
+    filter: Option<&str>,
+    map: impl Fn(Vec<R>) -> T + Send + Sync + 'static,
+) -> Result<Vec<T>> {
+    if run.is_empty() {
+        return Ok(Vec::new());
+    }
+    let more = filter.map(|filter| format!(" AND {filter}")).unwrap_or_default();
+    let filter = format!("sequence >= {} AND sequence <= {}{more}", run.start(), run.end());
+    Ok(store.map_batches(Some(&filter), RECEIPTS_AT_ONCE, map).await?)
 }
 
 fn charge(body: &ReceiptBody) -> Charge {

@@ -412,12 +412,13 @@ impl Rag {
         self.versions.get(self.store.version::<VersionRow>()?, (datanet, version), read).await
     }
 
-    /// Texts of members of a version, which is not opened for them: what an old one was searched by may have to be derived anew.
+    /// Texts of members of a version. One of which nothing derived is kept is not opened for them: that would be derived anew.
     async fn texts(&self, datanet: DatanetId, version: u64, chunks: &[ChunkId]) -> Result<Vec<String>> {
         let row = self.version_row(datanet, Some(version)).await?;
-        if let Some(opened) = self.open_versions.find((datanet, version)) {
-            return opened.texts_of(chunks).await;
+        if index::is_there(&index::directory(&self.config.index_dir, &row)) {
+            return self.opened(datanet, Some(version)).await?.texts_of(chunks).await;
         }
+        let _computing = self.computing().await?;
         let known: Vec<TextRow> = self.store.members_of(datanet, row.lance_version, chunks).await?;
         let text = |id: &ChunkId| known.iter().find(|row| row.chunk_id == *id).map(|row| row.text.clone());
         chunks.iter().map(|id| text(id).ok_or_else(|| RagError::not_found("chunk", id))).collect()

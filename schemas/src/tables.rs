@@ -43,7 +43,7 @@ pub use contracts::{CoverageRow, FollowedContractRow};
 pub use curators::CuratorRow;
 pub use datanets::DatanetRow;
 pub use debts::DebtRow;
-pub use documents::DocumentRow;
+pub use documents::{DocumentRow, FileNameRow};
 pub use epochs::EpochRow;
 pub use foreign_versions::ForeignVersionRow;
 pub use logs::{LogRef, LogRow, Logs};

@@ -308,20 +308,18 @@ impl Store {
         Ok(rows)
     }
 
-    /// What `map` makes of the rows that satisfy `filter`, so many at a time, on threads that may block; in no order. For many
-    /// rows of which less is kept than they are.
+    /// What `map` makes of the rows, of those that satisfy `filter` where there is one, so many at a time, on threads that may block;
+    /// in no order. For many rows of which less is kept than they are.
     pub async fn map_batches<R: Row, T: Send + 'static>(
         &self,
-        filter: &str,
+        filter: Option<&str>,
         at_once: usize,
         map: impl Fn(Vec<R>) -> T + Send + Sync + 'static,
     ) -> Result<Vec<T>, StoreError> {
-        let inner = self.inner.clone();
-        let counted = move |rows: Vec<R>| {
-            inner.reads.count(rows.len());
-            map(rows)
-        };
-        table::map_batches(&self.table::<R>()?.dataset(), filter, at_once, counted).await
+        let counted = move |rows: Vec<R>| (rows.len(), map(rows));
+        let mapped = table::map_batches(&self.table::<R>()?.dataset(), filter, at_once, counted).await?;
+        self.inner.reads.count(mapped.iter().map(|(rows, _)| rows).sum());
+        Ok(mapped.into_iter().map(|(_, made)| made).collect())
     }
 
     /// Gives all rows to `each`, a batch at a time, in the order they were written in.

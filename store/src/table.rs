@@ -26,8 +26,9 @@ use crate::{Inserted, StoreError, keys};
 const LARGE_ROWS: usize = if cfg!(test) { 100 } else { WORTH_INDEXING };
 /// More rows than this are not taken one by one.
 const FEW_ROWS: usize = if cfg!(test) { 50 } else { 1024 };
-/// What a pass over a table reads ahead.
+/// What a pass over a table reads ahead, and how many batches are in memory beside: as many on any machine, for they may be large.
 const SCAN_BUFFER_BYTES: u64 = 64 << 20;
+const MOST_MAPPED: usize = 4;
 /// The column in which Lance tells the places of rows.
 const ROW_ID: &str = "_rowid";
 
@@ -491,28 +492,34 @@ pub(crate) async fn for_each_batch<R: Row>(
     Ok(())
 }
 
-/// What `map` makes of the rows of a pinned dataset that satisfy `filter`, so many at a time. They are found by reading the filter's
-/// columns in one pass: an index pays for few rows.
+/// What `map` makes of the rows of a pinned dataset, of those that satisfy `filter` where there is one, so many at a time; in no
+/// order. They are found by reading the filter's columns in one pass: an index pays for few rows.
 pub(crate) async fn map_batches<R: Row, T: Send + 'static>(
     dataset: &Dataset,
-    filter: &str,
+    filter: Option<&str>,
     at_once: usize,
     map: impl Fn(Vec<R>) -> T + Send + Sync + 'static,
 ) -> Result<Vec<T>, StoreError> {
     if has_no_rows(dataset) {
         return Ok(Vec::new());
     }
-    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(MOST_MAPPED);
     let mut scan = dataset.scan();
-    scan.filter(filter)?.use_scalar_index(false).batch_size(at_once).batch_readahead(threads).io_buffer_size(SCAN_BUFFER_BYTES);
+    if let Some(filter) = filter {
+        scan.filter(filter)?;
+    }
+    scan.use_scalar_index(false).scan_in_order(false).batch_size(at_once).batch_readahead(threads).io_buffer_size(SCAN_BUFFER_BYTES);
     project::<R>(&mut scan)?;
     let map = Arc::new(map);
     let mapped = scan.try_into_stream().await?.map(|batch| {
         let map = map.clone();
         async move {
             let batch = batch?;
-            let mapped = tokio::task::spawn_blocking(move || Ok::<T, StoreError>(map(R::from_batch(&batch)?)));
-            mapped.await.map_err(|error| StoreError::Misuse(format!("reading rows failed: {error}")))?
+            match tokio::task::spawn_blocking(move || Ok(map(R::from_batch(&batch)?))).await {
+                Ok(mapped) => mapped,
+                Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+                Err(error) => Err(StoreError::Storage(format!("reading was given up: {error}"))),
+            }
         }
     });
     mapped.buffer_unordered(threads).try_collect().await

@@ -4,6 +4,8 @@
 //! codes give (Cauchy–Schwarz). What may be among the nearest by these bounds holds all that are: whoever computes the products
 //! of these rows exactly has searched exactly, having read a few hundred of a million.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -90,7 +92,7 @@ impl VectorCodes {
             let others = others.into_iter().map(|other| other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
             others.fold(own, Nearest::followed_by)
         });
-        found.may_be.retain(|(_, most)| *most >= found.greatest.least());
+        found.may_be.retain(|(_, most)| order(*most) >= found.greatest.least());
         found.may_be.into_iter().map(|(row, _)| row).collect()
     }
 
@@ -207,44 +209,54 @@ struct Nearest {
 }
 
 impl Nearest {
+    /// What has no bounds is near to nothing.
     fn add(&mut self, row: usize, least: f32, most: f32) {
-        self.greatest.add(least);
-        if most >= self.greatest.least() {
+        if least.is_nan() || most.is_nan() {
+            return;
+        }
+        self.greatest.add(order(least));
+        if order(most) >= self.greatest.least() {
             self.may_be.push((row, most));
         }
     }
 
     fn followed_by(mut self, other: Self) -> Self {
-        other.greatest.numbers.into_iter().for_each(|number| self.greatest.add(number));
+        other.greatest.numbers.into_iter().for_each(|Reverse(number)| self.greatest.add(number));
         self.may_be.extend(other.may_be);
         self
     }
 }
 
-/// The so many greatest of some numbers.
+/// The so many greatest of some numbers, each as its [`order`].
 struct Greatest {
     wanted: usize,
-    /// In order, the greatest first.
-    numbers: Vec<f32>,
+    numbers: BinaryHeap<Reverse<u32>>,
 }
 
 impl Greatest {
     fn new(wanted: usize) -> Self {
-        Self { wanted, numbers: Vec::new() }
+        Self { wanted, numbers: BinaryHeap::new() }
     }
 
     /// The least of them, where there are so many.
-    fn least(&self) -> f32 {
-        self.wanted.checked_sub(1).and_then(|last| self.numbers.get(last)).copied().unwrap_or(f32::NEG_INFINITY)
+    fn least(&self) -> u32 {
+        self.numbers.peek().filter(|_| self.numbers.len() >= self.wanted).map_or(0, |Reverse(least)| *least)
     }
 
-    fn add(&mut self, number: f32) {
-        if number > self.least() {
-            let at = self.numbers.partition_point(|other| *other >= number);
-            self.numbers.insert(at, number);
-            self.numbers.truncate(self.wanted);
+    fn add(&mut self, number: u32) {
+        if self.numbers.len() < self.wanted {
+            self.numbers.push(Reverse(number));
+        } else if let Some(mut least) = self.numbers.peek_mut().filter(|least| number > least.0) {
+            *least = Reverse(number);
         }
     }
+}
+
+/// A number that is greater where this one is.
+fn order(number: f32) -> u32 {
+    const SIGN: u32 = 1 << 31;
+    let bits = number.to_bits();
+    if bits & SIGN == 0 { bits | SIGN } else { !bits }
 }
 
 struct Query {

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use store::Store;
 
 use super::amounts::contributors_parts;
-use crate::receipts::{RECEIPTS_AT_ONCE, within};
+use crate::receipts::map_run;
 use crate::{RagError, Result};
 
 /// A receipt in an epoch.
@@ -75,9 +75,8 @@ pub(super) fn entries(bodies: &[ReceiptBody]) -> Result<Vec<Entry>> {
 
 /// The receipts in a run of which the tables say what `filter` wants, by sequence.
 pub(super) async fn read(store: &Store, run: RangeInclusive<u64>, filter: Option<&str>) -> Result<Vec<Entry>> {
-    let filter = filter.map_or(within(&run), |filter| format!("{} AND {filter}", within(&run)));
     let read = |rows: Vec<BodyRow>| rows.iter().map(Entry::read).collect::<Result<Vec<Entry>>>();
-    let parts = store.map_batches(&filter, RECEIPTS_AT_ONCE, read).await?.into_iter().collect::<Result<Vec<Vec<Entry>>>>()?;
+    let parts = map_run(store, &run, filter, read).await?.into_iter().collect::<Result<Vec<Vec<Entry>>>>()?;
     let mut entries: Vec<Entry> = parts.into_iter().flatten().collect();
     entries.sort_by_key(|entry| entry.sequence);
     Ok(entries)

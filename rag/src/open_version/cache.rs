@@ -34,12 +34,6 @@ impl OpenVersions {
         opened
     }
 
-    /// The version, if it is open; it is not asked for by that.
-    pub(crate) fn find(&self, key: (DatanetId, u64)) -> Option<Arc<OpenVersion>> {
-        let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        slots.iter().find(|(other, _)| *other == key).and_then(|(_, slot)| slot.get().cloned())
-    }
-
     fn slot(&self, key: (DatanetId, u64)) -> Slot {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         let found = slots.iter().position(|(other, _)| *other == key).map(|index| slots.remove(index));

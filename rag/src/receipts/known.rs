@@ -1,43 +1,66 @@
 //! Which answers may be in the tables: a request that is new, as nearly all are, needs no look into them for its answer.
 
 use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use schemas::ids::AnswerId;
 use schemas::tables::AnswerIdRow;
-use store::{Store, StoreError};
-use tokio::sync::OnceCell;
+use store::Store;
+use tokio::task::JoinHandle;
 
 use super::RECEIPTS_AT_ONCE;
+use crate::{Result, blocking};
 
 /// The first eight bytes of every id, which is a hash. So much memory it takes for each receipt that there was at the start, and twice
 /// that for each that came since.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Known {
-    /// Of the receipts that were in the tables when this was asked first, sorted.
-    stored: OnceCell<Vec<u64>>,
+    /// Of the receipts that the tables had at the start, sorted. Read meanwhile: until they are, the tables may hold any.
+    stored: Arc<OnceLock<Vec<u64>>>,
     /// Of those that were issued here, and of those that the log had.
     issued: Mutex<HashSet<u64>>,
+    reading: JoinHandle<()>,
 }
 
 impl Known {
+    pub(super) fn of(store: &Store) -> Self {
+        let (store, stored) = (store.clone(), Arc::new(OnceLock::new()));
+        let read = stored.clone();
+        let reading = tokio::spawn(async move {
+            match read_all(&store).await {
+                Ok(ids) => drop(read.set(ids)),
+                Err(error) => tracing::warn!(%error, "the ids of earlier answers could not be read; each is looked for in the tables"),
+            }
+        });
+        Self { stored, issued: Mutex::default(), reading }
+    }
+
     pub(super) fn add(&self, id: AnswerId) {
         self.issued.lock().unwrap_or_else(PoisonError::into_inner).insert(beginning(id));
     }
 
     /// Whether the tables may hold an answer with this id: they do not where this says no.
-    pub(super) async fn may_hold(&self, store: &Store, id: AnswerId) -> Result<bool, StoreError> {
-        let stored = self.stored.get_or_try_init(|| read(store)).await?;
-        let is_issued = || self.issued.lock().unwrap_or_else(PoisonError::into_inner).contains(&beginning(id));
-        Ok(stored.binary_search(&beginning(id)).is_ok() || is_issued())
+    pub(super) fn may_hold(&self, id: AnswerId) -> bool {
+        let is_stored = self.stored.get().is_none_or(|stored| stored.binary_search(&beginning(id)).is_ok());
+        is_stored || self.issued.lock().unwrap_or_else(PoisonError::into_inner).contains(&beginning(id))
     }
 }
 
-async fn read(store: &Store) -> Result<Vec<u64>, StoreError> {
+impl Drop for Known {
+    fn drop(&mut self) {
+        self.reading.abort();
+    }
+}
+
+async fn read_all(store: &Store) -> Result<Vec<u64>> {
     let ids = |rows: Vec<AnswerIdRow>| rows.into_iter().map(|row| beginning(row.answer_id)).collect::<Vec<u64>>();
-    let mut stored: Vec<u64> = store.map_batches("sequence > 0", RECEIPTS_AT_ONCE, ids).await?.into_iter().flatten().collect();
-    stored.sort_unstable();
-    Ok(stored)
+    let parts = store.map_batches(None, RECEIPTS_AT_ONCE, ids).await?;
+    blocking(move || {
+        let mut stored = parts.concat();
+        stored.sort_unstable();
+        Ok(stored)
+    })
+    .await
 }
 
 fn beginning(id: AnswerId) -> u64 {

@@ -58,6 +58,7 @@ impl Rag {
     pub(super) async fn answer(&self, id: AnswerId, request: AskRequest, turn: Turn, listener: Listener<'_>) -> Result<AnswerRecord> {
         let computing = self.stages.wait(Stage::Queue, self.computing()).await?;
         let (question, found) = self.find_sources(id, request).await?;
+        let opened = found.opened.clone();
         let generator = self.generator.clone().filter(|_| found.request.answerer == Answerer::Configured && !found.retrieved.is_empty());
         let record = match generator {
             None => self.quote(question, found, Held { _turn: turn, _computing: computing }).await?,
@@ -67,6 +68,10 @@ impl Rag {
                 self.generate(&generator, found, turn, listener).await?
             }
         };
+        // they are told with the answer, and would be looked for in the tables
+        for document in record.cited_documents() {
+            opened.file_name(document).into_iter().for_each(|name| self.file_names.keep((), document, name.to_owned()));
+        }
         let body = &record.receipt.body;
         tracing::info!(
             answer_id = %body.answer_id, sequence = body.sequence, datanet = %body.datanet_id, version = body.version,

@@ -39,6 +39,11 @@ impl Origins {
         self.of_chunk.iter().filter_map(|at| self.each.get(*at as usize))
     }
 
+    /// Each origin once.
+    pub(crate) fn each(&self) -> &[Origin] {
+        &self.each
+    }
+
     /// Whether those of `other` come first.
     pub(crate) fn begin_with(&self, other: &Self) -> bool {
         self.of_chunk.starts_with(&other.of_chunk) && self.each.starts_with(&other.each)

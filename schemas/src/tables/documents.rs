@@ -30,3 +30,10 @@ table! {
     /// Cosine of the document to the Datanet's topic, in parts per million; negative becomes 0.
     topic_similarity_ppm: u64,
 }
+
+table! {
+    /// Of a [`DocumentRow`] what it is called.
+    FileNameRow = "documents", WriteMode::Keyed(&["document_id"]);
+    document_id: DocumentId,
+    file_name: String,
+}
