@@ -116,7 +116,7 @@ enum Command {
     Analysts(analysts::AnalystsCommand),
     /// Ask a Datanet a question.
     Ask(answers::AskArgs),
-    /// Query all tables in SQL: SHOW TABLES lists them, DESCRIBE TABLE the columns of one.
+    /// Query all tables in SQL: SHOW TABLES lists them, DESCRIBE NAME the columns of one.
     Sql(answers::SqlArgs),
     /// Fetch an answer's receipt, and what `verify --offline` needs beside it.
     Receipt(answers::ReceiptArgs),
@@ -136,7 +136,7 @@ enum Command {
     Doctor,
     /// What runs, how far it is, and how much is stored.
     Status,
-    /// Put the store of a stopped service in order: fragments, indexes, old versions, leftovers.
+    /// Put the store in order, or have the service do it that runs with it: fragments, indexes, old versions, leftovers.
     Upkeep(upkeep::UpkeepArgs),
     /// The chain follower.
     #[command(subcommand)]

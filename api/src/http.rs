@@ -134,7 +134,8 @@ pub fn router(service: App) -> Router {
     }
     let timeout = TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, timeout);
     let router = router.fallback(nowhere).layer(timeout).with_state(service);
-    front::before(router, front).layer(TraceLayer::new_for_http())
+    // what fails says itself why, and that not all is there yet is no failure
+    front::before(router, front).layer(TraceLayer::new_for_http().on_failure(()))
 }
 
 /// Bytes that a body may have: of an upload the files, and as much for what stands around them.

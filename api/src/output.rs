@@ -102,10 +102,11 @@ pub fn share_bar(share_ppm: u64, width: usize) -> String {
     format!("{}{} {:>6.2} %", "█".repeat(filled), "·".repeat(width - filled.min(width)), share_ppm as f64 / 10_000.0)
 }
 
-/// Rows under a header, columns aligned.
+/// Rows under a header, columns aligned; a row is a line, whatever its cells hold.
 pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| cell.replace(['\n', '\r'], "⏎")).collect()).collect();
     let mut widths: Vec<usize> = header.iter().map(|name| name.chars().count()).collect();
-    for row in rows {
+    for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(cell.chars().count());
         }
@@ -117,13 +118,9 @@ pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     };
     let mut text = line(header.to_vec());
     text.push('\n');
-    text.push_str(&line(
-        widths
-            .iter()
-            .map(|width| &"────────────────────────────────────────────────────────────────────────────────"[..3 * (*width).min(80)])
-            .collect(),
-    ));
-    for row in rows {
+    let rules: Vec<String> = widths.iter().map(|width| "─".repeat(*width)).collect();
+    text.push_str(&line(rules.iter().map(String::as_str).collect()));
+    for row in &rows {
         text.push('\n');
         text.push_str(&line(row.iter().map(String::as_str).collect()));
     }

@@ -1,6 +1,6 @@
-//! The arithmetic of models on the CPU, and the one place that decides which instructions do it.
+//! The arithmetic of models and indexes on the CPU, and the one place that decides which instructions do it.
 //!
-//! Each kernel is written once, over [`Simd`], and compiled for every instruction set; [`Cpu::run`] picks. All sums are
+//! Each kernel of a model is written once, over [`Simd`], and compiled for every instruction set; [`Cpu::run`] picks. All sums are
 //! taken in an order that depends on the shapes of one text alone, never on its neighbours in a batch, so that a
 //! result is bitwise the same in any batch. Between instruction sets the low bits differ.
 //!
@@ -29,6 +29,7 @@ pub(crate) mod dequantise;
 mod element;
 mod functions;
 mod isa;
+mod keccak;
 mod kind;
 mod lanes;
 mod linear;
@@ -62,6 +63,7 @@ pub(crate) use dequantise::half_to_f32;
 pub(crate) use element::{Bf16, Element, Weight, Widened};
 pub(crate) use functions::Activation;
 pub use isa::Isa;
+pub use keccak::keccak256_many;
 pub(crate) use kind::TensorKind;
 pub(crate) use linear::{Linear, Target, Write, multiply_many};
 pub(crate) use low_rank::{Expand, LowRank};

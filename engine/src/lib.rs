@@ -24,6 +24,6 @@ pub use generation::{
     AdapterInfo, Answer, ChosenToken, Constraint, ContextMode, Finish, GenerationEnd, GenerationEvent, GenerationRequest, GenerationStream,
     Generator, GeneratorCounters, GeneratorInfo, GeneratorOptions, LocalGenerator, Sampling, Score, ScoreRequest, TokenProbability,
 };
-pub use kernels::{EmbedderPrecision, Isa, Precision, VectorCodes, nearly_holding};
+pub use kernels::{EmbedderPrecision, Isa, Precision, VectorCodes, keccak256_many, nearly_holding};
 pub use models::report::{ConfigurationReport, ModelReport, describe_configuration, describe_model};
 pub use remote::{RemoteGenerator, RemoteOptions};

@@ -120,7 +120,9 @@ pub enum IndexerError {
     EventUndecodable { event: &'static str, block: u64, log_index: u64, problem: String },
 
     /// anvil, which the development chain runs on, is not installed.
-    #[error("anvil was not found (looked at {searched}); run `make setup`, or name it in the configuration")]
+    #[error(
+        "anvil was not found (looked at {searched}); run `make setup` in the repository, or name it in the configuration (chain.anvil)"
+    )]
     AnvilMissing { searched: String },
     /// The development chain did not come up or went down.
     #[error("development chain: {problem}")]

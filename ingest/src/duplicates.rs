@@ -5,6 +5,7 @@
 
 mod clusters;
 mod fingerprint;
+mod holders;
 mod index;
 mod kept;
 mod minhash;

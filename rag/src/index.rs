@@ -97,14 +97,14 @@ pub(crate) fn build(
     target: &Path,
     row: &VersionRow,
     earlier: Option<&Path>,
-    chunks: &[(ChunkId, String)],
+    chunks: impl IntoIterator<Item = (ChunkId, String)>,
     statements: &[u8],
     vectors: &VectorCodes,
 ) -> Result<TextIndex> {
     let payload = build::payload(row)?;
     build::build(target, &payload, earlier, chunks, statements, vectors)?;
     let carried = earlier.is_some();
-    tracing::info!(datanet = %row.datanet_id, version = row.version, documents = chunks.len(), carried, "text index built");
+    tracing::info!(datanet = %row.datanet_id, version = row.version, chunks = row.chunk_count, carried, "text index built");
     build::remove_old(target, row)?;
     build::open_text(target, &payload).map_err(RagError::Index)
 }

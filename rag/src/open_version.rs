@@ -220,8 +220,10 @@ impl OpenVersion {
 
     /// About how many bytes this takes in memory.
     pub(crate) fn bytes(&self) -> usize {
-        let remembered = self.statement_vectors.lock().unwrap_or_else(PoisonError::into_inner).len();
-        self.members.bytes() + self.statements.bytes() + self.vectors.bytes() + remembered * Embedding::DIMENSIONS * size_of::<f32>()
+        let vectors = self.statement_vectors.lock().unwrap_or_else(PoisonError::into_inner).len();
+        let passages: usize = self.remembered().values().map(|passage| size_of::<PassageRow>() + passage.text.len()).sum();
+        let remembered = passages + vectors * Embedding::DIMENSIONS * size_of::<f32>();
+        self.members.bytes() + self.statements.bytes() + self.vectors.bytes() + remembered
     }
 }
 
@@ -293,12 +295,11 @@ impl<'a> Derivation<'a> {
                 None => Some(StatementIndex::build(&origins, &texts)?),
             };
             let Some(statements) = statements else { return Ok(None) };
-            let searched: Vec<(ChunkId, String)> = (ids.into_iter().zip(&texts).enumerate())
-                .filter_map(|(at, (id, text))| Some((id, statements.searched_text(carried + at, text)?)))
-                .collect();
+            let searched = (ids.into_iter().zip(&texts).enumerate())
+                .filter_map(|(at, (id, text))| Some((id, statements.searched_text(carried + at, text)?)));
             let vectors = earlier.as_ref().map_or_else(|| added.clone(), |earlier| earlier.vectors.followed_by(&added));
             let before = earlier.map(|earlier| dir.with_file_name(index::folder_name(&earlier.row)));
-            let text = index::build(&dir, &row, before.as_deref(), &searched, &statements.to_bytes(), &vectors)?;
+            let text = index::build(&dir, &row, before.as_deref(), searched, &statements.to_bytes(), &vectors)?;
             Ok(Some((statements, vectors, text)))
         })
         .await

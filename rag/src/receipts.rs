@@ -134,6 +134,11 @@ impl Ledger {
         Ok(record)
     }
 
+    /// See [`crate::Rag::caught_up`].
+    pub(crate) async fn caught_up(&self) {
+        self.known.read().await;
+    }
+
     /// What was answered under this id, if anything was.
     pub(crate) async fn find(&self, id: AnswerId) -> Result<Option<AnswerRecord>> {
         if let Some(record) = self.find_pending(id) {
@@ -231,8 +236,8 @@ pub(crate) async fn body_hashes(store: &Store, run: RangeInclusive<u64>) -> Resu
 /// A gapless run of receipts of which the tables hold each once, in order. For rows that are small.
 pub(crate) async fn read_run<R: Row>(store: &Store, run: RangeInclusive<u64>, sequence: impl Fn(&R) -> u64) -> Result<Vec<R>> {
     let (first, last) = (*run.start(), *run.end());
-    let mut rows: Vec<R> = map_run(store, &run, None, |rows| rows).await?.into_iter().flatten().collect();
-    rows.sort_by_key(&sequence);
+    let mut rows: Vec<R> = joined(map_run(store, &run, None, |rows| rows).await?);
+    rows.sort_unstable_by_key(&sequence);
     if rows.iter().map(sequence).eq(run) {
         return Ok(rows);
     }
@@ -252,6 +257,13 @@ pub(crate) async fn map_run<R: Row, T: Send + 'static>(
     let more = filter.map(|filter| format!(" AND {filter}")).unwrap_or_default();
     let filter = format!("sequence >= {} AND sequence <= {}{more}", run.start(), run.end());
     Ok(store.map_batches(Some(&filter), RECEIPTS_AT_ONCE, map).await?)
+}
+
+/// All of them. Each part is let go of as it is taken: a million rows in parts are not there twice.
+pub(crate) fn joined<T>(parts: Vec<Vec<T>>) -> Vec<T> {
+    let mut all = Vec::with_capacity(parts.iter().map(Vec::len).sum());
+    parts.into_iter().for_each(|part| all.extend(part));
+    all
 }
 
 fn charge(body: &ReceiptBody) -> Charge {

@@ -68,9 +68,11 @@ pub(crate) fn retrieve<'a>(
 async fn search(opened: &Arc<OpenVersion>, question: &Question, method: &Retrieval) -> Result<Vec<Retrieved>> {
     let limit = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
     let candidates = limit(method.candidates);
-    let by_vector = opened.nearest(&question.vector, candidates.min(opened.speaking())).await?;
     let (text, terms) = (opened.text.clone(), question.terms.clone());
-    let by_words = blocking(move || text.search(&terms, candidates)).await?;
+    let by_words = blocking(move || text.search(&terms, candidates));
+    let by_vector = opened.nearest(&question.vector, candidates.min(opened.speaking()));
+    // side by side: the one reads tables while the other computes
+    let (by_vector, by_words) = tokio::try_join!(by_vector, by_words)?;
     let ranked = fusion::fuse(&by_vector, &by_words, method.rrf_k, limit(method.top_k));
     let mut found = Vec::with_capacity(ranked.len());
     for Ranked { chunk_id, vector_rank, lexical_rank } in ranked {

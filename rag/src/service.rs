@@ -214,6 +214,12 @@ impl Rag {
         Ok(record.into_answer(|document| names.get(&document).cloned()))
     }
 
+    /// Returns when what is read in the background after a start has been read, or could not be: from then on a new request looks into
+    /// no table for its answer where it was.
+    pub async fn caught_up(&self) {
+        self.ledger.caught_up().await;
+    }
+
     /// The receipt of an answer.
     ///
     /// # Errors

@@ -6,11 +6,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use datafusion::logical_expr::{col, lit};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use lance::Dataset;
 use lance::dataset::ProjectionRequest;
+use lance_table::format::Fragment;
 use schemas::ids::{ChunkId, DatanetId, SubmissionId};
 use schemas::tables::{ChunkRow, MemberRow, Row, TableSpec, WriteMode};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, mpsc};
 
 use crate::table::{MemberChange, Table, column_names, for_each_batch, rows, rows_where};
 use crate::{Store, StoreError};
@@ -21,6 +23,8 @@ pub(crate) struct Cache(Mutex<HashMap<DatanetId, Arc<Table>>>);
 
 /// Submissions that one scan looks for.
 const SUBMISSIONS_PER_SCAN: usize = 500;
+/// Chunks that are read and written together: with vectors and text some kilobytes each.
+const MEMBERS_AT_ONCE: usize = if cfg!(test) { 3 } else { 16_384 };
 
 impl Store {
     pub(crate) async fn datanet_table(&self, datanet: DatanetId) -> Result<Arc<Table>, StoreError> {
@@ -77,16 +81,13 @@ impl Store {
             table.reload().await?;
             let present = table.dataset();
             let later = held.filter(|held| held.lance_version == present.version_id()).and_then(|held| members.get(held.members..));
-            let (stale, missing) = match later {
+            let (stale, mut missing) = match later {
                 Some(later) => (BTreeSet::new(), later.iter().collect()),
                 None => member_change(&rows::<MemberRow>(&present, None).await?, members),
             };
-            let insert = chunks.of(self, &missing).await?;
-            if insert.len() != missing.len() {
-                let problem = format!("{} chunks are to be published, and {} are there", missing.len(), insert.len());
-                return Err(StoreError::Corrupt { table: ChunkRow::TABLE.name.into(), path: String::new(), problem });
-            }
-            let insert = if insert.is_empty() { None } else { Some(ChunkRow::to_batch(&insert)?) };
+            // so that a submission's chunks stand in one part, or in neighbours
+            missing.sort_by_key(|member| member.submission_id);
+            let insert = self.write_members(&table, &present, chunks, &missing).await?;
             let delete = (!stale.is_empty()).then(|| col("chunk_id").in_list(stale.iter().map(|id| lit(id.to_string())).collect(), false));
             match table.replace_members(&present, MemberChange { delete, insert }).await {
                 // Another publication, or upkeep, came first; it is looked at.
@@ -100,6 +101,41 @@ impl Store {
             Ok(()) | Err(lance::Error::RefConflict { .. }) => Ok(lance_version),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Writes chunks beside those that are present. A part of them is in memory at once, and what a scan of their submissions finds
+    /// beside; files are as large as Lance makes them.
+    async fn write_members(
+        &self,
+        table: &Table,
+        present: &Arc<Dataset>,
+        chunks: Chunks<'_>,
+        members: &[&MemberRow],
+    ) -> Result<Vec<Fragment>, StoreError> {
+        if members.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (batches, mut read) = mpsc::channel(1);
+        let reading = async move {
+            for part in members.chunks(MEMBERS_AT_ONCE) {
+                let rows = chunks.of(self, part).await?;
+                if rows.len() != part.len() {
+                    let problem = format!("{} chunks are to be published, and {} of them are there", part.len(), rows.len());
+                    return Err(StoreError::Corrupt { table: ChunkRow::TABLE.name.into(), path: String::new(), problem });
+                }
+                let batch = ChunkRow::to_batch(&rows)?;
+                drop(rows);
+                // who writes says itself why it has stopped
+                if batches.send(batch).await.is_err() {
+                    break;
+                }
+            }
+            Ok(())
+        };
+        let stream = futures::stream::poll_fn(move |context| read.poll_recv(context).map(|batch| batch.map(Ok)));
+        let writing = table.write_fragments(present, Box::pin(RecordBatchStreamAdapter::new(ChunkRow::schema(), stream)));
+        let ((), written) = tokio::try_join!(reading, writing)?;
+        Ok(written)
     }
 
     /// Every member as of a Lance version, ordered by (chunk id, submission id).

@@ -236,6 +236,26 @@ async fn published_versions_stay_as_they_were() {
 }
 
 #[tokio::test]
+async fn many_members_are_written_in_parts_and_published_in_one_commit() {
+    let store = Store::in_memory().await.unwrap();
+    let id = datanet("a").datanet_id;
+    let chunks: Vec<ChunkRow> = (0..8).map(|n| chunk(id, n % 2, &format!("text {n}"), 0.5)).collect();
+    store.insert_new(&chunks).await.unwrap();
+    let members: Vec<MemberRow> = chunks.iter().map(MemberRow::of).collect();
+    let published = store.publish_submitted(id, 1, &members, None).await.unwrap();
+    let dataset = store.datanet_at(id, published).await.unwrap();
+    assert_eq!((published, dataset.count_fragments()), (2, 1), "the first version is the empty dataset");
+    let mut expected = chunks.clone();
+    expected.sort_by_key(|row| (row.chunk_id, row.submission_id));
+    assert_eq!(store.members(id, published).await.unwrap(), expected);
+
+    let unknown = MemberRow::of(&chunk(id, 9, "never submitted", 0.5));
+    let refused = store.publish_submitted(id, 2, &[members, vec![unknown]].concat(), None).await;
+    assert!(matches!(refused, Err(StoreError::Corrupt { .. })), "{refused:?}");
+    assert_eq!(store.datanet_table(id).await.unwrap().version(), published);
+}
+
+#[tokio::test]
 async fn a_write_whose_end_was_not_seen_is_found_again() {
     let faults = StorageFaults::default();
     let store = Store::in_memory_failing(&faults).await.unwrap();

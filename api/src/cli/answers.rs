@@ -48,7 +48,7 @@ pub struct AskArgs {
 
 #[derive(Debug, Clone, Args)]
 pub struct SqlArgs {
-    /// One query, `SHOW TABLES`, or `DESCRIBE TABLE`.
+    /// One query, `SHOW TABLES`, or `DESCRIBE` and the name of a table.
     pub query: String,
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub format: Format,

@@ -182,6 +182,7 @@ async fn list(context: &Context, datanet: &str, only_pending: bool, who: &SignAs
             vec![
                 text(&item["document"]["file_name"]),
                 text(&item["status"]),
+                text(&item["submission"]["licence"]),
                 format!("{} %", item["topic_similarity_ppm"].as_u64().unwrap_or(0) / 10_000),
                 similar,
                 flags.join(", "),
@@ -189,7 +190,7 @@ async fn list(context: &Context, datanet: &str, only_pending: bool, who: &SignAs
             ]
         })
         .collect();
-    Ok(Report::new(table(&["document", "status", "topic", "repeats", "flags", "reason"], &rows), &items))
+    Ok(Report::new(table(&["document", "status", "licence", "topic", "repeats", "flags", "reason"], &rows), &items))
 }
 
 async fn decide(context: &Context, decision: &Decision<'_>, documents: &[String]) -> anyhow::Result<Report> {
@@ -230,19 +231,26 @@ async fn decide(context: &Context, decision: &Decision<'_>, documents: &[String]
     Ok(Report::new(format!("{done} {} of {}", output::count(rows.len(), "document"), datanet.name), &rows))
 }
 
+/// Whose upload an item of the queue is of, under which licence, and what became of it.
+fn upload(item: &Value) -> String {
+    let text = |name: &str| item["submission"][name].as_str().unwrap_or_default();
+    let status = item["status"].as_str().unwrap_or_default();
+    format!("{status}, {} by {}, upload {}", text("licence"), text("contributor"), item["submission"]["registered"])
+}
+
 /// A document by id, or by file name where that is unambiguous.
 fn resolve(items: &[Value], text: &str) -> anyhow::Result<DocumentId> {
     if let Ok(id) = text.parse() {
         return Ok(id);
     }
-    let found: Vec<&str> = items
-        .iter()
-        .filter(|item| item["document"]["file_name"] == text)
-        .filter_map(|item| item["document"]["document_id"].as_str())
-        .collect();
+    let found: Vec<&Value> = items.iter().filter(|item| item["document"]["file_name"] == text).collect();
+    let id = |item: &Value| item["document"]["document_id"].as_str().unwrap_or_default().to_owned();
     match found.as_slice() {
-        [id] => Ok(id.parse()?),
+        [item] => Ok(id(item).parse()?),
         [] => bail!("no readable document is called {text:?}; `headwater review list` shows them"),
-        many => bail!("{} documents are called {text:?}; use an id: {}", many.len(), many.join(", ")),
+        many => {
+            let each = many.iter().map(|item| format!("\n  {}  {}", id(item), upload(item)));
+            bail!("{} documents are called {text:?}; use an id:{}", many.len(), each.collect::<String>())
+        }
     }
 }

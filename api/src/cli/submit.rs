@@ -31,7 +31,7 @@ pub struct SubmitArgs {
     /// Do not wait until the files are read: print the submission's id once they are in keeping.
     #[arg(long)]
     pub no_wait: bool,
-    /// Text, Markdown, HTML or JSON Lines.
+    /// Text, Markdown, HTML, or JSON Lines with a "text" in each line.
     #[arg(required = true)]
     pub files: Vec<PathBuf>,
 }

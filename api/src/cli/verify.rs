@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::Context;
 use crate::output::Report;
-use checks::{Checks, Outcome};
+use checks::{Check, Checks, Outcome, RETRIEVAL};
 use document::Document;
 
 #[derive(Debug, Clone, Default, Args)]
@@ -39,7 +39,7 @@ pub struct VerifyArgs {
     /// The receipt's place in its epoch, in a file (`receipt ID --inclusion FILE`), for one receipt.
     #[arg(long, value_name = "FILE")]
     pub inclusion: Option<PathBuf>,
-    /// Search the version again: by the data folder that --data-dir names, or by the service that runs with it. Another
+    /// Search the version again, or fail: by the data folder that --data-dir names, or by the service that runs with it. Another
     /// service's word counts for nothing.
     #[arg(long)]
     pub reexecute: bool,
@@ -66,6 +66,10 @@ pub async fn verify(context: &Context, args: &VerifyArgs) -> anyhow::Result<Repo
     if failed {
         bail!("{text}");
     }
+    let is_unsearched = |check: &Check| check.of == RETRIEVAL && check.outcome == Outcome::NotChecked;
+    if args.reexecute && all.iter().flat_map(|checks| &checks.done).any(is_unsearched) {
+        bail!("{text}\nwhat --reexecute asks for was not done");
+    }
     let unchecked = all.iter().flat_map(|checks| &checks.done).any(|check| check.outcome == Outcome::NotChecked);
     let listed: Vec<_> = all.iter().flat_map(|checks| &checks.done).collect();
     Ok(Report::new(
@@ -81,10 +85,10 @@ async fn check(context: &Context, args: &VerifyArgs, document: &Document) -> any
     if args.reexecute {
         again::note(context, document, &mut checks).await;
     } else {
-        checks.skip("retrieval", "that nothing better was left out of the sources: search again with --reexecute");
+        checks.skip(RETRIEVAL, "that nothing better was left out of the sources: search again with --reexecute");
     }
     if args.offline {
-        checks.skip("chain", "the version's root, its signer and the epoch's root: name a node with --rpc and --registry");
+        checks.skip("chain", "the version's root, its signer and the epoch's root: with --offline no node is asked");
     } else {
         onchain::note(context, args, document, inclusion.as_ref(), &mut checks).await.context("asking the chain")?;
     }

@@ -19,7 +19,11 @@ pub(super) async fn receipt(State(service): State<App>, Path(id): Path<String>) 
 /// Public: where the receipt stands in its epoch's root.
 pub(super) async fn inclusion(State(service): State<App>, Path(id): Path<String>) -> Reply<Json<Inclusion>> {
     let inclusion = service.rag.inclusion(id.parse::<AnswerId>()?).await?;
-    let open = || ApiError::new(StatusCode::NOT_FOUND, "not_found", "the receipt's epoch is not closed yet: ask again after it is");
+    let open = || {
+        let problem = "the receipt's epoch is not closed yet: ask again after the next settlement, which is of all receipts up to the \
+                       last one that somebody pays for";
+        ApiError::new(StatusCode::NOT_FOUND, "not_found", problem)
+    };
     inclusion.map(Json).ok_or_else(open)
 }
 

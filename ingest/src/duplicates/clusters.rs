@@ -10,6 +10,7 @@ use schemas::B256;
 use schemas::ids::ChunkId;
 
 use super::fingerprint::{Fingerprint, Quantities, jaccard_ppm};
+use super::holders::Holders;
 
 /// Most earlier chunks that one is compared with: those that share the most bands.
 const MAX_CANDIDATES: usize = 256;
@@ -41,44 +42,18 @@ pub(crate) struct Clusters {
     near_duplicate_ppm: u64,
     entries: Vec<Entry>,
     exact: HashMap<B256, usize>,
-    bands: HashMap<u64, Holders>,
-}
-
-/// Positions of the chunks that have a band: nearly all bands have one.
-#[derive(Debug)]
-enum Holders {
-    One(u32),
-    #[expect(clippy::box_collection, reason = "there are 32 bands for each chunk, and most are not of this kind")]
-    More(Box<Vec<u32>>),
-}
-
-impl Holders {
-    fn all(&self) -> &[u32] {
-        match self {
-            Self::One(at) => std::slice::from_ref(at),
-            Self::More(all) => all,
-        }
-    }
-
-    /// The earliest stay.
-    fn add(&mut self, at: u32) {
-        match self {
-            Self::One(first) => *self = Self::More(Box::new(vec![*first, at])),
-            Self::More(all) if all.len() < MAX_CHUNKS_PER_BAND => all.push(at),
-            Self::More(_) => {}
-        }
-    }
+    bands: Holders,
 }
 
 impl Clusters {
     pub(crate) fn new(near_duplicate_ppm: u64) -> Self {
-        Self { near_duplicate_ppm, entries: Vec::new(), exact: HashMap::new(), bands: HashMap::new() }
+        Self { near_duplicate_ppm, entries: Vec::new(), exact: HashMap::new(), bands: Holders::new(MAX_CHUNKS_PER_BAND) }
     }
 
     /// How many chunks the fullest band holds.
     #[cfg(test)]
     pub(super) fn fullest_band(&self) -> usize {
-        self.bands.values().map(|holders| holders.all().len()).max().unwrap_or_default()
+        self.bands.fullest()
     }
 
     /// Places the next chunk.
@@ -94,11 +69,7 @@ impl Clusters {
         if !is_copy {
             // further copies would only be found beside the first
             self.exact.insert(content, at);
-            // more than can be numbered do not fit into memory
-            let number = u32::try_from(at).unwrap_or(u32::MAX);
-            for band in bands {
-                self.bands.entry(band).and_modify(|holders| holders.add(number)).or_insert(Holders::One(number));
-            }
+            bands.iter().for_each(|band| self.bands.add(*band, at));
         }
         self.entries.push(Entry { chunk_id, cluster_id, shingles: if is_copy { Vec::new() } else { shingles }, quantities });
         Placement { cluster_id, repeats }
@@ -120,8 +91,8 @@ impl Clusters {
     /// Earlier chunks at least as similar as the threshold that say the same numbers, with their similarity.
     fn near(&self, fingerprint: &Fingerprint) -> Vec<(usize, u64)> {
         let mut shared: HashMap<usize, usize> = HashMap::new();
-        for at in fingerprint.bands.iter().filter_map(|band| self.bands.get(band)).flat_map(Holders::all) {
-            *shared.entry(*at as usize).or_default() += 1;
+        for at in fingerprint.bands.iter().flat_map(|band| self.bands.of(*band)) {
+            *shared.entry(at).or_default() += 1;
         }
         let mut candidates: Vec<(usize, usize)> = shared.into_iter().collect();
         candidates.sort_unstable_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));

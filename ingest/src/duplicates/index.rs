@@ -6,7 +6,7 @@
 //! `submitted_chunks` record what was found when the rows were written, which can differ only where a crash came
 //! between an upload's rows and its commit, and somebody else committed before the upload was tried again.
 //!
-//! In memory, some 25 bytes per word of the Datanet.
+//! In memory, some two kilobytes for a chunk of thirty words.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -16,6 +16,7 @@ use schemas::ids::{ChunkId, DocumentId, SubmissionId};
 
 use super::clusters::Clusters;
 use super::fingerprint::Fingerprint;
+use super::holders::Holders;
 use super::sketch::Sketch;
 
 /// Most documents that are listed under one phrase: beyond, it is a common one.
@@ -91,7 +92,7 @@ pub(crate) struct Index {
     by_key: HashMap<(ChunkId, SubmissionId), usize>,
     documents: Vec<DocumentEntry>,
     by_document: HashMap<DocumentId, usize>,
-    phrases: HashMap<u64, Vec<usize>>,
+    phrases: Holders,
 }
 
 impl Index {
@@ -103,7 +104,7 @@ impl Index {
             by_key: HashMap::new(),
             documents: Vec::new(),
             by_document: HashMap::new(),
-            phrases: HashMap::new(),
+            phrases: Holders::new(MAX_DOCUMENTS_PER_PHRASE),
         }
     }
 
@@ -141,10 +142,7 @@ impl Index {
         let sketch = Sketch::of(document.chunks.iter().map(|chunk| &chunk.fingerprint));
         let overlap = self.overlap(&sketch);
         for hash in sketch.hashes() {
-            let holders = self.phrases.entry(*hash).or_default();
-            if holders.len() < MAX_DOCUMENTS_PER_PHRASE {
-                holders.push(at);
-            }
+            self.phrases.add(*hash, at);
         }
         let first = self.entries.len();
         for (ordinal, chunk) in (0..).zip(document.chunks) {
@@ -164,7 +162,7 @@ impl Index {
 
     /// The earlier document that holds the most of one with this sketch; the earliest of equals.
     fn overlap(&self, sketch: &Sketch) -> Option<(usize, u64)> {
-        let mut sharing: Vec<usize> = sketch.hashes().iter().filter_map(|hash| self.phrases.get(hash)).flatten().copied().collect();
+        let mut sharing: Vec<usize> = sketch.hashes().iter().flat_map(|hash| self.phrases.of(*hash)).collect();
         sharing.sort_unstable();
         let count = |documents: &[usize]| Some((documents.len(), *documents.first()?));
         let mut candidates: Vec<(usize, usize)> = sharing.chunk_by(|a, b| a == b).filter_map(count).collect();

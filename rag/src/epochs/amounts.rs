@@ -1,7 +1,6 @@
 //! Sums, parts and trees that both rules share. Whole wei, within what a column holds.
 
 use schemas::merkle::StandardMerkleTree;
-use schemas::receipt::ContributorShare;
 use schemas::tables::Wei;
 use schemas::{Address, B256, SchemaError, allocation};
 
@@ -15,19 +14,25 @@ pub(super) const BASIS_POINTS: u128 = 10_000;
 pub(super) fn contributors_parts(
     sequence: u64,
     fee_wei: Wei,
-    shares: &[ContributorShare],
+    mut shares: Vec<(Address, u64)>,
     unattributed_ppm: u64,
     data_bps: u16,
 ) -> Result<Vec<(Address, u128)>> {
-    let mut shares: Vec<(Address, u64)> = shares.iter().map(|share| (share.contributor, share.share_ppm)).collect();
-    shares.sort();
+    shares.sort_unstable();
     let mut weights: Vec<u128> = shares.iter().map(|(_, share)| u128::from(*share)).collect();
     weights.push(unattributed_ppm.into());
-    if weights.iter().sum::<u128>() != u128::from(allocation::PPM) {
-        return Err(RagError::Unproven(format!("the shares of receipt {sequence} do not sum to 1,000,000")));
-    }
+    check_whole(sequence, shares.iter().map(|(_, share)| *share), unattributed_ppm)?;
     let parts = allocation::largest_remainder(data_part(fee_wei, data_bps), &weights);
     Ok(shares.into_iter().map(|(account, _)| account).zip(parts).filter(|(_, part)| *part > 0).collect())
+}
+
+/// Refuses shares that are not all of a receipt.
+pub(super) fn check_whole(sequence: u64, shares: impl Iterator<Item = u64>, unattributed_ppm: u64) -> Result<()> {
+    let sum: u128 = shares.map(u128::from).sum::<u128>() + u128::from(unattributed_ppm);
+    if sum == u128::from(allocation::PPM) {
+        return Ok(());
+    }
+    Err(RagError::Unproven(format!("the shares of receipt {sequence} do not sum to 1,000,000")))
 }
 
 /// fee · bps / 10,000, rounded down, without leaving 128 bits.

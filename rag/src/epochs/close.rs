@@ -147,14 +147,13 @@ pub(super) async fn debts_of(store: &Store, epoch: u64) -> Result<Vec<DebtRow>> 
 async fn receipts_of(store: &Store, closing: &ClosingRow, debts: &[DebtRow]) -> Result<Vec<Entry>> {
     let (first, last) = (closing.first_sequence, closing.last_sequence);
     let owing: Vec<&DebtRow> = debts.iter().filter(|row| row.unpaid_wei.0 > 0).collect();
-    let mut receipts = Vec::new();
+    let mut receipts = entries::read(store, first..=last, None).await?;
     for some in owing.chunks(PAYERS_PER_SCAN) {
         let from = some.iter().map(|row| row.covered_to).min().unwrap_or(0) + 1;
         let payers: Vec<String> = some.iter().map(|row| format!("'{:#x}'", row.payer)).collect();
         receipts.extend(entries::read(store, from..=first - 1, Some(&format!("payer IN ({})", payers.join(", ")))).await?);
     }
-    receipts.sort_by_key(|receipt| receipt.sequence);
-    receipts.extend(entries::read(store, first..=last, None).await?);
+    receipts.sort_unstable_by_key(|receipt| receipt.sequence);
     Ok(receipts)
 }
 

@@ -74,7 +74,7 @@ pub(super) fn accounts<'a>(receipts: &'a [Entry], closing: &ClosingRow, previous
         if receipt.sequence > account.covered_to {
             account.has_new |= is_new;
             // Refused whether or not it is paid for.
-            receipt.parts(data_bps)?;
+            receipt.check_shares()?;
             account.charges.push(Charge { entry: receipt, data_bps });
         }
     }
@@ -155,13 +155,13 @@ impl<'a> Account<'a> {
                 }
             }
         }
-        let mut needed = Wei(0);
-        for charge in &due {
-            needed = add(needed, charge.attributed()?)?;
-        }
+        let mut paid = in_full(&due)?;
+        let needed = sum(paid.values().copied())?;
         let total = needed.min(pool);
         pool = Wei(pool.0 - total.0);
-        let paid = if total == needed { in_full(&due)? } else { in_part(&due, total)? };
+        if total < needed {
+            paid = in_part(&due, total)?;
+        }
         let row = DebtRow {
             epoch,
             payer: collected.payer,

@@ -3,15 +3,14 @@
 
 use std::ops::RangeInclusive;
 
-use schemas::alloy_primitives::keccak256;
 use schemas::receipt::{ContributorShare, ReceiptBody};
 use schemas::tables::{BodyRow, Wei};
 use schemas::{Address, B256};
 use serde::Deserialize;
 use store::Store;
 
-use super::amounts::contributors_parts;
-use crate::receipts::map_run;
+use super::amounts::{check_whole, contributors_parts};
+use crate::receipts::{joined, map_run};
 use crate::{RagError, Result};
 
 /// A receipt in an epoch.
@@ -21,8 +20,22 @@ pub(crate) struct Entry {
     pub(super) payer: Option<Address>,
     pub(super) fee_wei: Wei,
     pub(super) body_hash: B256,
-    shares: Box<[ContributorShare]>,
+    shares: Box<[Share]>,
     unattributed_ppm: u64,
+}
+
+/// Small, for there are millions.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Share {
+    contributor: Address,
+    ppm: u32,
+}
+
+impl Share {
+    fn of(share: &ContributorShare) -> Self {
+        // what is more than all is refused where shares are summed, whatever it is
+        Self { contributor: share.contributor, ppm: u32::try_from(share.share_ppm).unwrap_or(u32::MAX) }
+    }
 }
 
 /// Of a receipt's text what an entry needs.
@@ -31,7 +44,7 @@ struct Text {
     sequence: u64,
     payer: Option<Address>,
     fee_wei: Wei,
-    shares: Box<[ContributorShare]>,
+    shares: Vec<ContributorShare>,
     unattributed_ppm: u64,
 }
 
@@ -42,27 +55,39 @@ impl Entry {
             payer: body.payer,
             fee_wei: body.fee_wei,
             body_hash: body.canonical()?.1,
-            shares: body.shares.as_slice().into(),
+            shares: body.shares.iter().map(Share::of).collect(),
             unattributed_ppm: body.unattributed_ppm,
         })
     }
 
     /// What its contributors are to have of its fee.
     pub(super) fn parts(&self, data_bps: u16) -> Result<Vec<(Address, u128)>> {
-        contributors_parts(self.sequence, self.fee_wei, &self.shares, self.unattributed_ppm, data_bps)
+        let shares = self.shares.iter().map(|share| (share.contributor, u64::from(share.ppm))).collect();
+        contributors_parts(self.sequence, self.fee_wei, shares, self.unattributed_ppm, data_bps)
     }
 
-    fn read(row: &BodyRow) -> Result<Self> {
-        let other = |problem: String| RagError::Unproven(format!("receipt {} in the tables {problem}", row.sequence));
-        if keccak256(&row.body) != row.body_hash {
-            return Err(other("is not what its hash says".into()));
-        }
-        let Text { sequence, payer, fee_wei, shares, unattributed_ppm } =
-            serde_json::from_str(&row.body).map_err(|error| other(format!("cannot be read: {error}")))?;
-        if sequence != row.sequence {
-            return Err(other(format!("says that it is {sequence}")));
-        }
-        Ok(Self { sequence, payer, fee_wei, body_hash: row.body_hash, shares, unattributed_ppm })
+    /// Refuses what [`Self::parts`] would refuse.
+    pub(super) fn check_shares(&self) -> Result<()> {
+        check_whole(self.sequence, self.shares.iter().map(|share| share.ppm.into()), self.unattributed_ppm)
+    }
+
+    /// Of each row, in order; the bodies are hashed together.
+    fn read(rows: &[BodyRow]) -> Result<Vec<Self>> {
+        let bodies: Vec<&str> = rows.iter().map(|row| row.body.as_str()).collect();
+        let read_one = |(row, hash): (&BodyRow, [u8; 32])| {
+            let other = |problem: String| RagError::Unproven(format!("receipt {} in the tables {problem}", row.sequence));
+            if row.body_hash != hash {
+                return Err(other("is not what its hash says".into()));
+            }
+            let Text { sequence, payer, fee_wei, shares, unattributed_ppm } =
+                serde_json::from_str(&row.body).map_err(|error| other(format!("cannot be read: {error}")))?;
+            if sequence != row.sequence {
+                return Err(other(format!("says that it is {sequence}")));
+            }
+            let shares = shares.iter().map(Share::of).collect();
+            Ok(Self { sequence, payer, fee_wei, body_hash: row.body_hash, shares, unattributed_ppm })
+        };
+        rows.iter().zip(engine::keccak256_many(&bodies)).map(read_one).collect()
     }
 }
 
@@ -75,9 +100,8 @@ pub(super) fn entries(bodies: &[ReceiptBody]) -> Result<Vec<Entry>> {
 
 /// The receipts in a run of which the tables say what `filter` wants, by sequence.
 pub(super) async fn read(store: &Store, run: RangeInclusive<u64>, filter: Option<&str>) -> Result<Vec<Entry>> {
-    let read = |rows: Vec<BodyRow>| rows.iter().map(Entry::read).collect::<Result<Vec<Entry>>>();
-    let parts = map_run(store, &run, filter, read).await?.into_iter().collect::<Result<Vec<Vec<Entry>>>>()?;
-    let mut entries: Vec<Entry> = parts.into_iter().flatten().collect();
-    entries.sort_by_key(|entry| entry.sequence);
+    let parts = map_run(store, &run, filter, |rows: Vec<BodyRow>| Entry::read(&rows)).await?;
+    let mut entries = joined(parts.into_iter().collect::<Result<Vec<Vec<Entry>>>>()?);
+    entries.sort_unstable_by_key(|entry| entry.sequence);
     Ok(entries)
 }

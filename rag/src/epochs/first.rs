@@ -113,7 +113,8 @@ pub fn recompute_epoch(receipts: &[ReceiptBody], previous: &[RewardRow], cut: &E
 fn earned(receipts: &[&ReceiptBody], data_bps: u16) -> Result<BTreeMap<Address, Wei>> {
     let mut earned: BTreeMap<Address, Wei> = BTreeMap::new();
     for receipt in receipts.iter().filter(|receipt| receipt.payer.is_some()) {
-        let parts = contributors_parts(receipt.sequence, receipt.fee_wei, &receipt.shares, receipt.unattributed_ppm, data_bps)?;
+        let shares = receipt.shares.iter().map(|share| (share.contributor, share.share_ppm)).collect();
+        let parts = contributors_parts(receipt.sequence, receipt.fee_wei, shares, receipt.unattributed_ppm, data_bps)?;
         for (account, part) in parts {
             let amount = earned.entry(account).or_default();
             *amount = add(*amount, Wei(part))?;

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use schemas::alloy_primitives::keccak256;
 use schemas::leaves::RewardLeaf;
 use schemas::receipt::ReceiptBody;
 use schemas::tables::{ClosingRow, DebtRow, RewardRow, Wei};
@@ -215,7 +214,6 @@ fn reward_rows(epoch: u64, earned: &BTreeMap<Address, Wei>, previous: &[RewardRo
 /// keccak256 of the canonical JSON of what went in and what came out.
 fn artifact_hash(inputs: &EpochInputs<'_>, own: &[Entry], reserve_used_wei: Wei, debts: &[DebtRow], reward_root: B256) -> Result<B256> {
     let EpochInputs { closing, collection, .. } = *inputs;
-    let hashes: Vec<B256> = own.iter().map(|receipt| receipt.body_hash).collect();
     let previous_root = if inputs.rewards.is_empty() { B256::ZERO } else { root(inputs.rewards.iter().map(|row| row.leaf))? };
     let artifact = json!({
         "schema": "headwater.epoch/2",
@@ -229,12 +227,11 @@ fn artifact_hash(inputs: &EpochInputs<'_>, own: &[Entry], reserve_used_wei: Wei,
             "block_number": closing.block_number,
             "block_hash": closing.block_hash,
         },
-        "receipts": hashes,
         "collection": collection,
         "reserve": { "stated_wei": closing.reserve_wei, "used_wei": reserve_used_wei },
         "previous_root": previous_root,
         "debts": debts,
         "reward_root": reward_root,
     });
-    Ok(keccak256(schemas::canonical::to_string(&artifact)?))
+    Ok(schemas::canonical::hash_with_items(&artifact, "receipts", own.iter().map(|receipt| receipt.body_hash))?)
 }

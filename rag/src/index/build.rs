@@ -93,7 +93,7 @@ pub(super) fn build(
     target: &Path,
     payload: &str,
     earlier: Option<&Path>,
-    chunks: &[(ChunkId, String)],
+    chunks: impl IntoIterator<Item = (ChunkId, String)>,
     statements: &[u8],
     vectors: &VectorCodes,
 ) -> Result<()> {
@@ -179,7 +179,7 @@ pub(super) fn remove_old(target: &Path, row: &VersionRow) -> Result<()> {
 }
 
 /// Adds the chunks to the text index in a folder.
-fn fill(dir: &Path, payload: &str, is_there: bool, chunks: &[(ChunkId, String)]) -> Result<()> {
+fn fill(dir: &Path, payload: &str, is_there: bool, chunks: impl IntoIterator<Item = (ChunkId, String)>) -> Result<()> {
     let (schema, fields) = schema();
     let index = if is_there { Index::open_in_dir(dir)? } else { Index::create_in_dir(dir, schema)? };
     index.tokenizers().register(ANALYZER, analyzer());

@@ -1,22 +1,24 @@
 //! Which answers may be in the tables: a request that is new, as nearly all are, needs no look into them for its answer.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use schemas::ids::AnswerId;
 use schemas::tables::AnswerIdRow;
 use store::Store;
+use tokio::sync::SetOnce;
 use tokio::task::JoinHandle;
 
-use super::RECEIPTS_AT_ONCE;
+use super::{RECEIPTS_AT_ONCE, joined};
 use crate::{Result, blocking};
 
 /// The first eight bytes of every id, which is a hash. So much memory it takes for each receipt that there was at the start, and twice
 /// that for each that came since.
 #[derive(Debug)]
 pub(super) struct Known {
-    /// Of the receipts that the tables had at the start, sorted. Read meanwhile: until they are, the tables may hold any.
-    stored: Arc<OnceLock<Vec<u64>>>,
+    /// Of the receipts that the tables had at the start, sorted; none where they could not be read. Read meanwhile: until they are,
+    /// the tables may hold any.
+    stored: Arc<SetOnce<Option<Vec<u64>>>>,
     /// Of those that were issued here, and of those that the log had.
     issued: Mutex<HashSet<u64>>,
     reading: JoinHandle<()>,
@@ -24,15 +26,21 @@ pub(super) struct Known {
 
 impl Known {
     pub(super) fn of(store: &Store) -> Self {
-        let (store, stored) = (store.clone(), Arc::new(OnceLock::new()));
+        let (store, stored) = (store.clone(), Arc::new(SetOnce::new()));
         let read = stored.clone();
         let reading = tokio::spawn(async move {
-            match read_all(&store).await {
-                Ok(ids) => drop(read.set(ids)),
-                Err(error) => tracing::warn!(%error, "the ids of earlier answers could not be read; each is looked for in the tables"),
-            }
+            let ids = read_all(&store).await.inspect_err(|error| {
+                tracing::warn!(%error, "the ids of earlier answers could not be read; each is looked for in the tables");
+            });
+            // nobody else sets it
+            drop(read.set(ids.ok()));
         });
         Self { stored, issued: Mutex::default(), reading }
+    }
+
+    /// Returns once those at the start were read, or could not be.
+    pub(super) async fn read(&self) {
+        self.stored.wait().await;
     }
 
     pub(super) fn add(&self, id: AnswerId) {
@@ -41,7 +49,8 @@ impl Known {
 
     /// Whether the tables may hold an answer with this id: they do not where this says no.
     pub(super) fn may_hold(&self, id: AnswerId) -> bool {
-        let is_stored = self.stored.get().is_none_or(|stored| stored.binary_search(&beginning(id)).is_ok());
+        let stored = self.stored.get().and_then(Option::as_ref);
+        let is_stored = stored.is_none_or(|stored| stored.binary_search(&beginning(id)).is_ok());
         is_stored || self.issued.lock().unwrap_or_else(PoisonError::into_inner).contains(&beginning(id))
     }
 }
@@ -56,7 +65,7 @@ async fn read_all(store: &Store) -> Result<Vec<u64>> {
     let ids = |rows: Vec<AnswerIdRow>| rows.into_iter().map(|row| beginning(row.answer_id)).collect::<Vec<u64>>();
     let parts = store.map_batches(None, RECEIPTS_AT_ONCE, ids).await?;
     blocking(move || {
-        let mut stored = parts.concat();
+        let mut stored = joined(parts);
         stored.sort_unstable();
         Ok(stored)
     })

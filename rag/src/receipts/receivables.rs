@@ -9,7 +9,7 @@ use schemas::tables::{ChargeRow, EpochRow, Wei};
 use schemas::{Address, U256};
 use store::Store;
 
-use super::map_run;
+use super::{joined, map_run};
 use crate::Result;
 
 /// A receipt as what its payer owes.
@@ -56,8 +56,7 @@ impl Receivables {
         let settled = store.scan::<EpochRow>(Some(&format!("epoch = {epoch}"))).await?;
         let settled_to = settled.first().map_or(0, |row| row.last_sequence);
         let read = |rows: Vec<ChargeRow>| rows.into_iter().map(Charge::from).collect::<Vec<Charge>>();
-        let stored = map_run(store, &(settled_to + 1..=last_stored), None, read).await?;
-        let mut charges: Vec<Charge> = stored.into_iter().flatten().collect();
+        let mut charges: Vec<Charge> = joined(map_run(store, &(settled_to + 1..=last_stored), None, read).await?);
         charges.extend(logged.filter(|charge| charge.sequence > settled_to));
         charges.sort_by_key(|charge| charge.sequence);
         charges.dedup_by_key(|charge| charge.sequence);

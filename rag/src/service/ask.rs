@@ -70,7 +70,11 @@ impl Rag {
         };
         // they are told with the answer, and would be looked for in the tables
         for document in record.cited_documents() {
-            opened.file_name(document).into_iter().for_each(|name| self.file_names.keep((), document, name.to_owned()));
+            if self.file_names.find(&(), &document).is_none()
+                && let Some(name) = opened.file_name(document)
+            {
+                self.file_names.keep((), document, name.to_owned());
+            }
         }
         let body = &record.receipt.body;
         tracing::info!(

@@ -78,8 +78,8 @@ pub(crate) struct StatementIndex {
     statements: Vec<Statement>,
     /// Of all statements, each one's sorted.
     tokens: Vec<u32>,
-    /// Two of each statement's tokens.
-    signatures: Vec<[Signature; 2]>,
+    /// Of each statement's tokens.
+    signatures: Vec<Signature>,
     /// The first statement of each chunk.
     of_chunk: Vec<u32>,
     chunks: Vec<ChunkStanding>,
@@ -236,17 +236,22 @@ impl StatementIndex {
         if tokens.len() < needed {
             return Vec::new();
         }
+        let mut lacking = tokens.len() - needed;
         // who holds enough of them holds one of any so many: the rarest are taken
-        let mut rarest: Vec<&Posting> = tokens.iter().filter_map(|token| self.postings.get(*token as usize)).collect();
-        rarest.sort_by_key(|posting| posting.count());
-        rarest.truncate(tokens.len() - needed + 1);
-        let mut found = Vec::new();
-        let lacking = tokens.len() - needed;
-        let [first, second] = Signature::both_of(tokens);
-        for posting in rarest {
-            posting.find(first, lacking, &self.signatures, &mut found);
+        let mut rarest: Vec<(u32, &Posting)> =
+            tokens.iter().filter_map(|token| Some((*token, self.postings.get(*token as usize)?))).collect();
+        rarest.sort_by_key(|(_, posting)| posting.count());
+        rarest.truncate(lacking + 1);
+        let (mut found, mut left) = (Vec::new(), tokens.to_vec());
+        for (token, posting) in rarest {
+            posting.find(&Signature::of(&left), lacking, &self.signatures, &mut found);
+            // whoever holds this one was looked at: all others lack it
+            if posting.is_complete() {
+                left.retain(|other| *other != token);
+                let Some(rest) = lacking.checked_sub(1) else { break };
+                lacking = rest;
+            }
         }
-        found.retain(|at| self.signatures.get(*at as usize).is_some_and(|[_, signature]| signature.lacks(second) <= lacking));
         found.sort_unstable();
         found.dedup();
         let enough = |at: &usize| {
@@ -254,5 +259,54 @@ impl StatementIndex {
             is_within(all, earlier.len(), common(tokens, earlier), tenths)
         };
         found.into_iter().map(|at| at as usize).filter(enough).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of token sets of which some tokens stand in more statements than are looked at.
+    #[test]
+    fn candidates_are_those_that_hold_enough() {
+        let mut state = 7u32;
+        let mut next = |below: u32| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) % below
+        };
+        // the lower a token, the more often it comes
+        let mut set = || {
+            let tokens: BTreeSet<u32> = (0..8).map(|_| next(40).min(next(40)).min(next(40))).collect();
+            tokens.into_iter().collect::<Vec<u32>>()
+        };
+        let mut index = StatementIndex { postings: vec![Posting::default(); 40], ..StatementIndex::default() };
+        for at in 0..12_000 {
+            let tokens = set();
+            let (start, end, figures, standing, kind) = (0, 0, 0, Standing::Own, Kind::Prose);
+            let first = u32::try_from(index.tokens.len()).unwrap();
+            index.statements.push(Statement { chunk: at, start, end, tokens: first, figures, standing, kind, bare: false });
+            index.signatures.push(Signature::of(&tokens));
+            tokens.iter().for_each(|token| index.postings[*token as usize].push(at));
+            index.tokens.extend(tokens);
+        }
+        assert!(!index.postings[0].is_complete() && index.postings[39].is_complete());
+        for posted_with_signatures in [false, true] {
+            if posted_with_signatures {
+                index.postings.iter_mut().for_each(|posting| posting.hold_signatures(&index.signatures));
+            }
+            for _ in 0..60 {
+                let wanted = set();
+                let needed = (wanted.len() * SAME_TENTHS).div_ceil(10);
+                let mut rarest: Vec<&Posting> = wanted.iter().map(|token| &index.postings[*token as usize]).collect();
+                rarest.sort_by_key(|posting| posting.count());
+                let listed: BTreeSet<u32> = rarest.iter().take(wanted.len() - needed + 1).flat_map(|posting| posting.listed()).collect();
+                let holds_enough = |at: &usize| {
+                    let held = index.tokens(*at);
+                    is_within(wanted.len(), held.len(), common(&wanted, held), SAME_TENTHS)
+                };
+                let expected: Vec<usize> = listed.into_iter().map(|at| at as usize).filter(holds_enough).collect();
+                assert_eq!(index.candidates(&wanted, wanted.len(), SAME_TENTHS), expected);
+            }
+        }
     }
 }

@@ -55,16 +55,8 @@ async fn a_question_reads_no_more_among_many_receipts() {
         let world = with_receipts(count).await;
         let rag = world.rag().await;
         rag.ask(world.request("first", RANGE)).await.unwrap();
-        // the ids of earlier answers are read in the background
-        let mut before = world.store.reads();
-        loop {
-            assert!(rag.receipt(B256::repeat_byte(9).into()).await.is_err());
-            if world.store.reads() == before {
-                break;
-            }
-            before = world.store.reads();
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
+        rag.caught_up().await;
+        let before = world.store.reads();
         assert_eq!(owed(&rag).await.1.total_wei, U256::from(u128::from(count / 2) + FEE));
         rag.ask(world.request("second", RANGE)).await.unwrap();
         assert_eq!(owed(&rag).await.1.total_wei, U256::from(u128::from(count / 2) + 2 * FEE));
@@ -160,4 +152,17 @@ async fn readers_share_the_drains_that_they_wait_for() {
         assert_eq!(readers.join_all().await, [round; 12]);
         assert_eq!(world.store.version::<ReceiptRow>().unwrap(), first + round, "one commit for all");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_of_files_come_with_the_version() {
+    let world = World::new(&cold_chain()).await;
+    let rag = world.rag().await;
+    rag.ask(world.request("first", RANGE)).await.unwrap();
+    rag.caught_up().await;
+    let before = world.store.reads();
+    let answer = rag.ask(world.request("other", "At what temperature does dry ice sublimate?")).await.unwrap();
+    let names: Vec<Option<&str>> = answer.citations.iter().map(|citation| citation.file_name.as_deref()).collect();
+    assert_eq!(names, [Some("dry-ice.md")]);
+    assert_eq!(world.store.reads(), before, "no table is looked into for what the version has");
 }

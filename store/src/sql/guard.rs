@@ -45,6 +45,18 @@ pub(super) fn query_error(error: DataFusionError) -> StoreError {
         DataFusionError::ArrowError(arrow, _) if matches!(**arrow, ArrowError::IoError(..) | ArrowError::ExternalError(_)) => {
             StoreError::Storage(error.strip_backtrace())
         }
-        _ => StoreError::Query(error.strip_backtrace()),
+        _ => StoreError::Query(hinted(error.strip_backtrace())),
+    }
+}
+
+/// With what to do, where DataFusion's words do not say it.
+fn hinted(problem: String) -> String {
+    let unknown = problem.split_once("table 'datafusion.public.").and_then(|(_, rest)| rest.split_once("' not found"));
+    match unknown {
+        Some((name, _)) => format!("there is no table {name}; SHOW TABLES lists those there are"),
+        None if problem.contains("DML not supported") || problem.contains("DDL not supported") => {
+            format!("{problem}: tables are only read here, by one query")
+        }
+        None => problem,
     }
 }

@@ -142,6 +142,12 @@ async fn sql_only_reads_our_tables() {
         let error = query(&store, attack).await.expect_err(attack);
         assert!(matches!(error, StoreError::Query(_) | StoreError::QueryLimit(_)), "{attack}: {error:?}");
     }
+    for (query_of, advice) in
+        [("SELECT * FROM nowhere", "there is no table nowhere; SHOW TABLES"), ("DELETE FROM datanets", "only read here")]
+    {
+        let error = query(&store, query_of).await.unwrap_err().to_string();
+        assert!(error.contains(advice), "{error}");
+    }
     let nested = format!("SELECT {}1{}", "(".repeat(100), ")".repeat(100));
     assert!(matches!(query(&store, &nested).await, Err(StoreError::QueryLimit(_))));
     let tables = text_of(&query(&store, "SHOW TABLES").await.unwrap());

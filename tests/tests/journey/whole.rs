@@ -6,7 +6,7 @@ use anyhow::{Context, ensure};
 use api::demo::{Journey, Question};
 use serde_json::Value;
 
-use crate::harness::{Place, objects, wait_for};
+use crate::harness::{Place, Service, objects, wait_for};
 
 #[test]
 fn the_journey_holds() -> anyhow::Result<()> {
@@ -25,7 +25,21 @@ fn the_journey_holds() -> anyhow::Result<()> {
     let doctor = place.run(&["doctor"])?;
     ensure!(doctor.code == Some(0), "{doctor:?}");
     ensure!(service.lives()?, "the service ended by itself");
-    Ok(())
+    check_audit(&place, &service, &list(&told, "answers")?[0]["reply"])
+}
+
+/// What an app got as its reply is verified as it is, and an auditor searches again in the data folder of a service that has ended.
+fn check_audit(place: &Place, service: &Service, reply: &Value) -> anyhow::Result<()> {
+    let files = ["reply.json", "again.json", "evidence.json"].map(|name| place.path(name).display().to_string());
+    let [as_replied, receipt, evidence] = files.each_ref().map(String::as_str);
+    fs::write(as_replied, reply.to_string())?;
+    ensure!(place.json(&["verify", as_replied])?["failed"] == false);
+    place.json(&["receipt", text(&reply["attribution"], "receipt_id")?, "--out", receipt, "--evidence", evidence])?;
+    service.stop()?;
+    let searched = place.json(&["verify", "--offline", "--reexecute", evidence])?;
+    let retrieval = list(&searched, "checks")?.iter().find(|check| check["of"] == "retrieval");
+    ensure!(retrieval.is_some_and(|check| check["outcome"] == "valid"), "{searched}");
+    place.run(&["verify", "--offline", "--reexecute", receipt])?.failed_with(&["that takes the evidence", "was not done"])
 }
 
 fn list<'a>(value: &'a Value, name: &str) -> anyhow::Result<&'a [Value]> {

@@ -9,9 +9,10 @@ use schemas::receipt::Receipt;
 use schemas::signer::KeySigner;
 use store::{Durability, Store, StoreConfig};
 
-use super::checks::Checks;
+use super::checks::{Checks, RETRIEVAL};
 use super::document::Document;
 use crate::cli::Context;
+use crate::config::Machine;
 use crate::http::Reexecution;
 use crate::service::{embedder, rag_config};
 
@@ -20,7 +21,7 @@ const WHAT: &str = "that searching the version again gives these sources, this a
 /// By the service that runs with the data folder, or else from the folder itself: an auditor names a copy of it.
 pub(super) async fn note(context: &Context, document: &Document, checks: &mut Checks) {
     let Document::Receipt { receipt, evidence } = document else {
-        checks.skip("retrieval", format!("{WHAT}: receipts of this form were made in ways that are not repeated here"));
+        checks.skip(RETRIEVAL, format!("{WHAT}: receipts of this form were made in ways that are not repeated here"));
         return;
     };
     let by_service = context.client().is_ok();
@@ -28,7 +29,7 @@ pub(super) async fn note(context: &Context, document: &Document, checks: &mut Ch
         _ if by_service => by_the_service(context, receipt).await,
         Some(evidence) => here(context, evidence).await,
         None => {
-            checks.skip("retrieval", format!("{WHAT}: that takes the evidence"));
+            checks.skip(RETRIEVAL, format!("{WHAT}: that takes the evidence (--evidence FILE)"));
             return;
         }
     };
@@ -37,11 +38,11 @@ pub(super) async fn note(context: &Context, document: &Document, checks: &mut Ch
     let foreign = by_service && context.url.is_some();
     match again {
         Ok(differences) if differences.is_empty() && foreign => {
-            checks.skip("retrieval", format!("{WHAT}: the service says so, and you have its word alone; search a copy of its data folder"));
+            checks.skip(RETRIEVAL, format!("{WHAT}: the service says so, and you have its word alone; search a copy of its data folder"));
         }
-        Ok(differences) if differences.is_empty() => checks.valid("retrieval", format!("searched again by {whose}: nothing differs")),
-        Ok(differences) => checks.fail("retrieval", format!("searched again by {whose}: {}", differences.join("; "))),
-        Err(error) => checks.skip("retrieval", format!("{WHAT}: {error:#}")),
+        Ok(differences) if differences.is_empty() => checks.valid(RETRIEVAL, format!("searched again by {whose}: nothing differs")),
+        Ok(differences) => checks.fail(RETRIEVAL, format!("searched again by {whose}: {}", differences.join("; "))),
+        Err(error) => checks.skip(RETRIEVAL, format!("{WHAT}: {error:#}")),
     }
 }
 
@@ -56,7 +57,7 @@ async fn by_the_service(context: &Context, receipt: &Receipt) -> anyhow::Result<
 }
 
 async fn here(context: &Context, evidence: &Evidence) -> anyhow::Result<Vec<String>> {
-    let config = context.config()?;
+    let config = context.config()?.sized_to(Machine::here());
     let data_dir: &Path = &context.data_dir;
     if !data_dir.join("store").exists() && config.store_url(data_dir)?.starts_with("file") {
         bail!("there is no store in {}", data_dir.display());

@@ -15,9 +15,11 @@ pub(super) enum Outcome {
     Failed,
 }
 
+pub(super) const RETRIEVAL: &str = "retrieval";
+
 #[derive(Debug, Serialize)]
 pub(super) struct Check {
-    /// What of: `receipt`, `generation`, `evidence`, `retrieval`, `epoch`, `chain`, `run`.
+    /// What of: `receipt`, `generation`, `evidence`, [`RETRIEVAL`], `epoch`, `chain`, `run`.
     pub(super) of: &'static str,
     pub(super) outcome: Outcome,
     /// What was found, or would have been checked.
@@ -83,7 +85,10 @@ impl Checks {
                 }
                 match evidence {
                     Some(evidence) => checks.outcome("evidence", rag::verify_evidence(evidence), EVIDENCE),
-                    None => checks.skip("evidence", format!("{EVIDENCE}; the payer and the operator can fetch it")),
+                    None => checks.skip(
+                        "evidence",
+                        format!("{EVIDENCE}; the payer and the operator fetch it (`headwater receipt ID --evidence FILE`)"),
+                    ),
                 }
             }
             Document::First { receipt, evidence } => {

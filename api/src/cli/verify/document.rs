@@ -31,7 +31,11 @@ pub(super) struct Place {
 }
 
 impl Document {
-    fn of(json: Value) -> anyhow::Result<Self> {
+    /// Of a receipt, of evidence, or of the reply to a question, which holds the receipt.
+    fn of(mut json: Value) -> anyhow::Result<Self> {
+        if let Some(receipt) = json.pointer_mut("/attribution/receipt") {
+            json = receipt.take();
+        }
         let is_evidence = json.get("source_texts").is_some();
         let stated = if is_evidence { &json["receipt"] } else { &json };
         match (stated["body"]["schema"].as_str(), is_evidence) {
@@ -46,7 +50,9 @@ impl Document {
                 Ok(Self::First { receipt: Box::new(evidence.receipt.clone()), evidence: Some(evidence) })
             }
             (Some(other), _) => bail!("receipts of the form {other:?} are not known here: use a newer version"),
-            (None, _) => bail!("it is neither a receipt nor evidence of an answer"),
+            (None, _) => bail!(
+                "it is neither a receipt nor evidence of an answer; `headwater receipt ID --out FILE` writes the one, --evidence FILE the other"
+            ),
         }
     }
 

@@ -22,7 +22,7 @@ pub(super) async fn note(
     checks: &mut Checks,
 ) -> anyhow::Result<()> {
     let place = document.place();
-    let Some(node) = node(context, args).await? else {
+    let Some(node) = node(context, args, &place).await? else {
         checks.skip("chain", format!("{ROOT}: no service runs here; name a node with --rpc and --registry"));
         return Ok(());
     };
@@ -68,13 +68,16 @@ impl Node {
 }
 
 /// What the arguments name, and what the service says of the rest; none where neither does.
-async fn node(context: &Context, args: &VerifyArgs) -> anyhow::Result<Option<Node>> {
+async fn node(context: &Context, args: &VerifyArgs, place: &Place) -> anyhow::Result<Option<Node>> {
     if let (Some(url), Some(registry)) = (&args.rpc, args.registry) {
         return Ok(Some(Node { url: url.clone(), registry, vault: args.vault }));
     }
     let info = match context.info().await {
         Ok(info) => info,
-        Err(error) if args.rpc.is_some() || args.registry.is_some() => return Err(error),
+        Err(error) if args.registry.is_some() => return Err(error.context("name a node with --rpc")),
+        Err(_) if args.rpc.is_some() => {
+            bail!("name the registry that you trust with --registry; the receipt says that it is {}", place.registry)
+        }
         Err(_) => return Ok(None),
     };
     let url = match &args.rpc {

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
 use schemas::Address;
-use schemas::said::{Figures, common};
+use schemas::said::{Figures, Said, common};
 use schemas::words;
 
 use super::{ChunkStanding, Posting, SAME_TENTHS, SHORT_TOKENS, Signature, Standing, Statement, StatementIndex};
+use crate::sentences::Kind;
 use crate::statements::boilerplate::Boilerplate;
 use crate::statements::is_within;
 use crate::statements::origins::Origins;
@@ -30,6 +31,8 @@ const SUBJECT_TOKENS: usize = 3;
 /// By contributor and the words of what it states now, numbers and negations aside: its last statement in these words.
 type Stated = HashMap<Address, HashMap<Vec<u32>, Option<usize>>>;
 
+/// Texts whose words are in memory at once.
+const TEXTS_AT_ONCE: usize = if cfg!(test) { 2 } else { 4096 };
 /// More would not be numbered.
 const MOST_STATEMENTS: usize = u32::MAX as usize;
 
@@ -40,7 +43,7 @@ impl StatementIndex {
     /// [`RagError::TooLarge`].
     pub(crate) fn build(origins: &Origins, texts: &[String]) -> Result<Self> {
         let mut index = Self::default();
-        index.append(origins, read_all(texts))?;
+        index.append(origins, texts)?;
         Ok(index)
     }
 
@@ -51,17 +54,17 @@ impl StatementIndex {
     /// [`RagError::TooLarge`].
     pub(crate) fn extended(&self, origins: &Origins, texts: &[String]) -> Result<Option<Self>> {
         let mut index = self.clone();
-        Ok(index.append(origins, read_all(texts))?.then_some(index))
+        Ok(index.append(origins, texts)?.then_some(index))
     }
 
     /// Whether what was there before stands as it would if all were read at once.
-    fn append(&mut self, origins: &Origins, sentences: Vec<Vec<Sentence>>) -> Result<bool> {
+    fn append(&mut self, origins: &Origins, texts: &[String]) -> Result<bool> {
         let first = self.chunks.len();
         let before = self.statements.len();
-        for sentence in sentences.iter().flatten() {
-            for token in &sentence.said.tokens {
-                let id = self.id(token)?;
-                if let Some(known) = self.known.get_mut(id as usize).filter(|_| sentence.form == Form::Statement) {
+        let sentences = self.take_in(texts)?;
+        for sentence in sentences.iter().flatten().filter(|sentence| sentence.form == Form::Statement) {
+            for token in &sentence.tokens {
+                if let Some(known) = self.known.get_mut(*token as usize) {
                     *known = true;
                 }
             }
@@ -83,6 +86,24 @@ impl StatementIndex {
         Ok(true)
     }
 
+    /// The sentences of each text.
+    fn take_in(&mut self, texts: &[String]) -> Result<Vec<Vec<Told>>> {
+        let mut all = Vec::with_capacity(texts.len());
+        for texts in texts.chunks(TEXTS_AT_ONCE) {
+            for sentences in read_all(texts) {
+                all.push(sentences.into_iter().map(|sentence| self.told(sentence)).collect::<Result<Vec<Told>>>()?);
+            }
+        }
+        Ok(all)
+    }
+
+    fn told(&mut self, sentence: Sentence) -> Result<Told> {
+        let Sentence { start, end, kind, said: Said { tokens, figures }, form } = sentence;
+        let mut tokens = tokens.iter().map(|token| self.id(token)).collect::<Result<Box<[u32]>>>()?;
+        tokens.sort_unstable();
+        Ok(Told { start: number(start)?, end: number(end)?, kind, form, tokens, figures: self.figures_id(figures)? })
+    }
+
     /// Whether a sentence of words alone has mostly words that are known from statements.
     fn is_bare_and_known(&self, statement: usize) -> bool {
         if !self.statements.get(statement).is_some_and(|statement| statement.bare) {
@@ -94,16 +115,12 @@ impl StatementIndex {
     }
 
     /// For each of these sentences, of the chunks from `first` on: where its contributor stated it last, of what is there.
-    fn stated(&self, origins: &Origins, first: usize, sentences: &[Vec<Sentence>]) -> Stated {
+    fn stated(&self, origins: &Origins, first: usize, sentences: &[Vec<Told>]) -> Stated {
         let mut stated = Stated::new();
         for (origin, sentences) in origins.iter().skip(first).zip(sentences) {
             let of_contributor = stated.entry(origin.contributor).or_default();
-            let tokens = |sentence: &Sentence| -> Vec<u32> {
-                let mut tokens: Vec<u32> = sentence.said.tokens.iter().filter_map(|token| self.ids.get(token)).copied().collect();
-                tokens.sort_unstable();
-                tokens
-            };
-            of_contributor.extend(sentences.iter().map(|sentence| (self.subject(&tokens(sentence), &sentence.said.figures), None)));
+            let subject = |sentence: &Told| Some((self.subject(&sentence.tokens, self.figures.get(sentence.figures as usize)?), None));
+            of_contributor.extend(sentences.iter().filter_map(subject));
         }
         for at in 0..self.statements.len() {
             let contributor = self.statements.get(at).and_then(|one| origins.get(one.chunk as usize)).map(|origin| origin.contributor);
@@ -131,25 +148,15 @@ impl StatementIndex {
         tokens.iter().filter(|token| !quantities.contains(token) && !self.negations.contains(token)).copied().collect()
     }
 
-    fn add(&mut self, at: usize, origins: &Origins, sentences: Vec<Sentence>, stated: &mut Stated) -> Result<()> {
+    fn add(&mut self, at: usize, origins: &Origins, sentences: Vec<Told>, stated: &mut Stated) -> Result<()> {
         let chunk = number(at)?;
         let first = self.statements.len();
         self.of_chunk.push(number(first)?);
-        for sentence in sentences {
-            let mut tokens: Vec<u32> = sentence.said.tokens.iter().filter_map(|token| self.ids.get(token)).copied().collect();
-            tokens.sort_unstable();
-            let statement = Statement {
-                chunk,
-                start: number(sentence.start)?,
-                end: number(sentence.end)?,
-                tokens: number(self.tokens.len())?,
-                figures: self.figures_id(sentence.said.figures)?,
-                standing: if sentence.form == Form::Silent { Standing::Silent } else { Standing::Own },
-                kind: sentence.kind,
-                bare: sentence.form == Form::Bare,
-            };
-            self.statements.push(statement);
-            self.signatures.push(Signature::both_of(&tokens));
+        for Told { start, end, kind, form, tokens, figures } in sentences {
+            let standing = if form == Form::Silent { Standing::Silent } else { Standing::Own };
+            let at_tokens = number(self.tokens.len())?;
+            self.statements.push(Statement { chunk, start, end, tokens: at_tokens, figures, standing, kind, bare: form == Form::Bare });
+            self.signatures.push(Signature::of(&tokens));
             self.tokens.extend(tokens);
             let last = self.statements.len() - 1;
             if self.is_bare_and_known(last)
@@ -180,7 +187,7 @@ impl StatementIndex {
     /// Lists a statement under its tokens.
     fn post(&mut self, at: usize) -> Result<()> {
         let statement = number(at)?;
-        let signature = self.signatures.get(at).map_or(Signature::default(), |[first, _]| *first);
+        let signature = self.signatures.get(at).copied().unwrap_or_default();
         for token in self.tokens(at).to_vec() {
             if let Some(posting) = self.postings.get_mut(token as usize) {
                 posting.push_with(statement, signature);
@@ -347,6 +354,17 @@ impl StatementIndex {
 fn number(count: usize) -> Result<u32> {
     let limit = MOST_STATEMENTS;
     u32::try_from(count).map_err(|_| RagError::TooLarge { what: "the statements of a version", limit })
+}
+
+/// A sentence of which nothing is text any more: the words of a million texts would take gigabytes.
+struct Told {
+    start: u32,
+    end: u32,
+    kind: Kind,
+    form: Form,
+    /// Sorted.
+    tokens: Box<[u32]>,
+    figures: u32,
 }
 
 /// The sentences of each text, on all processors.

@@ -123,7 +123,7 @@ impl StatementIndex {
         let mut signatures = Vec::with_capacity(self.statements.len());
         let mut counts = vec![0; self.postings.len()];
         let is_posted = |at: &usize| matches!(self.standing(*at), Standing::Own | Standing::Differs(_));
-        signatures.extend((0..self.statements.len()).map(|at| Signature::both_of(self.tokens(at))));
+        signatures.extend((0..self.statements.len()).map(|at| Signature::of(self.tokens(at))));
         for token in (0..self.statements.len()).filter(is_posted).flat_map(|at| self.tokens(at)) {
             if let Some(count) = counts.get_mut(*token as usize) {
                 *count += 1;
@@ -144,7 +144,7 @@ impl StatementIndex {
     pub(crate) fn bytes(&self) -> usize {
         let postings: usize = self.postings.iter().map(Posting::bytes).sum();
         let words: usize = self.ids.keys().map(|token| token.len() + 48).sum();
-        self.statements.len() * (size_of::<Statement>() + size_of::<[Signature; 2]>())
+        self.statements.len() * (size_of::<Statement>() + size_of::<Signature>())
             + self.tokens.len() * 4
             + self.chunks.len() * 12
             + postings

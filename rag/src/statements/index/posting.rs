@@ -12,8 +12,9 @@ pub(super) struct Posting {
     count: usize,
     /// The first of them.
     statements: Vec<u32>,
-    /// Their signatures, while statements are added: beside them, for then all that hold a token are looked at once per statement.
-    signatures: Vec<u64>,
+    /// The first part of their signatures, while statements are added: beside them, for then all that hold a token are looked at once
+    /// per statement.
+    signatures: [Vec<u64>; 2],
 }
 
 impl Posting {
@@ -22,9 +23,14 @@ impl Posting {
         self.count
     }
 
+    /// Whether all are looked at.
+    pub(super) fn is_complete(&self) -> bool {
+        self.count == self.statements.len()
+    }
+
     /// So many of them, of which the first are looked at.
     pub(super) fn with_room(count: usize) -> Self {
-        Self { count: 0, statements: Vec::with_capacity(count.min(COMPARED)), signatures: Vec::new() }
+        Self { statements: Vec::with_capacity(count.min(COMPARED)), ..Self::default() }
     }
 
     pub(super) fn push(&mut self, statement: u32) {
@@ -37,34 +43,47 @@ impl Posting {
     /// The same while signatures are held.
     pub(super) fn push_with(&mut self, statement: u32, signature: Signature) {
         self.push(statement);
-        if self.signatures.len() < self.statements.len() {
-            self.signatures.push(signature.0);
+        for (beside, half) in self.signatures.iter_mut().zip(signature.first).filter(|(beside, _)| beside.len() < self.statements.len()) {
+            beside.push(half);
         }
     }
 
+    /// Those that are looked at.
+    #[cfg(test)]
+    pub(super) fn listed(&self) -> impl Iterator<Item = u32> {
+        self.statements.iter().copied()
+    }
+
     /// Puts those of `all` statements beside those that have none there.
-    pub(super) fn hold_signatures(&mut self, all: &[[Signature; 2]]) {
-        let added = self.statements.iter().skip(self.signatures.len());
-        self.signatures.extend(added.map(|statement| all.get(*statement as usize).map_or(0, |[first, _]| first.0)));
+    pub(super) fn hold_signatures(&mut self, all: &[Signature]) {
+        let [lower, upper] = &mut self.signatures;
+        for statement in self.statements.iter().skip(lower.len()) {
+            let [low, high] = all.get(*statement as usize).map_or([0; 2], |signature| signature.first);
+            lower.push(low);
+            upper.push(high);
+        }
     }
 
     pub(super) fn let_signatures_go(&mut self) {
-        self.signatures = Vec::new();
+        self.signatures = Default::default();
         self.statements.shrink_to_fit();
     }
 
     /// Appends those that may hold all but so many tokens of a set with this signature; `all` are the signatures of all statements.
-    pub(super) fn find(&self, wanted: Signature, lacking: usize, all: &[[Signature; 2]], found: &mut Vec<u32>) {
-        let (beside, others) = self.statements.split_at_checked(self.signatures.len()).unwrap_or_default();
+    pub(super) fn find(&self, wanted: &Signature, lacking: usize, all: &[Signature], found: &mut Vec<u32>) {
+        let [lower, upper] = &self.signatures;
+        let (beside, others) = self.statements.split_at_checked(lower.len()).unwrap_or_default();
         let mut places = Vec::new();
-        engine::nearly_holding(&self.signatures, wanted.0, lacking, &mut places);
-        found.extend(places.into_iter().filter_map(|place| beside.get(place)));
-        let may_be = |statement: &u32| all.get(*statement as usize).is_some_and(|[first, _]| first.lacks(wanted) <= lacking);
-        found.extend(others.iter().copied().filter(may_be));
+        engine::nearly_holding([lower, upper], wanted.first, lacking, &mut places);
+        let may_be = |statement: &u32| all.get(*statement as usize).is_some_and(|signature| signature.lacks(wanted) <= lacking);
+        let beside = places.into_iter().filter_map(|place| beside.get(place));
+        found.extend(beside.chain(others).copied().filter(may_be));
     }
 
     /// About how many bytes this takes in memory.
     pub(super) fn bytes(&self) -> usize {
-        size_of::<Self>() + self.statements.capacity() * size_of::<u32>() + self.signatures.capacity() * size_of::<u64>()
+        size_of::<Self>()
+            + self.statements.capacity() * size_of::<u32>()
+            + self.signatures.iter().map(Vec::capacity).sum::<usize>() * size_of::<u64>()
     }
 }
