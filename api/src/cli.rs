@@ -267,7 +267,7 @@ fn show_error(voice: Voice, error: &anyhow::Error) {
         let code = error.downcast_ref::<ServiceError>().map_or("error", |error| error.code.as_str());
         output::notice(&json!({ "error": { "code": code, "message": format!("{error:#}") } }).to_string());
     } else {
-        output::notice(&format!("error: {error:#}"));
+        output::notice(&output::printable(&format!("error: {error:#}")));
     }
 }
 

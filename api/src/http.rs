@@ -134,7 +134,7 @@ pub fn router(service: App) -> Router {
     }
     let timeout = TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, timeout);
     let router = router.fallback(nowhere).layer(timeout).with_state(service);
-    // what fails says itself why, and that not all is there yet is no failure
+    // an error says itself what failed (`ApiError`), and that not all is there yet (`/readyz`) is none
     front::before(router, front).layer(TraceLayer::new_for_http().on_failure(()))
 }
 

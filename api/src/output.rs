@@ -56,6 +56,16 @@ pub fn printable(text: &str) -> String {
     text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
 }
 
+/// The same with nothing that ends a line.
+fn in_a_line(text: &str) -> String {
+    let one = |c: char| match c {
+        '\n' | '\r' => '⏎',
+        c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') => '\u{fffd}',
+        c => c,
+    };
+    text.chars().map(one).collect()
+}
+
 /// Prints a line to standard error.
 pub fn notice(text: &str) {
     drop(writeln!(std::io::stderr(), "{text}"));
@@ -104,7 +114,7 @@ pub fn share_bar(share_ppm: u64, width: usize) -> String {
 
 /// Rows under a header, columns aligned; a row is a line, whatever its cells hold.
 pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
-    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| cell.replace(['\n', '\r'], "⏎")).collect()).collect();
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| in_a_line(cell)).collect()).collect();
     let mut widths: Vec<usize> = header.iter().map(|name| name.chars().count()).collect();
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
@@ -156,5 +166,15 @@ mod tests {
         assert_eq!(share_bar(500_000, 4), "██··  50.00 %");
         assert_eq!(share_bar(1_000_000, 2), "██ 100.00 %");
         assert_eq!(table(&["a", "bb"], &[vec!["é".into(), "1".into()]]), "a  bb\n─  ──\né  1");
+    }
+
+    #[test]
+    fn a_row_is_a_line_whatever_it_holds() {
+        let rows = [["a\nb\u{2028}c".to_owned(), "\u{1b}[2J".to_owned()].to_vec(), vec!["x".repeat(100), "last".to_owned()]];
+        let text = table(&["one", "two"], &rows);
+        let lines: Vec<&str> = text.split('\n').collect();
+        assert_eq!(lines.len(), 4, "{text}");
+        assert!(lines[2].starts_with("a⏎b\u{fffd}c ") && lines[2].ends_with("\u{fffd}[2J"), "{text}");
+        assert_eq!(lines[1].chars().count(), lines[3].chars().count(), "{text}");
     }
 }

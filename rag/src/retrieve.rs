@@ -67,7 +67,8 @@ pub(crate) fn retrieve<'a>(
 
 async fn search(opened: &Arc<OpenVersion>, question: &Question, method: &Retrieval) -> Result<Vec<Retrieved>> {
     let limit = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-    let candidates = limit(method.candidates);
+    // a receipt may state any number
+    let candidates = limit(method.candidates.min(opened.row.chunk_count));
     let (text, terms) = (opened.text.clone(), question.terms.clone());
     let by_words = blocking(move || text.search(&terms, candidates));
     let by_vector = opened.nearest(&question.vector, candidates.min(opened.speaking()));

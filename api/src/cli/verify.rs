@@ -18,7 +18,8 @@ use document::Document;
 
 #[derive(Debug, Clone, Default, Args)]
 pub struct VerifyArgs {
-    /// Files of receipts or of their evidence, or receipt ids at the service. Several are checked to be of one run.
+    /// Files of receipts, of their evidence, or of replies to questions (their receipt and their text), or receipt ids at the service.
+    /// Several are checked to be of one run.
     #[arg(required = true, value_name = "RECEIPT")]
     pub receipts: Vec<String>,
     /// The node to believe [default: the service's; an auditor names another].

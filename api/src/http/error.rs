@@ -83,6 +83,14 @@ impl ApiError {
         Self { status: StatusCode::NOT_FOUND, code, ..Self::parameter(parameter, problem) }
     }
 
+    /// Tells the log what failed at this service, or behind it; not what was only too much, and not again what is there.
+    fn note(&self) {
+        let is_told = matches!(self.code, "internal" | "storage_full" | "busy" | "generator_busy" | "too_many_apps" | "too_many_limits");
+        if self.status.is_server_error() && !is_told {
+            tracing::warn!(status = self.status.as_u16(), code = self.code, problem = self.message, "request failed");
+        }
+    }
+
     /// OpenAI's error envelope.
     pub(crate) fn body(&self) -> Value {
         let kind = if self.status.is_server_error() { "server_error" } else { "invalid_request_error" };
@@ -107,6 +115,7 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
+        self.note();
         let mut response = (self.status, Json(self.body())).into_response();
         if let Some(seconds) = self.retry_after_seconds() {
             response.headers_mut().insert(RETRY_AFTER, seconds);

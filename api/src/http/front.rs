@@ -305,7 +305,9 @@ async fn in_envelope(request: Request, next: Next) -> Response {
     let allowed = parts.headers.get(ALLOW).and_then(|allow| allow.to_str().ok()).unwrap_or_default();
     let (code, problem) = match status {
         StatusCode::METHOD_NOT_ALLOWED => ("method_not_allowed", format!("{method} is not served at {path}; there is: {allowed}")),
-        StatusCode::GATEWAY_TIMEOUT => ("request_timeout", "the answer was not there in time; try again, or ask for less".to_owned()),
+        StatusCode::GATEWAY_TIMEOUT => {
+            ("request_timeout", format!("{method} {path}: the answer was not there in time; try again, or ask for less"))
+        }
         StatusCode::PAYLOAD_TOO_LARGE => ("too_large", format!("the body is too large: {text}")),
         StatusCode::UNSUPPORTED_MEDIA_TYPE => ("unsupported_media_type", text.into_owned()),
         _ => ("invalid_request", if text.is_empty() { status.to_string() } else { text.into_owned() }),

@@ -34,6 +34,10 @@ fn check_audit(place: &Place, service: &Service, reply: &Value) -> anyhow::Resul
     let [as_replied, receipt, evidence] = files.each_ref().map(String::as_str);
     fs::write(as_replied, reply.to_string())?;
     ensure!(place.json(&["verify", as_replied])?["failed"] == false);
+    let mut changed = reply.clone();
+    changed["choices"][0]["message"]["content"] = "something else".into();
+    fs::write(as_replied, changed.to_string())?;
+    place.run(&["verify", as_replied])?.failed_with(&["the text of the reply is not the answer"])?;
     place.json(&["receipt", text(&reply["attribution"], "receipt_id")?, "--out", receipt, "--evidence", evidence])?;
     service.stop()?;
     let searched = place.json(&["verify", "--offline", "--reexecute", evidence])?;

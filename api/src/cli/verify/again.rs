@@ -24,7 +24,8 @@ pub(super) async fn note(context: &Context, document: &Document, checks: &mut Ch
         checks.skip(RETRIEVAL, format!("{WHAT}: receipts of this form were made in ways that are not repeated here"));
         return;
     };
-    let by_service = context.client().is_ok();
+    // a service that was killed has left its address behind
+    let by_service = context.url.is_some() || context.info().await.is_ok();
     let again = match evidence {
         _ if by_service => by_the_service(context, receipt).await,
         Some(evidence) => here(context, evidence).await,

@@ -5,7 +5,7 @@ use schemas::receipt::Receipt;
 use serde::Serialize;
 
 use super::document::Document;
-use crate::output::count;
+use crate::output::{count, printable};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -68,7 +68,7 @@ impl Checks {
             };
             format!("\n  {mark}  {}: {}", check.of, check.detail)
         });
-        format!("{} {outcome}{}", self.title, lines.collect::<String>())
+        printable(&format!("{} {outcome}{}", self.title, lines.collect::<String>()))
     }
 
     /// What the document alone shows.
@@ -80,7 +80,7 @@ impl Checks {
                 if receipt.body.generation.is_some() {
                     checks.skip(
                         "generation",
-                        format!("that {} wrote the answer, by its own lights: no model is run again", receipt.body.models.generator),
+                        format!("that {:?} wrote the answer, by its own lights: no model is run again", receipt.body.models.generator),
                     );
                 }
                 match evidence {

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use rag::{Evidence, FirstEvidence, Inclusion};
+use schemas::alloy_primitives::keccak256;
 use schemas::ids::{AnswerId, DatanetId};
 use schemas::receipt::{self, Receipt};
 use schemas::{Address, B256};
@@ -19,6 +20,20 @@ pub(super) enum Document {
     First { receipt: Box<receipt::first::Receipt>, evidence: Option<Box<FirstEvidence>> },
 }
 
+/// The receipt in the reply to a question, if it is one, and if the text of the reply is that of the receipt.
+fn receipt_in(mut json: Value) -> anyhow::Result<Value> {
+    if json.get("body").is_some() || json.get("source_texts").is_some() {
+        return Ok(json);
+    }
+    let text = json.pointer("/choices/0/message/content").and_then(Value::as_str).map(keccak256);
+    let Some(receipt) = json.pointer_mut("/attribution/receipt").map(Value::take) else { return Ok(json) };
+    let stated = receipt["body"]["answer_hash"].as_str().and_then(|hash| hash.parse::<B256>().ok());
+    if text.is_none() || text != stated {
+        bail!("the text of the reply is not the answer that its receipt is of");
+    }
+    Ok(receipt)
+}
+
 /// Where a receipt belongs.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place {
@@ -31,11 +46,8 @@ pub(super) struct Place {
 }
 
 impl Document {
-    /// Of a receipt, of evidence, or of the reply to a question, which holds the receipt.
-    fn of(mut json: Value) -> anyhow::Result<Self> {
-        if let Some(receipt) = json.pointer_mut("/attribution/receipt") {
-            json = receipt.take();
-        }
+    fn of(json: Value) -> anyhow::Result<Self> {
+        let json = receipt_in(json)?;
         let is_evidence = json.get("source_texts").is_some();
         let stated = if is_evidence { &json["receipt"] } else { &json };
         match (stated["body"]["schema"].as_str(), is_evidence) {

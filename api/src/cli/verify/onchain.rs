@@ -75,8 +75,9 @@ async fn node(context: &Context, args: &VerifyArgs, place: &Place) -> anyhow::Re
     let info = match context.info().await {
         Ok(info) => info,
         Err(error) if args.registry.is_some() => return Err(error.context("name a node with --rpc")),
-        Err(_) if args.rpc.is_some() => {
-            bail!("name the registry that you trust with --registry; the receipt says that it is {}", place.registry)
+        Err(error) if args.rpc.is_some() => {
+            let advice = format!("name the registry that you trust with --registry; the receipt says that it is {}", place.registry);
+            return Err(error.context(advice));
         }
         Err(_) => return Ok(None),
     };
