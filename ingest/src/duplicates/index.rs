@@ -6,7 +6,7 @@
 //! `submitted_chunks` record what was found when the rows were written, which can differ only where a crash came
 //! between an upload's rows and its commit, and somebody else committed before the upload was tried again.
 //!
-//! In memory, some two kilobytes for a chunk of thirty words.
+//! In memory, some four kilobytes for a chunk of thirty words while it is built.
 
 use std::collections::HashMap;
 use std::ops::Range;
