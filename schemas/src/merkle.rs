@@ -63,6 +63,76 @@ impl StandardMerkleTree {
     }
 }
 
+/// The same tree in a twentieth of the memory: the upper levels, and the order of the leaves. What lies below is computed from the
+/// leaves again when a proof is asked for, a few dozen of them.
+#[derive(Debug, Clone)]
+pub struct SparseMerkleTree {
+    upper: Vec<B256>,
+    /// Numbers of the leaves as given, by hash.
+    sorted: Vec<u32>,
+}
+
+impl SparseMerkleTree {
+    /// Of so many leaves a node is kept.
+    const LEAVES_PER_NODE: usize = 8;
+
+    /// Builds the tree over `leaves`, given in any order.
+    ///
+    /// # Errors
+    /// As [`StandardMerkleTree::new`]; [`SchemaError::BadTree`] also beyond 2^32 leaves.
+    pub fn new(leaves: &[B256]) -> Result<Self, SchemaError> {
+        let StandardMerkleTree { mut nodes, positions } = StandardMerkleTree::new(leaves)?;
+        let last = nodes.len() - 1;
+        let mut sorted = vec![0; leaves.len()];
+        for (index, position) in positions.into_iter().enumerate() {
+            let index = u32::try_from(index).map_err(|_| SchemaError::BadTree("a tree has at most 2^32 leaves".into()))?;
+            sorted[last - position] = index;
+        }
+        nodes.truncate(leaves.len().div_ceil(Self::LEAVES_PER_NODE));
+        nodes.shrink_to_fit();
+        Ok(Self { upper: nodes, sorted })
+    }
+
+    /// The root.
+    pub fn root(&self) -> B256 {
+        self.upper.first().copied().unwrap_or_default()
+    }
+
+    /// As [`StandardMerkleTree::proof`]; `leaf` gives the hash of a leaf by its number. The proof leads to the root only where it
+    /// gives those that the tree was built of.
+    pub fn proof(&self, index: usize, leaf: impl Fn(usize) -> B256) -> Option<Vec<B256>> {
+        let index = u32::try_from(index).ok().filter(|_| index < self.sorted.len())?;
+        let of = |number: u32| leaf(number as usize);
+        let wanted = of(index);
+        let rank = self.sorted.partition_point(|other| of(*other) < wanted);
+        self.sorted.get(rank).filter(|at| **at == index)?;
+        let mut position = 2 * self.sorted.len() - 2 - rank;
+        let mut proof = Vec::new();
+        while position > 0 {
+            let sibling = if position % 2 == 1 { position + 1 } else { position - 1 };
+            proof.push(self.node(sibling, &of)?);
+            position = (position - 1) / 2;
+        }
+        Some(proof)
+    }
+
+    fn node(&self, position: usize, leaf: &impl Fn(u32) -> B256) -> Option<B256> {
+        if let Some(kept) = self.upper.get(position) {
+            return Some(*kept);
+        }
+        let leaves = self.sorted.len();
+        if position >= leaves - 1 {
+            return (2 * leaves - 2).checked_sub(position).and_then(|rank| self.sorted.get(rank)).map(|number| leaf(*number));
+        }
+        Some(hash_pair(self.node(2 * position + 1, leaf)?, self.node(2 * position + 2, leaf)?))
+    }
+
+    /// Bytes that this takes in memory.
+    pub fn bytes(&self) -> usize {
+        size_of_val(self.upper.as_slice()) + size_of_val(self.sorted.as_slice())
+    }
+}
+
 /// Whether `proof` leads from `leaf` to `root` (OpenZeppelin's `MerkleProof.verify`).
 pub fn verify(root: B256, leaf: B256, proof: &[B256]) -> bool {
     proof.iter().fold(leaf, |node, sibling| hash_pair(node, *sibling)) == root
@@ -171,6 +241,18 @@ mod tests {
         assert!(StandardMerkleTree::new(&[]).is_err());
         assert!(StandardMerkleTree::new(&[B256::ZERO, B256::ZERO]).is_err());
         assert!(StandardMerkleTree::new(&[B256::ZERO]).unwrap().proof(1).is_none());
+    }
+
+    #[test]
+    fn a_sparse_tree_gives_the_same_proofs() {
+        for count in (1u64..70).chain([1000]) {
+            let leaves: Vec<B256> = (0..count).map(|number| keccak256(number.to_be_bytes())).collect();
+            let (whole, sparse) = (StandardMerkleTree::new(&leaves).unwrap(), SparseMerkleTree::new(&leaves).unwrap());
+            assert_eq!(whole.root(), sparse.root());
+            for index in 0..=leaves.len() {
+                assert_eq!(whole.proof(index), sparse.proof(index, |number| leaves[number]), "{index} of {count}");
+            }
+        }
     }
 
     proptest! {

@@ -3,7 +3,7 @@
 use schemas::B256;
 use schemas::ids::ChunkId;
 use schemas::leaves::VersionLeaf;
-use schemas::merkle::StandardMerkleTree;
+use schemas::merkle::SparseMerkleTree;
 use schemas::tables::{OriginRow, VersionRow};
 use store::Store;
 
@@ -24,7 +24,7 @@ pub(super) struct Members {
     pub(super) origins: Origins,
     /// Positions by chunk id, then position.
     by_chunk: Vec<u32>,
-    tree: StandardMerkleTree,
+    tree: SparseMerkleTree,
 }
 
 impl Members {
@@ -58,7 +58,7 @@ impl Members {
         let each: Vec<Member> = places.iter().filter_map(member).collect();
         let origins: Origins = places.iter().filter_map(|place| origins.get(*place as usize).copied()).collect();
         let leaves: Vec<B256> = each.iter().zip(origins.iter()).map(|(member, origin)| leaf(member, origin).hash()).collect();
-        let tree = StandardMerkleTree::new(&leaves)?;
+        let tree = SparseMerkleTree::new(&leaves)?;
         if tree.root() != row.root {
             let problem = format!("its {} chunks have root {} instead of {}", leaves.len(), tree.root(), row.root);
             return Err(RagError::CorruptVersion { datanet: row.datanet_id, version: row.version, problem });
@@ -89,7 +89,8 @@ impl Members {
     }
 
     pub(super) fn proof(&self, position: usize) -> Option<Vec<B256>> {
-        self.tree.proof(position)
+        let leaf = |at: usize| self.each.get(at).zip(self.origins.get(at)).map(|(member, origin)| leaf(member, origin).hash());
+        self.tree.proof(position, |at| leaf(at).unwrap_or_default())
     }
 
     /// How many of the members an earlier version has, where it has no others and they come first.
@@ -102,8 +103,7 @@ impl Members {
 
     /// About how many bytes this takes in memory.
     pub(super) fn bytes(&self) -> usize {
-        const IN_TREE: usize = 2 * size_of::<B256>() + size_of::<usize>();
-        self.len() * (size_of::<Member>() + size_of::<u32>() + IN_TREE) + self.origins.bytes()
+        self.len() * (size_of::<Member>() + size_of::<u32>()) + self.tree.bytes() + self.origins.bytes()
     }
 }
 

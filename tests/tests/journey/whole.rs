@@ -1,10 +1,12 @@
 //! The whole journey by `headwater demo`, and what everybody can check afterwards.
 
-use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::{fs, thread};
 
 use anyhow::{Context, ensure};
 use api::demo::{Journey, Question};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::{Place, Service, objects, wait_for};
 
@@ -40,10 +42,28 @@ fn check_audit(place: &Place, service: &Service, reply: &Value) -> anyhow::Resul
     place.run(&["verify", as_replied])?.failed_with(&["the text of the reply is not the answer"])?;
     place.json(&["receipt", text(&reply["attribution"], "receipt_id")?, "--out", receipt, "--evidence", evidence])?;
     service.stop()?;
+    fs::write(place.data_dir().join("service.json"), json!({ "url": yes_to_all()? }).to_string())?;
     let searched = place.json(&["verify", "--offline", "--reexecute", evidence])?;
     let retrieval = list(&searched, "checks")?.iter().find(|check| check["of"] == "retrieval");
     ensure!(retrieval.is_some_and(|check| check["outcome"] == "valid"), "{searched}");
+    ensure!(searched.to_string().contains("searched again by the data folder"), "{searched}");
     place.run(&["verify", "--offline", "--reexecute", receipt])?.failed_with(&["that takes the evidence", "was not done"])
+}
+
+/// The address of a service that finds nothing wrong with anything, as the folder of a dishonest operator may name it.
+fn yes_to_all() -> anyhow::Result<String> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let url = format!("http://{}", listener.local_addr()?);
+    thread::spawn(move || {
+        for connection in listener.incoming() {
+            let mut request = [0; 4096];
+            let answer =
+                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 18\r\nconnection: close\r\n\r\n{\"differences\":[]}";
+            let Ok(mut connection) = connection else { return };
+            drop(connection.read(&mut request).and_then(|_| connection.write_all(answer.as_bytes())));
+        }
+    });
+    Ok(url)
 }
 
 fn list<'a>(value: &'a Value, name: &str) -> anyhow::Result<&'a [Value]> {

@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use rag::{Evidence, Rag};
 use schemas::receipt::Receipt;
 use schemas::signer::KeySigner;
-use store::{Durability, Store, StoreConfig};
+use store::{Durability, Store, StoreConfig, StoreError};
 
 use super::checks::{Checks, RETRIEVAL};
 use super::document::Document;
@@ -18,25 +18,28 @@ use crate::service::{embedder, rag_config};
 
 const WHAT: &str = "that searching the version again gives these sources, this answer and these shares";
 
-/// By the service that runs with the data folder, or else from the folder itself: an auditor names a copy of it.
+/// From the data folder, an auditor's copy of it mostly, or by the service that runs with it.
 pub(super) async fn note(context: &Context, document: &Document, checks: &mut Checks) {
     let Document::Receipt { receipt, evidence } = document else {
         checks.skip(RETRIEVAL, format!("{WHAT}: receipts of this form were made in ways that are not repeated here"));
         return;
     };
-    // a service that was killed has left its address behind
-    let by_service = context.url.is_some() || context.info().await.is_ok();
-    let again = match evidence {
-        _ if by_service => by_the_service(context, receipt).await,
-        Some(evidence) => here(context, evidence).await,
-        None => {
-            checks.skip(RETRIEVAL, format!("{WHAT}: that takes the evidence (--evidence FILE)"));
-            return;
+    let foreign = context.url.is_some();
+    let mut whose = "the service";
+    let again = match if foreign { None } else { Some(open_store(context).await) } {
+        None => by_the_service(context, receipt).await,
+        // Only what runs here with this very folder holds its lock: the address that stands in a copied folder counts for nothing.
+        Some(Err(error)) if matches!(error.downcast_ref(), Some(StoreError::Locked { .. })) => by_the_service(context, receipt).await,
+        Some(Err(error)) => Err(error),
+        Some(Ok(store)) => {
+            whose = "the data folder";
+            let Some(evidence) = evidence else {
+                checks.skip(RETRIEVAL, format!("{WHAT}: that takes the evidence (--evidence FILE)"));
+                return;
+            };
+            here(context, store, evidence).await
         }
     };
-    let whose = if by_service { "the service" } else { "the data folder" };
-    // A service elsewhere can say anything; the one of this data folder is the reader's own.
-    let foreign = by_service && context.url.is_some();
     match again {
         Ok(differences) if differences.is_empty() && foreign => {
             checks.skip(RETRIEVAL, format!("{WHAT}: the service says so, and you have its word alone; search a copy of its data folder"));
@@ -57,13 +60,17 @@ async fn by_the_service(context: &Context, receipt: &Receipt) -> anyhow::Result<
     Ok(again.differences)
 }
 
-async fn here(context: &Context, evidence: &Evidence) -> anyhow::Result<Vec<String>> {
-    let config = context.config()?.sized_to(Machine::here());
-    let data_dir: &Path = &context.data_dir;
-    if !data_dir.join("store").exists() && config.store_url(data_dir)?.starts_with("file") {
+async fn open_store(context: &Context) -> anyhow::Result<Store> {
+    let (url, data_dir) = (context.config()?.store_url(&context.data_dir)?, &context.data_dir);
+    if !data_dir.join("store").exists() && url.starts_with("file") {
         bail!("there is no store in {}", data_dir.display());
     }
-    let store = Store::open(&StoreConfig::new(config.store_url(data_dir)?, Durability::Fast)).await?;
+    Ok(Store::open(&StoreConfig::new(url, Durability::Fast)).await?)
+}
+
+async fn here(context: &Context, store: Store, evidence: &Evidence) -> anyhow::Result<Vec<String>> {
+    let config = context.config()?.sized_to(Machine::here());
+    let data_dir: &Path = &context.data_dir;
     let embedder = embedder::open(&config, &store, data_dir).await.context("loading the embedding model")?;
     // signs nothing
     let signer = KeySigner::from_bytes(&schemas::B256::repeat_byte(1))?;
