@@ -187,7 +187,7 @@ impl OpenVersion {
     }
 
     /// The `wanted` members nearest to `query` (`[384]`, of length 1) by cosine, nearest first, ties by chunk id; of those that
-    /// state something of their own. Exact.
+    /// state something of their own; [`VectorCodes`] tells how surely.
     pub(crate) async fn nearest(self: &Arc<Self>, query: &[f32], wanted: usize) -> Result<Vec<ChunkId>> {
         let (opened, vector) = (self.clone(), query.to_vec());
         let candidates = blocking(move || {

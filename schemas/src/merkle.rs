@@ -63,7 +63,7 @@ impl StandardMerkleTree {
     }
 }
 
-/// The same tree in a twentieth of the memory: the upper levels, and the order of the leaves. What lies below is computed from the
+/// The same tree in a ninth of the memory, once it is built: the upper levels, and the order of the leaves. What lies below is computed from the
 /// leaves again when a proof is asked for, a few dozen of them.
 #[derive(Debug, Clone)]
 pub struct SparseMerkleTree {

@@ -40,8 +40,8 @@ pub struct VerifyArgs {
     /// The receipt's place in its epoch, in a file (`receipt ID --inclusion FILE`), for one receipt.
     #[arg(long, value_name = "FILE")]
     pub inclusion: Option<PathBuf>,
-    /// Search the version again, or fail: by the data folder that --data-dir names, or by the service that runs with it. Another
-    /// service's word counts for nothing.
+    /// Search the version again, or fail: in the tables of the data folder that --data-dir names, of which everything is derived anew. A
+    /// service's word (--url) counts for nothing.
     #[arg(long)]
     pub reexecute: bool,
 }

@@ -90,19 +90,21 @@ impl VectorCodes {
         found.may_be.into_iter().map(|(row, _)| row).collect()
     }
 
+    /// What bounds say of a row counts within what its upper halves say: so that who is told to be too far by them is the same whatever
+    /// was looked at before.
     fn search(&self, query: &Query, rows: Range<usize>, wanted: usize, is_searched: &impl Fn(usize) -> bool) -> Nearest {
         let mut nearest = Nearest { greatest: Greatest::new(wanted), may_be: Vec::new() };
         for (part, of_part) in self.parts.iter().zip(self.parts()) {
             let here = rows.start.max(of_part.start)..rows.end.min(of_part.end);
-            let mut most = [0.0; ROWS_AT_ONCE];
+            let mut upper = [0.0; ROWS_AT_ONCE];
             for first in here.clone().step_by(ROWS_AT_ONCE) {
-                let computed = part.most(query, first - of_part.start, &mut most);
-                for (row, most) in (first..here.end).zip(most.iter().take(computed)) {
-                    if order(*most) >= nearest.greatest.least()
+                let computed = part.most(query, first - of_part.start, &mut upper);
+                for (row, upper) in (first..here.end).zip(upper.iter().take(computed)) {
+                    if order(*upper) >= nearest.greatest.least()
                         && is_searched(row)
                         && let Some((least, most)) = part.bounds(query, row - of_part.start)
                     {
-                        nearest.add(row, least, most);
+                        nearest.add(row, least.min(*upper), most.min(*upper));
                     }
                 }
             }

@@ -1,13 +1,13 @@
 //! Searching a receipt's version again.
 
-use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
+use engine::models;
 use rag::{Evidence, Rag};
 use schemas::receipt::Receipt;
 use schemas::signer::KeySigner;
-use store::{Durability, Store, StoreConfig, StoreError};
+use store::Store;
 
 use super::checks::{Checks, RETRIEVAL};
 use super::document::Document;
@@ -18,28 +18,23 @@ use crate::service::{embedder, rag_config};
 
 const WHAT: &str = "that searching the version again gives these sources, this answer and these shares";
 
-/// From the data folder, an auditor's copy of it mostly, or by the service that runs with it.
+/// From the data folder, an auditor's copy of it mostly. What somebody's folder says of itself is not believed: neither the address of
+/// a service that stands in it, nor what was derived of its tables.
 pub(super) async fn note(context: &Context, document: &Document, checks: &mut Checks) {
     let Document::Receipt { receipt, evidence } = document else {
         checks.skip(RETRIEVAL, format!("{WHAT}: receipts of this form were made in ways that are not repeated here"));
         return;
     };
     let foreign = context.url.is_some();
-    let mut whose = "the service";
-    let again = match if foreign { None } else { Some(open_store(context).await) } {
-        None => by_the_service(context, receipt).await,
-        // Only what runs here with this very folder holds its lock: the address that stands in a copied folder counts for nothing.
-        Some(Err(error)) if matches!(error.downcast_ref(), Some(StoreError::Locked { .. })) => by_the_service(context, receipt).await,
-        Some(Err(error)) => Err(error),
-        Some(Ok(store)) => {
-            whose = "the data folder";
-            let Some(evidence) = evidence else {
-                checks.skip(RETRIEVAL, format!("{WHAT}: that takes the evidence (--evidence FILE)"));
-                return;
-            };
-            here(context, store, evidence).await
+    let again = match evidence {
+        _ if foreign => by_the_service(context, receipt).await,
+        Some(evidence) => here(context, evidence).await,
+        None => {
+            checks.skip(RETRIEVAL, format!("{WHAT}: that takes the evidence (--evidence FILE)"));
+            return;
         }
     };
+    let whose = if foreign { "the service" } else { "the data folder" };
     match again {
         Ok(differences) if differences.is_empty() && foreign => {
             checks.skip(RETRIEVAL, format!("{WHAT}: the service says so, and you have its word alone; search a copy of its data folder"));
@@ -60,21 +55,23 @@ async fn by_the_service(context: &Context, receipt: &Receipt) -> anyhow::Result<
     Ok(again.differences)
 }
 
-async fn open_store(context: &Context) -> anyhow::Result<Store> {
-    let (url, data_dir) = (context.config()?.store_url(&context.data_dir)?, &context.data_dir);
-    if !data_dir.join("store").exists() && url.starts_with("file") {
-        bail!("there is no store in {}", data_dir.display());
-    }
-    Ok(Store::open(&StoreConfig::new(url, Durability::Fast)).await?)
-}
-
-async fn here(context: &Context, store: Store, evidence: &Evidence) -> anyhow::Result<Vec<String>> {
+async fn here(context: &Context, evidence: &Evidence) -> anyhow::Result<Vec<String>> {
     let config = context.config()?.sized_to(Machine::here());
-    let data_dir: &Path = &context.data_dir;
-    let embedder = embedder::open(&config, &store, data_dir).await.context("loading the embedding model")?;
+    let folder = std::path::absolute(context.data_dir.join("store")).context("the data folder's path")?;
+    let store_url = if folder.exists() {
+        reqwest::Url::from_directory_path(&folder).map_err(|()| anyhow!("{} cannot be a file URL", folder.display()))?.to_string()
+    } else if config.store.url.is_empty() {
+        bail!("there is no store in {}", context.data_dir.display());
+    } else {
+        config.store.url.clone()
+    };
+    let store = Store::open_to_read(&store_url).await?;
+    let spec = models::find(&config.models.embedder)?;
+    let embedder = embedder::load(&config, spec, config.models.embedder_precision).await.context("loading the embedding model")?;
     // signs nothing
     let signer = KeySigner::from_bytes(&schemas::B256::repeat_byte(1))?;
     let domain = evidence.receipt.body.signing_domain();
-    let rag = Rag::open(store, embedder, Arc::new(signer), rag_config(&config, data_dir, domain)).await?;
+    let derived = tempfile::tempdir().context("a folder for what is derived")?;
+    let rag = Rag::open(store, Arc::new(embedder), Arc::new(signer), rag_config(&config, derived.path(), domain)).await?;
     Ok(rag.reexecute(evidence).await?)
 }

@@ -16,6 +16,8 @@ const ROUNDING: f32 = 1e-5;
 /// Numbers of a block, and its bytes.
 const BLOCK: usize = 64;
 const BYTES: usize = BLOCK / 2;
+/// What lower halves are in the mean: taken for nothing, they would lean to one side together.
+const LOWER_MEAN: f32 = -0.5;
 /// What a half is raised by.
 const RAISED: i16 = 8;
 
@@ -57,7 +59,7 @@ impl Part {
                 let code = code(number, scale, ROW_MAX);
                 let half = (code + RAISED) >> 4;
                 error += left_out(number, f32::from(code), scale);
-                upper_error += left_out(number, f32::from(half * 16), scale);
+                upper_error += left_out(number, f32::from(half * 16) + LOWER_MEAN, scale);
                 put(&mut upper, at, half);
                 put(&mut lower, at, code - half * 16);
             }
@@ -95,7 +97,7 @@ impl Part {
         let of_rows = scales.unwrap_or_default().iter().zip(errors.unwrap_or_default());
         for (most, (product, (scale, error))) in most.iter_mut().zip(products.iter().zip(of_rows)) {
             #[expect(clippy::cast_precision_loss, reason = "its rounding is within the bound")]
-            let product = product.wrapping_sub(query.raised) as f32 * query.upper_scale * scale;
+            let product = (product.wrapping_sub(query.raised) as f32 * 16.0 + query.lower_mean) * query.coarse_scale * scale;
             *most = product + (error * query.length + query.coarse_error * (1.0 + error)) * query.spread + ROUNDING;
         }
         rows.len()
@@ -147,8 +149,9 @@ impl Part {
 #[derive(Debug)]
 pub(super) struct Query {
     coarse: Vec<[i8; BLOCK]>,
-    /// Of a product with upper halves.
-    upper_scale: f32,
+    coarse_scale: f32,
+    /// What the lower halves add to a product in the mean.
+    lower_mean: f32,
     coarse_error: f32,
     /// What raising the halves adds to a product.
     raised: i32,
@@ -182,8 +185,9 @@ impl Query {
             length: length(vector.iter().map(|number| f64::from(*number).powi(2)).sum()),
             spread: (DEVIATIONS / (dimensions as f32).sqrt()).min(1.0),
             raised: coarse.as_flattened().iter().map(|code| i32::from(*code) * i32::from(RAISED)).sum(),
+            lower_mean: LOWER_MEAN * coarse.as_flattened().iter().map(|code| f32::from(*code)).sum::<f32>(),
             coarse,
-            upper_scale: 16.0 * coarse_scale,
+            coarse_scale,
             fine,
             fine_scale,
             coarse_products: coarse_products(),
