@@ -99,6 +99,9 @@ impl Document {
             (Self::First { receipt, evidence }, Self::First { evidence: Some(other), .. }) if other.receipt == **receipt => {
                 *evidence = Some(other);
             }
+            (_, Self::Receipt { evidence: None, .. } | Self::First { evidence: None, .. }) => {
+                bail!("a receipt is not its evidence; `headwater receipt ID --evidence FILE` writes that")
+            }
             _ => bail!("the evidence is for another receipt"),
         }
         Ok(())
