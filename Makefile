@@ -29,7 +29,7 @@ BENCH := $(CURDIR)/.headwater/bench
 # One place for the model, whichever of the binary and the tests looks for it.
 export HEADWATER_MODELS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/headwater/models
 
-.PHONY: help setup build install model demo contracts test simulate crash soak mutate-indexer lint bench bench-embed bench-embed-accuracy bench-gaming bench-generate bench-indexer bench-scale clean
+.PHONY: help setup build install model demo contracts test simulate crash soak mutate-indexer lint bench bench-embed bench-embed-accuracy bench-gaming bench-generate bench-indexer bench-retrieval bench-scale clean
 
 help: ## Lists these targets
 	@grep -hE '^[a-z-]+:.* ## ' "$(CURDIR)/Makefile" | sed -E 's/^([a-z-]+):.* ## /\1\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-20s %s\n' "$$name" "$$text"; done
@@ -108,6 +108,12 @@ bench-indexer: setup ## Measures the indexer beside others on one chain and writ
 # SYBILS (1,4,20) chooses how many accounts each attack has.
 bench-gaming: model ## Measures what gaming the attribution pays and writes BENCHMARKS.md; hours with twenty accounts, less with SYBILS=1
 	@GAMING_TABLE="$(CURDIR)/BENCHMARKS.md" cargo test --release --workspace --test journey $(CARGO_FLAGS) -- --ignored --nocapture bench_gaming
+
+# DATA is a folder of evaluation sets, each with passages.jsonl and queries.jsonl (rag/src/tests/retrieval.rs names them).
+bench-retrieval: model ## Measures search by words, by vectors and by both on DATA's sets and writes BENCHMARKS.md; a quarter of an hour
+	@[ -d "$(DATA)" ] || { echo "make bench-retrieval needs DATA=FOLDER" >&2; exit 2; }
+	@HEADWATER_DATA="$(abspath $(DATA))" HEADWATER_MINILM="$(HEADWATER_MODELS)/all-MiniLM-L6-v2" RETRIEVAL_TABLE="$(CURDIR)/BENCHMARKS.md" \
+		cargo test --workspace --lib $(CARGO_FLAGS) -- --ignored --nocapture bench_retrieval
 
 # SIZES (135M,0.5B,1.7B) and ROUNDS choose less than everything.
 bench-generate: ## Measures the decoder beside llama.cpp and transformers and writes BENCHMARKS.md; half an hour and 16 GB

@@ -137,6 +137,10 @@ pub struct Rag {
     pub price_wei: String,
     pub top_k: usize,
     pub candidates: usize,
+    pub fusion: Fusion,
+    pub vector_weight_ppm: u64,
+    pub contrast_ppm: u64,
+    pub rrf_k: u64,
     pub min_cosine_ppm: u32,
     pub min_coverage_ppm: u32,
     pub min_score_ppm: u32,
@@ -148,6 +152,14 @@ pub struct Rag {
     pub max_question_bytes: usize,
     /// Memory of published versions that stay open.
     pub open_versions_mib: NonZero<usize>,
+}
+
+/// How what was found by vector and by words becomes one list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fusion {
+    Convex,
+    Rrf,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -6,7 +6,7 @@ use engine::ContextMode;
 use schemas::receipt::Quoting;
 use schemas::signed::SigningDomain;
 
-use crate::retrieve::MAX_RRF_K;
+use crate::retrieve::Fusion;
 use crate::{RagError, Result};
 
 /// Leaves room in a receipt for those who said first what is said.
@@ -27,8 +27,7 @@ pub struct RagConfig {
     pub candidates: usize,
     /// Sources per answer at most.
     pub top_k: usize,
-    /// The constant of reciprocal rank fusion.
-    pub rrf_k: u64,
+    pub fusion: Fusion,
     pub quote: QuoteConfig,
     pub generation: GenerationConfig,
     /// Memory of published versions that are kept open; the one asked last is, whatever it takes.
@@ -132,7 +131,7 @@ impl RagConfig {
             wal_dir,
             candidates: 20,
             top_k: 8,
-            rrf_k: 20,
+            fusion: Fusion::default(),
             quote: QuoteConfig::default(),
             generation: GenerationConfig::default(),
             open_versions_bytes: 1 << 30,
@@ -174,8 +173,8 @@ impl RagConfig {
         if self.top_k > MAX_TOP_K {
             return Err(RagError::Config(format!("top_k is {}; at most {MAX_TOP_K}", self.top_k)));
         }
-        if self.rrf_k > MAX_RRF_K {
-            return Err(RagError::Config(format!("rrf_k is {}; at most {MAX_RRF_K}", self.rrf_k)));
+        if let Some(problem) = self.fusion.problem() {
+            return Err(RagError::Config(problem));
         }
         if self.candidates < self.top_k {
             return Err(RagError::Config(format!("candidates is {}, below top_k {}", self.candidates, self.top_k)));

@@ -21,10 +21,13 @@ use tantivy::schema::{Field, IndexRecordOption, STORED, STRING, Schema, TextFiel
 use tantivy::tokenizer::{Language, Stemmer, TextAnalyzer};
 use tantivy::{Searcher, TantivyDocument, Term};
 
+use crate::retrieve::Hit;
 use crate::{RagError, Result};
 
 /// Terms of a question that are searched for; what comes after is ignored.
 pub(crate) const MAX_TERMS: usize = 32;
+/// Of tantivy's BM25.
+const K1: f64 = 1.2;
 const ANALYZER: &str = "headwater_words";
 
 /// An open text index.
@@ -116,7 +119,7 @@ pub(crate) fn remove_leftovers(index_dir: &Path) -> Result<()> {
 
 impl TextIndex {
     /// The best `limit` chunks by BM25 for the terms, best first, ties by chunk id. Blocks.
-    pub(crate) fn search(&self, terms: &[String], limit: usize) -> Result<Vec<ChunkId>> {
+    pub(crate) fn search(&self, terms: &[String], limit: usize) -> Result<Vec<Hit>> {
         if terms.is_empty() || limit == 0 {
             return Ok(Vec::new());
         }
@@ -140,11 +143,13 @@ impl TextIndex {
         for (score, address) in found {
             let document: TantivyDocument = self.searcher.doc(address)?;
             let id = document.get_first(self.fields.chunk_id).and_then(|value| value.as_str()).unwrap_or_default();
-            scored.push((score, id.parse::<ChunkId>()?));
+            scored.push((f64::from(score), id.parse::<ChunkId>()?));
         }
         scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
         scored.truncate(limit);
-        Ok(scored.into_iter().map(|(_, id)| id).collect())
+        // of a text that says every word, without end
+        let greatest = terms.iter().take(MAX_TERMS).map(|term| self.rarity(term)).sum::<Result<f64>>()? * (K1 + 1.0);
+        Ok(scored.into_iter().map(|(score, id)| Hit::new(id, score / greatest)).collect())
     }
 
     /// BM25's inverse document frequency of a term, above zero: ln(1 + (N − n + ½) / (n + ½)).

@@ -36,6 +36,7 @@ pub use generate::{GenerationSettings, GenerationStats, Listener, Progress};
 pub use inclusion::{Inclusion, verify_inclusion};
 pub use quote::GENERATOR as QUOTE_GENERATOR;
 pub use receipts::Receivable;
+pub use retrieve::Fusion;
 pub use service::Rag;
 pub use stages::Stage;
 pub use verify::{FirstEvidence, verify_evidence, verify_first_evidence, verify_first_receipt, verify_receipt, verify_run};

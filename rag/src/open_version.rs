@@ -19,6 +19,7 @@ use schemas::tables::{ContentRow, DocumentRow, Embedding, FileNameRow, PassageRo
 use store::Store;
 
 use crate::index::{self, Derived, TextIndex};
+use crate::retrieve::Hit;
 use crate::statements::{ChunkStanding, Origin, StatementIndex};
 use crate::{RagError, Result, blocking};
 
@@ -188,7 +189,7 @@ impl OpenVersion {
 
     /// The `wanted` members nearest to `query` (`[384]`, of length 1) by cosine, nearest first, ties by chunk id; of those that
     /// state something of their own; [`VectorCodes`] tells how surely.
-    pub(crate) async fn nearest(self: &Arc<Self>, query: &[f32], wanted: usize) -> Result<Vec<ChunkId>> {
+    pub(crate) async fn nearest(self: &Arc<Self>, query: &[f32], wanted: usize) -> Result<Vec<Hit>> {
         let (opened, vector) = (self.clone(), query.to_vec());
         let candidates = blocking(move || {
             let is_searched = |position: usize| opened.statements.chunk(position) == ChunkStanding::Speaks;
@@ -205,7 +206,9 @@ impl OpenVersion {
             .collect();
         found.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
         let mut seen = BTreeSet::new();
-        Ok(found.into_iter().map(|(_, chunk)| chunk).filter(|chunk| seen.insert(*chunk)).take(wanted).collect())
+        found.retain(|(_, chunk)| seen.insert(*chunk));
+        found.truncate(wanted);
+        Ok(found.into_iter().map(|(cosine, chunk)| Hit::new(chunk, cosine)).collect())
     }
 
     /// The members that repeat this one on the whole, earliest first.

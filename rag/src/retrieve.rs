@@ -1,4 +1,4 @@
-//! Which chunks an answer may rest on: vector and BM25 candidates, fused by rank.
+//! Which chunks an answer may rest on: vector and BM25 candidates, [fused](fusion).
 //!
 //! What states nothing of its own takes no part: a chunk that on the whole repeats earlier ones is not searched by vector,
 //! and by words only in what it adds. So a copy changes no rank, takes nobody's place, and search over a version with
@@ -14,21 +14,19 @@ use schemas::receipt::Retrieval;
 use crate::open_version::OpenVersion;
 use crate::{Boxed, RagConfig, RagError, Result, blocking, index};
 
-pub(crate) use fusion::MAX_K as MAX_RRF_K;
-use fusion::Ranked;
+pub use fusion::Fusion;
+pub(crate) use fusion::Hit;
+use fusion::{Fused, Place};
 
 /// Chunks that may stand beside those that were found, at most.
 const MAX_BESIDE: usize = 4;
 
-/// The name of this way to search.
-pub(crate) const METHOD: &str = "rrf/2";
-
-/// A member for the prompt, with its rank in each retriever: none where it stands beside another.
+/// A member for the prompt, with its place in each retriever's list: none where it stands beside another.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Retrieved {
     pub(crate) position: usize,
-    pub(crate) vector_rank: Option<u64>,
-    pub(crate) lexical_rank: Option<u64>,
+    pub(crate) vector: Option<Place>,
+    pub(crate) words: Option<Place>,
 }
 
 /// What retrieval needs of a question.
@@ -50,13 +48,12 @@ impl Question {
     }
 }
 
-/// How [`retrieve`] works under `config`, as receipts state it. `rrf/2` weighs both retrievers alike, as `rrf/1` did, and
-/// searches what each chunk was the first to state.
+/// How [`retrieve`] works under `config`, as receipts state it.
 pub(crate) fn method(config: &RagConfig) -> Retrieval {
-    Retrieval { method: METHOD.into(), rrf_k: config.rrf_k, candidates: config.candidates as u64, top_k: config.top_k as u64 }
+    config.fusion.stated(config.candidates as u64, config.top_k as u64)
 }
 
-/// The best `top_k` chunks, best first, and those that stand beside them.
+/// The best `top_k` chunks, best first, and those that stand beside them. [`RagError::Unproven`] for a method that is not known here.
 pub(crate) fn retrieve<'a>(
     opened: &'a Arc<OpenVersion>,
     question: &'a Question,
@@ -66,6 +63,7 @@ pub(crate) fn retrieve<'a>(
 }
 
 async fn search(opened: &Arc<OpenVersion>, question: &Question, method: &Retrieval) -> Result<Vec<Retrieved>> {
+    let fusion = Fusion::of(method)?;
     let limit = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
     // a receipt may state any number
     let candidates = limit(method.candidates.min(opened.row.chunk_count));
@@ -74,14 +72,14 @@ async fn search(opened: &Arc<OpenVersion>, question: &Question, method: &Retriev
     let by_vector = opened.nearest(&question.vector, candidates.min(opened.speaking()));
     // side by side: the one reads tables while the other computes
     let (by_vector, by_words) = tokio::try_join!(by_vector, by_words)?;
-    let ranked = fusion::fuse(&by_vector, &by_words, method.rrf_k, limit(method.top_k));
-    let mut found = Vec::with_capacity(ranked.len());
-    for Ranked { chunk_id, vector_rank, lexical_rank } in ranked {
+    let fused = fusion.fuse(&by_vector, &by_words, limit(method.top_k));
+    let mut found = Vec::with_capacity(fused.len());
+    for Fused { chunk_id, vector, words } in fused {
         let position = opened.position(chunk_id).ok_or_else(|| RagError::not_found("chunk", chunk_id))?;
-        found.push(Retrieved { position, vector_rank, lexical_rank });
+        found.push(Retrieved { position, vector, words });
     }
     let beside = beside(opened, &found);
-    found.extend(beside.into_iter().map(|position| Retrieved { position, vector_rank: None, lexical_rank: None }));
+    found.extend(beside.into_iter().map(|position| Retrieved { position, vector: None, words: None }));
     // what is quoted or cited of them, and in their place, is read at once
     let related = found.iter().flat_map(|retrieved| opened.statements.related(retrieved.position));
     opened.read_passages(found.iter().map(|retrieved| retrieved.position).chain(related)).await?;

@@ -9,6 +9,7 @@ mod first_receipts;
 mod generated;
 mod lies;
 mod proofs;
+mod retrieval;
 mod scripted;
 mod scripts;
 mod settlement;

@@ -95,10 +95,17 @@ impl AnswerStatus {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Retrieval {
-    /// For instance `rrf/2`.
+    /// `convex/1`, `rrf/2` (in old receipts `rrf/1`): how what was found by vector and by words became one list.
     pub method: String,
-    /// The constant of reciprocal rank fusion.
-    pub rrf_k: u64,
+    /// The constant of reciprocal rank fusion; absent where scores were added.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rrf_k: Option<u64>,
+    /// Where scores were added: the weight of the vectors, and by how much more than the mean of the candidates the nearest one's
+    /// cosine is where they have all of it. Absent where ranks were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vector_weight_ppm: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contrast_ppm: Option<u64>,
     /// Candidates asked of each retriever.
     pub candidates: u64,
     /// Sources put into the prompt at most.
@@ -145,6 +152,12 @@ pub struct Source {
     /// 1-based rank per retriever; absent where it was not found.
     pub vector_rank: Option<u64>,
     pub lexical_rank: Option<u64>,
+    /// Its cosine to the question, and its BM25 as part of the greatest that any text could have for the question's words. Absent
+    /// where it was not found, and in old receipts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vector_ppm: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lexical_ppm: Option<i64>,
     /// Proof of the version leaf (chunk id, contributor, submission id, registration).
     pub proof: Vec<B256>,
 }

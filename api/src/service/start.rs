@@ -322,6 +322,12 @@ pub(crate) fn rag_config(config: &Config, data_dir: &Path, domain: schemas::sign
     let mut rag = RagConfig::new(domain, data_dir.join("index"), data_dir.join("wal"));
     rag.top_k = config.rag.top_k;
     rag.candidates = config.rag.candidates;
+    rag.fusion = match config.rag.fusion {
+        crate::config::Fusion::Convex => {
+            rag::Fusion::Convex { vector_weight_ppm: config.rag.vector_weight_ppm, contrast_ppm: config.rag.contrast_ppm }
+        }
+        crate::config::Fusion::Rrf => rag::Fusion::ReciprocalRank { k: config.rag.rrf_k },
+    };
     rag.quote.min_cosine_ppm = config.rag.min_cosine_ppm;
     rag.quote.min_coverage_ppm = config.rag.min_coverage_ppm;
     rag.quote.min_score_ppm = config.rag.min_score_ppm;

@@ -24,6 +24,8 @@ fn source(contributor: u8, registered: u64, chunk: u8) -> Source {
         text_sha256: Sha256::default(),
         vector_rank: None,
         lexical_rank: None,
+        vector_ppm: None,
+        lexical_ppm: None,
         proof: vec![],
     }
 }

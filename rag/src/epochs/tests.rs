@@ -4,7 +4,7 @@ mod hostile;
 mod stored;
 
 use schemas::allocation::PPM;
-use schemas::receipt::{AnswerStatus, ContributorShare, Models, ReceiptBody, Retrieval};
+use schemas::receipt::{AnswerStatus, ContributorShare, Models, ReceiptBody};
 use schemas::tables::Wei;
 use schemas::{Address, B256};
 
@@ -24,7 +24,7 @@ fn receipt(sequence: u64, fee_wei: u128, payer: Option<u8>, shares: &[(u8, u64)]
         question_hash: B256::ZERO,
         answer_hash: B256::ZERO,
         status: AnswerStatus::Answered,
-        retrieval: Retrieval { method: "rrf/2".into(), rrf_k: 20, candidates: 20, top_k: 8 },
+        retrieval: crate::Fusion::ReciprocalRank { k: 20 }.stated(20, 8),
         quoting: None,
         models: Models { embedder: "e".into(), embedder_sha256: "0".into(), generator: "quote/1".into() },
         sources: vec![],

@@ -20,7 +20,7 @@ use super::{ANALYZER, Derived, TextIndex, analyzer, schema};
 use crate::{RagError, Result};
 
 /// Other words make another index.
-const FORMAT: &str = "headwater.text-index/6";
+const FORMAT: &str = "headwater.text-index/7";
 const SEAL: &str = "seal.json";
 const UNFINISHED: &str = ".unfinished-";
 const WRITER_MEMORY_BYTES: usize = 50_000_000;

@@ -152,6 +152,7 @@ impl Found {
 /// A member as the receipt states it.
 fn source(opened: &OpenVersion, position: usize, chunk: &PassageRow, found: &[Retrieved]) -> Result<Source> {
     let retrieved = found.iter().find(|retrieved| retrieved.position == position);
+    let (vector, words) = (retrieved.and_then(|retrieved| retrieved.vector), retrieved.and_then(|retrieved| retrieved.words));
     let (chunk_id, origin) =
         opened.chunk_id(position).zip(opened.origin(position)).ok_or_else(|| RagError::not_found("member", position))?;
     Ok(Source {
@@ -164,8 +165,10 @@ fn source(opened: &OpenVersion, position: usize, chunk: &PassageRow, found: &[Re
         byte_end: chunk.byte_end,
         text_sha256: hashing::sha256(chunk.text.as_bytes()),
         registered: origin.registered,
-        vector_rank: retrieved.and_then(|retrieved| retrieved.vector_rank),
-        lexical_rank: retrieved.and_then(|retrieved| retrieved.lexical_rank),
+        vector_rank: vector.map(|place| place.rank),
+        lexical_rank: words.map(|place| place.rank),
+        vector_ppm: vector.map(|place| place.score_ppm),
+        lexical_ppm: words.map(|place| place.score_ppm),
         proof: opened.proof(position)?,
     })
 }

@@ -9,7 +9,7 @@ use crate::attribution;
 use crate::config::QuoteConfig;
 use crate::generate::{self, Written};
 use crate::prompt::Form;
-use crate::retrieve::{self, Question};
+use crate::retrieve::{self, Fusion, Question};
 use crate::{GenerationSettings, RagConfig, RagError, Result, blocking, quote, verify_evidence};
 
 impl Rag {
@@ -66,9 +66,9 @@ impl Rag {
     }
 
     fn check_repeatable(&self, stated: &ReceiptBody) -> Result<()> {
+        Fusion::of(&stated.retrieval)?;
         let info = self.embedder.info();
         let known = [
-            ("retrieval", stated.retrieval.method.as_str(), retrieve::METHOD),
             ("method", stated.method.as_str(), attribution::METHOD),
             ("embedder", stated.models.embedder_sha256.as_str(), info.sha256.as_str()),
         ];

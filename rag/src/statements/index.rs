@@ -51,7 +51,6 @@ pub(crate) enum ChunkStanding {
 /// Small, for there are millions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Statement {
-    chunk: u32,
     /// Bytes of the chunk's text.
     start: u32,
     end: u32,
@@ -129,8 +128,13 @@ impl StatementIndex {
     }
 
     pub(crate) fn text(&self, statement: usize) -> Option<StatementText> {
-        let Statement { chunk, start, end, kind, .. } = self.statements.get(statement)?;
-        Some(StatementText { statement, chunk: *chunk as usize, range: *start as usize..*end as usize, kind: *kind })
+        let Statement { start, end, kind, .. } = self.statements.get(statement)?;
+        Some(StatementText { statement, chunk: self.holder(statement)?, range: *start as usize..*end as usize, kind: *kind })
+    }
+
+    /// The chunk that a statement stands in.
+    fn holder(&self, statement: usize) -> Option<usize> {
+        self.of_chunk.partition_point(|first| *first as usize <= statement).checked_sub(1)
     }
 
     /// Sorted.
@@ -167,7 +171,7 @@ impl StatementIndex {
             for one in [Some(statement), first].into_iter().flatten() {
                 let chosen = self.corrected(one).unwrap_or(one);
                 let shown = [Some(chosen), self.contradicted(chosen)].into_iter().flatten();
-                related.extend(shown.filter_map(|one| Some(self.statements.get(one)?.chunk as usize)));
+                related.extend(shown.filter_map(|one| self.holder(one)));
             }
         }
         related
@@ -212,7 +216,7 @@ impl StatementIndex {
         let mut left: Vec<u32> = tokens;
         let mut chunks: Vec<usize> = Vec::new();
         for at in candidates {
-            let Some(chunk) = self.statements.get(at).map(|statement| statement.chunk as usize) else { continue };
+            let Some(chunk) = self.holder(at) else { continue };
             let before = left.len();
             left.retain(|token| self.tokens(at).binary_search(token).is_err());
             if left.len() < before && !chunks.contains(&chunk) {
@@ -284,7 +288,7 @@ mod tests {
             let tokens = set();
             let (start, end, figures, standing, kind) = (0, 0, 0, Standing::Own, Kind::Prose);
             let first = u32::try_from(index.tokens.len()).unwrap();
-            index.statements.push(Statement { chunk: at, start, end, tokens: first, figures, standing, kind, bare: false });
+            index.statements.push(Statement { start, end, tokens: first, figures, standing, kind, bare: false });
             index.signatures.push(Signature::of(&tokens));
             tokens.iter().for_each(|token| index.postings[*token as usize].push(at));
             index.tokens.extend(tokens);

@@ -36,11 +36,11 @@ struct Set {
     cases: Vec<Case>,
 }
 
-fn lines(path: &Path) -> Vec<Value> {
+pub(super) fn lines(path: &Path) -> Vec<Value> {
     std::fs::read_to_string(path).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-fn text(value: &Value) -> String {
+pub(super) fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
@@ -113,7 +113,7 @@ fn plain(raw: &str, path: &Path) -> String {
     }
 }
 
-fn var(name: &str) -> PathBuf {
+pub(super) fn var(name: &str) -> PathBuf {
     PathBuf::from(std::env::var(name).unwrap_or_else(|_| panic!("set {name}")))
 }
 

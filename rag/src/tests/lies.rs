@@ -9,7 +9,7 @@ use super::world::{File, World, cold_chain, file};
 use crate::attribution::compute_shares;
 use crate::retrieve::{self, Question};
 use crate::service::draft::Found;
-use crate::{Evidence, Rag, RagError, quote, verify_evidence, verify_inclusion, verify_receipt, verify_run};
+use crate::{Evidence, Fusion, Rag, RagConfig, RagError, quote, verify_evidence, verify_inclusion, verify_receipt, verify_run};
 
 const QUESTION: &str = "At what temperature range should most vaccines be stored in a refrigerator?";
 
@@ -112,6 +112,26 @@ async fn a_paid_source_that_is_left_out_comes_out_again() {
     verify_evidence(&lie).unwrap();
     let differences = rag.reexecute(&lie).await.unwrap();
     assert!(differences.iter().any(|difference| difference.contains("leaves it out")), "{differences:?}");
+}
+
+/// A receipt is searched again as it says, whatever is configured now.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_fused_in_another_way_comes_out_again() {
+    let world = World::new(&cold_chain()).await;
+    let mut methods = Vec::new();
+    for fusion in [Fusion::ReciprocalRank { k: 3 }, Fusion::Convex { vector_weight_ppm: 900_000, contrast_ppm: 10_000 }] {
+        let rag = world.open_with(RagConfig { fusion, ..world.config() }).await.unwrap();
+        let id = world.ask(&rag, &format!("{QUESTION} {}", methods.len())).await.receipt.body.answer_id;
+        let evidence = rag.evidence(id).await.unwrap();
+        drop(rag);
+        assert!(world.rag().await.reexecute(&evidence).await.unwrap().is_empty());
+        methods.push(evidence.receipt.body.retrieval.method.clone());
+        let mut unknown = evidence;
+        unknown.receipt.body.retrieval.method = "convex/9".into();
+        sign(&mut unknown.receipt);
+        assert!(matches!(world.rag().await.reexecute(&unknown).await, Err(RagError::Unproven(_))));
+    }
+    assert_eq!(methods, ["rrf/2", "convex/1"]);
 }
 
 /// The epoch's root has one of them, and both cannot stand in one chain.

@@ -8,7 +8,7 @@ use schemas::ids::ChunkId;
 use super::world::{File, World, cold_chain, file, files_below};
 use crate::Rag;
 use crate::open_version::OpenVersion;
-use crate::retrieve::{self, Question};
+use crate::retrieve::{self, Hit, Question};
 
 const QUESTIONS: [&str; 4] = [
     "At what temperature range should most vaccines be stored?",
@@ -110,13 +110,18 @@ async fn what_does_not_begin_alike_is_derived_anew() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_nearest_are_those_of_an_exact_search() {
-    let texts: Vec<File> =
-        (0..60u8).map(|n| file(&n.to_string(), 1 + n % 7, &format!("Crate {n} of batch {} is kept in hall {}.", n / 3, n % 11))).collect();
+    // each states something of its own
+    let word =
+        |n: u32| [1, 26, 676].map(|place| char::from(b'a' + u8::try_from(n * 7919 / place % 26).unwrap())).iter().collect::<String>();
+    let text =
+        |n: u32| format!("Crate {} {} of {} lies in hall {} beside {}.", word(n), word(n + 100), word(n + 200), word(n / 7), word(n + 300));
+    let texts: Vec<File> = (0..60u8).map(|n| file(&n.to_string(), 1 + n % 7, &text(n.into()))).collect();
     let world = World::new(&texts).await;
     let rag = world.rag().await;
     let opened = open(&world, &rag, 1).await;
     let rows = world.store.members(world.datanet.datanet_id, opened.row.lance_version).await.unwrap();
-    for question in ["Where is crate 17 kept?", "Which hall holds batch 9?", "What is in hall 4?"] {
+    assert!(opened.speaking() > 30, "{}", opened.speaking());
+    for question in ["Where does the third crate lie?", "Which hall holds most crates?", "What lies beside hall seven?"] {
         let vector = Question::read(question, world.embedder.as_ref()).unwrap().vector;
         let mut exact: Vec<(f64, ChunkId)> = rows
             .iter()
@@ -124,7 +129,7 @@ async fn the_nearest_are_those_of_an_exact_search() {
             .map(|row| (row.embedding.0.iter().zip(&vector).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum(), row.chunk_id))
             .collect();
         exact.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-        let expected: Vec<ChunkId> = exact.iter().take(9).map(|(_, id)| *id).collect();
+        let expected: Vec<Hit> = exact.iter().take(9).map(|(cosine, id)| Hit::new(*id, *cosine)).collect();
         assert_eq!(opened.nearest(&vector, 9).await.unwrap(), expected, "{question}");
     }
 }

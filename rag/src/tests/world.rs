@@ -133,8 +133,12 @@ impl World {
     }
 
     pub(crate) async fn open(&self) -> Result<Rag> {
+        self.open_with(self.config()).await
+    }
+
+    pub(crate) async fn open_with(&self, config: RagConfig) -> Result<Rag> {
         let signer = KeySigner::from_bytes(&B256::repeat_byte(7)).unwrap();
-        Rag::open(self.store.clone(), self.embedder.clone(), Arc::new(signer), self.config()).await
+        Rag::open(self.store.clone(), self.embedder.clone(), Arc::new(signer), config).await
     }
 
     pub(crate) fn wal(&self) -> std::path::PathBuf {

@@ -79,7 +79,7 @@ impl StatementIndex {
             self.add(at, origins, sentences, &mut stated)?;
         }
         self.postings.iter_mut().for_each(Posting::let_signatures_go);
-        let documents = |at: usize| Some(origins.get(self.statements.get(at)?.chunk as usize)?.document);
+        let documents = |at: usize| Some(origins.get(self.holder(at)?)?.document);
         let speaking = (before..self.statements.len()).filter(|at| self.standing(*at) != Standing::Silent);
         let boilerplate = Boilerplate::of(speaking.filter_map(|at| Some((documents(at)?, self.tokens(at)))));
         self.boilerplate.extend(boilerplate);
@@ -123,7 +123,7 @@ impl StatementIndex {
             of_contributor.extend(sentences.iter().filter_map(subject));
         }
         for at in 0..self.statements.len() {
-            let contributor = self.statements.get(at).and_then(|one| origins.get(one.chunk as usize)).map(|origin| origin.contributor);
+            let contributor = self.holder(at).and_then(|chunk| origins.get(chunk)).map(|origin| origin.contributor);
             let is_asked = contributor.is_some_and(|contributor| stated.contains_key(&contributor));
             if is_asked && let Some((contributor, subject)) = self.correctable(at, origins) {
                 let last = stated.get_mut(&contributor).and_then(|of_contributor| of_contributor.get_mut(&subject));
@@ -139,7 +139,7 @@ impl StatementIndex {
     fn correctable(&self, at: usize, origins: &Origins) -> Option<(Address, Vec<u32>)> {
         let statement = self.statements.get(at).filter(|one| !matches!(one.standing, Standing::Silent | Standing::Repeats(_)))?;
         let subject = self.subject(self.tokens(at), self.figures.get(statement.figures as usize)?);
-        (subject.len() >= SUBJECT_TOKENS).then_some((origins.get(statement.chunk as usize)?.contributor, subject))
+        (subject.len() >= SUBJECT_TOKENS).then_some((origins.get(self.holder(at)?)?.contributor, subject))
     }
 
     /// Of a statement's tokens those that are neither number nor negation.
@@ -155,7 +155,7 @@ impl StatementIndex {
         for Told { start, end, kind, form, tokens, figures } in sentences {
             let standing = if form == Form::Silent { Standing::Silent } else { Standing::Own };
             let at_tokens = number(self.tokens.len())?;
-            self.statements.push(Statement { chunk, start, end, tokens: at_tokens, figures, standing, kind, bare: form == Form::Bare });
+            self.statements.push(Statement { start, end, tokens: at_tokens, figures, standing, kind, bare: form == Form::Bare });
             self.signatures.push(Signature::of(&tokens));
             self.tokens.extend(tokens);
             let last = self.statements.len() - 1;
@@ -225,16 +225,16 @@ impl StatementIndex {
     fn place(&mut self, at: usize, origins: &Origins, range: Range<usize>) -> ChunkStanding {
         let speaking: Vec<usize> = range.filter(|statement| self.standing(*statement) == Standing::Own).collect();
         let Some(chunk) = origins.get(at).filter(|_| !speaking.is_empty()) else { return ChunkStanding::Silent };
-        let is_foreign = |other: u32| origins.get(other as usize).is_some_and(|other| other.registered < chunk.registered);
+        let is_foreign = |other: usize| origins.get(other).is_some_and(|other| other.registered < chunk.registered);
         let mut closest: Vec<Option<(usize, usize)>> = speaking.iter().map(|statement| self.closest(*statement)).collect();
         // earlier chunks that are repeated here, those most of it first
-        let mut repeated: BTreeMap<u32, usize> = BTreeMap::new();
+        let mut repeated: BTreeMap<usize, usize> = BTreeMap::new();
         for (earlier, shared) in closest.iter().flatten() {
-            if let Some(earlier) = self.statements.get(*earlier).filter(|earlier| is_foreign(earlier.chunk)) {
-                *repeated.entry(earlier.chunk).or_default() += shared;
+            if let Some(chunk) = self.holder(*earlier).filter(|chunk| is_foreign(*chunk)) {
+                *repeated.entry(chunk).or_default() += shared;
             }
         }
-        let mut repeated: Vec<(u32, usize)> = repeated.into_iter().collect();
+        let mut repeated: Vec<(usize, usize)> = repeated.into_iter().collect();
         repeated.sort_by_key(|(chunk, shared)| (Reverse(*shared), *chunk));
         repeated.truncate(COMPARED_CHUNKS);
         for (statement, closest) in speaking.iter().zip(&mut closest) {
@@ -249,14 +249,15 @@ impl StatementIndex {
                 self.settle(*statement, standing, origins);
             }
         }
+        let repeats = |of: usize| u32::try_from(of).map_or(ChunkStanding::Speaks, ChunkStanding::Repeats);
         let own = speaking.iter().any(|statement| !matches!(self.standing(*statement), Standing::Repeats(_)));
         let first = speaking.iter().find_map(|statement| match self.standing(*statement) {
-            Standing::Repeats(first) => self.statements.get(first as usize),
+            Standing::Repeats(first) => self.holder(first as usize),
             _ => None,
         });
         match (repeated.first(), first) {
-            (Some((of, _)), _) if is_copy => ChunkStanding::Repeats(*of),
-            (_, Some(first)) if !own => ChunkStanding::Repeats(first.chunk),
+            (Some((of, _)), _) if is_copy => repeats(*of),
+            (_, Some(of)) if !own => repeats(of),
             _ => ChunkStanding::Speaks,
         }
     }
@@ -267,8 +268,8 @@ impl StatementIndex {
         self.best(tokens, self.candidates(tokens, tokens.len(), ALIKE_TENTHS).into_iter())
     }
 
-    fn closest_in(&self, statement: usize, chunks: &[(u32, usize)]) -> Option<(usize, usize)> {
-        let of_chunks = chunks.iter().flat_map(|(chunk, _)| self.range_of(*chunk as usize));
+    fn closest_in(&self, statement: usize, chunks: &[(usize, usize)]) -> Option<(usize, usize)> {
+        let of_chunks = chunks.iter().flat_map(|(chunk, _)| self.range_of(*chunk));
         self.best(
             self.tokens(statement),
             of_chunks.filter(|earlier| matches!(self.standing(*earlier), Standing::Own | Standing::Differs(_))),
@@ -283,12 +284,12 @@ impl StatementIndex {
     }
 
     /// Whether earlier submissions hold most of all that the statements say.
-    fn repeats_on_the_whole(&self, speaking: &[usize], closest: &[Option<(usize, usize)>], is_foreign: &impl Fn(u32) -> bool) -> bool {
+    fn repeats_on_the_whole(&self, speaking: &[usize], closest: &[Option<(usize, usize)>], is_foreign: &impl Fn(usize) -> bool) -> bool {
         let (mut all, mut held, mut alike) = (0, 0, 0);
         for (statement, closest) in speaking.iter().zip(closest) {
             let tokens = self.tokens(*statement).len();
-            let earlier = closest.and_then(|(earlier, shared)| Some((self.statements.get(earlier)?, shared)));
-            let shared = earlier.filter(|(earlier, _)| is_foreign(earlier.chunk)).map_or(0, |(_, shared)| shared);
+            let earlier = closest.and_then(|(earlier, shared)| Some((self.holder(earlier)?, shared)));
+            let shared = earlier.filter(|(chunk, _)| is_foreign(*chunk)).map_or(0, |(_, shared)| shared);
             all += tokens;
             held += shared;
             alike += usize::from(shared * 10 >= tokens * ALIKE_TENTHS);
@@ -298,14 +299,15 @@ impl StatementIndex {
 
     /// How a statement stands to the one that is closest to it. Of the same submission only the same words count: whoever lists
     /// similar facts says each of them.
-    fn stands(&self, statement: usize, earlier: usize, shared: usize, is_copy: bool, is_foreign: &impl Fn(u32) -> bool) -> Standing {
+    fn stands(&self, statement: usize, earlier: usize, shared: usize, is_copy: bool, is_foreign: &impl Fn(usize) -> bool) -> Standing {
         let (Some(later), Some(first)) = (self.statements.get(statement), self.statements.get(earlier)) else { return Standing::Own };
         let (all, of_first) = (self.tokens(statement).len(), self.tokens(earlier).len());
         let (Some(figures), Some(of_earlier)) = (self.figures.get(later.figures as usize), self.figures.get(first.figures as usize)) else {
             return Standing::Own;
         };
         let Ok(number) = u32::try_from(earlier) else { return Standing::Own };
-        let least = if !is_foreign(first.chunk) || all <= SHORT_TOKENS {
+        let is_of_others = self.holder(earlier).is_some_and(is_foreign);
+        let least = if !is_of_others || all <= SHORT_TOKENS {
             10
         } else if is_copy {
             SAME_IN_COPY_TENTHS
@@ -315,14 +317,14 @@ impl StatementIndex {
         if figures.differ(of_earlier) {
             // the number itself is no shared token
             let figures = figures.quantities.len() + figures.negations;
-            let alike = is_foreign(first.chunk) && is_within(all.saturating_sub(figures).max(1), of_first, shared, SAME_TENTHS);
+            let alike = is_of_others && is_within(all.saturating_sub(figures).max(1), of_first, shared, SAME_TENTHS);
             return if alike { Standing::Differs(number) } else { Standing::Own };
         }
         if is_within(all, of_first, shared, least) { Standing::Repeats(number) } else { Standing::Own }
     }
 
     fn settle(&mut self, statement: usize, standing: Standing, origins: &Origins) {
-        let contributor = |at: usize| Some(origins.get(self.statements.get(at)?.chunk as usize)?.contributor);
+        let contributor = |at: usize| Some(origins.get(self.holder(at)?)?.contributor);
         if let (Standing::Differs(first), Ok(statement)) = (standing, u32::try_from(statement))
             && contributor(statement as usize) != contributor(first as usize)
         {
@@ -340,7 +342,7 @@ impl StatementIndex {
         let last = stated.entry(contributor).or_default().entry(subject).or_default();
         let Some(before) = last.replace(statement) else { return };
         let figures = |at: usize| self.figures.get(self.statements.get(at)?.figures as usize);
-        let registered = |at: usize| Some(origins.get(self.statements.get(at)?.chunk as usize)?.registered);
+        let registered = |at: usize| Some(origins.get(self.holder(at)?)?.registered);
         let differ = figures(statement).zip(figures(before)).is_some_and(|(later, earlier)| later.differ(earlier));
         if differ && registered(before) < registered(statement) {
             if let (Ok(before), Ok(statement)) = (u32::try_from(before), u32::try_from(statement)) {

@@ -19,7 +19,6 @@ const STANDING_SHIFT: u8 = 4;
 impl StatementIndex {
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut to = Writer::default();
-        to.numbers(self.statements.iter().map(|one| one.chunk));
         to.numbers(self.statements.iter().map(|one| one.start));
         to.numbers(self.statements.iter().map(|one| one.end));
         to.numbers(self.statements.iter().map(|one| one.tokens));
@@ -60,16 +59,15 @@ impl StatementIndex {
     /// None where the bytes are not what [`Self::to_bytes`] gives.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let mut from = Reader::new(bytes);
-        let (chunks, starts, ends, tokens, figures, standing) =
-            (from.numbers()?, from.numbers()?, from.numbers()?, from.numbers()?, from.numbers()?, from.numbers()?);
+        let (starts, ends, tokens, figures, standing) =
+            (from.numbers()?, from.numbers()?, from.numbers()?, from.numbers()?, from.numbers()?);
         let flags = from.bytes()?;
-        let statements = Vec::with_capacity(chunks.len());
+        let statements = Vec::with_capacity(starts.len());
         let mut index = Self { statements, tokens: from.numbers()?, of_chunk: from.numbers()?, ..Self::default() };
-        for (at, chunk) in chunks.iter().enumerate() {
+        for (at, start) in starts.iter().enumerate() {
             let flags = *flags.get(at)?;
             index.statements.push(Statement {
-                chunk: *chunk,
-                start: *starts.get(at)?,
+                start: *start,
                 end: *ends.get(at)?,
                 tokens: *tokens.get(at)?,
                 figures: *figures.get(at)?,
