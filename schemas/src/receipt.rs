@@ -112,6 +112,16 @@ pub struct Retrieval {
     pub top_k: u64,
 }
 
+impl Retrieval {
+    /// What is wrong with its numbers, whatever the method.
+    pub(crate) fn problem(&self) -> Option<&'static str> {
+        match (self.rrf_k, self.vector_weight_ppm, self.contrast_ppm) {
+            (Some(_), None, None) | (None, Some(_), Some(_)) => None,
+            _ => Some("retrieval fuses ranks or scores, and states the numbers of the one"),
+        }
+    }
+}
+
 /// When a statement was quoted, in parts per million where a number is a fraction: with them quoting can be repeated.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -244,6 +254,9 @@ impl ReceiptBody {
         if (self.sequence == 1) != (self.previous == B256::ZERO) {
             return bad("the first receipt has none before it, and every other has one".into());
         }
+        if let Some(problem) = self.retrieval.problem().or_else(|| scores_problem(&self.sources)) {
+            return bad(problem.into());
+        }
         let sources = self.sources.len();
         if usize::try_from(self.retrieved).map_or(true, |retrieved| retrieved > sources) {
             return bad(format!("{} sources were retrieved, and {sources} are listed", self.retrieved));
@@ -322,6 +335,24 @@ impl Source {
         let Self { chunk_id, contributor, submission_id, registered, .. } = *self;
         VersionLeaf { chunk_id, contributor, submission_id, registered }
     }
+}
+
+/// What is wrong with the scores of sources: each goes with a rank, is within ±1, and is none above that of an earlier rank.
+fn scores_problem(sources: &[Source]) -> Option<&'static str> {
+    let of_vectors = sources.iter().map(|source| (source.vector_rank, source.vector_ppm));
+    let of_words = sources.iter().map(|source| (source.lexical_rank, source.lexical_ppm));
+    let lists: [Vec<(Option<u64>, Option<i64>)>; 2] = [of_vectors.collect(), of_words.collect()];
+    for list in lists {
+        if list.iter().any(|(rank, score)| score.is_some_and(|score| rank.is_none() || score.unsigned_abs() > PPM)) {
+            return Some("a source has a score without a rank, or one that is beyond 1");
+        }
+        let mut placed: Vec<(u64, i64)> = list.into_iter().filter_map(|(rank, score)| rank.zip(score)).collect();
+        placed.sort_by_key(|(rank, _)| *rank);
+        if !placed.is_sorted_by(|(_, earlier), (_, later)| earlier >= later) {
+            return Some("a source has a greater score than one of an earlier rank");
+        }
+    }
+    None
 }
 
 /// keccak256 of the salt and the question's UTF-8 bytes.

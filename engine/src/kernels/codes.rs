@@ -138,7 +138,7 @@ impl VectorCodes {
         let mut next = 0;
         for (rows, bytes) in parts {
             let count = rows.end.checked_sub(rows.start).filter(|_| rows.start == next)?;
-            codes.parts.push(Arc::new(Part::from_bytes(bytes, count, dimensions)?));
+            codes.parts.push(Arc::new(Part::from_bytes(&bytes, count, dimensions)?));
             next = rows.end;
         }
         Some(codes)

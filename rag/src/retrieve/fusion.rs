@@ -1,10 +1,12 @@
 //! Two ranked lists become one, in exact arithmetic.
 //!
 //! [`Fusion::Convex`] adds scores, as Bruch, Gai and Ingber found to beat ranks (ACM TOIS 42, 2023), with two changes. Scores keep
-//! their scale: a cosine counts by what it is above the mean of its list, BM25 as the part of the greatest score that any text could
-//! have for these words. And the vectors' weight follows how far the nearest stands out: where an embedder does not know the
-//! language, all texts are about equally near, and words decide alone.
+//! their scale: a cosine counts by what it is above the mean of the nearest, BM25 as the part of the greatest score that any text
+//! could have for these words. And the vectors' weight follows how far the nearest stands out: where an embedder does not know the
+//! language, all texts are about equally near, and words decide alone. Who comes first in a list has a place whatever the other list
+//! says, so that no number of texts that are full of the question's words keeps the nearest out.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use schemas::allocation::PPM;
@@ -15,6 +17,8 @@ use crate::{RagError, Result};
 
 /// The greatest constant of reciprocal rank fusion: products of three places fit 128 bits.
 const MAX_K: u64 = 1_000_000;
+/// Hits that a cosine is compared with the mean of: their spread depends on how many they are.
+const COMPARED: usize = 20;
 const RECIPROCAL_RANK: &str = "rrf/2";
 const CONVEX: &str = "convex/1";
 
@@ -27,7 +31,7 @@ pub enum Fusion {
         k: u64,
     },
     /// weight · min(1, (c₁ − c̄) / contrast)³ · max(0, c − c̄) + (1 − weight) · b / b_max, of cosines c, of which c₁ is the greatest and
-    /// c̄ the mean of all candidates, and BM25 scores b; nothing for who is not in a list.
+    /// c̄ the mean of the first twenty, and BM25 scores b; nothing for who is not in a list.
     Convex {
         /// In parts per million, at most 1,000,000.
         vector_weight_ppm: u64,
@@ -82,7 +86,8 @@ impl Fusion {
         }
     }
 
-    /// The best `limit` of two lists (best first, each chunk once), best first; ties by chunk id.
+    /// The best `limit` of two lists (best first, each chunk once), best first; ties by chunk id. Where scores are added, of equals the
+    /// nearer comes first, then the one that has more of the words, and the first of each list is there where `limit` is two or more.
     pub(crate) fn fuse(self, by_vector: &[Hit], by_words: &[Hit], limit: usize) -> Vec<Fused> {
         let mut found: BTreeMap<ChunkId, Fused> = BTreeMap::new();
         let blank = |hit: &Hit| Fused { chunk_id: hit.chunk_id, vector: None, words: None };
@@ -92,14 +97,22 @@ impl Fusion {
         for (rank, hit) in (1..).zip(by_words) {
             found.entry(hit.chunk_id).or_insert_with(|| blank(hit)).words.get_or_insert(Place { rank, score_ppm: hit.score_ppm });
         }
+        let adds_scores = matches!(self, Self::Convex { .. });
         let scale = Scale::of(by_vector);
         let mut ranked: Vec<((u128, u128), Fused)> = found.into_values().map(|fused| (self.score(&scale, &fused), fused)).collect();
         ranked.sort_by(|((a, a_under), one), ((b, b_under), other)| {
             let by_score = (b * a_under).cmp(&(a * b_under));
-            by_score.then(one.chunk_id.cmp(&other.chunk_id))
+            let by_scores = || if adds_scores { other.scores().cmp(&one.scores()) } else { Ordering::Equal };
+            by_score.then_with(by_scores).then(one.chunk_id.cmp(&other.chunk_id))
         });
-        ranked.truncate(limit);
-        ranked.into_iter().map(|(_, fused)| fused).collect()
+        let has_place = |fused: &Fused| adds_scores && fused.is_first();
+        let mut left = limit.saturating_sub(ranked.iter().filter(|(_, fused)| has_place(fused)).count());
+        let kept = ranked.into_iter().filter(|(_, fused)| {
+            let has_room = has_place(fused) || left > 0;
+            left = left.saturating_sub(usize::from(!has_place(fused)));
+            has_room
+        });
+        kept.map(|(_, fused)| fused).take(limit).collect()
     }
 
     /// Numerator and denominator: the product of one score's numerator and another's denominator is below 2^128.
@@ -135,8 +148,9 @@ struct Scale {
 impl Scale {
     /// Of hits, best first.
     fn of(hits: &[Hit]) -> Self {
-        let sum: i128 = hits.iter().map(|hit| i128::from(hit.score_ppm)).sum();
-        let count = i128::try_from(hits.len().max(1)).unwrap_or(i128::MAX);
+        let compared = hits.get(..COMPARED).unwrap_or(hits);
+        let sum: i128 = compared.iter().map(|hit| i128::from(hit.score_ppm)).sum();
+        let count = i128::try_from(compared.len().max(1)).unwrap_or(i128::MAX);
         let mean = i64::try_from(sum.div_euclid(count)).unwrap_or_default();
         Self { mean, contrast: hits.first().map_or(0, |nearest| above(mean, nearest.score_ppm)) }
     }
@@ -179,6 +193,18 @@ pub(crate) struct Fused {
     pub(crate) words: Option<Place>,
 }
 
+impl Fused {
+    /// Whether it comes first in a list.
+    fn is_first(&self) -> bool {
+        [self.vector, self.words].into_iter().flatten().any(|place| place.rank == 1)
+    }
+
+    /// Nothing is less than any score.
+    fn scores(&self) -> (Option<i64>, Option<i64>) {
+        (self.vector.map(|place| place.score_ppm), self.words.map(|place| place.score_ppm))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -205,6 +231,9 @@ mod tests {
         assert_eq!(order(fusion, &[(1, 0), (3, 0), (4, 0)], &[(3, 0), (2, 0)], 8), [3, 1, 2, 4]);
         // equal scores: by chunk id
         assert_eq!(order(fusion, &[(9, 0), (1, 0)], &[(5, 0), (2, 0)], 3), [5, 9, 1]);
+        // in both lists is more than the first place in one
+        let (both, other) = ([(9, 0), (1, 0), (2, 0)], [(5, 0), (1, 0), (2, 0)]);
+        assert_eq!(order(fusion, &both, &other, 2), [1, 2]);
         assert!(order(fusion, &[], &[], 8).is_empty());
     }
 
@@ -214,8 +243,27 @@ mod tests {
         assert_eq!(order(HALF, &[(1, 900_000), (3, 300_000), (4, 300_000)], &[(2, 300_000), (3, 250_000)], 8), [1, 2, 3, 4]);
         // the nearest stands out by 0.04, a tenth of what is asked: words decide
         assert_eq!(order(HALF, &[(1, 580_000), (3, 520_000), (4, 520_000)], &[(2, 300_000), (3, 250_000)], 8), [2, 3, 1, 4]);
-        // where nothing is found by words, the nearest come first all the same
-        assert_eq!(order(HALF, &[(7, 580_000), (3, 520_000), (4, 510_000)], &[], 1), [7]);
+        // an eighth of the trust where it stands out half as far as asked: 0.0125 for 1, between 0.0100 and 0.0150 by words
+        let half_as_far = [(1, 700_000), (3, 400_000), (4, 400_000)];
+        assert_eq!(order(HALF, &half_as_far, &[(2, 30_000), (5, 20_000)], 8), [2, 1, 5, 3, 4]);
+        // where nothing is found by words, the nearest come first, also below the mean and whatever their ids
+        assert_eq!(order(HALF, &[(9, 900_000), (8, 400_000), (1, 390_000), (2, 380_000)], &[], 3), [9, 8, 1]);
+    }
+
+    #[test]
+    fn the_first_of_each_list_has_a_place() {
+        let full_of_words: Vec<(u8, i64)> = (10..20).map(|n| (n, 800_000 - i64::from(n))).collect();
+        assert_eq!(order(HALF, &[(1, 510_000), (2, 500_000)], &full_of_words, 4), [10, 11, 12, 1]);
+        assert_eq!(order(HALF, &[(1, 510_000), (2, 500_000)], &full_of_words, 1), [10]);
+        let nearer: Vec<(u8, i64)> = (10..20).map(|n| (n, 990_000 - 40_000 * i64::from(n - 10))).collect();
+        assert_eq!(order(HALF, &nearer, &[(1, 5_000), (2, 5_000)], 3), [10, 11, 1]);
+    }
+
+    #[test]
+    fn a_longer_list_moves_no_trust() {
+        let near: Vec<(u8, i64)> = (0..30).map(|n| (n, 700_000 - 10_000 * i64::from(n))).collect();
+        let words = [(40, 90_000), (41, 4_000)];
+        assert_eq!(order(HALF, &near, &words, 8), order(HALF, &near[..20], &words, 8));
     }
 
     #[test]
@@ -238,7 +286,7 @@ mod tests {
     }
 
     fn scored() -> impl Strategy<Value = Vec<(u8, i64)>> {
-        let number = prop_oneof![-1_000_000i64..=1_000_000, Just(i64::MIN), Just(i64::MAX)];
+        let number = prop_oneof![50 => -1_000_000i64..=1_000_000, 1 => Just(i64::MIN), 1 => Just(i64::MAX)];
         proptest::collection::vec((0u8..30, number), 0..20).prop_map(|mut list| {
             let mut seen = Vec::new();
             list.retain(|(n, _)| {

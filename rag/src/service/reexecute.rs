@@ -1,6 +1,6 @@
 //! An answer again: the pinned version is searched as the receipt says that it was, and what comes out is compared.
 
-use schemas::receipt::ReceiptBody;
+use schemas::receipt::{ReceiptBody, Source};
 
 use super::Rag;
 use super::draft::Found;
@@ -11,6 +11,10 @@ use crate::generate::{self, Written};
 use crate::prompt::Form;
 use crate::retrieve::{self, Fusion, Question};
 use crate::{GenerationSettings, RagConfig, RagError, Result, blocking, quote, verify_evidence};
+
+/// How far a score that is computed again may be from the stated one: another instruction set embeds a question with other low bits,
+/// and segments that lie otherwise add the words' scores in another order.
+const SCORE_TOLERANCE_PPM: u64 = 100;
 
 impl Rag {
     /// Searches the receipt's version again, and quotes again where the answer was quoted; a model's words are taken as they
@@ -99,10 +103,26 @@ fn differences(stated: &ReceiptBody, again: &ReceiptBody) -> Vec<String> {
             differences.push(format!("{what} of the receipt is not what comes out"));
         }
     };
-    compare("the order or rank of the sources", before != now || stated.sources == again.sources && stated.retrieved == again.retrieved);
+    let same_sources = without_scores(stated) == without_scores(again) && stated.retrieved == again.retrieved;
+    compare("the order or rank of the sources", before != now || same_sources);
+    compare("the scores of the sources", before != now || stated.sources.iter().zip(&again.sources).all(scores_agree));
     compare("the answer", stated.answer_hash == again.answer_hash && stated.status == again.status);
     compare("the place of the quotes", before != now || stated.segments == again.segments);
     compare("the value table", before != now || stated.value_table == again.value_table);
     compare("the shares", stated.shares == again.shares && stated.unattributed_ppm == again.unattributed_ppm);
     differences
+}
+
+fn without_scores(body: &ReceiptBody) -> Vec<Source> {
+    body.sources.iter().map(|source| Source { vector_ppm: None, lexical_ppm: None, ..source.clone() }).collect()
+}
+
+/// Whether scores are the same within [`SCORE_TOLERANCE_PPM`], where the receipt states them: those before scores were fused do not.
+fn scores_agree((stated, again): (&Source, &Source)) -> bool {
+    let agree = |stated: Option<i64>, again: Option<i64>| match (stated, again) {
+        (Some(stated), Some(again)) => stated.abs_diff(again) <= SCORE_TOLERANCE_PPM,
+        (None, _) => true,
+        (Some(_), None) => false,
+    };
+    agree(stated.vector_ppm, again.vector_ppm) && agree(stated.lexical_ppm, again.lexical_ppm)
 }

@@ -126,6 +126,34 @@ async fn what_was_fused_in_another_way_comes_out_again() {
         drop(rag);
         assert!(world.rag().await.reexecute(&evidence).await.unwrap().is_empty());
         methods.push(evidence.receipt.body.retrieval.method.clone());
+        let with = |change: &dyn Fn(&mut Source)| {
+            let mut changed = evidence.clone();
+            changed.receipt.body.sources.iter_mut().for_each(change);
+            sign(&mut changed.receipt);
+            changed
+        };
+        // as receipts were before they stated scores
+        let without = with(&|source| (source.vector_ppm, source.lexical_ppm) = (None, None));
+        assert!(world.rag().await.reexecute(&without).await.unwrap().is_empty());
+        // as another instruction set may compute it, and as nothing does
+        let near = with(&|source| source.vector_ppm = source.vector_ppm.map(|score| score - 40));
+        assert!(world.rag().await.reexecute(&near).await.unwrap().is_empty());
+        let far = with(&|source| source.lexical_ppm = source.lexical_ppm.map(|score| score / 2));
+        assert_eq!(world.rag().await.reexecute(&far).await.unwrap(), ["the scores of the sources of the receipt is not what comes out"]);
+        for impossible in [
+            with(&|source| source.vector_ppm = source.vector_rank.map(|rank| i64::try_from(rank).unwrap())),
+            with(&|source| source.lexical_ppm = Some(5)),
+            with(&|source| source.vector_ppm = source.vector_rank.and(Some(1_000_001))),
+        ] {
+            assert!(matches!(verify_receipt(&impossible.receipt), Err(RagError::Schema(_))), "{:?}", verify_receipt(&impossible.receipt));
+        }
+        let mut both = evidence.clone();
+        both.receipt.body.retrieval.rrf_k = match both.receipt.body.retrieval.rrf_k {
+            Some(_) => None,
+            None => Some(20),
+        };
+        sign(&mut both.receipt);
+        assert!(verify_receipt(&both.receipt).is_err());
         let mut unknown = evidence;
         unknown.receipt.body.retrieval.method = "convex/9".into();
         sign(&mut unknown.receipt);

@@ -138,6 +138,9 @@ impl ReceiptBody {
                 return bad(format!("source {index} ({}) is not proven to be a member of version {}", source.chunk_id, self.version));
             }
         }
+        if let Some(problem) = self.retrieval.problem() {
+            return bad(problem.into());
+        }
         let sources = self.sources.len();
         if self.generation.is_some() && !self.segments.is_empty() {
             return bad("an answer is quoted or generated, not both".into());

@@ -33,9 +33,8 @@ type CoarseProducts = fn(&[[i8; BLOCK]], &[Half], &mut [i32; ROWS_AT_ONCE]);
 /// Rows that stay together. A row is filled up to whole blocks with zeros.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Part {
-    /// [`Half`] by half.
-    upper: Vec<u8>,
-    lower: Vec<u8>,
+    upper: Vec<Half>,
+    lower: Vec<Half>,
     scales: Vec<f32>,
     /// Length of what the codes leave out of a row.
     errors: Vec<f32>,
@@ -64,8 +63,8 @@ impl Part {
                 put(&mut upper, at, half);
                 put(&mut lower, at, code - half * 16);
             }
-            self.upper.extend(upper);
-            self.lower.extend(lower);
+            self.upper.push(upper);
+            self.lower.push(lower);
         }
         self.scales.push(scale);
         self.errors.push(length(error));
@@ -83,7 +82,7 @@ impl Part {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.upper.len() + self.lower.len() + 3 * self.len() * size_of::<f32>()
+        (self.upper.len() + self.lower.len()) * BYTES + 3 * self.len() * size_of::<f32>()
     }
 
     /// What the products with up to [`ROWS_AT_ONCE`] rows from this one on are at most, by the upper halves of their codes and all but
@@ -91,7 +90,7 @@ impl Part {
     pub(super) fn most(&self, query: &Query, first: usize, most: &mut [f32; ROWS_AT_ONCE]) -> usize {
         let blocks = query.coarse.len();
         let rows = first..self.len().min(first + ROWS_AT_ONCE);
-        let upper = halves(&self.upper).get(rows.start * blocks..rows.end * blocks).unwrap_or_default();
+        let upper = self.upper.get(rows.start * blocks..rows.end * blocks).unwrap_or_default();
         let mut products = [0; ROWS_AT_ONCE];
         (query.coarse_products)(&query.coarse, upper, &mut products);
         let (scales, errors) = (self.scales.get(rows.clone()), self.upper_errors.get(rows.clone()));
@@ -107,7 +106,7 @@ impl Part {
     /// Between which numbers the product with a row lies.
     pub(super) fn bounds(&self, query: &Query, row: usize) -> Option<(f32, f32)> {
         let blocks = row * query.fine.len()..(row + 1) * query.fine.len();
-        let (upper, lower) = (halves(&self.upper).get(blocks.clone())?, halves(&self.lower).get(blocks)?);
+        let (upper, lower) = (self.upper.get(blocks.clone())?, self.lower.get(blocks)?);
         let (scale, error) = (self.scales.get(row)?, self.errors.get(row)?);
         let product = (query.fine_product)(&query.fine, upper, lower);
         #[expect(clippy::cast_precision_loss, reason = "its rounding is within the bound")]
@@ -120,27 +119,29 @@ impl Part {
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         let numbers = self.scales.iter().chain(&self.errors).chain(&self.upper_errors);
         let mut bytes = Vec::with_capacity(self.bytes());
-        bytes.extend_from_slice(&self.upper);
-        bytes.extend_from_slice(&self.lower);
+        bytes.extend_from_slice(self.upper.as_flattened());
+        bytes.extend_from_slice(self.lower.as_flattened());
         bytes.extend(numbers.flat_map(|number| number.to_le_bytes()));
         bytes
     }
 
     /// What [`Self::to_bytes`] gave of so many rows, if it is that.
-    pub(super) fn from_bytes(mut bytes: Vec<u8>, rows: usize, dimensions: usize) -> Option<Self> {
-        let plane = rows.checked_mul(dimensions.div_ceil(BLOCK))?.checked_mul(BYTES)?;
-        let of_numbers = rows.checked_mul(3 * size_of::<f32>())?;
-        if plane.checked_mul(2)?.checked_add(of_numbers)? != bytes.len() {
+    pub(super) fn from_bytes(bytes: &[u8], rows: usize, dimensions: usize) -> Option<Self> {
+        let blocks = rows.checked_mul(dimensions.div_ceil(BLOCK))?;
+        let (halves, numbers) = bytes.split_at_checked(blocks.checked_mul(2 * BYTES)?)?;
+        let (upper, lower) = halves.as_chunks().0.split_at_checked(blocks)?;
+        let (numbers, []) = numbers.as_chunks::<4>() else { return None };
+        if numbers.len() != rows.checked_mul(3)? {
             return None;
         }
-        // what was split off goes at once: parts are most of what an open version takes
-        let numbers = bytes.split_off(2 * plane);
-        let mut numbers = numbers.as_chunks().0.iter().map(|number| f32::from_le_bytes(*number));
-        let mut next = || numbers.by_ref().take(rows).collect();
-        let (scales, errors, upper_errors) = (next(), next(), next());
-        let lower = bytes.split_off(plane);
-        bytes.shrink_to_fit();
-        Some(Self { upper: bytes, lower, scales, errors, upper_errors })
+        let mut numbers = numbers.iter().map(|number| f32::from_le_bytes(*number));
+        Some(Self {
+            upper: upper.to_vec(),
+            lower: lower.to_vec(),
+            scales: numbers.by_ref().take(rows).collect(),
+            errors: numbers.by_ref().take(rows).collect(),
+            upper_errors: numbers.collect(),
+        })
     }
 }
 
@@ -193,10 +194,6 @@ impl Query {
             fine_product: fine_product(),
         }
     }
-}
-
-fn halves(plane: &[u8]) -> &[Half] {
-    plane.as_chunks().0
 }
 
 fn greatest(vector: &[f32]) -> f32 {
@@ -364,7 +361,7 @@ mod tests {
         };
         let mut part = Part::default();
         (0..40).for_each(|seed| part.push(&vector(seed), dimensions));
-        let kept = Part::from_bytes(part.to_bytes(), 40, dimensions).unwrap();
+        let kept = Part::from_bytes(&part.to_bytes(), 40, dimensions).unwrap();
         for wanted in 0..40 {
             let query = Query::new(&vector(wanted), dimensions);
             let mut upper = [0.0; ROWS_AT_ONCE];
