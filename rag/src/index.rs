@@ -147,9 +147,9 @@ impl TextIndex {
         }
         scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
         scored.truncate(limit);
-        // of a text that says every word, without end
+        // of a text that says every word, without end; tantivy's rarities are rounded up where nearly every text has a word
         let greatest = terms.iter().take(MAX_TERMS).map(|term| self.rarity(term)).sum::<Result<f64>>()? * (K1 + 1.0);
-        Ok(scored.into_iter().map(|(score, id)| Hit::new(id, score / greatest)).collect())
+        Ok(scored.into_iter().map(|(score, id)| Hit::new(id, (score / greatest).min(1.0))).collect())
     }
 
     /// BM25's inverse document frequency of a term, above zero: ln(1 + (N − n + ½) / (n + ½)).

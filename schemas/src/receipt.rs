@@ -100,7 +100,7 @@ pub struct Retrieval {
     /// The constant of reciprocal rank fusion; absent where scores were added.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rrf_k: Option<u64>,
-    /// Where scores were added: the weight of the vectors, and by how much more than the mean of the candidates the nearest one's
+    /// Where scores were added: the weight of the vectors, and by how much more than the mean of the twenty nearest the nearest one's
     /// cosine is where they have all of it. Absent where ranks were.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vector_weight_ppm: Option<u64>,
@@ -116,8 +116,9 @@ impl Retrieval {
     /// What is wrong with its numbers, whatever the method.
     pub(crate) fn problem(&self) -> Option<&'static str> {
         match (self.rrf_k, self.vector_weight_ppm, self.contrast_ppm) {
-            (Some(_), None, None) | (None, Some(_), Some(_)) => None,
-            _ => Some("retrieval fuses ranks or scores, and states the numbers of the one"),
+            (Some(_), None, None) => None,
+            (None, Some(weight), Some(contrast)) if weight <= PPM && (1..=PPM).contains(&contrast) => None,
+            _ => Some("retrieval fuses ranks or scores, and states possible numbers of the one"),
         }
     }
 }
@@ -254,7 +255,7 @@ impl ReceiptBody {
         if (self.sequence == 1) != (self.previous == B256::ZERO) {
             return bad("the first receipt has none before it, and every other has one".into());
         }
-        if let Some(problem) = self.retrieval.problem().or_else(|| scores_problem(&self.sources)) {
+        if let Some(problem) = self.retrieval.problem().or_else(|| scores_problem(&self.sources, self.retrieval.rrf_k.is_none())) {
             return bad(problem.into());
         }
         let sources = self.sources.len();
@@ -337,14 +338,18 @@ impl Source {
     }
 }
 
-/// What is wrong with the scores of sources: each goes with a rank, is within ±1, and is none above that of an earlier rank.
-fn scores_problem(sources: &[Source]) -> Option<&'static str> {
+/// What is wrong with the scores of sources: each goes with a rank, is within ±1, and is none above that of an earlier rank. Where
+/// scores are what was fused, each rank has one.
+fn scores_problem(sources: &[Source], are_fused: bool) -> Option<&'static str> {
     let of_vectors = sources.iter().map(|source| (source.vector_rank, source.vector_ppm));
     let of_words = sources.iter().map(|source| (source.lexical_rank, source.lexical_ppm));
     let lists: [Vec<(Option<u64>, Option<i64>)>; 2] = [of_vectors.collect(), of_words.collect()];
     for list in lists {
         if list.iter().any(|(rank, score)| score.is_some_and(|score| rank.is_none() || score.unsigned_abs() > PPM)) {
             return Some("a source has a score without a rank, or one that is beyond 1");
+        }
+        if are_fused && list.iter().any(|(rank, score)| rank.is_some() != score.is_some()) {
+            return Some("a source was found by its score, and does not state it");
         }
         let mut placed: Vec<(u64, i64)> = list.into_iter().filter_map(|(rank, score)| rank.zip(score)).collect();
         placed.sort_by_key(|(rank, _)| *rank);

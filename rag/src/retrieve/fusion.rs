@@ -4,7 +4,7 @@
 //! their scale: a cosine counts by what it is above the mean of the nearest, BM25 as the part of the greatest score that any text
 //! could have for these words. And the vectors' weight follows how far the nearest stands out: where an embedder does not know the
 //! language, all texts are about equally near, and words decide alone. Who comes first in a list has a place whatever the other list
-//! says, so that no number of texts that are full of the question's words keeps the nearest out.
+//! says, so that no number of texts that are full of the question's words keeps the nearest from being found.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -105,7 +105,7 @@ impl Fusion {
             let by_scores = || if adds_scores { other.scores().cmp(&one.scores()) } else { Ordering::Equal };
             by_score.then_with(by_scores).then(one.chunk_id.cmp(&other.chunk_id))
         });
-        let has_place = |fused: &Fused| adds_scores && fused.is_first();
+        let has_place = |fused: &Fused| adds_scores && limit > 1 && fused.is_first();
         let mut left = limit.saturating_sub(ranked.iter().filter(|(_, fused)| has_place(fused)).count());
         let kept = ranked.into_iter().filter(|(_, fused)| {
             let has_room = has_place(fused) || left > 0;
@@ -254,7 +254,11 @@ mod tests {
     fn the_first_of_each_list_has_a_place() {
         let full_of_words: Vec<(u8, i64)> = (10..20).map(|n| (n, 800_000 - i64::from(n))).collect();
         assert_eq!(order(HALF, &[(1, 510_000), (2, 500_000)], &full_of_words, 4), [10, 11, 12, 1]);
-        assert_eq!(order(HALF, &[(1, 510_000), (2, 500_000)], &full_of_words, 1), [10]);
+        // the best is the second of both
+        let (near, words) = ([(1, 900_000), (2, 880_000), (3, 300_000), (4, 300_000)], [(5, 300_000), (2, 290_000)]);
+        assert_eq!(order(HALF, &near, &words, 1), [2]);
+        assert_eq!(order(HALF, &near, &words, 2), [5, 1]);
+        assert_eq!(order(HALF, &near, &words, 3), [2, 5, 1]);
         let nearer: Vec<(u8, i64)> = (10..20).map(|n| (n, 990_000 - 40_000 * i64::from(n - 10))).collect();
         assert_eq!(order(HALF, &nearer, &[(1, 5_000), (2, 5_000)], 3), [10, 11, 1]);
     }
