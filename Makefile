@@ -110,8 +110,9 @@ bench-gaming: model ## Measures what gaming the attribution pays and writes BENC
 	@GAMING_TABLE="$(CURDIR)/BENCHMARKS.md" cargo test --release --workspace --test journey $(CARGO_FLAGS) -- --ignored --nocapture bench_gaming
 
 # DATA is a folder of evaluation sets, each with passages.jsonl and queries.jsonl (rag/src/tests/retrieval.rs names them).
-bench-retrieval: model ## Measures search by words, by vectors and by both on DATA's sets and writes BENCHMARKS.md; a quarter of an hour
-	@[ -d "$(DATA)" ] || { echo "make bench-retrieval needs DATA=FOLDER" >&2; exit 2; }
+bench-retrieval: ## Measures search by words, by vectors and by both on DATA's sets and writes BENCHMARKS.md; a quarter of an hour
+	@[ -d "$(DATA)" ] || { echo "make bench-retrieval needs DATA=FOLDER, a folder that is there" >&2; exit 2; }
+	@$(MAKE) model
 	@HEADWATER_DATA="$(abspath $(DATA))" HEADWATER_MINILM="$(HEADWATER_MODELS)/all-MiniLM-L6-v2" RETRIEVAL_TABLE="$(CURDIR)/BENCHMARKS.md" \
 		cargo test --workspace --lib $(CARGO_FLAGS) -- --ignored --nocapture bench_retrieval
 

@@ -315,8 +315,9 @@ mod tests {
                 part(&by_vector) + part(&by_words)
             };
             let million = PPM as f64;
-            let sum: f64 = by_vector.iter().map(|hit| hit.score_ppm as f64).sum();
-            let mean = (sum / by_vector.len().max(1) as f64).floor();
+            // floats would lose the small ones between the two extremes
+            let sum: i128 = by_vector.iter().map(|hit| i128::from(hit.score_ppm)).sum();
+            let mean = (sum as f64 / by_vector.len().max(1) as f64).floor();
             let above = |hit: &Hit| (hit.score_ppm as f64 - mean).clamp(0.0, 2.0 * million) / million;
             let trust = by_vector.first().map_or(0.0, |first| (above(first) * million / contrast as f64).min(1.0).powi(3));
             let convex = |chunk: ChunkId| -> f64 {
