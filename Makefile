@@ -29,7 +29,7 @@ BENCH := $(CURDIR)/.headwater/bench
 # One place for the model, whichever of the binary and the tests looks for it.
 export HEADWATER_MODELS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/headwater/models
 
-.PHONY: help setup build install model demo contracts test simulate crash soak mutate-indexer lint bench bench-embed bench-embed-accuracy bench-gaming bench-generate bench-indexer bench-retrieval bench-scale clean
+.PHONY: help setup build install model demo contracts test simulate crash soak mutate-indexer lint bench bench-embed bench-embed-accuracy bench-gaming bench-generate bench-indexer bench-retrieval bench-scale verifier clean
 
 help: ## Lists these targets
 	@grep -hE '^[a-z-]+:.* ## ' "$(CURDIR)/Makefile" | sed -E 's/^([a-z-]+):.* ## /\1\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-20s %s\n' "$$name" "$$text"; done
@@ -66,6 +66,9 @@ contracts: setup
 test: contracts model ## Tests the contracts and the workspace: what CI runs
 	@echo "testing the workspace"
 	@cargo test --workspace $(CARGO_FLAGS)
+
+verifier: ## Tests the verifier of receipts in TypeScript, which shares no code with the others
+	@cd "$(CURDIR)/schemas/verifier" && npm ci --silent && npm test --silent
 
 # A failing seed is printed with the variables that repeat it. Optimised, a schedule takes a seventh of the time: for
 # many of them that build pays for itself.

@@ -16,12 +16,14 @@ mod generator;
 mod http;
 mod machine;
 mod nodes;
+mod rag;
 
 pub use embedder::EmbedderPrecision;
 pub use generator::{Answers, Generator, local_model};
 pub use http::Http;
 pub use machine::Machine;
 pub use nodes::{IndexerSection, Rpc, SenderSection};
+pub use rag::{Attribution, AttributionMethod, Fusion, Rag};
 
 /// What the names of environment variables with settings begin with.
 pub const VARIABLES: &str = "HEADWATER__";
@@ -47,6 +49,7 @@ pub struct Config {
     pub sender: SenderSection,
     pub ingest: Ingest,
     pub rag: Rag,
+    pub attribution: Attribution,
     pub generator: Generator,
     pub sql: Sql,
     pub settlement: Settlement,
@@ -128,38 +131,6 @@ pub struct Ingest {
     pub max_chunks_per_document: usize,
     pub max_chunks_per_submission: usize,
     pub embedding_batch_texts: usize,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Rag {
-    /// Price of an answer in wei, as a decimal string.
-    pub price_wei: String,
-    pub top_k: usize,
-    pub candidates: usize,
-    pub fusion: Fusion,
-    pub vector_weight_ppm: u64,
-    pub contrast_ppm: u64,
-    pub rrf_k: u64,
-    pub min_cosine_ppm: u32,
-    pub min_coverage_ppm: u32,
-    pub min_score_ppm: u32,
-    pub drain_interval_ms: u64,
-    /// 0: one for each processor.
-    pub max_concurrent_answers: usize,
-    pub max_waiting_answers: usize,
-    pub max_pending_receipts: usize,
-    pub max_question_bytes: usize,
-    /// Memory of published versions that stay open.
-    pub open_versions_mib: NonZero<usize>,
-}
-
-/// How what was found by vector and by words becomes one list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Fusion {
-    Convex,
-    Rrf,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -269,6 +240,13 @@ impl Config {
         self.price_wei()?;
         self.http.check()?;
         self.generator.check()?;
+        if self.attribution.method == AttributionMethod::Likelihood && !self.generator.scores() {
+            bail!(
+                "configuration: attribution.method is \"likelihood\", and generator.model {:?} cannot say how likely an answer was: \
+                 name a model on this machine, or a service with generator.remote_scores",
+                self.generator.model
+            );
+        }
         self.rpc.check()?;
         self.indexer.check()?;
         self.sender.check()?;
@@ -288,6 +266,7 @@ impl Config {
             ("sql.max_statement_bytes", self.sql.max_statement_bytes as u64, 1),
             ("sql.operator_timeout_seconds", self.sql.operator_timeout_seconds, 1),
             ("sql.timeout_seconds", self.sql.timeout_seconds, 1),
+            ("attribution.timeout_seconds", self.attribution.timeout_seconds, 1),
         ])?;
         at_most(&[
             ("generator.queue_max", self.generator.queue_max as u64, MOST_AT_ONCE),
@@ -439,6 +418,20 @@ mod tests {
         assert_eq!((config.sql.max_rows, config.sql.timeout_seconds), (3, 4));
         let config = load(Some("[http]\nhosts = [\"a\"]\n"), &[("HEADWATER__HTTP__CORS_ORIGINS", "http://b:1, *")], &[]).unwrap();
         assert_eq!((config.http.hosts, config.http.cors_origins), (vec!["a".to_owned()], vec!["http://b:1".into(), "*".into()]));
+    }
+
+    #[test]
+    fn likelihoods_need_a_model_that_scores() {
+        let with =
+            |set: &[&str]| load(None, &[], &[&["attribution.method=likelihood"], set].concat()).map(|config| config.attribution.method);
+        let remote = ["generator.model=https://host/v1", "generator.remote_model=m"];
+        for cannot in [&[][..], &remote] {
+            assert!(with(cannot).unwrap_err().to_string().contains("generator.remote_scores"));
+        }
+        for can in [&["generator.model=folder"][..], &[remote[0], remote[1], "generator.remote_scores=true"]] {
+            assert_eq!(with(can).unwrap(), AttributionMethod::Likelihood);
+        }
+        assert!(load(None, &[], &["attribution.method=attention"]).is_err());
     }
 
     #[test]

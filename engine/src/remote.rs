@@ -124,6 +124,8 @@ impl RemoteGenerator {
             name: options.model.clone(),
             family: "remote".to_owned(),
             sha256: None,
+            precision: None,
+            isa: None,
             context_tokens: options.context_tokens,
             scores: options.scores,
         };

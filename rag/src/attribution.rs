@@ -15,12 +15,14 @@
 //! is paid once.
 //!
 //! Everything is integer arithmetic over texts and order, so anybody recomputes it to the last digit. Nothing here reads a
-//! table, a clock or a model. [`first`] is the game before.
+//! table, a clock or a model. [`likelihood`] is another game, for answers that a model wrote; [`first`] is the game before.
 
 pub(crate) mod first;
+pub(crate) mod likelihood;
 mod shares;
 mod support;
 
+pub use likelihood::player_values;
 pub use shares::{MAX_SOURCES, Shares, compute_shares};
 pub use support::{SourceText, compute_value_table};
 

@@ -4,6 +4,7 @@
 //! is paid by a citation: to a reader it says where to look, and the value function sees the text without it.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 /// A longer bracket is text.
 const MAX_BYTES: usize = 48;
@@ -133,6 +134,24 @@ impl CitationFilter {
         }
         text
     }
+}
+
+/// The bytes of each citation.
+pub(crate) fn ranges(answer: &str) -> Vec<Range<usize>> {
+    let mut at = 0;
+    let mut ranges = Vec::new();
+    for part in parts(answer).0 {
+        match part {
+            Part::Text(said) => at += said.len(),
+            Part::Citation { space, .. } => {
+                let open = at + space.len();
+                let end = open + answer.get(open..).and_then(|rest| rest.find(']')).map_or(0, |close| close + 1);
+                ranges.push(open..end);
+                at = end;
+            }
+        }
+    }
+    ranges
 }
 
 /// An answer without its citations, and the way back.

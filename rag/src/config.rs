@@ -1,6 +1,7 @@
 //! What this crate can be told. Only `api` reads files, flags and the environment.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use engine::ContextMode;
 use schemas::receipt::Quoting;
@@ -28,6 +29,7 @@ pub struct RagConfig {
     /// Sources per answer at most.
     pub top_k: usize,
     pub fusion: Fusion,
+    pub attribution: AttributionConfig,
     pub quote: QuoteConfig,
     pub generation: GenerationConfig,
     /// Memory of published versions that are kept open; the one asked last is, whatever it takes.
@@ -39,6 +41,31 @@ pub struct RagConfig {
     /// Receipts that may wait to be drained into the tables.
     pub pending_receipts: usize,
     pub question_max_bytes: usize,
+}
+
+/// Who is paid for what a model wrote.
+#[derive(Debug, Clone)]
+pub struct AttributionConfig {
+    pub method: AttributionMethod,
+    /// Scoring that takes longer is given up.
+    pub timeout: Duration,
+}
+
+impl Default for AttributionConfig {
+    fn default() -> Self {
+        Self { method: AttributionMethod::default(), timeout: Duration::from_mins(1) }
+    }
+}
+
+/// By what answers are divided that a model wrote. Quoted ones are divided by what their sources said first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum AttributionMethod {
+    /// What the sources said first: `support/2`.
+    #[default]
+    Support,
+    /// How likely the sources made the answer, `likelihood/1`; where the model cannot tell, or takes too long, as above. Each receipt
+    /// says by which.
+    Likelihood,
 }
 
 /// What a model is asked for where a caller does not say.
@@ -132,6 +159,7 @@ impl RagConfig {
             candidates: 20,
             top_k: 8,
             fusion: Fusion::default(),
+            attribution: AttributionConfig::default(),
             quote: QuoteConfig::default(),
             generation: GenerationConfig::default(),
             open_versions_bytes: 1 << 30,

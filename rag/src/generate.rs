@@ -8,18 +8,18 @@ mod stats;
 
 use std::sync::Arc;
 
-use engine::{ChosenToken, Finish, GenerationEnd, GenerationEvent, GenerationRequest, GenerationStream, Generator};
+use engine::{ChosenToken, Finish, GenerationEnd, GenerationEvent, GenerationRequest, GenerationStream, Generator, Message};
 use schemas::alloy_primitives::{B256, keccak256};
 use schemas::ids::AnswerId;
-use schemas::receipt::{AnswerSentence, FinishReason, Generation};
+use schemas::receipt::{AnswerSentence, FinishReason, Generation, Likelihood};
 
 use crate::citations::{CitationFilter, Plain};
-use crate::prompt::{self, Form};
+use crate::prompt::{self, Form, Window};
 use crate::sentences::{self, Edition};
 use crate::{RagError, Result, blocking, quote};
 
 pub use settings::GenerationSettings;
-pub(crate) use settings::{Chosen, check, same};
+pub(crate) use settings::{Chosen, check, mode_named, same};
 pub use stats::GenerationStats;
 pub(crate) use stats::{Counters, Running};
 
@@ -44,6 +44,15 @@ pub(crate) struct Written {
     pub(crate) generation: Generation,
     /// One per sentence, without citations: what the value function sees.
     pub(crate) said: Vec<String>,
+    /// How likely its sources made it, where that divides it.
+    pub(crate) likelihood: Option<Likelihood>,
+}
+
+/// What was asked, to be scored.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked {
+    pub(crate) messages: Vec<Message>,
+    pub(crate) form: Form,
 }
 
 /// Asks the generator and listens to it to the end. `texts` are the sources', best first; `generation.dropped_sources` of
@@ -56,12 +65,14 @@ pub(crate) async fn write(
     chosen: &Chosen,
     running: &mut Running,
     listener: Listener<'_>,
-) -> Result<Written> {
+) -> Result<(Written, Asked)> {
     let form = if chosen.constraint.is_some() { Form::Prescribed } else { Form::Prose };
-    let fitted = fit(generator, question, texts, form, chosen.tokens_max).await?;
+    let window = Window { tokens: generator.info().context_tokens, answer: chosen.tokens_max };
+    let fitted = fit(generator, question, texts, form, window).await?;
     let sampling = chosen.sampling(id);
+    let asked = Asked { messages: fitted.messages, form };
     let request = GenerationRequest {
-        messages: fitted.messages,
+        messages: asked.messages.clone(),
         mode: chosen.mode,
         sampling: settings::engine_sampling(&sampling),
         tokens_max: chosen.tokens_max,
@@ -78,6 +89,8 @@ pub(crate) async fn write(
     let (sentences, said) = if declined { Default::default() } else { read(&answer, form).into_iter().unzip() };
     let generation = Generation {
         generator_sha256: generator.info().sha256.clone(),
+        precision: generator.info().precision.map(|precision| precision.name().to_owned()),
+        context_tokens: Some(window.tokens as u64),
         adapter: chosen.adapter.clone(),
         prompt: prompt::VERSION.to_owned(),
         prompt_hash: prompt::hash(),
@@ -97,18 +110,28 @@ pub(crate) async fn write(
         invalid_citations,
         sentences,
     };
-    Ok(Written { answer, declined, generation, said })
+    Ok((Written { answer, declined, generation, said, likelihood: None }, asked))
 }
 
-async fn fit(generator: &Arc<dyn Generator>, question: &str, texts: &[String], form: Form, tokens_max: usize) -> Result<prompt::Fitted> {
+/// The prompt with as many of the best sources as fit.
+///
+/// # Errors
+/// [`RagError::InvalidQuestion`] where none does.
+pub(crate) async fn fit(
+    generator: &Arc<dyn Generator>,
+    question: &str,
+    texts: &[String],
+    form: Form,
+    window: Window,
+) -> Result<prompt::Fitted> {
     let (asked, question, texts) = (generator.clone(), question.to_owned(), texts.to_vec());
     let fitted = blocking(move || {
         let borrowed: Vec<&str> = texts.iter().map(String::as_str).collect();
-        prompt::fit(asked.as_ref(), &question, &borrowed, form, tokens_max).map_err(RagError::Generator)
+        prompt::fit(asked.as_ref(), &question, &borrowed, form, window).map_err(RagError::Generator)
     });
     fitted.await?.ok_or_else(|| {
         let info = generator.info();
-        let problem = format!("not even the best source fits the window of {} tokens that {} has", info.context_tokens, info.name);
+        let problem = format!("not even the best source fits the window of {} tokens that {} has", window.tokens, info.name);
         RagError::InvalidQuestion(format!("{problem}: ask more briefly, or ask the operator for a model with a longer window"))
     })
 }

@@ -28,7 +28,7 @@ mod statements;
 mod verify;
 
 pub use answer::{Answer, Answerer, AskRequest, Citation, CopyOf, Evidence, ShareLine};
-pub use config::{GenerationConfig, QuoteConfig, RagConfig};
+pub use config::{AttributionConfig, AttributionMethod, GenerationConfig, QuoteConfig, RagConfig};
 pub use epochs::first as rewards_1;
 pub use epochs::{Asked, ClosingTerms, Collected, Collection, Dues, EpochComputation, EpochInputs, RewardProof, recompute_epoch};
 pub use error::{RagError, Result};

@@ -23,7 +23,7 @@ use crate::retrieve::Hit;
 use crate::statements::{ChunkStanding, Origin, StatementIndex};
 use crate::{RagError, Result, blocking};
 
-pub(crate) use cache::OpenVersions;
+pub(crate) use cache::{OpenVersions, REPLACED_FOR};
 use members::Members;
 
 /// Members whose texts and vectors are read at once.

@@ -76,17 +76,25 @@ pub(crate) struct Fitted {
     pub(crate) sources: usize,
 }
 
-/// The prompt with as many of the best sources as the window holds beside `answer_tokens`; at least half of the window is
+/// What a prompt must leave room for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Window {
+    /// Most tokens of prompt and answer together.
+    pub(crate) tokens: usize,
+    /// Most tokens of the answer.
+    pub(crate) answer: usize,
+}
+
+/// The prompt with as many of the best sources as the window holds beside the answer; at least half of the window is
 /// the prompt's. None where not even the best source fits. Blocks.
 pub(crate) fn fit(
     generator: &dyn Generator,
     question: &str,
     sources: &[&str],
     form: Form,
-    answer_tokens: usize,
+    window: Window,
 ) -> Result<Option<Fitted>, EngineError> {
-    let window = generator.info().context_tokens;
-    let room = window - answer_tokens.min(window / 2);
+    let room = window.tokens - window.answer.min(window.tokens / 2);
     let instructed = match generator.count_tokens(&messages(question, &[], form, Instructed::BySystem)) {
         Err(EngineError::Prompt { .. }) => Instructed::ByUser,
         counted => counted.map(|_| Instructed::BySystem)?,

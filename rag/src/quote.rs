@@ -98,14 +98,14 @@ const ASKING: &[&str] = &[
 ];
 
 /// The question's content words, each with its rarity. Where it has none, all its words.
-fn content_words(terms: &[String], text_index: &TextIndex) -> Result<Vec<(String, f64)>> {
+pub(crate) fn content_words(terms: &[String], text_index: &TextIndex) -> Result<Vec<(String, f64)>> {
     let content: Vec<&String> = terms.iter().filter(|term| !ASKING.contains(&term.as_str())).collect();
     let chosen = if content.is_empty() { terms.iter().collect() } else { content };
     chosen.into_iter().map(|term| Ok((term.clone(), text_index.rarity(term)?))).collect()
 }
 
 /// The part of `words` that is in `terms` (sorted), by rarity.
-fn coverage(words: &[(String, f64)], terms: &[String]) -> f64 {
+pub(crate) fn coverage(words: &[(String, f64)], terms: &[String]) -> f64 {
     let all: f64 = words.iter().map(|(_, rarity)| rarity).sum();
     let held: f64 = words.iter().filter(|(word, _)| terms.binary_search(word).is_ok()).map(|(_, rarity)| rarity).sum();
     if all > 0.0 { held / all } else { 0.0 }
@@ -116,7 +116,7 @@ fn dot(a: &[f32], b: &[f32]) -> f64 {
 }
 
 /// The terms of a sentence, sorted for look-up.
-fn sorted_terms(text: &str) -> Vec<String> {
+pub(crate) fn sorted_terms(text: &str) -> Vec<String> {
     let mut terms = index::terms(text);
     terms.sort_unstable();
     terms

@@ -14,9 +14,9 @@ use schemas::receipt::Retrieval;
 use crate::open_version::OpenVersion;
 use crate::{Boxed, RagConfig, RagError, Result, blocking, index};
 
+use fusion::Fused;
 pub use fusion::Fusion;
-pub(crate) use fusion::Hit;
-use fusion::{Fused, Place};
+pub(crate) use fusion::{Hit, Place};
 
 /// Chunks that may stand beside those that were found, at most.
 const MAX_BESIDE: usize = 4;

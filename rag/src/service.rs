@@ -2,6 +2,7 @@
 
 mod ask;
 pub(crate) mod draft;
+mod likelihood;
 mod reexecute;
 
 use std::any::Any;
@@ -23,7 +24,7 @@ use crate::answer::{Answer, AnswerRecord, Answerer, AskRequest, Evidence};
 use crate::epochs::{self, Asked, ClosingTerms, Collection, Dues, Proofs, RewardProof, Settled};
 use crate::generate::{Counters, GenerationStats, Listener, Progress};
 use crate::inclusion::Inclusion;
-use crate::open_version::{OpenVersion, OpenVersions};
+use crate::open_version::{OpenVersion, OpenVersions, REPLACED_FOR};
 use crate::receipts::{Ledger, Receivable};
 use crate::stages::{Stage, Stages};
 use crate::{Boxed, RagConfig, RagError, Result, blocking, index};
@@ -106,7 +107,7 @@ impl Rag {
             embedder,
             generator: None,
             ledger: Arc::new(ledger),
-            open_versions: OpenVersions::new(config.open_versions_bytes),
+            open_versions: OpenVersions::new(config.open_versions_bytes, REPLACED_FOR),
             versions: Memo::new(MAX_VERSION_ROWS),
             file_names: Memo::new(MAX_FILE_NAMES),
             settled: Memo::new(1),

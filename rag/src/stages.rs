@@ -18,6 +18,8 @@ pub enum Stage {
     Read,
     /// A model's writing.
     Generate,
+    /// How likely the sources made what a model wrote.
+    Score,
     /// Who is paid for what.
     Attribute,
     /// Signing the receipt, and its way to the disk.
@@ -33,6 +35,7 @@ impl Stage {
             Self::Retrieve => "retrieve",
             Self::Read => "read",
             Self::Generate => "generate",
+            Self::Score => "score",
             Self::Attribute => "attribute",
             Self::Receipt => "receipt",
         }

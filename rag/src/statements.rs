@@ -11,10 +11,20 @@ mod origins;
 mod questions;
 mod speech;
 
+use schemas::said::Said;
+
 pub(crate) use index::{ChunkStanding, Standing, StatementIndex, StatementText};
 pub(crate) use origins::{Origin, Origins};
 pub(crate) use questions::{asks_for_measure, confirms, left_open, restates};
 pub(crate) use speech::{Known, Sentence, adds, read};
+
+/// Tenths of a statement's tokens that an earlier one holds of which it is a repetition.
+const SAME_TENTHS: usize = 7;
+
+/// Whether the later sentence says again what the earlier one says.
+pub(crate) fn says_again(later: &Said, earlier: &Said) -> bool {
+    is_within(later.tokens.len(), earlier.tokens.len(), later.shared(earlier), SAME_TENTHS)
+}
 
 /// Of two sets of so many tokens that share `shared`: whether the later says what the earlier says, to at least
 /// `least` per ten of its tokens, and the earlier is no sentence so long that it holds every word there is.

@@ -8,6 +8,7 @@ mod durability;
 mod first_receipts;
 mod generated;
 mod lies;
+mod likely;
 mod proofs;
 mod retrieval;
 mod scripted;

@@ -12,6 +12,7 @@ use schemas::alloy_primitives::keccak256;
 use schemas::receipt::{AnswerStatus, Generation, Receipt, ReceiptBody, Segment, check_source_text, salted_question_hash};
 
 use crate::answer::{Evidence, slice};
+use crate::attribution::likelihood::{self, Told};
 use crate::attribution::{self, SourceText, compute_shares, compute_value_table};
 use crate::prompt::{self, Form};
 use crate::sentences::Edition;
@@ -30,7 +31,7 @@ pub fn verify_receipt(receipt: &Receipt) -> Result<()> {
 /// [`verify_receipt`], and re-execution: the question and the answer are the ones that were
 /// hashed, the texts are the ones that were anchored, every quoted sentence stands in its source, a
 /// generated answer has the sentences and citations that are stated, and the value table is what those texts give.
-/// What a model was asked and which tokens it chose is the signer's word: to repeat it takes the model.
+/// What a model was asked, which tokens it chose and how likely it found them is the signer's word: to repeat it takes the model.
 ///
 /// # Errors
 /// As [`verify_receipt`].
@@ -57,6 +58,13 @@ pub fn verify_evidence(evidence: &Evidence) -> Result<()> {
             quoted_sentences(&evidence.answer, body.status, &body.segments, &places, &evidence.source_texts)?
         }
     };
+    if let Some(stated) = &body.likelihood {
+        let told: Vec<Told<'_>> = body.sources.iter().zip(&evidence.source_texts).map(|(source, text)| Told::of(source, text)).collect();
+        if likelihood::needs(&evidence.question, &said, &told) != stated.needs {
+            return bad("who says again what another said before is not what the texts give".into());
+        }
+        return Ok(());
+    }
     let said: Vec<&str> = said.iter().map(String::as_str).collect();
     let texts: Vec<SourceText<'_>> =
         body.sources.iter().zip(&evidence.source_texts).map(|(source, text)| SourceText { source, text }).collect();
@@ -154,19 +162,32 @@ fn stands_in(segment: &Segment, said: &str, place: (u64, u64), text: &str) -> bo
 
 fn verify_shares(body: &ReceiptBody) -> Result<()> {
     let bad = |problem: String| Err(RagError::Unproven(problem));
-    if body.method != attribution::METHOD {
-        return bad(format!("method {:?} is not known here, only {:?}: use a newer version", body.method, attribution::METHOD));
-    }
-    let shares = compute_shares(&body.sources, &body.value_table)?;
+    let shares = match (body.method.as_str(), &body.likelihood) {
+        (attribution::METHOD, None) => compute_shares(&body.sources, &body.value_table)?,
+        (likelihood::METHOD, Some(stated)) if is_of_prompt(body) => likelihood::compute_shares(&body.sources, stated),
+        (attribution::METHOD | likelihood::METHOD, _) => {
+            return bad(format!("a receipt of {} is of other things than this one states", body.method));
+        }
+        (method, _) => {
+            let known = [attribution::METHOD, likelihood::METHOD];
+            return bad(format!("method {method:?} is not known here, only {known:?}: use a newer version"));
+        }
+    };
     let same = shares.per_contributor == body.shares
         && shares.per_source_ppm == body.source_shares_ppm
         && shares.unattributed_ppm == body.unattributed_ppm;
     if !same {
-        return bad("the shares are not what the value table leads to".into());
+        return bad("the shares are not what the table leads to".into());
     }
     let declined = body.status == AnswerStatus::Declined;
     if declined != (body.sentence_count() == 0) || (declined && (body.unattributed_ppm != PPM || body.fee_wei.0 != 0)) {
         return bad("a declined answer has no sentences, no shares and no fee, and any other has sentences".into());
     }
     Ok(())
+}
+
+/// Whether a model wrote the answer in a mode that is known, and all sources were in its prompt.
+fn is_of_prompt(body: &ReceiptBody) -> bool {
+    let mode = body.generation.as_ref().and_then(|generation| generate::mode_named(&generation.mode));
+    mode.is_some() && body.retrieved == body.sources.len() as u64
 }

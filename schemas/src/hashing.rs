@@ -74,11 +74,16 @@ pub fn document_id(submission: SubmissionId, file_name: &str, sha256: Sha256) ->
 
 /// `keccak256("headwater/chunk/1" ‖ document sha256 ‖ byte_start ‖ byte_end ‖ sha256(text))`.
 pub fn chunk_id(document_sha256: Sha256, byte_start: u64, byte_end: u64, text: &str) -> ChunkId {
+    chunk_id_of(document_sha256, byte_start, byte_end, sha256(text.as_bytes()))
+}
+
+/// [`chunk_id`], of a text that is known by its sha256.
+pub fn chunk_id_of(document_sha256: Sha256, byte_start: u64, byte_end: u64, text_sha256: Sha256) -> ChunkId {
     let mut hasher = domain("headwater/chunk/1");
     hasher.update(document_sha256.0);
     hasher.update(byte_start.to_be_bytes());
     hasher.update(byte_end.to_be_bytes());
-    hasher.update(sha256(text.as_bytes()).0);
+    hasher.update(text_sha256.0);
     ChunkId(hasher.finalize())
 }
 

@@ -6,7 +6,8 @@
 //! (inclusion proofs), and recomputes the shares from the value table. With the texts it recomputes the value table: to
 //! whom a statement belongs follows from texts and order alone.
 //!
-//! An answer that a model wrote has a `generation`; a quoted one has none. [`first`] is the format before.
+//! An answer that a model wrote has a `generation`; a quoted one has none. The first may have a `likelihood` in place of the
+//! value table: then the shares follow from that, and to compute it again takes the model. [`first`] is the format before.
 
 use alloy_primitives::{Address, B256, keccak256};
 use serde::{Deserialize, Serialize};
@@ -20,8 +21,10 @@ use crate::{SchemaError, canonical, hashing, merkle};
 
 pub mod first;
 mod generation;
+mod likelihood;
 
 pub use generation::{AnswerSentence, FinishReason, Generation, SamplingParameters, UsedAdapter};
+pub use likelihood::{LEAST_TOKEN, Likelihood, MAX_PLAYERS, players_of};
 
 /// The format's name and version.
 pub const SCHEMA: &str = "headwater.receipt/2";
@@ -61,10 +64,14 @@ pub struct ReceiptBody {
     pub segments: Vec<Segment>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<Generation>,
-    /// Value function and its version, for instance `support/2`.
+    /// Value function and its version: `support/2`, or `likelihood/1`.
     pub method: String,
-    /// One row per segment, or per sentence of a generated answer: what each source was the first to say of it.
+    /// One row per segment, or per sentence of a generated answer: what each source was the first to say of it. None where
+    /// `likelihood` is there.
     pub value_table: Vec<ValueRow>,
+    /// Where the shares follow from how likely the sources made the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub likelihood: Option<Likelihood>,
     /// Per contributor, ordered by address.
     pub shares: Vec<ContributorShare>,
     /// Per source, in the order of `sources`; sums to `shares` contributor by contributor.
@@ -252,8 +259,14 @@ impl ReceiptBody {
                 ));
             }
         }
-        if (self.sequence == 1) != (self.previous == B256::ZERO) {
-            return bad("the first receipt has none before it, and every other has one".into());
+        for (index, source) in self.sources.iter().enumerate() {
+            let Source { document_sha256, byte_start, byte_end, text_sha256, .. } = *source;
+            if hashing::chunk_id_of(document_sha256, byte_start, byte_end, text_sha256) != source.chunk_id {
+                return bad(format!("source {index} is not chunk {}: that is of another file, place or text", source.chunk_id));
+            }
+        }
+        if self.sequence == 0 || (self.sequence == 1) != (self.previous == B256::ZERO) {
+            return bad("the first receipt has number 1 and none before it, and every other has one".into());
         }
         if let Some(problem) = self.retrieval.problem().or_else(|| scores_problem(&self.sources, self.retrieval.rrf_k.is_none())) {
             return bad(problem.into());
@@ -268,8 +281,12 @@ impl ReceiptBody {
         if let Some(problem) = self.generation.as_ref().and_then(|generation| generation.problem(sources)) {
             return bad(problem);
         }
-        if self.value_table.len() != self.sentence_count() {
-            return bad(format!("{} sentences but {} value rows", self.sentence_count(), self.value_table.len()));
+        if let Some(problem) = self.likelihood.as_ref().and_then(|likelihood| likelihood.problem(&self.sources)) {
+            return bad(problem.into());
+        }
+        let rows = if self.likelihood.is_some() { 0 } else { self.sentence_count() };
+        if self.value_table.len() != rows {
+            return bad(format!("{} value rows instead of {rows}", self.value_table.len()));
         }
         for (index, segment) in self.segments.iter().enumerate() {
             if segment.start > segment.end || usize::try_from(segment.source).map_or(true, |source| source >= sources) {

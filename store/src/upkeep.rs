@@ -1,7 +1,8 @@
 //! Keeping tables small: every commit leaves a fragment and a manifest, and every manifest lists all fragments, so without this a
 //! table costs the square of its commits.
 //!
-//! Small fragments are put together, a size at a time: then a row is written again once a size, however large the table grows.
+//! Small fragments are put together, a size at a time, and what comes of them is of the next size: a row is written again once a
+//! size, however large the table grows.
 //! Columns by which rows are looked up are indexed (`indexes`), old versions are removed with the files that only they have, and
 //! so is what crashes left of writes (`clean`). Every step is a commit of its own: what is interrupted goes on in the next round.
 //!
@@ -29,8 +30,14 @@ use crate::table::Table;
 use crate::{Store, StoreError};
 pub(crate) use blobs::Blobs;
 
-/// Fragments of so many rows are put together, with smaller ones, when there are more of them than this.
-const SIZES: [(Range<usize>, usize); 3] = [(0..8 << 10, 64), (8 << 10..128 << 10, 16), (128 << 10..1 << 20, 16)];
+/// Fragments of so many rows are put together, with smaller ones, when there are more of them than this. The least of them
+/// together have the rows of the next size.
+const SIZES: [(Range<usize>, usize); 6] =
+    [(0..1 << 5, 32), (1 << 5..1 << 8, 8), (1 << 8..1 << 11, 8), (1 << 11..1 << 14, 8), (1 << 14..1 << 17, 8), (1 << 17..1 << 20, 8)];
+/// Rows that are in memory at once while fragments are put together, and bytes of files that are read ahead: a receipt has tens of
+/// kilobytes. What is read ahead must hold a batch.
+const ROWS_AT_ONCE: usize = 256;
+const READ_AHEAD_BYTES: u64 = 128 << 20;
 /// Versions are removed when so many times those to be kept are there: it reads every manifest.
 const SLACK: u64 = 2;
 /// What needs every manifest and a list of all files is looked for so often, and first so long after the start.
@@ -187,8 +194,11 @@ impl Store {
         for (name, table, published) in self.kept_tables().await? {
             let mut plan = clean::plan(&self.inner.location, &table, &published, retention).await?;
             plan.fragments_before = table.dataset().count_fragments();
-            let together: usize = SIZES.into_iter().map(|(size, most)| table.small_fragments(&size, most)).sum();
-            plan.fragments_after = plan.fragments_before - together.saturating_sub(1);
+            plan.fragments_after = plan.fragments_before;
+            for (size, most) in SIZES {
+                let (fragments, rows) = table.small_fragments(&size, most);
+                plan.fragments_after -= fragments.saturating_sub((rows / size.end).max(1));
+            }
             plan.columns_indexed = table.columns_to_index().await?.len();
             if plan.is_something() {
                 planned.push((name, plan));
@@ -313,18 +323,24 @@ fn size_of(name: &str, table: &Table) -> TableSize {
 impl Table {
     /// Puts together neighbouring fragments of fewer rows than `size` ends at, if more than `most` are of that size.
     async fn compact(&self, size: Range<usize>, most: usize) -> Result<(), StoreError> {
-        if self.small_fragments(&size, most) == 0 {
+        if self.small_fragments(&size, most).0 == 0 {
             return Ok(());
         }
-        let options = CompactionOptions { target_rows_per_fragment: size.end, num_threads: Some(1), ..CompactionOptions::default() };
+        let options = CompactionOptions {
+            target_rows_per_fragment: size.end,
+            num_threads: Some(1),
+            batch_size: Some(ROWS_AT_ONCE),
+            io_buffer_size: Some(READ_AHEAD_BYTES),
+            ..CompactionOptions::default()
+        };
         self.rewrite(async |dataset| compact_files(dataset, options, None).await.map(drop)).await
     }
 
-    /// How many fragments are of a size, if there are too many.
-    fn small_fragments(&self, size: &Range<usize>, most: usize) -> usize {
+    /// How many fragments are of a size, if there are too many, and their rows.
+    fn small_fragments(&self, size: &Range<usize>, most: usize) -> (usize, usize) {
         let dataset = self.dataset();
-        let is_of_size = |rows: Option<usize>| size.contains(&rows.unwrap_or_default());
-        let fragments = dataset.fragments().iter().filter(|fragment| is_of_size(fragment.num_rows())).count();
-        if fragments > most { fragments } else { 0 }
+        let rows = dataset.fragments().iter().map(|fragment| fragment.num_rows().unwrap_or_default());
+        let (fragments, rows) = rows.filter(|rows| size.contains(rows)).fold((0, 0), |(fragments, all), rows| (fragments + 1, all + rows));
+        if fragments > most { (fragments, rows) } else { (0, 0) }
     }
 }

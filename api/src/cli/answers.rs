@@ -175,6 +175,10 @@ fn describe(context: &Context, attribution: &AttributionObject) -> String {
             let copy = if line.copy_of.is_some() { "  (repeats an earlier source)" } else { "" };
             text.push_str(&format!("\n  {} {}{copy}", share_bar(line.share_ppm, 24), person(&names, line.contributor)));
         }
+        for value in attribution.values.iter().filter(|value| value.micronats < 0) {
+            let who: Vec<String> = value.contributors.iter().map(|contributor| person(&names, *contributor)).collect();
+            text.push_str(&format!("\n  {}: made the answer less likely, and not paid for that", who.join(", ")));
+        }
         if attribution.unattributed_ppm > 0 {
             text.push_str(&format!("\n  {} unattributed", share_bar(attribution.unattributed_ppm, 24)));
         }

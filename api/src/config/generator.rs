@@ -101,6 +101,11 @@ impl Generator {
         Ok(())
     }
 
+    /// Whether what answers says how likely an answer was.
+    pub(super) fn scores(&self) -> bool {
+        if self.is_remote() { self.remote_scores } else { self.model != "quote" }
+    }
+
     fn is_remote(&self) -> bool {
         self.model.starts_with("http://") || self.model.starts_with("https://")
     }

@@ -328,6 +328,11 @@ pub(crate) fn rag_config(config: &Config, data_dir: &Path, domain: schemas::sign
         }
         crate::config::Fusion::Rrf => rag::Fusion::ReciprocalRank { k: config.rag.rrf_k },
     };
+    rag.attribution.timeout = Duration::from_secs(config.attribution.timeout_seconds);
+    rag.attribution.method = match config.attribution.method {
+        crate::config::AttributionMethod::Support => rag::AttributionMethod::Support,
+        crate::config::AttributionMethod::Likelihood => rag::AttributionMethod::Likelihood,
+    };
     rag.quote.min_cosine_ppm = config.rag.min_cosine_ppm;
     rag.quote.min_coverage_ppm = config.rag.min_coverage_ppm;
     rag.quote.min_score_ppm = config.rag.min_score_ppm;

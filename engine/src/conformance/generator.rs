@@ -103,6 +103,8 @@ async fn check_scores(generator: &dyn Generator) -> Result<(), String> {
     let [all, one, again] = scores.as_slice() else { return Err(format!("{} scores for 3 subsets", scores.len())) };
     let sound = |score: &crate::Score| score.log_probabilities.iter().all(|number| number.is_finite() && *number <= 0.0);
     ensure(!all.log_probabilities.is_empty() && sound(all) && sound(one), || format!("no log-probabilities: {all:?}, {one:?}"))?;
+    let whole = all.ends.len() == all.log_probabilities.len() && all.ends.is_sorted() && all.ends.last() == Some(&"cold".len());
+    ensure(whole, || format!("its tokens end at {:?}, and the answer at 4", all.ends))?;
     ensure(all == again, || "one subset has two scores".to_owned())?;
     let alone = run(generator.score(ScoreRequest { subsets: vec![vec![false, true]], ..request.clone() }).await)?;
     ensure(alone.first() == Some(one), || "a subset's score depends on the others".to_owned())?;

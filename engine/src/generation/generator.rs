@@ -4,8 +4,8 @@ use std::fmt;
 
 use tokio::sync::mpsc;
 
-use crate::EngineError;
 use crate::files::Message;
+use crate::{EngineError, Isa, Precision};
 
 /// What identifies a generator. Two with the same `sha256` and settings give the same answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +16,10 @@ pub struct GeneratorInfo {
     pub family: String,
     /// Lower-case hex sha256 over the weights, tokenizer and configuration; none for a remote model.
     pub sha256: Option<String>,
+    /// What the weights are computed in; none for a remote model.
+    pub precision: Option<Precision>,
+    /// What computes: by the same one, and in the same precision, results are the same to the last bit. None for a remote model.
+    pub isa: Option<Isa>,
     /// Most tokens of prompt and answer together.
     pub context_tokens: usize,
     /// Whether [`Generator::score`] works.
@@ -215,6 +219,8 @@ pub enum Answer {
 pub struct Score {
     /// Natural logarithm of each answer token's probability, given those before it.
     pub log_probabilities: Vec<f32>,
+    /// The byte of the answer's text before which each token ends; empty where the answer was given as tokens.
+    pub ends: Vec<usize>,
 }
 
 impl Score {

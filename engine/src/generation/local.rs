@@ -94,6 +94,8 @@ impl LocalGenerator {
             name: files.name.clone(),
             family: files.architecture.family.clone(),
             sha256: Some(sha256.clone()),
+            precision: Some(options.precision),
+            isa: Some(options.isa.unwrap_or_else(Isa::detect)),
             context_tokens: window_tokens.min(pages * PAGE_TOKENS),
             scores: true,
         };

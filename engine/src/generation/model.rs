@@ -137,6 +137,10 @@ impl Model {
         check_score(request, prompt.sources, prompt.tokens(), self.limits.subsets_max)?;
         ensure(prompt.has_end(request.mode), || "nothing follows the sources for the answer to follow".to_owned())?;
         let answer = self.answer(&request.answer)?;
+        let ends = match &request.answer {
+            Answer::Text(text) => self.vocabulary.ends(&answer, text),
+            Answer::Tokens(_) => Vec::new(),
+        };
         let ScorePlan { plan, leaves } = ScorePlan::new(&prompt, request.mode, &request.subsets, &answer, self.limits.stretches_after);
         // The answer's last token is asked about only.
         let (end, window) = (plan.end() + 1, self.limits.window_tokens);
@@ -145,7 +149,7 @@ impl Model {
             return Err(self.too_large(&plan));
         }
         let (reply, scores) = oneshot::channel();
-        Ok((plan, Request::Score(Scoring::new(answer.into(), leaves, reply)), scores))
+        Ok((plan, Request::Score(Scoring::new(answer.into(), ends, leaves, reply)), scores))
     }
 
     fn answer(&self, answer: &Answer) -> Result<Vec<u32>, EngineError> {

@@ -9,6 +9,7 @@ use crate::{EngineError, Score};
 
 pub(crate) struct Scoring {
     pub(crate) answer: Arc<[u32]>,
+    ends: Vec<usize>,
     /// The span that scores each subset.
     leaves: Vec<usize>,
     /// By span, log-probabilities so far.
@@ -17,9 +18,15 @@ pub(crate) struct Scoring {
 }
 
 impl Scoring {
-    pub(crate) fn new(answer: Arc<[u32]>, leaves: Vec<usize>, reply: oneshot::Sender<Result<Vec<Score>, EngineError>>) -> Self {
+    /// `ends` are those of the tokens in the answer's text, where there is one.
+    pub(crate) fn new(
+        answer: Arc<[u32]>,
+        ends: Vec<usize>,
+        leaves: Vec<usize>,
+        reply: oneshot::Sender<Result<Vec<Score>, EngineError>>,
+    ) -> Self {
         let scores = leaves.iter().map(|leaf| (*leaf, Vec::with_capacity(answer.len()))).collect();
-        Self { answer, leaves, scores, reply: Some(reply) }
+        Self { answer, ends, leaves, scores, reply: Some(reply) }
     }
 
     /// Whether nobody listens any more.
@@ -37,7 +44,8 @@ impl Scoring {
         if self.scores.values().any(|scores| scores.len() < self.answer.len()) {
             return false;
         }
-        let score = |leaf: &usize| Score { log_probabilities: self.scores.get(leaf).cloned().unwrap_or_default() };
+        let of_leaf = |leaf: &usize| self.scores.get(leaf).cloned().unwrap_or_default();
+        let score = |leaf: &usize| Score { log_probabilities: of_leaf(leaf), ends: self.ends.clone() };
         let scores = self.leaves.iter().map(score).collect::<Vec<_>>();
         let sound = scores.iter().flat_map(|score| &score.log_probabilities).all(|number| number.is_finite());
         let broken = || EngineError::Library { operation: "scoring", reason: "the model gave something that is not a number".to_owned() };

@@ -14,6 +14,17 @@ pub enum Precision {
     Bf16,
 }
 
+impl Precision {
+    /// As configurations and receipts call it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+        }
+    }
+}
+
 /// Of an embedder's weights, and of what products read. Vectors of different precisions are near each other, and not the
 /// same: each has an identity of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -56,11 +56,12 @@ impl Remote {
         let completion: Completion = serde_json::from_slice(&bytes).map_err(|_| self.unscored("its reply is no completion"))?;
         let found = completion.choices.into_iter().next().and_then(|choice| choice.logprobs);
         let found = found.ok_or_else(|| self.unscored("it gives no probabilities of a prompt"))?;
-        self.of_answer(&found, prompt.chars().count(), whole.chars().count())
+        self.of_answer(&found, prompt.chars().count(), answer)
     }
 
     /// The tokens that reach beyond the prompt.
-    fn of_answer(&self, found: &LogProbabilities, prompt_chars: usize, whole_chars: usize) -> Result<Score, EngineError> {
+    fn of_answer(&self, found: &LogProbabilities, prompt_chars: usize, answer: &str) -> Result<Score, EngineError> {
+        let whole_chars = prompt_chars + answer.chars().count();
         let offsets = &found.text_offset;
         if offsets.len() != found.token_logprobs.len() || offsets.first() != Some(&0) || !offsets.is_sorted() {
             return Err(self.unscored("it does not repeat the prompt that it scores"));
@@ -70,10 +71,13 @@ impl Remote {
             // tokens that were generated begin where the prompt ends
             *end > prompt_chars && **start < whole_chars
         });
-        let log_probabilities = of_answer.map(|(log_probability, _)| *log_probability).collect::<Option<Vec<f32>>>();
+        let byte = |char: usize| answer.char_indices().nth(char.saturating_sub(prompt_chars)).map_or(answer.len(), |(byte, _)| byte);
+        let (log_probabilities, ends): (Vec<Option<f32>>, Vec<usize>) =
+            of_answer.map(|(log_probability, (_, end))| (*log_probability, byte(end))).unzip();
+        let log_probabilities = log_probabilities.into_iter().collect::<Option<Vec<f32>>>();
         match log_probabilities {
             Some(log_probabilities) if log_probabilities.iter().all(|value| value.is_finite() && *value <= 0.0) => {
-                Ok(Score { log_probabilities })
+                Ok(Score { log_probabilities, ends })
             }
             _ => Err(self.unscored("a token of the answer has no probability")),
         }

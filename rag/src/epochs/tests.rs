@@ -33,6 +33,7 @@ fn receipt(sequence: u64, fee_wei: u128, payer: Option<u8>, shares: &[(u8, u64)]
         generation: None,
         method: "support/2".into(),
         value_table: vec![],
+        likelihood: None,
         shares: shares
             .iter()
             .map(|(n, share_ppm)| ContributorShare { contributor: Address::repeat_byte(*n), share_ppm: *share_ppm })

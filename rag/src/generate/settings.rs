@@ -162,6 +162,11 @@ pub(crate) fn mode_name(mode: ContextMode) -> &'static str {
     }
 }
 
+/// What [`mode_name`] names.
+pub(crate) fn mode_named(name: &str) -> Option<ContextMode> {
+    [ContextMode::Full, ContextMode::Blocks].into_iter().find(|mode| mode_name(*mode) == name)
+}
+
 pub(crate) fn stop_hash(stop: &[String]) -> Result<Option<B256>> {
     if stop.is_empty() {
         return Ok(None);

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use engine::Generator;
 use schemas::ids::{AnswerId, DocumentId};
 use schemas::tables::DocumentRow;
+use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::draft::Found;
-use super::{Held, Rag, Turn};
+use super::{Held, Rag, Turn, likelihood};
 use crate::answer::{AnswerRecord, Answerer, AskRequest};
+use crate::config::AttributionMethod;
 use crate::generate::{self, Chosen, Listener, Running};
 use crate::retrieve::{self, Question};
 use crate::stages::Stage;
@@ -127,7 +129,7 @@ impl Rag {
         let question = &found.request.question;
         let write = generate::write(generator, found.id, question, &texts, &chosen, &mut running, listener);
         let written = self.stages.wait(Stage::Generate, write).await;
-        let written = match written {
+        let (mut written, asked) = match written {
             Ok(written) => written,
             Err(error) => {
                 running.failed();
@@ -135,12 +137,19 @@ impl Rag {
             }
         };
         running.answered(written.declined, written.generation.prompt_tokens, written.generation.answer_tokens);
-        let held = Held { _turn: turn, _computing: self.stages.wait(Stage::Queue, self.computing()).await? };
         let (embedder, config, ledger) = (self.embedder.clone(), self.config.clone(), self.ledger.clone());
-        let (name, stages) = (generator.info().name.clone(), self.stages.clone());
+        let (generator, stages, computing) = (generator.clone(), self.stages.clone(), self.computing.clone());
         blocking(move || {
-            let _held = held;
-            let draft = stages.run(Stage::Attribute, || found.generated(written, &name, embedder.info(), &config))?;
+            if config.attribution.method == AttributionMethod::Likelihood {
+                let timeout = config.attribution.timeout;
+                let score = || likelihood::of_written(&generator, &found, texts, &written, asked, timeout);
+                written.likelihood = stages.run(Stage::Score, score);
+            }
+            let place = stages.run(Stage::Queue, || Handle::current().block_on(computing.acquire_owned()));
+            let computing = place.map_err(|error| RagError::Worker(error.to_string()))?;
+            let _held = Held { _turn: turn, _computing: computing };
+            let name = &generator.info().name;
+            let draft = stages.run(Stage::Attribute, || found.generated(written, name, embedder.info(), &config))?;
             stages.run(Stage::Receipt, || ledger.issue(draft))
         })
         .await

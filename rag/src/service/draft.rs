@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use schemas::ids::AnswerId;
-use schemas::receipt::{self, AnswerStatus, Generation, Models, ReceiptBody, Retrieval, Segment, Source};
+use schemas::receipt::{self, AnswerStatus, Generation, Likelihood, Models, ReceiptBody, Retrieval, Segment, Source};
 use schemas::said::Said as Tokens;
 use schemas::tables::{PassageRow, Wei};
 use schemas::{B256, alloy_primitives::keccak256, hashing};
 
 use crate::answer::{AskRequest, CopyRecord};
+use crate::attribution::likelihood::{self, Told};
 use crate::attribution::{self, MAX_SOURCES, SourceText, compute_shares, compute_value_table};
 use crate::generate::Written;
 use crate::open_version::OpenVersion;
@@ -35,6 +36,7 @@ struct Said {
     sentences: Vec<String>,
     quotes: Vec<Quote>,
     generation: Option<Generation>,
+    likelihood: Option<Likelihood>,
     answered: bool,
     generator: String,
 }
@@ -58,6 +60,7 @@ impl Found {
             sentences,
             quotes,
             generation: None,
+            likelihood: None,
             answered,
             generator: quote::GENERATOR.to_owned(),
         };
@@ -72,7 +75,7 @@ impl Found {
         embedder: &engine::EmbedderInfo,
         config: &RagConfig,
     ) -> Result<Draft> {
-        let Written { answer, declined, generation, said } = written;
+        let Written { answer, declined, generation, said, likelihood } = written;
         let kept = self.retrieved.len() - usize::try_from(generation.dropped_sources).unwrap_or(0).min(self.retrieved.len());
         self.retrieved.truncate(kept);
         let said = Said {
@@ -80,6 +83,7 @@ impl Found {
             sentences: said,
             quotes: Vec::new(),
             generation: Some(generation),
+            likelihood,
             answered: !declined,
             generator: generator.to_owned(),
         };
@@ -89,7 +93,7 @@ impl Found {
     fn draft(self, said: Said, embedder: &engine::EmbedderInfo, config: &RagConfig) -> Result<Draft> {
         let retrieved = self.retrieved.len() as u64;
         let positions = self.sources(&said);
-        let Self { id, request, opened, method, retrieved: found } = self;
+        let Self { id, request, opened, method: retrieval, retrieved: found } = self;
         let members = positions.iter().map(|position| opened.passage(*position)).collect::<Result<Vec<Arc<PassageRow>>>>()?;
         let sources = (positions.iter().zip(&members))
             .map(|(position, chunk)| source(&opened, *position, chunk, &found))
@@ -98,8 +102,14 @@ impl Found {
         let texts: Vec<SourceText<'_>> =
             sources.iter().zip(&members).map(|(source, chunk)| SourceText { source, text: &chunk.text }).collect();
         let sentences: Vec<&str> = said.sentences.iter().map(String::as_str).collect();
-        let value_table = compute_value_table(&request.question, &sentences, &texts);
-        let shares = compute_shares(&sources, &value_table)?;
+        let (method, value_table, shares) = match &said.likelihood {
+            Some(likelihood) => (likelihood::METHOD, Vec::new(), likelihood::compute_shares(&sources, likelihood)),
+            None => {
+                let value_table = compute_value_table(&request.question, &sentences, &texts);
+                let shares = compute_shares(&sources, &value_table)?;
+                (attribution::METHOD, value_table, shares)
+            }
+        };
         let copies = copies(&opened, &positions, &sources, &shares.per_source_ppm);
         let body = ReceiptBody {
             schema: receipt::SCHEMA.to_owned(),
@@ -116,14 +126,15 @@ impl Found {
             answer_hash: keccak256(&said.answer),
             status: if said.answered { AnswerStatus::Answered } else { AnswerStatus::Declined },
             quoting: said.generation.is_none().then(|| config.quote.stated()),
-            retrieval: method,
+            retrieval,
             models: Models { embedder: embedder.name.clone(), embedder_sha256: embedder.sha256.clone(), generator: said.generator },
             sources,
             retrieved,
             segments,
             generation: said.generation,
-            method: attribution::METHOD.to_owned(),
+            method: method.to_owned(),
             value_table,
+            likelihood: said.likelihood,
             shares: shares.per_contributor,
             source_shares_ppm: shares.per_source_ppm,
             unattributed_ppm: shares.unattributed_ppm,
@@ -133,9 +144,24 @@ impl Found {
         Ok(Draft { body, question: request.question, salt: request.salt, answer: said.answer, copies })
     }
 
-    /// What was retrieved; after it, by registration, what was quoted beside it and who was the first to say what is said.
+    /// Whose the first of what was retrieved are, with their texts.
+    pub(crate) fn told<'a>(&self, texts: &'a [String]) -> Result<Vec<Told<'a>>> {
+        let told = |(retrieved, text): (&Retrieved, &'a String)| {
+            let position = retrieved.position;
+            let member = self.opened.chunk_id(position).zip(self.opened.origin(position));
+            let (chunk_id, origin) = member.ok_or_else(|| RagError::not_found("member", position))?;
+            Ok(Told { contributor: origin.contributor, registered: origin.registered, chunk_id, text })
+        };
+        self.retrieved.iter().zip(texts).map(told).collect()
+    }
+
+    /// What was retrieved; after it, by registration, what was quoted beside it and who was the first to say what is said. What the
+    /// model did not read made nothing likely.
     fn sources(&self, said: &Said) -> Vec<usize> {
         let mut positions = self.positions();
+        if said.likelihood.is_some() {
+            return positions;
+        }
         let mut further: BTreeSet<usize> = BTreeSet::new();
         let quoted = said.quotes.iter().map(|quote| quote.chunk);
         let first = said.sentences.iter().flat_map(|sentence| self.opened.statements.first_to_say(&Tokens::of(sentence)));

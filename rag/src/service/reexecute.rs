@@ -5,7 +5,7 @@ use schemas::receipt::{ReceiptBody, Source};
 use super::Rag;
 use super::draft::Found;
 use crate::answer::{Answerer, AskRequest, Evidence};
-use crate::attribution;
+use crate::attribution::{self, likelihood};
 use crate::config::QuoteConfig;
 use crate::generate::{self, Written};
 use crate::prompt::Form;
@@ -18,7 +18,7 @@ const SCORE_TOLERANCE_PPM: u64 = 100;
 
 impl Rag {
     /// Searches the receipt's version again, and quotes again where the answer was quoted; a model's words are taken as they
-    /// are. Returns in words what differs from the receipt: nothing, where it tells the truth.
+    /// are, and scored again where that divided them. Returns in words what differs from the receipt: nothing, where it tells the truth.
     ///
     /// # Errors
     /// [`RagError::Unproven`] for evidence that does not hold, or was made in ways that are not known here;
@@ -26,7 +26,7 @@ impl Rag {
     pub async fn reexecute(&self, evidence: &Evidence) -> Result<Vec<String>> {
         verify_evidence(evidence)?;
         let _admitted = self.admit()?;
-        let _computing = self.computing().await?;
+        let computing = self.computing().await?;
         let stated = &evidence.receipt.body;
         self.check_repeatable(stated)?;
         let datanet = self.datanet(stated.datanet_id).await?;
@@ -50,30 +50,38 @@ impl Rag {
             generation: GenerationSettings::default(),
         };
         let found = Found { id: stated.answer_id, request, opened, method: stated.retrieval.clone(), retrieved };
-        let (evidence, embedder, config) = (evidence.clone(), self.embedder.clone(), self.config.clone());
-        let draft = blocking(move || {
-            let body = &evidence.receipt.body;
+        let (given, embedder, config) = (evidence.clone(), self.embedder.clone(), self.config.clone());
+        let (draft, texts) = blocking(move || {
+            let _computing = computing;
+            let (evidence, body) = (&given, &given.receipt.body);
             let Some(generation) = body.generation.clone() else {
                 let config = RagConfig { quote: body.quoting.as_ref().map(QuoteConfig::of).unwrap_or_default(), ..config };
                 let quotes = quote::select(&question, &found.opened, &found.positions(), embedder.as_ref(), &config.quote)?;
-                return found.quoted(quotes, embedder.info(), &config);
+                return Ok((found.quoted(quotes, embedder.info(), &config)?, Vec::new()));
             };
+            let texts = if body.likelihood.is_some() { found.texts()? } else { Vec::new() };
             let form = if generation.constraint_hash.is_some() { Form::Prescribed } else { Form::Prose };
             let declined = generation.sentences.is_empty();
             let said =
                 if declined { Vec::new() } else { generate::read(&evidence.answer, form).into_iter().map(|(_, said)| said).collect() };
-            let written = Written { answer: evidence.answer.clone(), declined, generation, said };
-            found.generated(written, &body.models.generator, embedder.info(), &config)
+            let likelihood = body.likelihood.clone();
+            let written = Written { answer: evidence.answer.clone(), declined, generation, said, likelihood };
+            Ok((found.generated(written, &body.models.generator, embedder.info(), &config)?, texts))
         })
         .await?;
-        Ok(differences(stated, &draft.body))
+        // what was left out is told also where nobody has the model
+        let differences = differences(stated, &draft.body);
+        match &stated.likelihood {
+            Some(likelihood) if differences.is_empty() => self.likelihood_differences(evidence, likelihood, &texts).await,
+            _ => Ok(differences),
+        }
     }
 
     fn check_repeatable(&self, stated: &ReceiptBody) -> Result<()> {
         Fusion::of(&stated.retrieval)?;
         let info = self.embedder.info();
         let known = [
-            ("method", stated.method.as_str(), attribution::METHOD),
+            ("method", stated.method.as_str(), if stated.likelihood.is_some() { likelihood::METHOD } else { attribution::METHOD }),
             ("embedder", stated.models.embedder_sha256.as_str(), info.sha256.as_str()),
         ];
         match known.iter().find(|(_, stated, ours)| stated != ours) {
@@ -98,17 +106,18 @@ fn differences(stated: &ReceiptBody, again: &ReceiptBody) -> Vec<String> {
     for invented in before.iter().filter(|id| !now.contains(id)) {
         differences.push(format!("chunk {invented} is a source of the receipt, and is not found"));
     }
+    let other_sources = !differences.is_empty();
     let mut compare = |what: &str, same: bool| {
         if !same {
             differences.push(format!("{what} of the receipt is not what comes out"));
         }
     };
     let same_sources = without_scores(stated) == without_scores(again) && stated.retrieved == again.retrieved;
-    compare("the order or rank of the sources", before != now || same_sources);
-    compare("the scores of the sources", before != now || stated.sources.iter().zip(&again.sources).all(scores_agree));
+    compare("the order or rank of the sources", other_sources || same_sources);
+    compare("the scores of the sources", other_sources || !same_sources || stated.sources.iter().zip(&again.sources).all(scores_agree));
     compare("the answer", stated.answer_hash == again.answer_hash && stated.status == again.status);
-    compare("the place of the quotes", before != now || stated.segments == again.segments);
-    compare("the value table", before != now || stated.value_table == again.value_table);
+    compare("the place of the quotes", other_sources || stated.segments == again.segments);
+    compare("the value table", other_sources || stated.value_table == again.value_table);
     compare("the shares", stated.shares == again.shares && stated.unattributed_ppm == again.unattributed_ppm);
     differences
 }

@@ -15,13 +15,11 @@ use schemas::ids::DocumentId;
 use schemas::said::{Figures, Said, common};
 
 use super::boilerplate::Boilerplate;
-use super::is_within;
+use super::{SAME_TENTHS, is_within};
 use crate::sentences::Kind;
 use posting::Posting;
 use signature::Signature;
 
-/// Tenths of a statement's tokens that an earlier one holds of which it is a repetition.
-const SAME_TENTHS: usize = 7;
 /// Shorter statements are the same only where all of their tokens are.
 const SHORT_TOKENS: usize = 3;
 

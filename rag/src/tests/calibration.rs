@@ -165,7 +165,10 @@ async fn calibrate() {
     // questions of the other set: nothing here answers them
     squad.cases.extend(data_set(&data, "clapnq-dev-a", limit / 2).cases.into_iter().map(|case| Case { gold: BTreeSet::new(), ..case }));
     sets.push(squad);
-    let mut out = String::from("set\tquestion\tanswerable\trank\tcosine\tcoverage\tfrom_gold\tright\tsentence\n");
+    let mut out = String::from(
+        "set\tquestion\tanswerable\trank\tcosine\tcoverage\tfrom_gold\tright\tplace\tvector\twords\tbeside\tunknown\tasked\tterms\t\
+         measures\trestates\tsentence\n",
+    );
     for set in sets {
         measure(&set, embedder.clone(), &mut out).await;
     }
@@ -182,6 +185,8 @@ async fn measure(set: &Set, embedder: Arc<dyn Embedder>, out: &mut String) {
         let question = Question::read(&case.question, embedder.as_ref()).unwrap();
         let found = retrieve::retrieve(&opened, &question, &retrieve::method(&config)).await.unwrap();
         let positions: Vec<usize> = found.iter().map(|retrieved| retrieved.position).collect();
+        let asked = quote::content_words(&question.terms, &opened.text).unwrap();
+        let unknown = asked.iter().filter(|(word, _)| opened.text.search(std::slice::from_ref(word), 1).unwrap().is_empty()).count();
         let all = QuoteConfig { min_coverage_ppm: 0, min_score_ppm: 0, ..config.quote.clone() };
         let score = || quote::score(&question, &opened, &positions, embedder.as_ref(), &all);
         let scored = tokio::task::block_in_place(score).unwrap();
@@ -196,20 +201,46 @@ async fn measure(set: &Set, embedder: Arc<dyn Embedder>, out: &mut String) {
                 case.supporting.iter().any(|sentence| words(sentence).contains(&words(said)) || words(said).contains(&words(sentence)))
             };
             let from_gold = case.gold.contains(name);
-            writeln!(
+            let candidate = &sentence.candidate;
+            let place = positions.iter().position(|position| *position == candidate.chunk);
+            let (vector, by_words) = place.map_or((None, None), |place| (found[place].vector, found[place].words));
+            let passage = tokio::task::block_in_place(|| opened.passage(candidate.chunk)).unwrap();
+            let beside = quote::coverage(&asked, &quote::sorted_terms(&passage.text));
+            write!(
                 out,
-                "{}\t{}\t{}\t{rank}\t{:.4}\t{:.4}\t{from_gold}\t{right}\t{}",
+                "{}\t{}\t{}\t{rank}\t{:.4}\t{:.4}\t{from_gold}\t{right}\t",
                 set.name,
                 case.question,
                 !case.gold.is_empty(),
                 sentence.cosine,
                 sentence.coverage,
-                words(said)
+            )
+            .unwrap();
+            let score = |place: Option<retrieve::Place>| place.map_or(0, |place| place.score_ppm);
+            writeln!(
+                out,
+                "{}\t{}\t{}\t{beside:.4}\t{unknown}\t{}\t{}\t{}\t{}\t{}",
+                place.map_or(99, |place| place + 1),
+                score(vector),
+                score(by_words),
+                asked.len(),
+                candidate.terms.len(),
+                candidate.measures,
+                candidate.restates,
+                said.split_whitespace().collect::<Vec<_>>().join(" "),
             )
             .unwrap();
         }
         if scored.is_empty() {
-            writeln!(out, "{}\t{}\t{}\t0\t0\t0\tfalse\tfalse\t", set.name, case.question, !case.gold.is_empty()).unwrap();
+            writeln!(
+                out,
+                "{}\t{}\t{}\t0\t0\t0\tfalse\tfalse\t99\t0\t0\t0\t{unknown}\t{}\t0\tfalse\tfalse\t",
+                set.name,
+                case.question,
+                !case.gold.is_empty(),
+                asked.len()
+            )
+            .unwrap();
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use engine::{
-    AdapterInfo, ChosenToken, EngineError, Finish, GenerationEnd, GenerationEvent, GenerationRequest, GenerationStream, Generator,
+    AdapterInfo, Answer, ChosenToken, EngineError, Finish, GenerationEnd, GenerationEvent, GenerationRequest, GenerationStream, Generator,
     GeneratorInfo, Message, Part, Score, ScoreRequest, TokenProbability,
 };
 use tokio::sync::mpsc;
@@ -35,8 +35,14 @@ impl Scripted {
     /// A token is a byte, as far as the window is concerned.
     pub(crate) fn new(script: Script, context_tokens: usize) -> Self {
         let (name, family) = ("scripted".to_owned(), "test".to_owned());
-        let info = GeneratorInfo { name, family, sha256: Some("ab".repeat(32)), context_tokens, scores: false };
+        let info = GeneratorInfo { name, family, sha256: Some("ab".repeat(32)), precision: None, isa: None, context_tokens, scores: false };
         Self { info, script, asked: Mutex::default(), waiting: Mutex::default(), knows_system: true }
+    }
+
+    /// It also says how likely an answer is: a word of the sources that it is shown has ln p = −¼, any other −4.
+    pub(crate) fn scores(mut self) -> Self {
+        self.info.scores = true;
+        self
     }
 
     pub(crate) fn says(pieces: &[&'static str]) -> Arc<Self> {
@@ -107,8 +113,30 @@ impl Generator for Scripted {
         Ok(GenerationStream::new(receiver))
     }
 
-    async fn score(&self, _: ScoreRequest) -> Result<Vec<Score>, EngineError> {
-        Err(EngineError::Unscored { name: self.info.name.clone(), reason: "scripted".into() })
+    async fn score(&self, request: ScoreRequest) -> Result<Vec<Score>, EngineError> {
+        let unscored = || EngineError::Unscored { name: self.info.name.clone(), reason: "scripted".into() };
+        let Answer::Text(answer) = request.answer else { return Err(unscored()) };
+        if !self.info.scores {
+            return Err(unscored());
+        }
+        let sources = request.messages.iter().flat_map(|message| &message.parts).filter_map(|part| match part {
+            Part::Source(text) => Some(text.as_str()),
+            Part::Text(_) => None,
+        });
+        let sources: Vec<&str> = sources.collect();
+        let likely = |subset: &Vec<bool>, word: &str| sources.iter().zip(subset).any(|(text, is_in)| *is_in && text.contains(word));
+        let of = |subset: &Vec<bool>, word: &str| if likely(subset, word) { -0.25 } else { -4.0 };
+        let words: Vec<&str> = answer.split_inclusive(' ').collect();
+        let ends = words.iter().scan(0, |end, word| {
+            *end += word.len();
+            Some(*end)
+        });
+        let ends: Vec<usize> = ends.collect();
+        let score = |subset: &Vec<bool>| Score {
+            log_probabilities: words.iter().map(|word| of(subset, word.trim())).collect(),
+            ends: ends.clone(),
+        };
+        Ok(request.subsets.iter().map(score).collect())
     }
 
     fn count_tokens(&self, messages: &[Message]) -> Result<usize, EngineError> {

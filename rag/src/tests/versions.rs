@@ -2,12 +2,14 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use schemas::ids::ChunkId;
+use schemas::tables::VersionRow;
 
 use super::world::{File, World, cold_chain, file, files_below};
 use crate::Rag;
-use crate::open_version::OpenVersion;
+use crate::open_version::{OpenVersion, OpenVersions, REPLACED_FOR};
 use crate::retrieve::{self, Hit, Question};
 
 const QUESTIONS: [&str; 4] = [
@@ -146,6 +148,31 @@ async fn only_the_newest_versions_are_kept_derived() {
     // an old one is derived when somebody asks for it
     drop(rag);
     assert_eq!(open(&world, &world.rag().await, 2).await.row.version, 2);
+}
+
+/// A version that a newer one replaced is closed once nobody asks for it: it would hold memory, and files that are removed.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_replaced_does_not_stay_open() {
+    let world = World::new(&cold_chain()).await;
+    let rows = [world.publish(2, &cold_chain()[1..]).await, world.publish(3, &cold_chain()[2..]).await];
+    for (replaced_for, is_closed) in [(Duration::ZERO, true), (REPLACED_FOR, false)] {
+        let versions = OpenVersions::new(usize::MAX, replaced_for);
+        let get = async |row: &VersionRow| {
+            let (store, row) = (world.store.clone(), row.clone());
+            let dir = world.config().index_dir;
+            versions.get((row.datanet_id, row.version), async || OpenVersion::load(&store, dir, row, None).await).await.unwrap()
+        };
+        let newest = Arc::downgrade(&get(&rows[1]).await);
+        let older = Arc::downgrade(&get(&rows[0]).await);
+        assert_eq!(older.upgrade().is_none(), is_closed, "a newer one is open already");
+        assert!(newest.upgrade().is_some(), "none replaced it");
+    }
+    let versions = OpenVersions::new(usize::MAX, Duration::ZERO);
+    let load = async |row: VersionRow| OpenVersion::load(&world.store, world.config().index_dir, row, None).await;
+    let older = Arc::downgrade(&versions.get((rows[0].datanet_id, 2), async || load(rows[0].clone()).await).await.unwrap());
+    assert!(older.upgrade().is_some());
+    drop(versions.get((rows[1].datanet_id, 3), async || load(rows[1].clone()).await).await.unwrap());
+    assert!(older.upgrade().is_none(), "it was replaced");
 }
 
 /// The folder is whole, and holds what this program cannot read.

@@ -3,12 +3,18 @@
 use alloy_primitives::B256;
 use serde::{Deserialize, Serialize};
 
-/// How a model wrote the answer. Shares do not depend on it: they follow from the answer's text and the sources.
+/// How a model wrote the answer. Shares by what sources said first do not depend on it: they follow from texts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Generation {
     /// sha256 over the model's weights, tokenizer and configuration; absent for a remote model, of which nobody can tell.
     pub generator_sha256: Option<String>,
+    /// What the model's weights were computed in, `bf16` or `f32`; absent for a remote model, and in old receipts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub precision: Option<String>,
+    /// Most tokens that prompt and answer might have together; absent in old receipts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context_tokens: Option<u64>,
     /// The adapter that the model answered with; absent for the model as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adapter: Option<UsedAdapter>,

@@ -74,11 +74,39 @@ async fn tables_stay_small_and_hold_the_same_rows() {
     assert!(matches!(&gone, StoreError::NotFound(problem) if problem.contains("not kept any more")), "{gone:?}");
 }
 
+/// What many small commits leave is written again once a size: a table's files, with all that were replaced, grow as its rows do.
+#[tokio::test]
+async fn a_row_is_written_again_a_few_times_only() {
+    const COMMITS: u64 = 700;
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&StoreConfig::new(format!("file://{}", folder.path().display()), Durability::Fast)).await.unwrap();
+    let everything = Retention { versions: 10_000, ..RETENTION };
+    let mut rewritten = 0;
+    for n in 0..COMMITS {
+        store.append(&[block(n)]).await.unwrap();
+        if n % 8 == 7 {
+            let before = fragments(&store, "blocks");
+            store.upkeep(&everything, Effort::Due).await.unwrap();
+            let after = fragments(&store, "blocks");
+            assert!(after.len() <= 32 + 8 + 8, "{after:?}");
+            rewritten += after.iter().filter(|(id, _)| !before.contains_key(id)).map(|(_, rows)| rows).sum::<usize>();
+        }
+    }
+    let rows = usize::try_from(COMMITS).unwrap();
+    assert!(rewritten > rows / 2 && rewritten <= 2 * rows, "{rewritten} rows were written again for {rows}");
+}
+
+/// Rows of each, by id.
+fn fragments(store: &Store, table: &str) -> BTreeMap<u64, usize> {
+    let dataset = store.inner.tables[table].dataset();
+    dataset.fragments().iter().map(|fragment| (fragment.id, fragment.num_rows().unwrap())).collect()
+}
+
 /// Nothing is done where nothing is to be done, and a version that somebody may be reading stays.
 #[tokio::test]
 async fn young_versions_and_small_tables_are_left_alone() {
     let store = Store::in_memory().await.unwrap();
-    for n in 0..60 {
+    for n in 0..30 {
         store.append(&[block(n)]).await.unwrap();
     }
     let before = store.version::<BlockRow>().unwrap();

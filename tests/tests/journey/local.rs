@@ -34,11 +34,12 @@ fn a_model_here_answers() -> anyhow::Result<()> {
         format!("generator.adapters.attentive={adapter}"),
         "generator.precision=f32".into(),
         "generator.tokens_max=24".into(),
+        "attribution.method=likelihood".into(),
     ];
     let service = place.up_with(&settings)?;
     publish(&place)?;
     let asker = Asker::new(&place, &service)?;
-    answers_and_proves(&place, &asker)?;
+    answers_and_proves(&place, &asker, &settings[..4])?;
     chooses_as_told(&asker)?;
     answers_with_an_adapter(&place, &asker)?;
     ensure!(service.lives()?, "the service ended by itself");
@@ -64,7 +65,7 @@ fn inspected_and_measured(place: &Place, model: &str) -> anyhow::Result<()> {
     place.run(&["--set", &format!("generator.model={model}"), "--set", adapter, "up"])?.failed_with(&["generator.adapters.other"])
 }
 
-fn answers_and_proves(place: &Place, asker: &Asker) -> anyhow::Result<()> {
+fn answers_and_proves(place: &Place, asker: &Asker, settings: &[String]) -> anyhow::Result<()> {
     let (status, reply) = asker.ask(&json!({ "logprobs": true, "top_logprobs": 2 }))?;
     ensure!(status == 200, "{status} {reply:#}");
     let text = reply["choices"][0]["message"]["content"].as_str().context("a text")?;
@@ -85,6 +86,16 @@ fn answers_and_proves(place: &Place, asker: &Asker) -> anyhow::Result<()> {
         let checked = place.json(&["verify", id.as_str().context("a receipt")?])?;
         ensure!(checked["failed"] == false && checked["checks"].to_string().contains("computed again"), "{checked}");
     }
+    // how likely it was comes out again where the same model runs, and nowhere else
+    let body = &reply["attribution"]["receipt"]["body"];
+    ensure!(body["method"] == "likelihood/1" && body["likelihood"]["table"].as_array().is_some_and(|table| table.len() > 1), "{body:#}");
+    ensure!(reply["attribution"]["values"][0]["micronats"].is_i64(), "{reply:#}");
+    let id = reply["attribution"]["receipt_id"].as_str().context("a receipt")?;
+    let set = settings.iter().flat_map(|setting| ["--set", setting]);
+    let again: Vec<&str> = set.chain(["verify", id, "--reexecute"]).collect();
+    let checked = place.json(&again)?;
+    ensure!(checked["checks"].to_string().contains("nothing differs"), "{checked}");
+    place.run(&["verify", id, "--reexecute"])?.failed_with(&["re-execute it with that one"])?;
     Ok(())
 }
 

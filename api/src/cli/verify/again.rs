@@ -14,7 +14,7 @@ use super::document::Document;
 use crate::cli::Context;
 use crate::config::Machine;
 use crate::http::Reexecution;
-use crate::service::{embedder, rag_config};
+use crate::service::{embedder, generator as writer, rag_config};
 
 const WHAT: &str = "that searching the version again gives these sources, this answer and these shares";
 
@@ -72,6 +72,12 @@ async fn here(context: &Context, evidence: &Evidence) -> anyhow::Result<Vec<Stri
     let signer = KeySigner::from_bytes(&schemas::B256::repeat_byte(1))?;
     let domain = evidence.receipt.body.signing_domain();
     let derived = tempfile::tempdir().context("a folder for what is derived")?;
-    let rag = Rag::open(store, Arc::new(embedder), Arc::new(signer), rag_config(&config, derived.path(), domain)).await?;
+    let mut rag = Rag::open(store, Arc::new(embedder), Arc::new(signer), rag_config(&config, derived.path(), domain)).await?;
+    // what made the answer likely, only the model tells
+    if evidence.receipt.body.likelihood.is_some()
+        && let Some(writer) = writer::load(&config, &|_| {}).await?
+    {
+        rag = rag.with_generator(writer.generator());
+    }
     Ok(rag.reexecute(evidence).await?)
 }

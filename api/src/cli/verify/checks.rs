@@ -78,17 +78,17 @@ impl Checks {
             Document::Receipt { receipt, evidence } => {
                 checks.outcome("receipt", rag::verify_receipt(receipt), &stated(receipt));
                 if receipt.body.generation.is_some() {
-                    checks.skip(
-                        "generation",
-                        format!("that {:?} wrote the answer, by its own lights: no model is run again", receipt.body.models.generator),
-                    );
+                    let (model, likely) = (&receipt.body.models.generator, if receipt.body.likelihood.is_some() { LIKELY } else { "" });
+                    checks.skip("generation", format!("that {model:?} wrote the answer{likely}: no model is run again"));
                 }
+                let what = match receipt.body.likelihood {
+                    Some(_) => EVIDENCE_OF_LIKELIHOODS,
+                    None => EVIDENCE,
+                };
                 match evidence {
-                    Some(evidence) => checks.outcome("evidence", rag::verify_evidence(evidence), EVIDENCE),
-                    None => checks.skip(
-                        "evidence",
-                        format!("{EVIDENCE}; the payer and the operator fetch it (`headwater receipt ID --evidence FILE`)"),
-                    ),
+                    Some(evidence) => checks.outcome("evidence", rag::verify_evidence(evidence), what),
+                    None => checks
+                        .skip("evidence", format!("{what}; the payer and the operator fetch it (`headwater receipt ID --evidence FILE`)")),
                 }
             }
             Document::First { receipt, evidence } => {
@@ -108,7 +108,8 @@ impl Checks {
         const ONE_OF: &str = "that the receipt is the one that its epoch counts";
         match (document, inclusion) {
             (Document::Receipt { receipt, .. }, Some(inclusion)) => {
-                let detail = format!("the receipt is one of those of epoch {} ({})", inclusion.epoch, inclusion.receipts_root);
+                let Inclusion { epoch, receipts_root, .. } = inclusion;
+                let detail = format!("the receipt is one of those of root {receipts_root}, which is said to be that of epoch {epoch}");
                 self.outcome("epoch", rag::verify_inclusion(receipt, inclusion), &detail);
             }
             (Document::Receipt { .. }, None) => self.skip("epoch", format!("{ONE_OF}: {without}")),
@@ -125,12 +126,16 @@ impl Checks {
 }
 
 const EVIDENCE: &str = "computed again: question, answer and texts are those of the receipt, and give the same value table";
+/// Whoever has the model scores again: [`rag::Rag::reexecute`].
+const LIKELY: &str = ", and how likely it found the answer (--reexecute where that model runs)";
+const EVIDENCE_OF_LIKELIHOODS: &str = "computed again: question, answer and texts are those of the receipt, and say who says the same";
 
 fn stated(receipt: &Receipt) -> String {
     let body = &receipt.body;
+    let table = if body.likelihood.is_some() { "table of likelihoods" } else { "value table" };
     format!(
         "hash and signature (signer {}), membership and order of registration of {} in version {} ({}), and that the shares follow \
-         from the value table and sum to 1,000,000",
+         from the {table} and sum to 1,000,000",
         receipt.signer,
         count(body.sources.len(), "source"),
         body.version,

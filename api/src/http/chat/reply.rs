@@ -3,7 +3,7 @@
 use engine::{ChosenToken, TokenProbability};
 use rag::{Answer, Citation, ShareLine};
 use schemas::ids::AnswerId;
-use schemas::receipt::{AnswerStatus, Generation, Receipt};
+use schemas::receipt::{AnswerStatus, Generation, Likelihood, Receipt};
 use schemas::tables::{Millis, Wei};
 use schemas::{Address, B256};
 use serde::{Deserialize, Serialize};
@@ -80,6 +80,9 @@ pub struct AttributionObject {
     pub citations: Vec<Citation>,
     pub contributors: Vec<ShareLine>,
     pub unattributed_ppm: u64,
+    /// What each contributor's sources added to the answer's log-likelihood, where that divided it; below zero what made it less likely.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub values: Vec<ContributorValue>,
     /// Sources that the model's window had no room for.
     pub dropped_sources: u64,
     /// Citations of what was not in the prompt, taken out of the text.
@@ -87,6 +90,14 @@ pub struct AttributionObject {
     pub fee_wei: Wei,
     pub payer: Option<Address>,
     pub receipt: Receipt,
+}
+
+/// What a contributor's sources are worth in µnat: exact, and unlike a share with a sign. Several contributors where there are more than
+/// ten: the last ones together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContributorValue {
+    pub contributors: Vec<Address>,
+    pub micronats: i64,
 }
 
 pub(super) fn whole(answer: Answer, datanet: String, tokens: Option<Vec<ChosenToken>>) -> AskReply {
@@ -140,12 +151,18 @@ pub(super) fn attribution(answer: Answer, datanet: String) -> AttributionObject 
         citations: answer.citations,
         contributors: answer.shares,
         unattributed_ppm: body.unattributed_ppm,
+        values: body.likelihood.as_ref().map(values).unwrap_or_default(),
         dropped_sources: generation.map_or(0, |generation| generation.dropped_sources),
         invalid_citations: generation.map_or(0, |generation| generation.invalid_citations),
         fee_wei: body.fee_wei,
         payer: body.payer,
         receipt: answer.receipt,
     }
+}
+
+fn values(likelihood: &Likelihood) -> Vec<ContributorValue> {
+    let values = rag::attribution::player_values(likelihood).into_iter();
+    values.map(|(contributors, micronats)| ContributorValue { contributors, micronats }).collect()
 }
 
 pub(super) fn log_probabilities(tokens: &[ChosenToken]) -> LogProbabilities {

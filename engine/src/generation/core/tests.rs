@@ -76,7 +76,7 @@ impl Core<Toy> {
     fn score(&mut self, prompt: &Prompt, mode: ContextMode, subsets: &[Vec<bool>], answer: &[u32]) -> Scored {
         let (reply, scored) = oneshot::channel();
         let ScorePlan { plan, leaves } = ScorePlan::new(prompt, mode, subsets, answer, None);
-        let request = Request::Score(Scoring::new(answer.into(), leaves, reply));
+        let request = Request::Score(Scoring::new(answer.into(), Vec::new(), leaves, reply));
         let place = Arc::<Counters>::default().queue(1).expect("a place");
         self.submit(Submission { plan, adapter: None, request, place });
         scored
