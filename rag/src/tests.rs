@@ -10,6 +10,7 @@ mod generated;
 mod lies;
 mod likely;
 mod proofs;
+mod reader;
 mod retrieval;
 mod scripted;
 mod scripts;

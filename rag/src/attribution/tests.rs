@@ -11,7 +11,7 @@ use crate::sentences;
 
 const QUESTION: &str = "What is said?";
 
-fn source(contributor: u8, registered: u64, chunk: u8) -> Source {
+pub(super) fn source(contributor: u8, registered: u64, chunk: u8) -> Source {
     Source {
         chunk_id: ChunkId(B256::repeat_byte(chunk)),
         contributor: Address::repeat_byte(contributor),

@@ -13,7 +13,7 @@ use crate::{Evidence, Fusion, Rag, RagConfig, RagError, quote, verify_evidence, 
 
 const QUESTION: &str = "At what temperature range should most vaccines be stored in a refrigerator?";
 
-fn sign(receipt: &mut Receipt) {
+pub(super) fn sign(receipt: &mut Receipt) {
     let signer = KeySigner::from_bytes(&B256::repeat_byte(7)).unwrap();
     receipt.body_hash = receipt.body.canonical().unwrap().1;
     receipt.signature = signer.sign_digest(receipt.body.signing_digest().unwrap()).unwrap();

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use engine::Score;
+use schemas::Address;
 use schemas::allocation::PPM;
 use schemas::receipt::{Likelihood, Receipt};
-use schemas::signer::{KeySigner, Signer};
-use schemas::{Address, B256};
 
+use super::lies::sign;
 use super::scripted::{Script, Scripted};
 use super::world::{File, World, account, cold_chain, file};
 use crate::attribution::likelihood::{Players, Told, compute_shares};
@@ -38,12 +38,6 @@ async fn evidence(world: &World, rag: &Rag) -> Evidence {
 
 fn game(evidence: &mut Evidence) -> &mut Likelihood {
     evidence.receipt.body.likelihood.as_mut().unwrap()
-}
-
-fn sign(receipt: &mut Receipt) {
-    let signer = KeySigner::from_bytes(&B256::repeat_byte(7)).unwrap();
-    receipt.body_hash = receipt.body.canonical().unwrap().1;
-    receipt.signature = signer.sign_digest(receipt.body.signing_digest().unwrap()).unwrap();
 }
 
 /// Signs shares that follow from whatever the body now states.

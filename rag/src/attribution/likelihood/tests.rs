@@ -1,6 +1,5 @@
 use proptest::prelude::*;
 use schemas::B256;
-use schemas::ids::{DocumentId, Sha256, SubmissionId};
 
 use super::*;
 
@@ -32,22 +31,7 @@ fn valued(game: &Likelihood) -> Vec<i64> {
 }
 
 fn source(contributor: u8, chunk: u8) -> Source {
-    Source {
-        chunk_id: ChunkId(B256::repeat_byte(chunk)),
-        contributor: account(contributor),
-        submission_id: SubmissionId::default(),
-        registered: u64::from(chunk),
-        document_id: DocumentId::default(),
-        document_sha256: Sha256::default(),
-        byte_start: 0,
-        byte_end: 0,
-        text_sha256: Sha256::default(),
-        vector_rank: None,
-        lexical_rank: None,
-        vector_ppm: None,
-        lexical_ppm: None,
-        proof: vec![],
-    }
+    crate::attribution::tests::source(contributor + 1, chunk.into(), chunk)
 }
 
 fn sources(game: &Likelihood) -> Vec<Source> {
