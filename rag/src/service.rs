@@ -57,7 +57,7 @@ pub struct Rag {
     computing: Arc<Semaphore>,
     admitted: Semaphore,
     /// Answers that a model writes.
-    generating: Semaphore,
+    generating: Arc<Semaphore>,
     counters: Arc<Counters>,
     stages: Stages,
     /// Requests with the same identity take turns.
@@ -114,7 +114,7 @@ impl Rag {
             asked: Memo::new(1),
             computing: Arc::new(Semaphore::new(config.concurrent_answers)),
             admitted: Semaphore::new(config.concurrent_answers + config.waiting_answers),
-            generating: Semaphore::new(0),
+            generating: Arc::new(Semaphore::new(0)),
             counters: Arc::default(),
             stages: Stages::default(),
             answering: Mutex::default(),
@@ -127,7 +127,7 @@ impl Rag {
     #[must_use]
     pub fn with_generator(mut self, generator: Arc<dyn Generator>) -> Self {
         self.admitted.add_permits(self.config.generation.concurrent_answers);
-        self.generating = Semaphore::new(self.config.generation.concurrent_answers);
+        self.generating = Arc::new(Semaphore::new(self.config.generation.concurrent_answers));
         self.generator = Some(generator);
         self
     }

@@ -21,8 +21,14 @@ pub(crate) use speech::{Known, Sentence, adds, read};
 /// Tenths of a statement's tokens that an earlier one holds of which it is a repetition.
 const SAME_TENTHS: usize = 7;
 
+/// Shorter statements are the same only where all of their tokens are.
+pub(crate) const SHORT_TOKENS: usize = 3;
+
 /// Whether the later sentence says again what the earlier one says.
 pub(crate) fn says_again(later: &Said, earlier: &Said) -> bool {
+    if later.tokens.len().min(earlier.tokens.len()) <= SHORT_TOKENS {
+        return !later.tokens.is_empty() && later.tokens == earlier.tokens;
+    }
     is_within(later.tokens.len(), earlier.tokens.len(), later.shared(earlier), SAME_TENTHS)
 }
 

@@ -18,6 +18,9 @@ use crate::prompt::{self, Form};
 use crate::sentences::Edition;
 use crate::{RagError, Result, generate};
 
+/// Texts that are compared with each other, together.
+const MAX_COMPARED_BYTES: usize = 1 << 20;
+
 /// Checks the receipt's hash, signature, proofs and sums, and that its shares are exactly what its
 /// value table leads to.
 ///
@@ -59,6 +62,9 @@ pub fn verify_evidence(evidence: &Evidence) -> Result<()> {
         }
     };
     if let Some(stated) = &body.likelihood {
+        if evidence.source_texts.iter().map(String::len).sum::<usize>() > MAX_COMPARED_BYTES {
+            return bad(format!("its sources have more than {MAX_COMPARED_BYTES} bytes"));
+        }
         let told: Vec<Told<'_>> = body.sources.iter().zip(&evidence.source_texts).map(|(source, text)| Told::of(source, text)).collect();
         if likelihood::needs(&evidence.question, &said, &told) != stated.needs {
             return bad("who says again what another said before is not what the texts give".into());
@@ -188,6 +194,7 @@ fn verify_shares(body: &ReceiptBody) -> Result<()> {
 
 /// Whether a model wrote the answer in a mode that is known, and all sources were in its prompt.
 fn is_of_prompt(body: &ReceiptBody) -> bool {
+    let answered = body.status == AnswerStatus::Answered;
     let mode = body.generation.as_ref().and_then(|generation| generate::mode_named(&generation.mode));
-    mode.is_some() && body.retrieved == body.sources.len() as u64
+    answered && mode.is_some() && body.retrieved == body.sources.len() as u64
 }

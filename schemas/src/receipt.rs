@@ -281,7 +281,8 @@ impl ReceiptBody {
         if let Some(problem) = self.generation.as_ref().and_then(|generation| generation.problem(sources)) {
             return bad(problem);
         }
-        if let Some(problem) = self.likelihood.as_ref().and_then(|likelihood| likelihood.problem(&self.sources)) {
+        let is_remote = self.generation.as_ref().is_none_or(|generation| generation.generator_sha256.is_none());
+        if let Some(problem) = self.likelihood.as_ref().and_then(|likelihood| likelihood.problem(&self.sources, is_remote)) {
             return bad(problem.into());
         }
         let rows = if self.likelihood.is_some() { 0 } else { self.sentence_count() };

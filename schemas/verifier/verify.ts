@@ -40,7 +40,9 @@ const FIRST = 'headwater.receipt/1';
 const SOURCES_MAX = 48;
 /** Least log-likelihood of a token, in µnat: ln 10⁻⁴. */
 const LEAST_TOKEN = -9_210_340n;
-const I64_MAX = 2n ** 63n - 1n;
+const TOKENS_MAX = 2n ** 32n;
+/** What computes likelihoods, as Headwater's engine calls it. */
+const INSTRUCTION_SETS = ['portable', 'avx2', 'avx2-vnni', 'avx512', 'avx512-vnni', 'avx512-bf16', 'amx-bf16'];
 /** Half of the order of secp256k1: a greater s is the other signature of the same message. */
 const S_MAX = 0x7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0n;
 const ABI = parseAbi([
@@ -161,7 +163,7 @@ function checkArithmetic(body: Body): void {
     end = sentence.end;
     must(isAscending(sentence.cited) && sentence.cited.every(isSource), `sentence ${at} cites what is no source`);
   });
-  if (likelihood) checkLikelihood(sources, likelihood);
+  if (likelihood) checkLikelihood(sources, likelihood, !body.generation?.generator_sha256);
   const sentences = generation ? generation.sentences.length : segments.length;
   must(value_table.length === (likelihood ? 0 : sentences), `${value_table.length} value rows for ${sentences} sentences`);
   value_table.forEach(({ adds_ppm }, at) => {
@@ -202,7 +204,11 @@ function checkRetrieval({ retrieval, sources }: Body): void {
   }
 }
 
-function checkLikelihood(sources: Source[], { tokens, players, needs, table, alone, without }: Likelihood): void {
+function checkLikelihood(sources: Source[], stated: Likelihood, isRemote: boolean): void {
+  const { instruction_set: by, tokens, players, needs, table, alone, without } = stated;
+  const isKnown = isRemote ? by === 'remote' : INSTRUCTION_SETS.includes(by);
+  must(isKnown, 'likelihoods of a model here state an instruction set, and those of another "remote"');
+  must(tokens > 0n && tokens <= TOKENS_MAX, 'an answer has tokens, and not without end');
   must(new Set(sources.map((source) => source.chunk_id)).size === sources.length, 'a source is there twice');
   must(JSON.stringify(players) === JSON.stringify(playersOf(sources)), 'the players are not the contributors of the sources in their order');
   const each = [needs, alone, without].every((list) => list.length === sources.length);
@@ -212,7 +218,7 @@ function checkLikelihood(sources: Source[], { tokens, players, needs, table, alo
   must(needs.every((needed, at) => isAscending(needed) && areOthers(needed, at)), 'what a source needs are other players, ascending');
   const least = tokens * LEAST_TOKEN;
   const isPossible = [...table, ...alone, ...without].every((value) => least <= value && value <= 0n);
-  must(tokens > 0n && -least <= I64_MAX && isPossible, 'a likelihood is at most 1, and of each token at least one in ten thousand');
+  must(isPossible, 'a likelihood is at most 1, and of each token at least one in ten thousand');
   // the model read the same, and finds it as likely
   const found = new Map<string, bigint>();
   const isSame = (read: (at: number) => boolean, value: bigint): boolean => {
@@ -230,7 +236,7 @@ function checkLikelihood(sources: Source[], { tokens, players, needs, table, alo
 function checkShares(body: Body): void {
   const { method, sources, likelihood, generation } = body;
   must(method === 'support/2' || method === 'likelihood/1', `method ${JSON.stringify(method)} is not known here`);
-  const isOfPrompt = body.retrieved === BigInt(sources.length) && /^(full|blocks)$/.test(generation?.mode ?? '');
+  const isOfPrompt = body.retrieved === BigInt(sources.length) && /^(full|blocks)$/.test(generation?.mode ?? '') && body.status === 'answered';
   must(method === 'support/2' ? !likelihood : !!likelihood && isOfPrompt, `a receipt of ${method} is of other things than this one states`);
   const due = likelihood ? likelihoodShares(sources, likelihood) : supportShares(body);
   const listed = (shares: Body['shares']) => shares.map((share) => `${share.contributor} ${share.share_ppm}`).join();

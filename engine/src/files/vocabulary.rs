@@ -125,7 +125,7 @@ impl Vocabulary {
         contained(encode).map_err(EngineError::library("tokenizing"))
     }
 
-    /// The byte of the text before which each token of its encoding ends; what tokens are not of its bytes ends with it.
+    /// The byte of the text before which each token of its encoding ends; none where the tokens are of other bytes than the text's.
     pub(crate) fn ends(&self, tokens: &[u32], text: &str) -> Vec<usize> {
         let first = tokens.first().map_or(&[][..], |token| self.bytes.of(*token));
         let put_before = usize::from(first.starts_with(b" ") && !text.starts_with(' '));
@@ -133,9 +133,9 @@ impl Vocabulary {
         let mut ends = Vec::with_capacity(tokens.len());
         for token in tokens {
             end += self.bytes.of(*token).len();
-            ends.push(end.saturating_sub(put_before).min(text.len()));
+            ends.push(end.saturating_sub(put_before));
         }
-        ends
+        if ends.last() == Some(&text.len()) { ends } else { Vec::new() }
     }
 
     /// Some models merge characters into a control token, since it is an ordinary piece to them: then the text is

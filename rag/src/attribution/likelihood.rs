@@ -23,7 +23,7 @@ use schemas::receipt::{ContributorShare, LEAST_TOKEN, Likelihood, Source, player
 use schemas::said::Said;
 
 use super::shares::{Shares, narrow};
-use crate::statements::{Known, Sentence, adds, read, says_again};
+use crate::statements::{Known, SHORT_TOKENS, Sentence, adds, read, says_again};
 use crate::{RagError, Result};
 
 /// The name of this value function, stated in the receipts that it divides.
@@ -134,24 +134,35 @@ fn player(players: &[Vec<Address>], contributor: Address) -> usize {
 }
 
 /// Of each source the players, ascending, without whom it is not in the prompt: those who were the first to state what one of its
-/// statements says again, of those that say anything of the answer beyond the question's words. Follows from texts and order alone.
+/// sentences says again, of those that say anything of the answer beyond the question's words, with what these need. Where no source
+/// says anything of it, every sentence counts. Follows from texts and order alone.
 pub(crate) fn needs(question: &str, said: &[String], sources: &[Told<'_>]) -> Vec<Vec<u64>> {
     let players = players_of(sources.iter().map(|source| source.contributor));
     let asked = Said::of(question);
     let said: Vec<Said> = said.iter().map(|sentence| Said::of(sentence)).collect();
-    let answered: BTreeSet<&str> = said.iter().flat_map(|sentence| adds(sentence, &asked)).collect();
-    let stated = statements(sources);
+    let sentences: Vec<Vec<Sentence>> = sources.iter().map(|source| read(source.text)).collect();
+    let mut known = Known::default();
+    sentences.iter().flatten().for_each(|sentence| known.learn(sentence));
+    let mut answered: BTreeSet<&str> = said.iter().flat_map(|sentence| adds(sentence, &asked)).collect();
+    answered.retain(|token| sentences.iter().flatten().any(|sentence| sentence.said.tokens.contains(*token)));
     let mut order: Vec<usize> = (0..sources.len()).collect();
     order.sort_by_key(|at| sources.get(*at).map(|source| (source.registered, source.chunk_id)));
-    let mut needs = vec![Vec::new(); sources.len()];
+    let mut needs: Vec<Vec<u64>> = vec![Vec::new(); sources.len()];
     for (place, later) in order.iter().enumerate() {
-        let (Some(source), Some(own)) = (sources.get(*later), stated.get(*later)) else { continue };
-        let earlier = || order.iter().take(place).filter_map(|at| Some((sources.get(*at)?, stated.get(*at)?)));
-        let first_to_state = |one: &Sentence| earlier().find(|(_, other)| other.iter().any(|other| is_again(one, other)));
-        let answers = |one: &&Sentence| one.said.tokens.iter().any(|token| answered.contains(token.as_str()));
-        let first = own.iter().filter(answers).filter_map(first_to_state).map(|(first, _)| player(&players, first.contributor));
-        let others: BTreeSet<u64> =
-            first.filter(|first| *first != player(&players, source.contributor)).map(|first| first as u64).collect();
+        let own = sources.get(*later).map(|source| player(&players, source.contributor) as u64);
+        let states = |at: &&usize, one: &Sentence| {
+            let stated = sentences.get(**at).into_iter().flatten().filter(|other| other.is_statement(&known));
+            stated.into_iter().any(|other| is_again(&one.said, &other.said, &answered))
+        };
+        let mut others = BTreeSet::new();
+        for sentence in sentences.get(*later).into_iter().flatten() {
+            let first = order.iter().take(place).find(|at| states(at, sentence));
+            let first = first.and_then(|first| Some((player(&players, sources.get(*first)?.contributor) as u64, needs.get(*first)?)));
+            if let Some((first, needed)) = first.filter(|(first, _)| Some(*first) != own) {
+                others.insert(first);
+                others.extend(needed.iter().filter(|player| Some(**player) != own));
+            }
+        }
         if let Some(needs) = needs.get_mut(*later) {
             *needs = others.into_iter().collect();
         }
@@ -159,17 +170,17 @@ pub(crate) fn needs(question: &str, said: &[String], sources: &[Told<'_>]) -> Ve
     needs
 }
 
-/// What each source states.
-fn statements(sources: &[Told<'_>]) -> Vec<Vec<Sentence>> {
-    let sentences: Vec<Vec<Sentence>> = sources.iter().map(|source| read(source.text)).collect();
-    let mut known = Known::default();
-    sentences.iter().flatten().for_each(|sentence| known.learn(sentence));
-    sentences.into_iter().map(|of_source| of_source.into_iter().filter(|one| one.is_statement(&known)).collect()).collect()
-}
-
-/// Whether a statement says again what an earlier one says, with the same numbers.
-fn is_again(later: &Sentence, earlier: &Sentence) -> bool {
-    says_again(&later.said, &earlier.said) && !later.said.figures.differ(&earlier.said.figures)
+/// Whether a sentence says again what an earlier statement says: everything of the answer that it has, with the same numbers, or with
+/// others beside all that the earlier one has; a heading's few words are none of the answer's. Where nothing was `answered` from the
+/// sources, any sentence is of the answer.
+fn is_again(later: &Said, earlier: &Said, answered: &BTreeSet<&str>) -> bool {
+    let of_answer: Vec<&String> = later.tokens.iter().filter(|token| answered.contains(token.as_str())).collect();
+    let least = if later.tokens.len() <= SHORT_TOKENS { 2 } else { 1 };
+    if !answered.is_empty() && (of_answer.len() < least || !of_answer.iter().all(|token| earlier.tokens.contains(*token))) {
+        return false;
+    }
+    let has_all = earlier.tokens.is_subset(&later.tokens) && later.figures.negations == earlier.figures.negations;
+    says_again(later, earlier) && (has_all || !later.figures.differ(&earlier.figures))
 }
 
 /// The shares that a receipt's likelihoods lead to; they are those of its sources.
@@ -231,10 +242,10 @@ pub fn player_values(likelihood: &Likelihood) -> Vec<(Vec<Address>, i64)> {
 }
 
 /// What a source adds to none and what is lost without it, in µnat: twice their mean.
-fn twice_worth(likelihood: &Likelihood, source: usize) -> i64 {
-    let of = |values: &[i64]| values.get(source).copied().unwrap_or_default();
-    let added = of(&likelihood.alone).saturating_sub(likelihood.of_none());
-    added.saturating_add(likelihood.of_all().saturating_sub(of(&likelihood.without)))
+fn twice_worth(likelihood: &Likelihood, source: usize) -> i128 {
+    let of = |values: &[i64]| i128::from(values.get(source).copied().unwrap_or_default());
+    let (none, all) = (i128::from(likelihood.of_none()), i128::from(likelihood.of_all()));
+    of(&likelihood.alone) - none + all - of(&likelihood.without)
 }
 
 /// The part of the answer that rests on the sources: 1 − e to the power of minus what they add to a token's log-likelihood.

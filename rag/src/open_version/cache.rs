@@ -69,8 +69,11 @@ impl OpenVersions {
     /// takes time; what is being loaded, or failed to, holds nothing.
     fn close(&self, bytes_of: fn(&OpenVersion) -> usize) {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_over =
-            |opened: &Opened| opened.asked.elapsed() >= self.replaced_for && slots.iter().any(|other| opened.is_replaced_by(other));
+        let is_over = |opened: &Opened| {
+            opened.slot.initialized()
+                && opened.asked.elapsed() >= self.replaced_for
+                && slots.iter().any(|other| opened.is_replaced_by(other))
+        };
         let over: Vec<bool> = slots.iter().map(is_over).collect();
         let mut left = self.limit;
         let mut is_newest = true;

@@ -121,8 +121,11 @@ impl Rag {
         listener: Listener<'_>,
     ) -> Result<Arc<AnswerRecord>> {
         let limit = self.config.generation.concurrent_answers;
-        let _generating =
-            self.generating.try_acquire().map_err(|_| RagError::Busy { what: "the queue of answers that a model writes", limit })?;
+        let generating = self
+            .generating
+            .clone()
+            .try_acquire_owned()
+            .map_err(|_| RagError::Busy { what: "the queue of answers that a model writes", limit })?;
         let chosen = Chosen::new(&found.request.generation, &self.config.generation, generator.adapters())?;
         let mut running = Running::start(&self.counters);
         let (texts, found) = blocking(move || Ok((found.texts()?, found))).await?;
@@ -140,6 +143,8 @@ impl Rag {
         let (embedder, config, ledger) = (self.embedder.clone(), self.config.clone(), self.ledger.clone());
         let (generator, stages, computing) = (generator.clone(), self.stages.clone(), self.computing.clone());
         blocking(move || {
+            // whoever went away holds their place until the model is done
+            let _generating = generating;
             if config.attribution.method == AttributionMethod::Likelihood {
                 let timeout = config.attribution.timeout;
                 let score = || likelihood::of_written(&generator, &found, texts, &written, asked, timeout);

@@ -15,13 +15,10 @@ use schemas::ids::DocumentId;
 use schemas::said::{Figures, Said, common};
 
 use super::boilerplate::Boilerplate;
-use super::{SAME_TENTHS, is_within};
+use super::{SAME_TENTHS, SHORT_TOKENS, is_within};
 use crate::sentences::Kind;
 use posting::Posting;
 use signature::Signature;
-
-/// Shorter statements are the same only where all of their tokens are.
-const SHORT_TOKENS: usize = 3;
 
 /// How a statement stands to those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use engine::Score;
+use engine::{Message, Score};
 use schemas::Address;
 use schemas::allocation::PPM;
-use schemas::receipt::{Likelihood, Receipt};
+use schemas::receipt::{AnswerStatus, Likelihood, Receipt};
 
 use super::lies::sign;
-use super::scripted::{Script, Scripted};
+use super::scripted::{Script, Scripted, shown};
 use super::world::{File, World, account, cold_chain, file};
 use crate::attribution::likelihood::{Players, Told, compute_shares};
+use crate::prompt::{self, Form, Window};
 use crate::{AttributionConfig, AttributionMethod, Evidence, Rag, RagConfig, RagError, verify_evidence, verify_receipt};
 
 const RANGE: &str = "At what temperature range should most vaccines be stored in a refrigerator?";
@@ -61,7 +62,7 @@ async fn an_answer_is_divided_by_what_made_it_likely() {
     // each word is a token here, and those that cite do not count
     let words = i64::try_from(evidence.answer.split_whitespace().filter(|word| !word.contains('[')).count()).unwrap();
     assert_eq!(evidence.answer, "Store vaccines at 2 °C to 8 °C [1]. A buffered probe shows the temperature better [2].");
-    assert_eq!((game.tokens, game.table[0], game.instruction_set.as_str()), (15, -4_000_000 * words, "remote"));
+    assert_eq!((game.tokens, game.table[0], game.instruction_set.as_str()), (15, -4_000_000 * words, "portable"));
     assert_eq!(game.table.len(), 1 << game.players.len());
     let share = |n| body.shares.iter().find(|share| share.contributor == account(n)).map_or(0, |share| share.share_ppm);
     assert!(share(2) > share(3) && share(3) > 0, "{:?}", body.shares);
@@ -135,6 +136,13 @@ async fn a_crowd_is_paid_too() {
     assert_eq!(rag.reexecute(&evidence).await.unwrap(), Vec::<String>::new());
 }
 
+/// What a model is asked with these sources.
+fn prompt_of(texts: &[String]) -> Vec<Message> {
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let window = Window { tokens: 100_000, answer: 512 };
+    prompt::fit(&says(SAID), RANGE, &texts, Form::Prose, window).unwrap().unwrap().messages
+}
+
 /// What was found, and not shown to the model, is told by searching again; so is a prompt that was put in another order.
 #[tokio::test(flavor = "multi_thread")]
 async fn sources_left_out_are_told() {
@@ -154,7 +162,7 @@ async fn sources_left_out_are_told() {
         let players = Players::new(RANGE, &said, &told).unwrap();
         let ends: Vec<usize> = vec![evidence.answer.len()];
         let scores: Vec<Score> = players.subsets().iter().map(|_| Score { log_probabilities: vec![-1.0], ends: ends.clone() }).collect();
-        evidence.receipt.body.likelihood = Some(players.likelihood(&scores, &evidence.answer, &[], "remote".into()).unwrap());
+        evidence.receipt.body.likelihood = Some(players.likelihood(&scores, &evidence.answer, &[], "portable".into()).unwrap());
         settle(&mut evidence);
         evidence
     };
@@ -163,6 +171,12 @@ async fn sources_left_out_are_told() {
     verify_evidence(&fewer).unwrap();
     let differences = rag.reexecute(&fewer).await.unwrap();
     assert!(differences.len() == 1 && differences[0].contains("sources fit the model's window"), "{differences:?}");
+    let mut narrow = fewer.clone();
+    let shown = shown(&prompt_of(&narrow.source_texts));
+    narrow.receipt.body.generation.as_mut().unwrap().context_tokens = Some(512 + shown.len() as u64 + 1);
+    sign(&mut narrow.receipt);
+    let error = rag.reexecute(&narrow).await.unwrap_err().to_string();
+    assert!(error.contains("were left out for a window of"), "{error}");
     let turned: Vec<usize> = all.iter().rev().copied().collect();
     let turned = scored_as(&turned, 0);
     let differences = rag.reexecute(&turned).await.unwrap();
@@ -207,11 +221,14 @@ async fn signed_lies_about_likelihoods_fail() {
         evidence
     };
     type Change<'a> = &'a dyn Fn(&mut Evidence);
-    let lies: [(&str, Change<'_>); 14] = [
+    let lies: [(&str, Change<'_>); 17] = [
         ("a number left out", &|e| game(e).table.truncate(1)),
         ("likelier than certain", &|e| *game(e).table.last_mut().unwrap() = 1),
         ("less likely than can be", &|e| game(e).table[0] = i64::MIN),
         ("no tokens", &|e| game(e).tokens = 0),
+        ("an instruction set of their own", &|e| game(e).instruction_set = "x".into()),
+        ("a model elsewhere that is known", &|e| game(e).instruction_set = "remote".into()),
+        ("an answer that was declined", &|e| e.receipt.body.status = AnswerStatus::Declined),
         ("tokens without end", &|e| game(e).tokens = u64::MAX),
         ("a player left out", &|e| drop(game(e).players.remove(0))),
         ("a player twice", &|e| {
@@ -255,10 +272,17 @@ async fn signed_lies_about_likelihoods_fail() {
         table.iter_mut().take(all).chain(alone).chain(without).for_each(|value| *value -= 50_000);
     });
     verify_evidence(&invented).unwrap();
-    let error = rag.reexecute(&invented).await.unwrap_err().to_string();
-    assert!(error.contains("is 50000 µnat from what comes out"), "{error}");
-    let within = changed(&|e| game(e).table[0] -= 2_000);
-    assert_eq!(rag.reexecute(&within).await.unwrap(), Vec::<String>::new(), "another arithmetic");
+    let told = async |evidence: &Evidence| rag.reexecute(evidence).await.unwrap().join("; ");
+    assert!(told(&invented).await.contains("50000 µnat from what comes out, where 0 may be"));
+    // by another instruction set it may be a little else
+    let elsewhere = |change: i64| {
+        changed(&|e| {
+            game(e).instruction_set = "avx2".into();
+            game(e).table[0] -= change;
+        })
+    };
+    assert_eq!(told(&elsewhere(2_000)).await, "");
+    assert!(told(&elsewhere(2_000_000)).await.contains("2000000 µnat from what comes out, where 300000 may be"));
     // which has to be the one that wrote it
     let other = world.open_with(RagConfig { wal_dir: world.dir.path().join("other"), ..config(&world) }).await.unwrap();
     let error = other.reexecute(&evidence).await.unwrap_err();

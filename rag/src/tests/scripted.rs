@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use engine::{
     AdapterInfo, Answer, ChosenToken, EngineError, Finish, GenerationEnd, GenerationEvent, GenerationRequest, GenerationStream, Generator,
-    GeneratorInfo, Message, Part, Score, ScoreRequest, TokenProbability,
+    GeneratorInfo, Isa, Message, Part, Score, ScoreRequest, TokenProbability,
 };
 use tokio::sync::mpsc;
 
@@ -35,7 +35,15 @@ impl Scripted {
     /// A token is a byte, as far as the window is concerned.
     pub(crate) fn new(script: Script, context_tokens: usize) -> Self {
         let (name, family) = ("scripted".to_owned(), "test".to_owned());
-        let info = GeneratorInfo { name, family, sha256: Some("ab".repeat(32)), precision: None, isa: None, context_tokens, scores: false };
+        let info = GeneratorInfo {
+            name,
+            family,
+            sha256: Some("ab".repeat(32)),
+            precision: None,
+            isa: Some(Isa::Portable),
+            context_tokens,
+            scores: false,
+        };
         Self { info, script, asked: Mutex::default(), waiting: Mutex::default(), knows_system: true }
     }
 

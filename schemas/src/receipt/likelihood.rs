@@ -12,6 +12,10 @@ use crate::ids::ChunkId;
 pub const MAX_PLAYERS: usize = 10;
 /// Least log-likelihood of a token, in µnat: ln 10⁻⁴. One that a source makes impossible weighs no more than this.
 pub const LEAST_TOKEN: i64 = -9_210_340;
+/// What computes likelihoods, as the engine calls it.
+const INSTRUCTION_SETS: [&str; 7] = ["portable", "avx2", "avx2-vnni", "avx512", "avx512-vnni", "avx512-bf16", "amx-bf16"];
+/// Tokens of an answer at most: sums of their likelihoods stay far within 64 bits.
+const MAX_TOKENS: u64 = 1 << 32;
 /// Sources that a game is checked for.
 const MAX_SOURCES: usize = 48;
 
@@ -80,7 +84,15 @@ impl Likelihood {
     }
 
     /// What contradicts itself, or the sources.
-    pub(super) fn problem(&self, sources: &[Source]) -> Option<&'static str> {
+    /// `is_remote`: nobody can tell which model it was.
+    pub(super) fn problem(&self, sources: &[Source], is_remote: bool) -> Option<&'static str> {
+        let instruction_set = self.instruction_set.as_str();
+        if if is_remote { instruction_set != "remote" } else { !INSTRUCTION_SETS.contains(&instruction_set) } {
+            return Some("likelihoods of a model here state an instruction set, and those of another \"remote\"");
+        }
+        if self.tokens == 0 || self.tokens > MAX_TOKENS {
+            return Some("an answer has tokens, and not without end");
+        }
         let chunks: BTreeSet<ChunkId> = sources.iter().map(|source| source.chunk_id).collect();
         if sources.len() > MAX_SOURCES || chunks.len() < sources.len() {
             return Some("an answer has at most 48 sources, each once");
@@ -105,7 +117,7 @@ impl Likelihood {
         if !self.is_one_number_for_each_prompt(sources) {
             return Some("the same sources in the prompt have two likelihoods");
         }
-        if self.tokens == 0 || !self.table.iter().chain(&self.alone).chain(&self.without).all(is_possible) {
+        if !self.table.iter().chain(&self.alone).chain(&self.without).all(is_possible) {
             return Some("a likelihood is at most 1, and of each token at least one in ten thousand");
         }
         None
