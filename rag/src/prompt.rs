@@ -5,6 +5,7 @@
 
 use engine::{EngineError, Generator, Message, Part, Role};
 use schemas::alloy_primitives::{B256, keccak256};
+use schemas::receipt::Generation;
 
 use crate::quote::DECLINED;
 
@@ -31,6 +32,11 @@ pub(crate) enum Form {
 }
 
 impl Form {
+    /// What an answer was written in, as its receipt states it.
+    pub(crate) fn of(generation: &Generation) -> Self {
+        if generation.constraint_hash.is_some() { Self::Prescribed } else { Self::Prose }
+    }
+
     fn instruction(self) -> String {
         match self {
             Self::Prose => format!("{INSTRUCTION}{DECLINED}"),

@@ -145,7 +145,7 @@ fn generated_sentences(answer: &str, status: AnswerStatus, generation: &Generati
     if status == AnswerStatus::Declined {
         return Ok(Vec::new());
     }
-    let form = if generation.constraint_hash.is_some() { Form::Prescribed } else { Form::Prose };
+    let form = Form::of(generation);
     let (sentences, said): (Vec<_>, Vec<_>) = generate::read_by(answer, form, edition).into_iter().unzip();
     if sentences != generation.sentences {
         return bad("the sentences are not those of the answer".into());

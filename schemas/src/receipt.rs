@@ -24,7 +24,7 @@ mod generation;
 mod likelihood;
 
 pub use generation::{AnswerSentence, FinishReason, Generation, SamplingParameters, UsedAdapter};
-pub use likelihood::{LEAST_TOKEN, Likelihood, MAX_PLAYERS, players_of};
+pub use likelihood::{LEAST_TOKEN, Likelihood, players_of};
 
 /// The format's name and version.
 pub const SCHEMA: &str = "headwater.receipt/2";

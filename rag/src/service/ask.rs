@@ -120,12 +120,7 @@ impl Rag {
         turn: Turn,
         listener: Listener<'_>,
     ) -> Result<Arc<AnswerRecord>> {
-        let limit = self.config.generation.concurrent_answers;
-        let generating = self
-            .generating
-            .clone()
-            .try_acquire_owned()
-            .map_err(|_| RagError::Busy { what: "the queue of answers that a model writes", limit })?;
+        let generating = self.generating()?;
         let chosen = Chosen::new(&found.request.generation, &self.config.generation, generator.adapters())?;
         let mut running = Running::start(&self.counters);
         let (texts, found) = blocking(move || Ok((found.texts()?, found))).await?;
@@ -158,6 +153,13 @@ impl Rag {
             stages.run(Stage::Receipt, || ledger.issue(draft))
         })
         .await
+    }
+
+    /// A place at the model.
+    pub(super) fn generating(&self) -> Result<OwnedSemaphorePermit> {
+        let limit = self.config.generation.concurrent_answers;
+        let place = self.generating.clone().try_acquire_owned();
+        place.map_err(|_| RagError::Busy { what: "the queue of answers that a model writes", limit })
     }
 
     pub(super) async fn computing(&self) -> Result<OwnedSemaphorePermit> {

@@ -60,7 +60,7 @@ impl Rag {
                 return Ok((found.quoted(quotes, embedder.info(), &config)?, Vec::new()));
             };
             let texts = if body.likelihood.is_some() { found.texts()? } else { Vec::new() };
-            let form = if generation.constraint_hash.is_some() { Form::Prescribed } else { Form::Prose };
+            let form = Form::of(&generation);
             let declined = generation.sentences.is_empty();
             let said =
                 if declined { Vec::new() } else { generate::read(&evidence.answer, form).into_iter().map(|(_, said)| said).collect() };

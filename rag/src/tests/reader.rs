@@ -4,18 +4,20 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 
-use engine::{Generator, GeneratorOptions, LocalGenerator, Precision};
+use engine::{ContextMode, Generator, GeneratorOptions, Isa, LocalGenerator, Precision, ScoreRequest};
 use schemas::Address;
 use schemas::receipt::ReceiptBody;
 use serde::Deserialize;
 
 use super::world::{File, World, account, file};
+use crate::prompt::{self, Form, Window};
 use crate::{AttributionConfig, AttributionMethod, RagConfig, verify_evidence};
 
 #[derive(Debug, Deserialize)]
 struct Example {
     sources: Vec<String>,
     question: String,
+    answer: String,
     /// Sources that the answer needs.
     needed: Vec<usize>,
     kind: String,
@@ -91,5 +93,45 @@ async fn copies_of_what_was_read_move_nothing() {
         let copies = example.sources.iter().chain(&example.sources).zip(20..).map(|(text, n)| file(&n.to_string(), n, text));
         let copied: Vec<File> = files(example).into_iter().chain(copies).collect();
         assert_eq!(paid(&asked(&copied, &example.question).await), before);
+    }
+}
+
+/// How far apart the instruction sets of this machine are, for each token: `TOLERANCE_PER_TOKEN` stands on it.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "measures the machine"]
+async fn what_instruction_sets_compute() {
+    for precision in [Precision::F32, Precision::Bf16] {
+        let mut scored: Vec<(Isa, Vec<Vec<f64>>)> = Vec::new();
+        for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
+            let options = GeneratorOptions { precision, isa: Some(isa), ..GeneratorOptions::default() };
+            let model = LocalGenerator::open(&folder(), &options).unwrap();
+            let mut of_isa = Vec::new();
+            for example in examples() {
+                let texts: Vec<&str> = example.sources.iter().map(String::as_str).collect();
+                let window = Window { tokens: 512, answer: 64 };
+                let messages = prompt::fit(&model, &example.question, &texts, Form::Prose, window).unwrap().unwrap().messages;
+                let subsets = (0..4).map(|set| vec![set & 1 == 1, set & 2 == 2]).collect();
+                let (mode, answer) = (ContextMode::Full, engine::Answer::Text(example.answer));
+                let scores = model.score(ScoreRequest { messages, mode, answer, subsets, adapter: None }).await.unwrap();
+                of_isa.extend(
+                    scores.iter().map(|score| score.log_probabilities.iter().map(|number| f64::from(*number).max(-9.21)).collect()),
+                );
+            }
+            scored.push((isa, of_isa));
+        }
+        let (first, others) = scored.split_first().unwrap();
+        for (isa, other) in others {
+            let mut apart: Vec<f64> = (first.1.iter().zip(other))
+                .map(|(one, other)| (one.iter().sum::<f64>() - other.iter().sum::<f64>()).abs() / one.len() as f64)
+                .collect();
+            apart.sort_by(f64::total_cmp);
+            let (median, most) = (apart[apart.len() / 2], apart[apart.len() - 1]);
+            println!(
+                "{}: {} and {isa}: {median:.6} nat a token in the median of {}, {most:.6} at most",
+                precision.name(),
+                first.0,
+                apart.len()
+            );
+        }
     }
 }

@@ -9,7 +9,7 @@ use super::Source;
 use crate::ids::ChunkId;
 
 /// Players of a game: the table has a number for each set of them.
-pub const MAX_PLAYERS: usize = 10;
+const MAX_PLAYERS: usize = 10;
 /// Least log-likelihood of a token, in µnat: ln 10⁻⁴. One that a source makes impossible weighs no more than this.
 pub const LEAST_TOKEN: i64 = -9_210_340;
 /// What computes likelihoods, as the engine calls it.
@@ -40,7 +40,7 @@ pub struct Likelihood {
     pub without: Vec<i64>,
 }
 
-/// The contributors in the order in which they first appear, each a player; those beyond the [`MAX_PLAYERS`]th are one with it.
+/// The contributors in the order in which they first appear, each a player; those beyond the tenth are one with it.
 pub fn players_of(contributors: impl IntoIterator<Item = Address>) -> Vec<Vec<Address>> {
     let (mut seen, mut players) = (BTreeSet::new(), Vec::<Vec<Address>>::new());
     for contributor in contributors {

@@ -78,8 +78,9 @@ impl Checks {
             Document::Receipt { receipt, evidence } => {
                 checks.outcome("receipt", rag::verify_receipt(receipt), &stated(receipt));
                 if receipt.body.generation.is_some() {
-                    let (model, likely) = (&receipt.body.models.generator, if receipt.body.likelihood.is_some() { LIKELY } else { "" });
-                    checks.skip("generation", format!("that {model:?} wrote the answer{likely}: no model is run again"));
+                    let model = &receipt.body.models.generator;
+                    let again = if receipt.body.likelihood.is_some() { LIKELY } else { "no model is run again" };
+                    checks.skip("generation", format!("that {model:?} wrote the answer: {again}"));
                 }
                 let what = match receipt.body.likelihood {
                     Some(_) => EVIDENCE_OF_LIKELIHOODS,
@@ -126,8 +127,7 @@ impl Checks {
 }
 
 const EVIDENCE: &str = "computed again: question, answer and texts are those of the receipt, and give the same value table";
-/// Whoever has the model scores again: [`rag::Rag::reexecute`].
-const LIKELY: &str = ", and how likely it found the answer (--reexecute where that model runs)";
+const LIKELY: &str = "how likely it found the answer is what --reexecute computes, where that model runs";
 const EVIDENCE_OF_LIKELIHOODS: &str = "computed again: question, answer and texts are those of the receipt, and say who says the same";
 
 fn stated(receipt: &Receipt) -> String {
