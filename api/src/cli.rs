@@ -122,8 +122,8 @@ enum Command {
     Receipt(answers::ReceiptArgs),
     /// Check a receipt against the chain, believing nobody.
     Verify(verify::VerifyArgs),
-    /// Close an epoch and carry its rewards on chain.
-    Settle,
+    /// Close an epoch and carry its rewards on chain; or compute one again, believing nobody.
+    Settle(rewards::SettleArgs),
     /// The contracts: fees in force, disputes of reward roots, and what their owner may do.
     #[command(subcommand)]
     Chain(chain::ChainCommand),
@@ -294,7 +294,7 @@ async fn run(command: Command, context: Context) -> anyhow::Result<Option<Report
     // These show a progress of their own.
     let own_progress = matches!(
         command,
-        Command::Up | Command::Demo(_) | Command::Settle | Command::Submit(_) | Command::Models(_) | Command::Index(_) | Command::Ask(_)
+        Command::Up | Command::Demo(_) | Command::Settle(_) | Command::Submit(_) | Command::Models(_) | Command::Index(_) | Command::Ask(_)
     );
     let _progress = (!own_progress).then(|| Progress::start(context.voice, "working"));
     let report = match command {
@@ -313,7 +313,7 @@ async fn run(command: Command, context: Context) -> anyhow::Result<Option<Report
         Command::Sql(args) => answers::sql(&context, &args).await?,
         Command::Receipt(args) => answers::receipt(&context, &args).await?,
         Command::Verify(args) => verify::verify(&context, &args).await?,
-        Command::Settle => rewards::settle(&context).await?,
+        Command::Settle(args) => rewards::settle_or_recompute(&context, &args).await?,
         Command::Chain(command) => chain::chain(&context, &command).await?,
         Command::Claim(args) => rewards::claim(&context, &args).await?,
         Command::Models(command) => models::models(&context, &command).await?,

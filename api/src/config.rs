@@ -3,12 +3,15 @@
 //! Every key has an environment variable `HEADWATER__SECTION__KEY`. The defaults are one commented
 //! file, [`DEFAULTS`], which `headwater config print` shows.
 
+use std::collections::BTreeSet;
 use std::num::{NonZero, NonZeroU64};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use schemas::Address;
 use schemas::contracts::Deployment;
+use schemas::ids::parse_address;
 use serde::{Deserialize, Serialize};
 
 mod embedder;
@@ -154,6 +157,9 @@ pub struct Settlement {
     pub interval_seconds: u64,
     /// Decimal strings, in wei.
     pub reserve_wei: String,
+    pub contributor_cap_wei: String,
+    /// Parties, each the accounts of one.
+    pub linked: Vec<Vec<String>>,
     pub limit_least_wei: String,
     pub limits_per_payer_max: usize,
     pub apps_per_payer_max: usize,
@@ -172,6 +178,16 @@ pub struct Settlement {
 impl Settlement {
     pub fn reserve_wei(&self) -> anyhow::Result<u128> {
         wei("settlement.reserve_wei", &self.reserve_wei)
+    }
+
+    pub fn contributor_cap_wei(&self) -> anyhow::Result<u128> {
+        wei("settlement.contributor_cap_wei", &self.contributor_cap_wei)
+    }
+
+    pub fn linked(&self) -> anyhow::Result<Vec<BTreeSet<Address>>> {
+        let party =
+            |accounts: &Vec<String>| accounts.iter().map(|account| parse_address(account)).collect::<Result<BTreeSet<Address>, _>>();
+        self.linked.iter().map(party).collect::<Result<_, _>>().context("configuration: settlement.linked")
     }
 
     pub fn limit_least_wei(&self) -> anyhow::Result<u128> {
@@ -282,6 +298,8 @@ impl Config {
         wei("chain.max_fee_per_gas_wei", &self.chain.max_fee_per_gas_wei)?;
         wei("chain.max_fees_per_day_wei", &self.chain.max_fees_per_day_wei)?;
         self.settlement.reserve_wei()?;
+        self.settlement.contributor_cap_wei()?;
+        self.settlement.linked()?;
         self.settlement.limit_least_wei()?;
         if self.settlement.limits_per_payer_max == 0 {
             bail!("configuration: settlement.limits_per_payer_max is 0; a payer needs at least one limit");
@@ -462,6 +480,8 @@ mod tests {
             (None, None, Some("rag.price_wei=1.5"), "price_wei"),
             (None, None, Some("settlement.reserve_wei=some"), "reserve_wei"),
             (None, None, Some("settlement.limit_least_wei=-1"), "limit_least_wei"),
+            (None, None, Some("settlement.contributor_cap_wei=1.5"), "contributor_cap_wei"),
+            (Some("[settlement]\nlinked = [[\"0x1\"]]\n"), None, None, "settlement.linked"),
             (None, None, Some("settlement.limits_per_payer_max=0"), "limits_per_payer_max"),
             (None, None, Some("store.cache_mib=0"), "store.cache_mib: "),
             (None, None, Some("chain.max_fees_per_day_wei=lots"), "max_fees_per_day_wei"),

@@ -8,6 +8,7 @@ mod chain;
 mod chat;
 mod contracts;
 mod datanets;
+mod epochs;
 mod error;
 mod form;
 mod front;
@@ -46,6 +47,8 @@ pub use answers::Reexecution;
 pub use apps::AppRequest;
 pub use chain::{ChainView, Fees};
 pub use chat::{AskReply, AttributionObject};
+pub use epochs::Epoch;
+pub(crate) use epochs::MAX_RECEIPTS;
 pub use error::ApiError;
 pub(crate) use pages::MAX_ITEMS;
 pub use query::{RowForm, SqlReply, SqlRequest};
@@ -87,6 +90,7 @@ fn doors() -> Vec<Door> {
         Door("POST", "/v1/chat/completions", Keys(&[AppRole]), post(chat::chat)),
         Door("GET", "/v1/models", Keys(&[AppRole, Analyst]), get(models::list)),
         Door("GET", "/v1/models/{*id}", Keys(&[AppRole, Analyst]), get(models::show)),
+        Door("GET", "/v1/receipts", Public, get(epochs::receipts)),
         Door("GET", "/v1/receipts/{id}", Public, get(answers::receipt)),
         Door("GET", "/v1/receipts/{id}/inclusion", Public, get(answers::inclusion)),
         Door("GET", "/v1/receipts/{id}/evidence", Keys(&[AppRole, Analyst]), get(answers::evidence)),
@@ -109,6 +113,9 @@ fn doors() -> Vec<Door> {
         Door("GET", "/v1/settlements/latest", Keys(&[AppRole, Analyst]), get(payments::latest)),
         Door("GET", "/v1/chain", Keys(&[]), get(chain::show)),
         Door("POST", "/v1/chain", Keys(&[]), post(chain::act)),
+        Door("GET", "/v1/epochs/{epoch}", Public, get(epochs::show)),
+        Door("GET", "/v1/epochs/{epoch}/debts", Public, get(epochs::debts)),
+        Door("GET", "/v1/epochs/{epoch}/rewards", Public, get(epochs::rewards)),
         Door("GET", "/v1/rewards/{address}", Public, get(payments::reward)),
     ]
 }

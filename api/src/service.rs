@@ -72,7 +72,7 @@ pub struct Service {
     pub workers: QueryWorkers,
     /// Queries under way.
     pub queries: Arc<Places>,
-    /// Lists of what contributors sent in, being made.
+    /// Lists being made of what contributors sent in, of receipts and of rows of epochs.
     pub listings: Arc<Places>,
     pub indexer: watch::Receiver<IndexerStatus>,
     /// The node's head when it was first seen, and whether the indexer held it once.

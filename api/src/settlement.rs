@@ -19,7 +19,8 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use indexer::events::{self, roots::RootBook};
-use rag::ClosingTerms;
+use rag::{ClosingTerms, MOST_FUNDERS, Policy};
+use schemas::contracts::PaymentVault;
 use schemas::tables::{ClosingRow, EpochRow, Wei};
 use schemas::{Address, B256};
 use serde::{Deserialize, Serialize};
@@ -139,7 +140,14 @@ async fn close_now(service: &Service, settling: &mut Settling) -> anyhow::Result
     let fees = events::fees_at(&service.store, &service.deployment, cut.number).await?;
     let fees = fees.context("the vault's fee schedule is in no finalized block yet; try again shortly")?;
     let reserve_wei = Wei(service.config.settlement.reserve_wei()?);
-    let terms = ClosingTerms { block_number: cut.number, block_hash: cut.hash, data_bps: fees.dataBps, reserve_wei };
+    let deposits = events::all::<PaymentVault::Deposited>(&service.store, service.deployment.vault, Finality::Finalized).await?;
+    let policy = Policy {
+        block_number: cut.number,
+        cap_wei: Wei(service.config.settlement.contributor_cap_wei()?),
+        funded_by: events::payers::funders(&deposits, cut.number, MOST_FUNDERS),
+        linked: service.config.settlement.linked()?,
+    };
+    let terms = ClosingTerms { block_number: cut.number, block_hash: cut.hash, data_bps: fees.dataBps, reserve_wei, policy };
     let closing = service.rag.close_epoch(terms, &debit::payable(service).await?).await?;
     // Before the payers are debited: what is collected tells which block's pool the epoch has.
     if let Err(error) = reserve::fill(service, settling, reserve_wei).await {
@@ -201,7 +209,7 @@ fn closed(closing: &ClosingRow) -> SettlementStatus {
 }
 
 /// An amount of the chain as the tables hold it.
-fn wei(amount: schemas::U256) -> anyhow::Result<Wei> {
+pub(crate) fn wei(amount: schemas::U256) -> anyhow::Result<Wei> {
     let amount: u128 = amount.try_into().ok().filter(|wei| *wei < 10u128.pow(38)).context("an amount on chain is beyond 10^38 wei")?;
     Ok(Wei(amount))
 }

@@ -17,6 +17,8 @@ use schemas::alloy_primitives::{Bytes, address};
 use schemas::{Address, U256};
 use serde_json::{Value, json};
 use tokio::process::{Child, ChildStdin, Command};
+use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
 
 use crate::rpc::{Rpc, RpcConfig};
 use crate::source::{ChainSource, RpcSource};
@@ -31,6 +33,9 @@ pub(crate) const MARKED_ACCOUNT: Address = address!("0x4a0ca2e683ac8a2ee528f5a93
 
 /// How long anvil may take to answer, and a predecessor to write its state and end.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// States of blocks that anvil keeps at least, of a megabyte each: reorganisations go back no further.
+const KEPT_STATES: u64 = 256;
 
 /// Runs anvil (`"$@"`), and ends it when standard input closes.
 const WATCHED: &str = r#"
@@ -78,6 +83,34 @@ pub struct DevChain {
     alive: Option<ChildStdin>,
     rpc: Rpc,
     url: String,
+    mining: Option<Mining>,
+}
+
+/// Blocks that come by time, until this is dropped. By us and not by anvil: told a block time (1.7.1), it keeps 1,500 states, gigabytes,
+/// however few it is told to keep.
+#[derive(Debug)]
+struct Mining(JoinHandle<()>);
+
+impl Mining {
+    fn every(time: Duration, rpc: Rpc) -> Self {
+        Self(tokio::spawn(async move {
+            let mut ticks = tokio::time::interval(time);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                ticks.tick().await;
+                // Where anvil is busy, or gone, the next one is as good.
+                if let Err(error) = rpc.request::<Value>("evm_mine", json!([])).await {
+                    tracing::debug!(%error, "no block was mined");
+                }
+            }
+        }))
+    }
+}
+
+impl Drop for Mining {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// The anvil that [`DevChain::start`] would run.
@@ -108,7 +141,7 @@ impl DevChain {
         let rpc = Rpc::connect(&url, RpcConfig { max_attempts: 1, ..RpcConfig::default() })?;
         let mut shell = spawn(&anvil, config, port, lock)?;
         let alive = shell.stdin.take();
-        let mut chain = Self { shell, alive, rpc, url };
+        let mut chain = Self { shell, alive, rpc, url, mining: None };
         chain.wait_until_ready().await?;
         if !continues {
             chain.put_mark().await?;
@@ -117,6 +150,8 @@ impl DevChain {
             // that reading at "finalized" works from the first moment.
             chain.mine(2 * config.slots_in_an_epoch.max(1)).await?;
         }
+        let time = Duration::from_millis(config.block_time_ms);
+        chain.mining = (!time.is_zero()).then(|| Mining::every(time, chain.rpc.clone()));
         tracing::info!(url = %chain.url, anvil = %anvil.display(), continues, "development chain is up");
         Ok(chain)
     }
@@ -162,6 +197,7 @@ impl DevChain {
 
     /// Ends the chain and waits until its state is written.
     pub async fn stop(mut self) -> Result<()> {
+        drop(self.mining.take());
         drop(self.alive.take());
         match tokio::time::timeout(START_TIMEOUT, self.shell.wait()).await {
             Ok(Ok(_)) => Ok(()),
@@ -200,11 +236,8 @@ fn spawn(anvil: &Path, config: &DevChainConfig, port: u16, lock: Option<File>) -
     command.args(["--slots-in-an-epoch", &config.slots_in_an_epoch.max(1).to_string()]);
     // No accounts of a known key, no web pages, and old states only in memory, of which it otherwise
     // writes thousands into the home folder: those of blocks that are not final, to which it may go back.
-    let kept_states = (2 * config.slots_in_an_epoch + 2).max(256).to_string();
+    let kept_states = (2 * config.slots_in_an_epoch + 2).max(KEPT_STATES).to_string();
     command.args(["--accounts", "0", "--no-cors", "--quiet", "--prune-history", &kept_states]);
-    if config.block_time_ms > 0 {
-        command.args(["--block-time", &format!("{}.{:03}", config.block_time_ms / 1000, config.block_time_ms % 1000), "--mixed-mining"]);
-    }
     if let Some(path) = &config.state_path {
         command.arg("--state").arg(path).args(["--state-interval", &config.state_interval_seconds.max(1).to_string()]);
     }

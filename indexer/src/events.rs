@@ -69,6 +69,15 @@ pub async fn about<E: SolEvent>(
     rows.iter().map(|row| Ok(Placed { event: decode(row)?, place: place(row) })).collect()
 }
 
+/// The events of a type that a contract emitted, among logs that were read elsewhere; in the order of those.
+///
+/// # Errors
+/// [`IndexerError::EventUndecodable`].
+pub fn among<E: SolEvent>(logs: &[LogRow], address: Address) -> Result<Vec<Placed<E>>> {
+    let is_one = |row: &&LogRow| row.address.0 == address && row.topic0.is_some_and(|topic| topic.0 == E::SIGNATURE_HASH);
+    logs.iter().filter(is_one).map(|row| Ok(Placed { event: decode(row)?, place: place(row) })).collect()
+}
+
 fn place(row: &LogRow) -> Place {
     Place {
         block_number: row.block_number,

@@ -14,6 +14,7 @@ mod debts;
 mod dues;
 mod entries;
 pub mod first;
+mod policy;
 mod proofs;
 mod rewards;
 
@@ -24,14 +25,27 @@ use serde::{Deserialize, Serialize};
 pub(crate) use close::{asked, close, closing, settle};
 pub use dues::Dues;
 pub(crate) use dues::Settled;
+pub(crate) use policy::policy_of;
+pub use policy::{MOST_FUNDERS, Policy};
 pub(crate) use proofs::Proofs;
-pub use rewards::{EpochComputation, EpochInputs, recompute_epoch};
+pub use rewards::{EpochComputation, EpochInputs, EpochReceipts, asked_for_epoch, recompute_epoch, recompute_epoch_of};
 
-/// The rules of [`recompute_epoch`], bound by every artifact hash.
-pub(crate) const RULES: &str = "rewards/2";
+/// The rules of [`recompute_epoch`] and the format of the artifact, bound by every artifact hash: with a policy, and before there were
+/// any.
+const RULES: [&str; 2] = ["rewards/3", "headwater.epoch/3"];
+const RULES_WITHOUT_POLICY: [&str; 2] = ["rewards/2", "headwater.epoch/2"];
+
+fn rules_and_format(policy: Option<&Policy>) -> [&'static str; 2] {
+    if policy.is_some() { RULES } else { RULES_WITHOUT_POLICY }
+}
+
+/// The name of the rules by which an epoch is computed.
+pub fn epoch_rules(policy: Option<&Policy>) -> &'static str {
+    rules_and_format(policy)[0]
+}
 
 /// What a closing fixes beside its receipts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClosingTerms {
     /// A finalized block.
     pub block_number: u64,
@@ -40,6 +54,8 @@ pub struct ClosingTerms {
     pub data_bps: u16,
     /// What the operator adds at most for contributors of receipts that are not paid for.
     pub reserve_wei: Wei,
+    /// Of all payers; what concerns those of the epoch is kept.
+    pub policy: Policy,
 }
 
 /// What one payer is asked for.

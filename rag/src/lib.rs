@@ -30,7 +30,10 @@ mod verify;
 pub use answer::{Answer, Answerer, AskRequest, Citation, CopyOf, Evidence, ShareLine};
 pub use config::{AttributionConfig, AttributionMethod, GenerationConfig, QuoteConfig, RagConfig};
 pub use epochs::first as rewards_1;
-pub use epochs::{Asked, ClosingTerms, Collected, Collection, Dues, EpochComputation, EpochInputs, RewardProof, recompute_epoch};
+pub use epochs::{
+    Asked, ClosingTerms, Collected, Collection, Dues, EpochComputation, EpochInputs, EpochReceipts, MOST_FUNDERS, Policy, RewardProof,
+    asked_for_epoch, epoch_rules, recompute_epoch, recompute_epoch_of,
+};
 pub use error::{RagError, Result};
 pub use generate::{GenerationSettings, GenerationStats, Listener, Progress};
 pub use inclusion::{Inclusion, verify_inclusion};

@@ -31,7 +31,6 @@ use log::Log;
 
 pub use receivables::Receivable;
 use receivables::{Charge, Receivables};
-#[cfg(test)]
 pub(crate) use rows::receipt_of;
 
 /// Receipts that are read at once. Tests read several times so many.
@@ -231,6 +230,14 @@ impl Ledger {
 /// Body hashes of a gapless run of receipts that is in the tables, in order.
 pub(crate) async fn body_hashes(store: &Store, run: RangeInclusive<u64>) -> Result<Vec<B256>> {
     Ok(read_run::<FeeRow>(store, run, |row| row.sequence).await?.into_iter().map(|row| row.body_hash).collect())
+}
+
+/// At most `limit` receipts after a number, in order, of those that are in the tables.
+pub(crate) async fn after(store: &Store, sequence: u64, limit: u64) -> Result<Vec<Receipt>> {
+    let filter = format!("sequence > {sequence} AND sequence <= {}", sequence.saturating_add(limit));
+    let mut rows: Vec<ReceiptRow> = store.scan(Some(&filter)).await?;
+    rows.sort_unstable_by_key(|row| row.sequence);
+    rows.iter().map(receipt_of).collect()
 }
 
 /// A gapless run of receipts of which the tables hold each once, in order. For rows that are small.

@@ -15,19 +15,19 @@ use engine::{Embedder, Generator, GeneratorInfo};
 use schemas::ids::{AnswerId, ChunkId, DatanetId, DocumentId};
 use schemas::receipt::Receipt;
 use schemas::signer::Signer;
-use schemas::tables::{ClosingRow, DatanetRow, DebtRow, Embedding, EpochRow, TextRow, VersionRow};
+use schemas::tables::{ClosingRow, DatanetRow, DebtRow, Embedding, EpochRow, RewardRow, TextRow, VersionRow};
 use schemas::{Address, U256};
 use store::{Memo, Store};
 use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use crate::answer::{Answer, AnswerRecord, Answerer, AskRequest, Evidence};
-use crate::epochs::{self, Asked, ClosingTerms, Collection, Dues, Proofs, RewardProof, Settled};
+use crate::epochs::{self, Asked, ClosingTerms, Collection, Dues, Policy, Proofs, RewardProof, Settled};
 use crate::generate::{Counters, GenerationStats, Listener, Progress};
 use crate::inclusion::Inclusion;
 use crate::open_version::{OpenVersion, OpenVersions, REPLACED_FOR};
 use crate::receipts::{Ledger, Receivable};
 use crate::stages::{Stage, Stages};
-use crate::{Boxed, RagConfig, RagError, Result, blocking, index};
+use crate::{Boxed, RagConfig, RagError, Result, blocking, index, receipts};
 
 /// Rows of versions kept in memory at most, and names of files.
 const MAX_VERSION_ROWS: usize = 1_000;
@@ -83,6 +83,12 @@ impl fmt::Debug for Turn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Turn").finish_non_exhaustive()
     }
+}
+
+/// A filter for the rows of an epoch whose address in `column`, which stands there in lower case, comes after one.
+fn of_epoch_after(epoch: u64, column: &str, after: Option<Address>) -> String {
+    let after = after.map(|after| format!(" AND {column} > '{after:#x}'")).unwrap_or_default();
+    format!("epoch = {epoch}{after}")
 }
 
 impl Rag {
@@ -388,6 +394,54 @@ impl Rag {
     pub async fn settle_epoch(&self, closing: ClosingRow, collection: Collection) -> Result<EpochRow> {
         let _single = self.closing.lock().await;
         epochs::settle(&self.store, closing, collection).await
+    }
+
+    /// An epoch as it was closed, by which policy, and as it was settled, once it is.
+    ///
+    /// # Errors
+    /// [`RagError::NotFound`] for one that is not closed.
+    pub async fn epoch(&self, epoch: u64) -> Result<(ClosingRow, Option<Policy>, Option<EpochRow>)> {
+        if i64::try_from(epoch).is_err() {
+            return Err(RagError::not_found("epoch", epoch)); // nor would the tables take the number
+        }
+        let filter = format!("epoch = {epoch}");
+        let settled: Vec<EpochRow> = self.store.scan(Some(&filter)).await?;
+        let closing: Vec<ClosingRow> = self.store.scan(Some(&filter)).await?;
+        let closing = closing.into_iter().next().ok_or_else(|| RagError::not_found("epoch", epoch))?;
+        Ok((closing, epochs::policy_of(&self.store, epoch).await?, settled.into_iter().next()))
+    }
+
+    /// What a settled epoch left payers with: of those after an address the first `limit`, by address.
+    ///
+    /// # Errors
+    /// [`RagError::Store`].
+    pub async fn debts(&self, epoch: u64, after: Option<Address>, limit: usize) -> Result<Vec<DebtRow>> {
+        let mut rows: Vec<DebtRow> = self.store.scan(Some(&of_epoch_after(epoch, "payer", after))).await?;
+        rows.sort_by_key(|row| row.payer);
+        rows.truncate(limit);
+        Ok(rows)
+    }
+
+    /// What everybody earned up to a settled epoch, in the same way.
+    ///
+    /// # Errors
+    /// [`RagError::Store`].
+    pub async fn rewards(&self, epoch: u64, after: Option<Address>, limit: usize) -> Result<Vec<RewardRow>> {
+        let mut rows: Vec<RewardRow> = self.store.scan(Some(&of_epoch_after(epoch, "account", after))).await?;
+        rows.sort_by_key(|row| row.account);
+        rows.truncate(limit);
+        Ok(rows)
+    }
+
+    /// At most `limit` receipts after this number, in order, of those that are in the tables.
+    ///
+    /// # Errors
+    /// [`RagError::Store`], and [`RagError::Schema`] for a row that is no receipt.
+    pub async fn receipts_after(&self, sequence: u64, limit: u64) -> Result<Vec<Receipt>> {
+        if i64::try_from(sequence.saturating_add(limit)).is_err() {
+            return Ok(Vec::new());
+        }
+        receipts::after(&self.store, sequence, limit).await
     }
 
     /// What `account` may have claimed in all under the newest settled epoch, with its proof.

@@ -21,6 +21,7 @@ pub mod epochs;
 pub mod foreign_versions;
 pub mod logs;
 pub mod members;
+mod policies;
 pub mod receipts;
 pub mod reviews;
 pub mod rewards;
@@ -48,6 +49,7 @@ pub use epochs::EpochRow;
 pub use foreign_versions::ForeignVersionRow;
 pub use logs::{LogRef, LogRow, Logs};
 pub use members::{ContentRow, MemberRow, OriginRow, PassageRow, TextRow, VectorRow};
+pub use policies::PolicyRow;
 pub use receipts::{AnswerIdRow, BodyRow, ChargeRow, FeeRow, ReceiptRow};
 pub use reviews::ReviewRow;
 pub use rewards::RewardRow;
@@ -92,7 +94,7 @@ macro_rules! table {
         $( $(#[$fdoc:meta])* $field:ident : $ty:ty, )+
     ) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, serde::Serialize)]
+        #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
         pub struct $row {
             $( $(#[$fdoc])* pub $field: $ty, )+
         }
@@ -219,6 +221,7 @@ mod tests {
             (FollowedContractRow::TABLE, FollowedContractRow::schema()),
             (ForeignVersionRow::TABLE, ForeignVersionRow::schema()),
             (LogRow::TABLE, LogRow::schema()),
+            (PolicyRow::TABLE, PolicyRow::schema()),
             (ReceiptRow::TABLE, ReceiptRow::schema()),
             (ReviewRow::TABLE, ReviewRow::schema()),
             (RewardRow::TABLE, RewardRow::schema()),

@@ -36,8 +36,8 @@ use schemas::arrow::datatypes::SchemaRef;
 use schemas::events::EventTable;
 use schemas::tables::{
     AnswerRow, ApiKeyRow, AttributionRow, BlockRow, ChunkRow, ClosingRow, CoverageRow, CuratorRow, DatanetRow, DebtRow, DocumentRow,
-    EpochRow, FollowedContractRow, ForeignVersionRow, LogRow, ReceiptRow, ReviewRow, RewardRow, Row, SpendingLimitRow, SubmissionRow,
-    TableSpec, VersionRow,
+    EpochRow, FollowedContractRow, ForeignVersionRow, LogRow, PolicyRow, ReceiptRow, ReviewRow, RewardRow, Row, SpendingLimitRow,
+    SubmissionRow, TableSpec, VersionRow,
 };
 use tokio::sync::OnceCell;
 
@@ -133,6 +133,7 @@ fn table_specs() -> Vec<(TableSpec, SchemaRef)> {
         of::<FollowedContractRow>(),
         of::<ForeignVersionRow>(),
         of::<LogRow>(),
+        of::<PolicyRow>(),
         of::<ReceiptRow>(),
         of::<ReviewRow>(),
         of::<RewardRow>(),

@@ -1,5 +1,7 @@
 //! `headwater settle` and `headwater claim`.
 
+mod recompute;
+
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
@@ -25,6 +27,39 @@ fn limit(patience: Patience) -> Duration {
 struct Latest {
     settlement: SettlementStatus,
     error: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, Args)]
+pub struct SettleArgs {
+    /// Close nothing: compute this epoch's payouts again, from the service's receipts and what a node says was collected, and compare
+    /// them with what the service and the chain say.
+    #[arg(long, value_name = "EPOCH")]
+    pub recompute: Option<u64>,
+    /// Compute all epochs from this one on again: from 1 on, nothing of what was owed or earned before is believed.
+    #[arg(long, value_name = "EPOCH", requires = "recompute")]
+    pub from: Option<u64>,
+    /// The node to believe [default: the service's; an auditor names another].
+    #[arg(long, value_name = "URL", requires = "recompute")]
+    pub rpc: Option<String>,
+    /// The registry that holds the versions' roots [default: the one that the service works with].
+    #[arg(long, value_name = "ADDRESS", value_parser = schemas::ids::parse_address, requires = "recompute")]
+    pub registry: Option<schemas::Address>,
+    /// The vault that took the debits [default: the one that the service works with].
+    #[arg(long, value_name = "ADDRESS", value_parser = schemas::ids::parse_address, requires = "recompute")]
+    pub vault: Option<schemas::Address>,
+    /// The distributor that pays [default: the one that the service works with].
+    #[arg(long, value_name = "ADDRESS", value_parser = schemas::ids::parse_address, requires = "recompute")]
+    pub distributor: Option<schemas::Address>,
+    /// The first block that can hold an event of these contracts [default: by the service's word].
+    #[arg(long, value_name = "BLOCK", requires = "recompute")]
+    pub start_block: Option<u64>,
+}
+
+pub async fn settle_or_recompute(context: &Context, args: &SettleArgs) -> anyhow::Result<Report> {
+    match args.recompute {
+        Some(epoch) => recompute::recompute(context, args, epoch).await,
+        None => settle(context).await,
+    }
 }
 
 /// Closes an epoch, then watches it become claimable.

@@ -1,7 +1,7 @@
 //! `headwater verify`: checks receipts with nothing but what is at hand, and says of each thing whether it was checked.
 
 mod again;
-mod checks;
+pub(crate) mod checks;
 mod document;
 mod onchain;
 

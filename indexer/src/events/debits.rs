@@ -37,25 +37,35 @@ impl EpochDebits {
     pub async fn read(store: &Store, deployment: &Deployment, epoch: u64, finality: Finality) -> Result<Self> {
         let vault = deployment.vault;
         let word = Some(B256::from(U256::from(epoch)));
+        let batches = about(store, vault, [word, None, None], finality).await?;
+        let taken = about(store, vault, [None, word, None], finality).await?;
+        let short = about(store, vault, [None, word, None], finality).await?;
+        Ok(Self::of(epoch, &batches, &taken, &short))
+    }
+
+    /// What these events, in chain order, say of an epoch; those of others are passed over.
+    pub fn of(
+        epoch: u64,
+        batches: &[Placed<PaymentVault::BatchDebited>],
+        taken: &[Placed<PaymentVault::Debited>],
+        short: &[Placed<PaymentVault::DebitShort>],
+    ) -> Self {
         let mut debits = Self::default();
-        let batches: Vec<Placed<PaymentVault::BatchDebited>> = about(store, vault, [word, None, None], finality).await?;
-        for Placed { event, place } in batches {
+        for Placed { event, place } in batches.iter().filter(|batch| batch.event.epoch == epoch) {
             debits.parts = debits.parts.max(event.part);
             debits.receipts_root = Some(event.receiptsRoot);
             if event.isLast {
-                debits.completed = Some(place);
+                debits.completed = Some(*place);
             }
         }
-        let taken: Vec<Placed<PaymentVault::Debited>> = about(store, vault, [None, word, None], finality).await?;
-        for Placed { event, .. } in taken {
+        for Placed { event, .. } in taken.iter().filter(|taken| taken.event.epoch == epoch) {
             let payer = debits.collected.entry(event.payer).or_default();
             payer.amount_wei = payer.amount_wei.saturating_add(event.amount);
             payer.data_wei = payer.data_wei.saturating_add(event.dataAmount);
             debits.asked.insert(event.payer);
         }
-        let short: Vec<Placed<PaymentVault::DebitShort>> = about(store, vault, [None, word, None], finality).await?;
-        debits.asked.extend(short.iter().map(|placed| placed.event.payer));
-        Ok(debits)
+        debits.asked.extend(short.iter().map(|short| &short.event).filter(|short| short.epoch == epoch).map(|short| short.payer));
+        debits
     }
 }
 

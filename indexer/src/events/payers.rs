@@ -1,6 +1,6 @@
 //! What the vault's events say of one payer: what it has, what was debited under which limit, what it cancelled.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemas::alloy_sol_types::SolEvent;
 use schemas::contracts::{Deployment, PaymentVault};
@@ -8,8 +8,24 @@ use schemas::tables::{LogRow, Raw};
 use schemas::{Address, B256, U256};
 use store::{Finality, Store};
 
-use super::decode;
+use super::{Placed, decode};
 use crate::Result;
+
+/// By payer, who else put into the vault for it, of deposits up to a block: of each the `most` who put in most.
+pub fn funders(deposits: &[Placed<PaymentVault::Deposited>], block: u64, most: usize) -> BTreeMap<Address, BTreeSet<Address>> {
+    let mut amounts: BTreeMap<Address, BTreeMap<Address, U256>> = BTreeMap::new();
+    let events = deposits.iter().filter(|deposit| deposit.place.block_number <= block).map(|deposit| &deposit.event);
+    for event in events.filter(|event| event.from != event.payer) {
+        let amount = amounts.entry(event.payer).or_default().entry(event.from).or_default();
+        *amount = amount.saturating_add(event.amount);
+    }
+    let most_of = |amounts: BTreeMap<Address, U256>| {
+        let mut by_amount: Vec<(Address, U256)> = amounts.into_iter().collect();
+        by_amount.sort_by_key(|(from, amount)| (std::cmp::Reverse(*amount), *from));
+        by_amount.into_iter().take(most).map(|(from, _)| from).collect()
+    };
+    amounts.into_iter().map(|(payer, amounts)| (payer, most_of(amounts))).collect()
+}
 
 /// One payer's account. Amounts are token wei.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

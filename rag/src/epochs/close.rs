@@ -9,7 +9,7 @@ use store::Store;
 use super::amounts::sum;
 use super::entries::{self, Entry};
 use super::rewards::{self, EpochInputs, receipts_root};
-use super::{Asked, ClosingTerms, Collection, EpochComputation, RULES};
+use super::{Asked, ClosingTerms, Collection, EpochComputation, Policy, epoch_rules, policy_of};
 use crate::receipts::read_run;
 use crate::{RagError, Result, blocking};
 
@@ -28,13 +28,15 @@ pub(crate) async fn close(store: &Store, terms: ClosingTerms, payable: &BTreeSet
     let last = latest(store).await?;
     let (last_epoch, before) = last.as_ref().map_or((0, 0), |row| (row.epoch, row.last_sequence));
     let sums = Sums::read(store, before + 1).await?;
+    let debts: Vec<DebtRow> = debts_of(store, last_epoch).await?;
     if sums.paid == 0 {
-        let debts: Vec<DebtRow> = debts_of(store, last_epoch).await?;
         if !debts.iter().any(|row| row.unpaid_wei.0 > 0 && payable.contains(&row.payer)) {
             return Err(RagError::NothingToSettle { last_epoch });
         }
     }
-    let row = blocking(move || closing_row(last_epoch + 1, before + 1, sums, terms)).await?;
+    let payers = sums.payers.iter().copied().chain(debts.iter().map(|row| row.payer)).collect();
+    terms.policy.clone().of_payers(&payers).keep(store, last_epoch + 1).await?;
+    let row = blocking(move || closing_row(last_epoch + 1, before + 1, sums, &terms)).await?;
     store.insert_new::<ClosingRow>(std::slice::from_ref(&row)).await?;
     tracing::info!(epoch = row.epoch, receipts = row.receipt_count, total_wei = row.total_wei.0, "epoch closed");
     Ok(row)
@@ -46,6 +48,8 @@ struct Sums {
     total: Wei,
     /// Receipts that cost something.
     paid: usize,
+    /// Who pays for them.
+    payers: BTreeSet<Address>,
 }
 
 impl Sums {
@@ -56,12 +60,13 @@ impl Sums {
         Ok(Self {
             total: sum(rows.iter().map(|row| row.fee_wei))?,
             paid: rows.iter().filter(|row| row.fee_wei.0 > 0).count(),
+            payers: rows.iter().filter_map(|row| row.payer).collect(),
             body_hashes: rows.into_iter().map(|row| row.body_hash).collect(),
         })
     }
 }
 
-fn closing_row(epoch: u64, first_sequence: u64, sums: Sums, terms: ClosingTerms) -> Result<ClosingRow> {
+fn closing_row(epoch: u64, first_sequence: u64, sums: Sums, terms: &ClosingTerms) -> Result<ClosingRow> {
     let receipt_count = sums.body_hashes.len() as u64;
     Ok(ClosingRow {
         epoch,
@@ -91,7 +96,8 @@ pub(crate) async fn closing(store: &Store) -> Result<Option<ClosingRow>> {
 pub(crate) async fn asked(store: &Store, closing: ClosingRow) -> Result<Vec<Asked>> {
     let debts = debts_of(store, closing.epoch - 1).await?;
     let receipts = receipts_of(store, &closing, &debts).await?;
-    blocking(move || rewards::asked(&closing, &receipts, &debts)).await
+    let policy = policy_of(store, closing.epoch).await?;
+    blocking(move || rewards::asked(&closing, policy.as_ref(), &receipts, &debts)).await
 }
 
 /// Turns what was collected into rewards and debts, and commits the epoch. Again, it returns what is committed.
@@ -99,10 +105,12 @@ pub(crate) async fn settle(store: &Store, closing: ClosingRow, collection: Colle
     let epoch = closing.epoch;
     let (debts, rewards) = (debts_of(store, epoch - 1).await?, rewards_of(store, epoch - 1).await?);
     let receipts = receipts_of(store, &closing, &debts).await?;
+    let policy = policy_of(store, epoch).await?;
     let (computed, row) = blocking(move || {
-        let inputs = EpochInputs { closing: &closing, receipts: &[], debts: &debts, rewards: &rewards, collection: &collection };
+        let policy = policy.as_ref();
+        let inputs = EpochInputs { closing: &closing, policy, receipts: &[], debts: &debts, rewards: &rewards, collection: &collection };
         let computed = rewards::compute(&inputs, &receipts)?;
-        let row = epoch_row(&closing, &collection, &computed);
+        let row = epoch_row(&closing, policy, &collection, &computed);
         Ok((computed, row))
     })
     .await?;
@@ -157,10 +165,10 @@ async fn receipts_of(store: &Store, closing: &ClosingRow, debts: &[DebtRow]) -> 
     Ok(receipts)
 }
 
-fn epoch_row(closing: &ClosingRow, collection: &Collection, computed: &EpochComputation) -> EpochRow {
+fn epoch_row(closing: &ClosingRow, policy: Option<&Policy>, collection: &Collection, computed: &EpochComputation) -> EpochRow {
     EpochRow {
         epoch: closing.epoch,
-        rules: RULES.into(),
+        rules: epoch_rules(policy).into(),
         first_sequence: closing.first_sequence,
         last_sequence: closing.last_sequence,
         receipt_count: closing.receipt_count,

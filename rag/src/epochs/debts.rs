@@ -8,7 +8,7 @@ use schemas::tables::{ClosingRow, DebtRow, Wei};
 
 use super::amounts::{BASIS_POINTS, add, sum};
 use super::entries::Entry;
-use super::{Asked, Collected};
+use super::{Asked, Collected, Policy};
 use crate::{RagError, Result};
 
 /// A receipt as its payer's debt.
@@ -16,6 +16,8 @@ use crate::{RagError, Result};
 pub(super) struct Charge<'a> {
     entry: &'a Entry,
     data_bps: u16,
+    payer: Address,
+    policy: Option<&'a Policy>,
 }
 
 impl Charge<'_> {
@@ -23,9 +25,13 @@ impl Charge<'_> {
         self.entry.sequence
     }
 
-    /// What of the fee is contributors'.
+    /// What of the fee is contributors', less what the policy pays nobody.
     pub(super) fn parts(&self) -> Result<Vec<(Address, u128)>> {
-        self.entry.parts(self.data_bps)
+        let mut parts = self.entry.parts(self.data_bps)?;
+        if let Some(policy) = self.policy {
+            parts.retain(|(account, _)| policy.pays(self.payer, *account));
+        }
+        Ok(parts)
     }
 
     pub(super) fn attributed(&self) -> Result<Wei> {
@@ -57,7 +63,12 @@ pub(super) struct Outcome<'a> {
 
 /// Every payer with a debt or a credit. `receipts` in order of issue: those of the epoch, and the earlier ones that `previous`
 /// leaves uncovered; others are passed over.
-pub(super) fn accounts<'a>(receipts: &'a [Entry], closing: &ClosingRow, previous: &[DebtRow]) -> Result<BTreeMap<Address, Account<'a>>> {
+pub(super) fn accounts<'a>(
+    receipts: &'a [Entry],
+    closing: &ClosingRow,
+    policy: Option<&'a Policy>,
+    previous: &[DebtRow],
+) -> Result<BTreeMap<Address, Account<'a>>> {
     let mut accounts: BTreeMap<Address, Account<'a>> = previous.iter().map(|row| (row.payer, Account::of(row))).collect();
     let data_bps = u16::try_from(closing.data_bps).ok().filter(|bps| u128::from(*bps) <= BASIS_POINTS);
     let data_bps = data_bps.ok_or_else(|| RagError::Unproven(format!("data_bps is {}; at most {BASIS_POINTS}", closing.data_bps)))?;
@@ -75,7 +86,7 @@ pub(super) fn accounts<'a>(receipts: &'a [Entry], closing: &ClosingRow, previous
             account.has_new |= is_new;
             // Refused whether or not it is paid for.
             receipt.check_shares()?;
-            account.charges.push(Charge { entry: receipt, data_bps });
+            account.charges.push(Charge { entry: receipt, data_bps, payer, policy });
         }
     }
     for row in previous {

@@ -1,6 +1,7 @@
-//! `rewards/2`: from receipts and what was collected to rewards, in whole wei.
+//! `rewards/2` and `rewards/3`, which has a policy: from receipts and what was collected to rewards, in whole wei.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use schemas::leaves::RewardLeaf;
 use schemas::receipt::ReceiptBody;
@@ -11,13 +12,15 @@ use serde_json::json;
 use super::amounts::{add, check_run, root, sum};
 use super::debts::{Account, Charge, Outcome, accounts, pay};
 use super::entries::{Entry, entries};
-use super::{Asked, Collected, Collection, RULES};
+use super::{Asked, Collected, Collection, Policy, rules_and_format};
 use crate::{RagError, Result, inclusion};
 
 /// Everything that an epoch's rewards follow from.
 #[derive(Debug, Clone, Copy)]
 pub struct EpochInputs<'a> {
     pub closing: &'a ClosingRow,
+    /// None for an epoch that was closed before there were any.
+    pub policy: Option<&'a Policy>,
     /// The epoch's, and the earlier ones that `debts` leaves uncovered; in any order.
     pub receipts: &'a [ReceiptBody],
     /// After the epoch before.
@@ -58,8 +61,8 @@ pub(super) fn receipts_root(body_hashes: impl Iterator<Item = B256>) -> Result<B
 }
 
 /// What every payer is to be asked for, by payer. `receipts` in order.
-pub(super) fn asked(closing: &ClosingRow, receipts: &[Entry], debts: &[DebtRow]) -> Result<Vec<Asked>> {
-    let accounts = accounts(receipts, closing, debts)?;
+pub(super) fn asked(closing: &ClosingRow, policy: Option<&Policy>, receipts: &[Entry], debts: &[DebtRow]) -> Result<Vec<Asked>> {
+    let accounts = accounts(receipts, closing, policy, debts)?;
     let asked = accounts.iter().map(|(payer, account)| account.asked(*payer));
     Ok(asked.collect::<Result<Vec<Option<Asked>>>>()?.into_iter().flatten().collect())
 }
@@ -69,7 +72,7 @@ pub(super) fn asked(closing: &ClosingRow, receipts: &[Entry], debts: &[DebtRow])
 /// Each payer's receipts are covered in order of issue, earlier ones first, by what was collected from it. A covered receipt
 /// pays its contributors (its fee's data part, by largest remainder over its shares) out of what its payer put into the pool. An
 /// uncovered one stays owed, and pays only out of the operator's reserve, in order of issue over all payers, as long as
-/// whole receipts fit. Amounts add up over epochs, and an account that ever earned something keeps its row. So the sum of
+/// whole receipts fit. Whom the policy does not pay is paid neither way. Amounts add up over epochs, and an account that ever earned something keeps its row. So the sum of
 /// all cumulative amounts is never above what the pool was given.
 ///
 /// # Errors
@@ -79,19 +82,71 @@ pub fn recompute_epoch(inputs: &EpochInputs<'_>) -> Result<EpochComputation> {
     compute(inputs, &entries(inputs.receipts)?)
 }
 
+/// Receipts of which no more is kept than an epoch needs: a hundred bytes of each, so that a million fit into memory.
+#[derive(Debug, Clone, Default)]
+pub struct EpochReceipts(Vec<Entry>);
+
+impl EpochReceipts {
+    /// Of a higher number than those before it.
+    ///
+    /// # Errors
+    /// [`RagError::Schema`] for a body that cannot be hashed.
+    pub fn add(&mut self, body: &ReceiptBody) -> Result<()> {
+        self.0.push(Entry::of(body)?);
+        Ok(())
+    }
+
+    fn upto(&self, number: u64) -> &[Entry] {
+        self.0.get(..self.0.partition_point(|receipt| receipt.sequence <= number)).unwrap_or_default()
+    }
+
+    /// Who pays for the receipts of a run; some several times.
+    pub fn payers(&self, run: RangeInclusive<u64>) -> impl Iterator<Item = Address> {
+        self.0.iter().filter(move |receipt| run.contains(&receipt.sequence)).filter_map(|receipt| receipt.payer)
+    }
+
+    /// The sum of the fees of a run.
+    ///
+    /// # Errors
+    /// [`RagError::Schema`] beyond 10^38 wei.
+    pub fn fees(&self, run: RangeInclusive<u64>) -> Result<Wei> {
+        sum(self.0.iter().filter(|receipt| run.contains(&receipt.sequence)).map(|receipt| receipt.fee_wei))
+    }
+}
+
+/// What every payer is to be asked for when an epoch of these receipts is closed, by payer; those of `inputs`, and what was collected,
+/// are passed over.
+///
+/// # Errors
+/// Those of [`recompute_epoch`].
+pub fn asked_for_epoch(inputs: &EpochInputs<'_>, receipts: &EpochReceipts) -> Result<Vec<Asked>> {
+    asked(inputs.closing, inputs.policy, receipts.upto(inputs.closing.last_sequence), inputs.debts)
+}
+
+/// [`recompute_epoch`] over these; those of `inputs` are passed over.
+///
+/// # Errors
+/// Those of [`recompute_epoch`].
+pub fn recompute_epoch_of(inputs: &EpochInputs<'_>, receipts: &EpochReceipts) -> Result<EpochComputation> {
+    compute(inputs, receipts.upto(inputs.closing.last_sequence))
+}
+
 /// [`recompute_epoch`] over receipts as they are read from tables, in order; those of `inputs` are passed over.
 pub(super) fn compute(inputs: &EpochInputs<'_>, receipts: &[Entry]) -> Result<EpochComputation> {
-    let EpochInputs { closing, debts, collection, .. } = *inputs;
+    let EpochInputs { closing, policy, collection, .. } = *inputs;
     let own = receipts.get(receipts.partition_point(|receipt| receipt.sequence < closing.first_sequence)..).unwrap_or_default();
     check_closing(closing, own)?;
     check_previous(inputs)?;
     let reserve = reserve(inputs)?;
-    let mut outcomes = outcomes(closing, receipts, debts, &collection.collected)?;
+    let mut outcomes = outcomes(inputs, receipts)?;
     let reserve_used_wei = spend_reserve(&mut outcomes, reserve)?;
 
     let mut earned: BTreeMap<Address, Wei> = BTreeMap::new();
     for outcome in &outcomes {
         pay(&mut earned, outcome.paid.iter().map(|(account, part)| (*account, part.0)))?;
+    }
+    if let Some(policy) = policy {
+        earned = policy.capped(earned);
     }
     let rewards = reward_rows(closing.epoch, &earned, inputs.rewards, collection)?;
     let reward_root = root(rewards.iter().map(|row| row.leaf))?;
@@ -152,10 +207,11 @@ fn reserve(inputs: &EpochInputs<'_>) -> Result<Wei> {
     Ok(Wei(free).min(inputs.closing.reserve_wei))
 }
 
-fn outcomes<'a>(closing: &ClosingRow, receipts: &'a [Entry], debts: &[DebtRow], collected: &[Collected]) -> Result<Vec<Outcome<'a>>> {
-    let mut accounts = accounts(receipts, closing, debts)?;
+fn outcomes<'a>(inputs: &EpochInputs<'a>, receipts: &'a [Entry]) -> Result<Vec<Outcome<'a>>> {
+    let EpochInputs { closing, policy, debts, collection, .. } = *inputs;
+    let mut accounts = accounts(receipts, closing, policy, debts)?;
     let mut by_payer: BTreeMap<Address, Collected> = BTreeMap::new();
-    for entry in collected {
+    for entry in &collection.collected {
         // Whom nobody asked for anything is debited all the same where the operator says so: it stays to its credit.
         accounts.entry(entry.payer).or_insert_with(|| Account::anew(closing));
         if by_payer.insert(entry.payer, *entry).is_some() {
@@ -213,11 +269,12 @@ fn reward_rows(epoch: u64, earned: &BTreeMap<Address, Wei>, previous: &[RewardRo
 
 /// keccak256 of the canonical JSON of what went in and what came out.
 fn artifact_hash(inputs: &EpochInputs<'_>, own: &[Entry], reserve_used_wei: Wei, debts: &[DebtRow], reward_root: B256) -> Result<B256> {
-    let EpochInputs { closing, collection, .. } = *inputs;
+    let EpochInputs { closing, policy, collection, .. } = *inputs;
+    let [rules, format] = rules_and_format(policy);
     let previous_root = if inputs.rewards.is_empty() { B256::ZERO } else { root(inputs.rewards.iter().map(|row| row.leaf))? };
-    let artifact = json!({
-        "schema": "headwater.epoch/2",
-        "rules": RULES,
+    let mut artifact = json!({
+        "schema": format,
+        "rules": rules,
         "epoch": closing.epoch,
         "closing": {
             "first_sequence": closing.first_sequence,
@@ -233,5 +290,8 @@ fn artifact_hash(inputs: &EpochInputs<'_>, own: &[Entry], reserve_used_wei: Wei,
         "debts": debts,
         "reward_root": reward_root,
     });
+    if let (Some(policy), Some(artifact)) = (policy, artifact.as_object_mut()) {
+        artifact.insert("policy".into(), json!(policy));
+    }
     Ok(schemas::canonical::hash_with_items(&artifact, "receipts", own.iter().map(|receipt| receipt.body_hash))?)
 }

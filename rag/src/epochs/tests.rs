@@ -1,6 +1,7 @@
 mod collected;
 mod first;
 mod hostile;
+mod policies;
 mod stored;
 
 use schemas::allocation::PPM;

@@ -8,7 +8,7 @@ use schemas::{Address, U256};
 
 use super::world::{CHAIN_ID, World, account, cold_chain};
 use crate::receipts::receipt_of;
-use crate::{AskRequest, ClosingTerms, Collected, Collection, EpochInputs, Rag, RagError, Result, recompute_epoch};
+use crate::{AskRequest, ClosingTerms, Collected, Collection, EpochInputs, Policy, Rag, RagError, Result, recompute_epoch};
 
 const QUESTIONS: [&str; 3] = [
     "At what temperature range should most vaccines be stored in a refrigerator?",
@@ -18,7 +18,7 @@ const QUESTIONS: [&str; 3] = [
 const PAYER: Address = Address::repeat_byte(0xbb);
 
 pub(super) fn terms(block_number: u64) -> ClosingTerms {
-    ClosingTerms { block_number, block_hash: B256::with_last_byte(1), data_bps: 7000, reserve_wei: Wei(0) }
+    ClosingTerms { block_number, block_hash: B256::with_last_byte(1), data_bps: 7000, reserve_wei: Wei(0), policy: Policy::default() }
 }
 
 pub(super) async fn close(rag: &Rag, block_number: u64) -> Result<ClosingRow> {
@@ -77,7 +77,14 @@ async fn an_epoch_pays_what_was_collected() {
     // a verifier with the tables and the vault's events
     let rows: Vec<ReceiptRow> = world.store.scan(None).await.unwrap();
     let bodies: Vec<_> = rows.iter().map(|row| receipt_of(row).unwrap().body).collect();
-    let inputs = EpochInputs { closing: &closing, receipts: &bodies, debts: &[], rewards: &[], collection: &collection };
+    let inputs = EpochInputs {
+        closing: &closing,
+        policy: Some(&Policy::default()),
+        receipts: &bodies,
+        debts: &[],
+        rewards: &[],
+        collection: &collection,
+    };
     let recomputed = recompute_epoch(&inputs).unwrap();
     assert_eq!((recomputed.reward_root, recomputed.artifact_hash), (epoch.reward_root, epoch.artifact_hash));
 }
@@ -119,7 +126,14 @@ async fn a_half_closed_epoch_is_finished_as_begun() {
     // The rewards and debts as an attempt left them that was killed before the commit.
     let rows: Vec<ReceiptRow> = world.store.scan(Some("sequence <= 3")).await.unwrap();
     let bodies: Vec<_> = rows.iter().map(|row| receipt_of(row).unwrap().body).collect();
-    let inputs = EpochInputs { closing: &begun, receipts: &bodies, debts: &[], rewards: &[], collection: &collection };
+    let inputs = EpochInputs {
+        closing: &begun,
+        policy: Some(&Policy::default()),
+        receipts: &bodies,
+        debts: &[],
+        rewards: &[],
+        collection: &collection,
+    };
     let computed = recompute_epoch(&inputs).unwrap();
     world.store.insert_new::<RewardRow>(&computed.rewards).await.unwrap();
     world.store.insert_new::<DebtRow>(&computed.debts).await.unwrap();

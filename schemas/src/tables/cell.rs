@@ -48,7 +48,7 @@ impl<'de> Deserialize<'de> for Wei {
 }
 
 /// An L2-normalised vector of [`Embedding::DIMENSIONS`] floats.
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Embedding(pub Vec<f32>);
 
@@ -289,7 +289,7 @@ impl Cell for Embedding {
 }
 
 /// A hash or address as its bytes: half the size of the text, for the tables that hold millions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Raw<T>(pub T);
 

@@ -10,7 +10,7 @@ table! {
     EpochRow = "epochs", WriteMode::Keyed(&["epoch"]);
     /// From 1.
     epoch: u64,
-    /// How the rewards follow; `rewards/2`.
+    /// How the rewards follow: `rewards/3`, or without a policy `rewards/2`.
     rules: String,
     first_sequence: u64,
     last_sequence: u64,

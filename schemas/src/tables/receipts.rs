@@ -53,5 +53,6 @@ table! {
     FeeRow = "receipts", WriteMode::Keyed(&["answer_id"]);
     sequence: u64,
     fee_wei: Wei,
+    payer: Option<Address>,
     body_hash: B256,
 }

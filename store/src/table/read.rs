@@ -98,10 +98,10 @@ async fn filtered<R: Row>(dataset: &Dataset, scan: impl Fn() -> Result<Scanner, 
 
 async fn read<R: Row>(mut scan: Scanner) -> Result<Vec<R>, StoreError> {
     project::<R>(&mut scan)?;
-    let batches: Vec<RecordBatch> = scan.try_into_stream().await?.try_collect().await?;
-    let mut rows = Vec::with_capacity(batches.iter().map(RecordBatch::num_rows).sum());
-    for batch in &batches {
-        rows.extend(R::from_batch(batch)?);
+    let mut batches = scan.try_into_stream().await?;
+    let mut rows = Vec::new();
+    while let Some(batch) = batches.try_next().await? {
+        rows.extend(R::from_batch(&batch)?);
     }
     Ok(rows)
 }

@@ -45,6 +45,7 @@ const DOORS: &[(&str, &str, [u16; 4])] = &[
     ("GET", "/v1/models", [401, 200, 200, 200]),
     ("GET", "/v1/models/datanet:cold-chain", [401, 200, 200, 200]),
     ("GET", "/v1/models/owner/nobody", [401, 404, 404, 404]),
+    ("GET", "/v1/receipts", [200, 200, 200, 200]),
     ("GET", "/v1/receipts/0x1", [400, 400, 400, 400]),
     ("GET", "/v1/receipts/0x1/inclusion", [400, 400, 400, 400]),
     ("GET", "/v1/receipts/0x1/reexecution", [401, 400, 403, 400]),
@@ -67,6 +68,9 @@ const DOORS: &[(&str, &str, [u16; 4])] = &[
     ("GET", "/v1/settlements/latest", [401, 200, 200, 200]),
     ("GET", "/v1/chain", [401, 403, 403, 200]),
     ("POST", "/v1/chain", [401, 403, 403, 415]),
+    ("GET", "/v1/epochs/1", [200, 200, 200, 200]),
+    ("GET", "/v1/epochs/999/debts", [404, 404, 404, 404]),
+    ("GET", "/v1/epochs/x/rewards", [400, 400, 400, 400]),
     ("GET", "/v1/rewards/0x1", [400, 400, 400, 400]),
     ("GET", "/nowhere", [404, 404, 404, 404]),
 ];
@@ -134,7 +138,7 @@ fn is_at(route: &str, path: &str) -> bool {
     }
 }
 
-fn request(address: &str, method: &str, path: &str, headers: &str) -> anyhow::Result<RawReply> {
+pub(crate) fn request(address: &str, method: &str, path: &str, headers: &str) -> anyhow::Result<RawReply> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     let host = if headers.contains("Host:") { String::new() } else { format!("Host: {address}\r\n") };

@@ -15,6 +15,7 @@ mod local;
 mod money;
 mod openai;
 mod proxy;
+mod recomputed;
 mod scale;
 mod soak;
 mod whole;

@@ -15,6 +15,7 @@ use schemas::signer::Signer;
 use serde_json::{Value, json};
 
 use crate::harness::{Place, Service, post, wait_for};
+use crate::recomputed::payouts_are_computed_again;
 
 const TEXT: &str = "# Vaccines\n\nMost vaccines are stored in a refrigerator at a temperature between 2 °C and 8 °C. The usual set point is 5 °C, which leaves the same margin on both sides.\n";
 const QUESTION: &str = "At what temperature should most vaccines be stored in a refrigerator?";
@@ -41,6 +42,7 @@ fn nobody_spends_what_is_not_theirs_and_epochs_settle_by_themselves() -> anyhow:
     of_fourteen_at_once_exactly_three_are_answered(&service, &crowd)?;
     ensure!(ask(&service, &victim)?.0 == 200, "the victim's own question");
     epochs_settle_by_themselves_in_parts(&place)?;
+    payouts_are_computed_again(&place, &service)?;
     let limit = a_limit_out_of_calldata_gives_nothing(&place, &service)?;
     a_limit_counts_once_however_often_it_is_registered(&service, &victim, &limit)?;
     a_revoked_key_is_no_good(&place, &service, &crowd)?;

@@ -9,7 +9,7 @@ use crate::output::{count, printable};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Outcome {
+pub(crate) enum Outcome {
     Valid,
     NotChecked,
     Failed,
@@ -18,43 +18,44 @@ pub(super) enum Outcome {
 pub(super) const RETRIEVAL: &str = "retrieval";
 
 #[derive(Debug, Serialize)]
-pub(super) struct Check {
-    /// What of: `receipt`, `generation`, `evidence`, [`RETRIEVAL`], `epoch`, `chain`, `run`.
-    pub(super) of: &'static str,
-    pub(super) outcome: Outcome,
+pub(crate) struct Check {
+    /// What of: `receipt`, `generation`, `evidence`, [`RETRIEVAL`], `epoch`, `chain`, `run`; or of an epoch `deployment`, `before`,
+    /// `closing`, `receipts`, `versions`, `signer`, `fees`, `policy`, `collection`, `debts`, `rewards`, `withheld`, `root`.
+    pub(crate) of: &'static str,
+    pub(crate) outcome: Outcome,
     /// What was found, or would have been checked.
-    pub(super) detail: String,
+    pub(crate) detail: String,
 }
 
 /// The checks of one document.
 #[derive(Debug)]
-pub(super) struct Checks {
+pub(crate) struct Checks {
     title: String,
-    pub(super) done: Vec<Check>,
+    pub(crate) done: Vec<Check>,
 }
 
 impl Checks {
-    pub(super) fn new(title: String) -> Self {
+    pub(crate) fn new(title: String) -> Self {
         Self { title, done: Vec::new() }
     }
 
-    pub(super) fn valid(&mut self, of: &'static str, detail: impl Into<String>) {
+    pub(crate) fn valid(&mut self, of: &'static str, detail: impl Into<String>) {
         self.done.push(Check { of, outcome: Outcome::Valid, detail: detail.into() });
     }
 
-    pub(super) fn skip(&mut self, of: &'static str, detail: impl Into<String>) {
+    pub(crate) fn skip(&mut self, of: &'static str, detail: impl Into<String>) {
         self.done.push(Check { of, outcome: Outcome::NotChecked, detail: detail.into() });
     }
 
-    pub(super) fn fail(&mut self, of: &'static str, detail: impl Into<String>) {
+    pub(crate) fn fail(&mut self, of: &'static str, detail: impl Into<String>) {
         self.done.push(Check { of, outcome: Outcome::Failed, detail: detail.into() });
     }
 
-    pub(super) fn failed(&self) -> bool {
+    pub(crate) fn failed(&self) -> bool {
         self.done.iter().any(|check| check.outcome == Outcome::Failed)
     }
 
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let outcome = match (self.failed(), self.done.iter().any(|check| check.outcome == Outcome::NotChecked)) {
             (true, _) => "does not hold",
             (false, true) => "holds as far as it was checked",

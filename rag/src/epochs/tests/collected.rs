@@ -29,7 +29,7 @@ pub(super) fn closing(epoch: u64, receipts: &[ReceiptBody], first_sequence: u64,
 }
 
 pub(super) fn asked(closing: &ClosingRow, receipts: &[ReceiptBody], debts: &[DebtRow]) -> Result<Vec<Asked>, RagError> {
-    rewards::asked(closing, &entries(receipts)?, debts)
+    rewards::asked(closing, None, &entries(receipts)?, debts)
 }
 
 pub(super) fn payer(byte: u8) -> Address {
@@ -64,7 +64,7 @@ fn try_epoch(
     let (debts, rewards): (&[DebtRow], &[RewardRow]) = before.map_or((&[], &[]), |before| (&before.debts, &before.rewards));
     let number = rewards.first().map_or(1, |row| row.epoch + 1);
     let closing = closing(number, receipts, first, 7_000, reserve);
-    recompute_epoch(&EpochInputs { closing: &closing, receipts, debts, rewards, collection: chain })
+    recompute_epoch(&EpochInputs { closing: &closing, policy: None, receipts, debts, rewards, collection: chain })
 }
 
 fn amounts(epoch: &EpochComputation) -> Vec<(u8, u128, u128)> {
@@ -218,10 +218,10 @@ fn bad_input_is_refused() {
     // Other receipts than those that were closed over.
     let closed = closing(1, &receipts, 1, 7_000, 0);
     for given in [&receipts[..3], &receipts[1..]] {
-        let inputs = EpochInputs { closing: &closed, receipts: given, debts: &[], rewards: &[], collection: &nothing };
+        let inputs = EpochInputs { closing: &closed, policy: None, receipts: given, debts: &[], rewards: &[], collection: &nothing };
         assert!(recompute_epoch(&inputs).unwrap_err().to_string().contains("closed over"));
     }
     let steep = ClosingRow { data_bps: 10_001, ..closed };
-    let inputs = EpochInputs { closing: &steep, receipts: &receipts, debts: &[], rewards: &[], collection: &nothing };
+    let inputs = EpochInputs { closing: &steep, policy: None, receipts: &receipts, debts: &[], rewards: &[], collection: &nothing };
     assert!(recompute_epoch(&inputs).unwrap_err().to_string().contains("data_bps"));
 }

@@ -92,7 +92,7 @@ proptest! {
                 chain.push((byte, amount, data));
             }
             let chain = collection(&chain, funded);
-            let inputs = EpochInputs { closing: &closing, receipts: &receipts, debts: &debts, rewards: &rewards, collection: &chain };
+            let inputs = EpochInputs { closing: &closing, policy: None, receipts: &receipts, debts: &debts, rewards: &rewards, collection: &chain };
             let epoch = recompute_epoch(&inputs).unwrap();
             let paid: BTreeMap<u8, u128> =
                 epoch.rewards.iter().filter(|row| row.cumulative_wei.0 > 0).map(|row| (row.account[0], row.cumulative_wei.0)).collect();
@@ -128,7 +128,7 @@ proptest! {
                 chain.push((asked.payer[0], amount, data));
             }
             let chain = collection(&chain, funded);
-            let inputs = EpochInputs { closing: &closing, receipts: &receipts, debts: &debts, rewards: &rewards, collection: &chain };
+            let inputs = EpochInputs { closing: &closing, policy: None, receipts: &receipts, debts: &debts, rewards: &rewards, collection: &chain };
             let epoch = recompute_epoch(&inputs).unwrap();
             let credits: u128 = epoch.debts.iter().map(|row| row.pool_credit_wei.0).sum();
             prop_assert!(epoch.total_cumulative_wei.0 + credits <= funded);

@@ -1,6 +1,6 @@
 //! Epochs over tables, read a part at a time.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemas::receipt::ReceiptBody;
 use schemas::tables::{DebtRow, EpochRow, Millis, ReceiptRow, RewardRow, Wei};
@@ -10,10 +10,12 @@ use store::Store;
 use super::collected::{asked, collection};
 use super::receipt;
 use crate::RagError;
-use crate::epochs::{self, ClosingTerms, EpochInputs, recompute_epoch};
+use crate::epochs::{self, ClosingTerms, EpochInputs, Policy, recompute_epoch};
 use crate::receipts::RECEIPTS_AT_ONCE;
 
-const TERMS: ClosingTerms = ClosingTerms { block_number: 5, block_hash: B256::ZERO, data_bps: 7_000, reserve_wei: Wei(900) };
+const POLICY: Policy = Policy { block_number: 5, cap_wei: Wei(0), funded_by: BTreeMap::new(), linked: Vec::new() };
+const TERMS: ClosingTerms =
+    ClosingTerms { block_number: 5, block_hash: B256::ZERO, data_bps: 7_000, reserve_wei: Wei(900), policy: POLICY };
 
 fn bodies(count: u64) -> Vec<ReceiptBody> {
     let body = |n: u64| {
@@ -67,7 +69,8 @@ async fn epochs_over_tables_are_those_of_their_receipts() {
             .collect();
         let chain = collection(&taken, 10u128.pow(9));
         let settled = epochs::settle(&store, closing.clone(), chain.clone()).await.unwrap();
-        let inputs = EpochInputs { closing: &closing, receipts: upto, debts: &debts, rewards: &rewards, collection: &chain };
+        let inputs =
+            EpochInputs { closing: &closing, policy: Some(&POLICY), receipts: upto, debts: &debts, rewards: &rewards, collection: &chain };
         let computed = recompute_epoch(&inputs).unwrap();
         assert_eq!((settled.reward_root, settled.artifact_hash), (computed.reward_root, computed.artifact_hash));
         assert!(computed.unpaid_wei.0 > 0 && computed.reserve_used_wei.0 > 0);
@@ -89,4 +92,22 @@ async fn receipts_that_are_missing_or_changed_stop_an_epoch() {
     let closing = epochs::close(&store, TERMS, &BTreeSet::new()).await.unwrap();
     let refused = epochs::asked(&store, closing).await.unwrap_err();
     assert!(matches!(&refused, RagError::Unproven(problem) if problem.contains("receipt 3")), "{refused}");
+}
+
+/// An attempt that was killed between the policy and the closing leaves nothing that binds the next one.
+#[tokio::test]
+async fn an_epoch_has_the_policy_that_it_was_closed_by() {
+    let store = Store::in_memory().await.unwrap();
+    insert(&store, &bodies(9)).await;
+    let funders = |byte: u8| (Address::repeat_byte(byte), BTreeSet::from([Address::repeat_byte(0xf0)]));
+    Policy { cap_wei: Wei(5), ..POLICY }.keep(&store, 1).await.unwrap();
+    let policy = Policy { funded_by: BTreeMap::from([funders(21), funders(99)]), ..POLICY };
+    let terms = ClosingTerms { policy: policy.clone(), ..TERMS };
+    epochs::close(&store, terms, &BTreeSet::new()).await.unwrap();
+    let kept = epochs::policy_of(&store, 1).await.unwrap();
+    assert_eq!(kept, Some(Policy { funded_by: BTreeMap::from([funders(21)]), ..policy }), "what concerns nobody who pays is left out");
+    assert_eq!(epochs::policy_of(&store, 2).await.unwrap(), None);
+    // Closed once, it is fixed.
+    epochs::close(&store, TERMS, &BTreeSet::new()).await.unwrap();
+    assert_eq!(epochs::policy_of(&store, 1).await.unwrap(), kept);
 }

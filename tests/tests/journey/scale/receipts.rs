@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
-use rag::{ClosingTerms, Collected, Collection};
+use rag::{ClosingTerms, Collected, Collection, Policy};
 use schemas::ids::AnswerId;
 use schemas::receipt::ReceiptBody;
 use schemas::tables::{AnswerRow, AttributionRow, ReceiptRow, Wei};
@@ -69,7 +69,8 @@ pub(super) async fn step(step: &str, size: usize, folder: &Path) -> anyhow::Resu
         "epoch" => {
             let rag = world.rag().await?;
             let began = Instant::now();
-            let terms = ClosingTerms { block_number: 9, block_hash: B256::ZERO, data_bps: 7000, reserve_wei: Wei(0) };
+            let terms =
+                ClosingTerms { block_number: 9, block_hash: B256::ZERO, data_bps: 7000, reserve_wei: Wei(0), policy: Policy::default() };
             let closing = rag.close_epoch(terms, &BTreeSet::new()).await?;
             let asked = rag.asked(closing.clone()).await?;
             let collected: Vec<Collected> = (asked.iter())
