@@ -22,13 +22,15 @@ use tantivy::tokenizer::{Language, Stemmer, TextAnalyzer};
 use tantivy::{Searcher, TantivyDocument, Term};
 
 use crate::retrieve::Hit;
-use crate::{RagError, Result};
+use crate::{RagError, Result, kept};
 
 /// Terms of a question that are searched for; what comes after is ignored.
 pub(crate) const MAX_TERMS: usize = 32;
 /// Of tantivy's BM25.
 const K1: f64 = 1.2;
 const ANALYZER: &str = "headwater_words";
+/// Before the number of a version in the name of its folder.
+const VERSION: &str = "v";
 
 /// An open text index.
 #[derive(Clone)]
@@ -56,7 +58,7 @@ pub(crate) fn directory(index_dir: &Path, row: &VersionRow) -> PathBuf {
 
 /// The last part of [`directory`].
 pub(crate) fn folder_name(row: &VersionRow) -> String {
-    format!("v{}", row.version)
+    format!("{VERSION}{}", row.version)
 }
 
 /// What is derived of a version.
@@ -108,13 +110,8 @@ pub(crate) fn build(
     build::build(target, &payload, earlier, chunks, statements, vectors)?;
     let carried = earlier.is_some();
     tracing::info!(datanet = %row.datanet_id, version = row.version, chunks = row.chunk_count, carried, "text index built");
-    build::remove_old(target, row)?;
+    kept::remove_old(target, VERSION, row.version)?;
     build::open_text(target, &payload).map_err(RagError::Index)
-}
-
-/// Removes what builds that never finished left behind. Only for when nothing is being built.
-pub(crate) fn remove_leftovers(index_dir: &Path) -> Result<()> {
-    build::remove_leftovers(index_dir)
 }
 
 impl TextIndex {

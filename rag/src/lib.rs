@@ -16,6 +16,7 @@ mod error;
 mod generate;
 mod inclusion;
 mod index;
+mod kept;
 mod open_version;
 mod prompt;
 mod quote;

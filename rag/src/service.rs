@@ -27,7 +27,7 @@ use crate::inclusion::Inclusion;
 use crate::open_version::{OpenVersion, OpenVersions, REPLACED_FOR};
 use crate::receipts::{Ledger, Receivable};
 use crate::stages::{Stage, Stages};
-use crate::{Boxed, RagConfig, RagError, Result, blocking, index, receipts};
+use crate::{Boxed, RagConfig, RagError, Result, blocking, index, kept, receipts};
 
 /// Rows of versions kept in memory at most, and names of files.
 const MAX_VERSION_ROWS: usize = 1_000;
@@ -106,7 +106,7 @@ impl Rag {
         // the log's lock first: from here on no other process is building indexes
         let ledger = Ledger::open(store.clone(), signer, &config.wal_dir, config.pending_receipts).await?;
         let index_dir = config.index_dir.clone();
-        blocking(move || index::remove_leftovers(&index_dir)).await?;
+        blocking(move || kept::remove_leftovers(&index_dir)).await?;
         Ok(Self {
             proofs: Proofs::new(store.clone()),
             store,
