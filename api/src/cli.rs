@@ -15,6 +15,7 @@ pub mod review;
 pub mod rewards;
 pub mod submissions;
 pub mod submit;
+pub mod trace;
 pub mod up;
 pub mod upkeep;
 pub mod verify;
@@ -116,6 +117,8 @@ enum Command {
     Analysts(analysts::AnalystsCommand),
     /// Ask a Datanet a question.
     Ask(answers::AskArgs),
+    /// Find out who published the same words as a text, word for word, and who was first.
+    Trace(trace::TraceArgs),
     /// Query all tables in SQL: SHOW TABLES lists them, DESCRIBE NAME the columns of one.
     Sql(answers::SqlArgs),
     /// Fetch an answer's receipt, and what `verify --offline` needs beside it.
@@ -310,6 +313,7 @@ async fn run(command: Command, context: Context) -> anyhow::Result<Option<Report
         Command::Apps(command) => apps::apps(&context, &command).await?,
         Command::Analysts(command) => analysts::analysts(&context, &command).await?,
         Command::Ask(args) => answers::ask_here(&context, &args).await?,
+        Command::Trace(args) => trace::trace(&context, &args).await?,
         Command::Sql(args) => answers::sql(&context, &args).await?,
         Command::Receipt(args) => answers::receipt(&context, &args).await?,
         Command::Verify(args) => verify::verify(&context, &args).await?,

@@ -36,6 +36,10 @@ pub const DEFAULTS: &str = include_str!("default.toml");
 
 /// Requests, files or queries at once: more would only wait for the processors, and hold memory meanwhile.
 const MOST_AT_ONCE: u64 = 10_000;
+/// A text to trace comes as JSON, in a body of twice as much.
+const MOST_TRACED_BYTES: u64 = 1 << 20;
+/// Each is looked at in turn, within the time of a request.
+const MOST_TRACED_DATANETS: u64 = 1_000;
 /// Processes that wait for a query.
 const MOST_WARM_WORKERS: u64 = 256;
 
@@ -272,6 +276,8 @@ impl Config {
             ("ingest.embedding_batch_texts", self.ingest.embedding_batch_texts as u64, 1),
             ("rag.max_pending_receipts", self.rag.max_pending_receipts as u64, 1),
             ("rag.max_question_bytes", self.rag.max_question_bytes as u64, 1),
+            ("rag.max_trace_bytes", self.rag.max_trace_bytes as u64, 1),
+            ("rag.max_trace_datanets", self.rag.max_trace_datanets as u64, 1),
             ("ingest.max_submissions_under_way", self.ingest.max_submissions_under_way as u64, 1),
             ("rag.top_k", self.rag.top_k as u64, 1),
             ("rag.candidates", self.rag.candidates as u64, 1),
@@ -292,6 +298,10 @@ impl Config {
             ("rag.contrast_ppm", self.rag.contrast_ppm, schemas::allocation::PPM),
             ("rag.rrf_k", self.rag.rrf_k, schemas::allocation::PPM),
             ("rag.max_waiting_answers", self.rag.max_waiting_answers as u64, MOST_AT_ONCE),
+            ("rag.max_concurrent_traces", self.rag.max_concurrent_traces as u64, MOST_AT_ONCE),
+            ("rag.max_waiting_traces", self.rag.max_waiting_traces as u64, MOST_AT_ONCE),
+            ("rag.max_trace_bytes", self.rag.max_trace_bytes as u64, MOST_TRACED_BYTES),
+            ("rag.max_trace_datanets", self.rag.max_trace_datanets as u64, MOST_TRACED_DATANETS),
             ("sql.max_concurrent", self.sql.max_concurrent as u64, MOST_AT_ONCE),
             ("sql.warm_workers", self.sql.warm_workers as u64, MOST_WARM_WORKERS),
         ])?;
@@ -493,6 +503,7 @@ mod tests {
             (None, None, Some("ingest.max_chunks_per_submission=0"), "ingest.max_chunks_per_submission is 0"),
             (None, None, Some("ingest.embedding_batch_texts=0"), "ingest.embedding_batch_texts"),
             (None, None, Some("rag.max_question_bytes=0"), "rag.max_question_bytes"),
+            (None, None, Some("rag.max_trace_bytes=1000000000"), "rag.max_trace_bytes"),
             (None, None, Some("rag.top_k=0"), "rag.top_k is 0"),
             (None, None, Some("sql.timeout_seconds=0"), "sql.timeout_seconds is 0"),
             (None, None, Some("sql.warm_workers=100000"), "sql.warm_workers is 100000"),

@@ -22,6 +22,7 @@ mod rows;
 mod serve;
 mod submissions;
 mod system;
+mod trace;
 mod uploads;
 
 use std::sync::Arc;
@@ -55,6 +56,7 @@ pub use query::{RowForm, SqlReply, SqlRequest};
 pub use serve::serve;
 pub use submissions::{ListedFile, SubmissionFields};
 pub use system::{Info, TableUpkeep};
+pub use trace::{NamedTrace, OneOrMore, TextToTrace, TraceReply};
 pub use uploads::Uploads;
 
 type App = Arc<Service>;
@@ -99,6 +101,7 @@ fn doors() -> Vec<Door> {
         Door("POST", contracts::PATH, Keys(&[]), post(contracts::add)),
         Door("DELETE", "/v1/index/contracts/{name}", Keys(&[]), delete(contracts::remove)),
         Door("POST", "/v1/sql", Keys(&[AppRole, Analyst]), post(query::sql)),
+        Door("POST", "/v1/trace", Keys(&[AppRole, Analyst]), post(trace::trace)),
         Door("POST", "/v1/analysts", Keys(&[]), post(analysts::issue)),
         Door("GET", "/v1/apps", Keys(&[AppRole]), get(apps::list)),
         Door("POST", "/v1/apps", Signed, post(apps::register)),

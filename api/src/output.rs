@@ -57,7 +57,7 @@ pub fn printable(text: &str) -> String {
 }
 
 /// The same with nothing that ends a line.
-fn in_a_line(text: &str) -> String {
+pub fn in_a_line(text: &str) -> String {
     let one = |c: char| match c {
         '\n' | '\r' => '⏎',
         c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') => '\u{fffd}',

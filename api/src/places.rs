@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::auth::Caller;
+
 /// All places of one kind. Each taken one counts for all its holders, which are names of any kind.
 #[derive(Debug)]
 pub struct Places {
@@ -65,6 +67,19 @@ impl Places {
             *taken.by_holder.entry(holder.clone()).or_default() += 1;
         }
         Ok(Place { places: self.clone(), holders })
+    }
+}
+
+impl Places {
+    /// A place for whoever has a key. One is the operator's. Who pays is one, with however many keys.
+    ///
+    /// # Errors
+    /// As [`Places::take`].
+    pub fn take_for(self: &Arc<Self>, caller: &Caller) -> Result<Place, Full> {
+        if caller.may(&[]) {
+            return self.take(Vec::new(), 0);
+        }
+        self.take(vec![caller.payer.map_or_else(|| caller.key_id.clone(), |payer| payer.to_string())], 1)
     }
 }
 

@@ -59,14 +59,8 @@ impl Service {
     }
 }
 
-/// One place is the operator's. Who pays is one, with however many keys.
 fn place(queries: &Arc<Places>, caller: &Caller) -> Result<Place, QueryError> {
-    let taken = if caller.may(&[]) {
-        queries.take(Vec::new(), 0)
-    } else {
-        queries.take(vec![caller.payer.map_or_else(|| caller.key_id.clone(), |payer| payer.to_string())], 1)
-    };
-    taken.map_err(|full| match full {
+    queries.take_for(caller).map_err(|full| match full {
         Full::ForAll => QueryError::Full,
         Full::ForOne => QueryError::FullForOne { max_each: queries.max_each() },
     })

@@ -72,6 +72,8 @@ pub struct Service {
     pub workers: QueryWorkers,
     /// Queries under way.
     pub queries: Arc<Places>,
+    /// Texts being traced, or waiting for it.
+    pub traces: Arc<Places>,
     /// Lists being made of what contributors sent in, of receipts and of rows of epochs.
     pub listings: Arc<Places>,
     pub indexer: watch::Receiver<IndexerStatus>,

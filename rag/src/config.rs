@@ -20,7 +20,7 @@ const MAX_QUEUE: usize = 10_000;
 pub struct RagConfig {
     /// The chain and registry that receipts are signed for.
     pub domain: SigningDomain,
-    /// Where text indexes are derived to; may be deleted at any time, but never written to: they are mapped into memory.
+    /// Where text indexes, and what texts are traced by, are derived to; may be deleted at any time, but never written to: they are mapped into memory.
     pub index_dir: PathBuf,
     /// Where receipts are kept until they are in the tables; must survive a restart.
     pub wal_dir: PathBuf,
@@ -41,6 +41,11 @@ pub struct RagConfig {
     /// Receipts that may wait to be drained into the tables.
     pub pending_receipts: usize,
     pub question_max_bytes: usize,
+    /// Texts traced at once; each takes a CPU.
+    pub concurrent_traces: usize,
+    /// Texts that may wait to be traced.
+    pub waiting_traces: usize,
+    pub trace_max_bytes: usize,
 }
 
 /// Who is paid for what a model wrote.
@@ -167,6 +172,9 @@ impl RagConfig {
             waiting_answers: 32,
             pending_receipts: 10_000,
             question_max_bytes: 1024,
+            concurrent_traces: 2,
+            waiting_traces: 32,
+            trace_max_bytes: 1 << 16,
         }
     }
 
@@ -180,6 +188,8 @@ impl RagConfig {
             ("concurrent_answers", self.concurrent_answers),
             ("pending_receipts", self.pending_receipts),
             ("question_max_bytes", self.question_max_bytes),
+            ("concurrent_traces", self.concurrent_traces),
+            ("trace_max_bytes", self.trace_max_bytes),
             ("generation.concurrent_answers", self.generation.concurrent_answers),
             ("generation.tokens_max", self.generation.tokens_max),
         ];
@@ -189,6 +199,8 @@ impl RagConfig {
         let bounded = [
             ("concurrent_answers", self.concurrent_answers),
             ("waiting_answers", self.waiting_answers),
+            ("concurrent_traces", self.concurrent_traces),
+            ("waiting_traces", self.waiting_traces),
             ("generation.concurrent_answers", self.generation.concurrent_answers),
         ];
         if let Some((name, value)) = bounded.iter().find(|(_, value)| *value > MAX_QUEUE) {

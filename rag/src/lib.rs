@@ -26,6 +26,7 @@ mod sentences;
 mod service;
 mod stages;
 mod statements;
+mod trace;
 mod verify;
 
 pub use answer::{Answer, Answerer, AskRequest, Citation, CopyOf, Evidence, ShareLine};
@@ -43,6 +44,7 @@ pub use receipts::Receivable;
 pub use retrieve::Fusion;
 pub use service::Rag;
 pub use stages::Stage;
+pub use trace::{Trace, TraceRequest, TracedDocument, TracedSpan};
 pub use verify::{FirstEvidence, verify_evidence, verify_first_evidence, verify_first_receipt, verify_receipt, verify_run};
 
 /// Work whose type is short: the compiler need not look through all that Lance does for it wherever it is spawned.

@@ -24,7 +24,7 @@ use crate::statements::{ChunkStanding, Origin, StatementIndex};
 use crate::{RagError, Result, blocking};
 
 pub(crate) use cache::{OpenVersions, REPLACED_FOR};
-use members::Members;
+pub(crate) use members::{Member, Members};
 
 /// Members whose texts and vectors are read at once.
 const CONTENTS_PER_READ: usize = 4096;

@@ -4,6 +4,7 @@ mod ask;
 pub(crate) mod draft;
 mod likelihood;
 mod reexecute;
+mod trace;
 
 use std::any::Any;
 use std::collections::{BTreeSet, HashMap};
@@ -27,6 +28,7 @@ use crate::inclusion::Inclusion;
 use crate::open_version::{OpenVersion, OpenVersions, REPLACED_FOR};
 use crate::receipts::{Ledger, Receivable};
 use crate::stages::{Stage, Stages};
+use crate::trace::Traces;
 use crate::{Boxed, RagConfig, RagError, Result, blocking, index, kept, receipts};
 
 /// Rows of versions kept in memory at most, and names of files.
@@ -58,6 +60,8 @@ pub struct Rag {
     admitted: Semaphore,
     /// Answers that a model writes.
     generating: Arc<Semaphore>,
+    /// What versions are traced by.
+    pub(crate) traces: Arc<Traces>,
     counters: Arc<Counters>,
     stages: Stages,
     /// Requests with the same identity take turns.
@@ -107,7 +111,9 @@ impl Rag {
         let ledger = Ledger::open(store.clone(), signer, &config.wal_dir, config.pending_receipts).await?;
         let index_dir = config.index_dir.clone();
         blocking(move || kept::remove_leftovers(&index_dir)).await?;
+        let traces = Traces::new(store.clone(), config.index_dir.clone(), config.concurrent_traces, config.waiting_traces);
         Ok(Self {
+            traces: Arc::new(traces),
             proofs: Proofs::new(store.clone()),
             store,
             embedder,

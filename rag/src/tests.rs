@@ -15,5 +15,6 @@ mod retrieval;
 mod scripted;
 mod scripts;
 mod settlement;
+mod traces;
 mod versions;
 pub(crate) mod world;

@@ -143,12 +143,12 @@ async fn ask_aloud(
 }
 
 /// The name of a key in the data folder, or the address.
-fn person(names: &[(Address, String)], address: Address) -> String {
+pub(super) fn person(names: &[(Address, String)], address: Address) -> String {
     let known = names.iter().find(|(known, _)| *known == address);
     known.map_or_else(|| format!("{address}"), |(_, name)| name.clone())
 }
 
-fn names(context: &Context) -> Vec<(Address, String)> {
+pub(super) fn names(context: &Context) -> Vec<(Address, String)> {
     use schemas::signer::Signer;
     let names = identity::list(&context.data_dir).unwrap_or_default();
     names.into_iter().filter_map(|name| identity::load(&context.data_dir, &name).ok().map(|signer| (signer.address(), name))).collect()

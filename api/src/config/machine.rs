@@ -37,8 +37,9 @@ impl Config {
                 *configured = sized;
             }
         };
-        // Both compute all the time: more at once would only share the processors.
+        // These compute all the time: more at once would only share the processors.
         size(&mut self.rag.max_concurrent_answers, machine.processors);
+        size(&mut self.rag.max_concurrent_traces, machine.processors);
         size(&mut self.ingest.max_concurrent_files, machine.processors);
         size(&mut self.generator.threads, machine.processors);
         // A query waits for files now and then. One place is the operator's and a caller has half: fewer than 4 would be none.

@@ -24,6 +24,11 @@ pub struct Rag {
     pub max_waiting_answers: usize,
     pub max_pending_receipts: usize,
     pub max_question_bytes: usize,
+    /// 0: one for each processor.
+    pub max_concurrent_traces: usize,
+    pub max_waiting_traces: usize,
+    pub max_trace_bytes: usize,
+    pub max_trace_datanets: usize,
     /// Memory of published versions that stay open.
     pub open_versions_mib: NonZero<usize>,
 }

@@ -69,8 +69,8 @@ fn under_way(text: &mut Readings, service: &Service) {
         &[],
         count(service.rag.pending_receipts()),
     );
-    for (what, places) in [("upload", service.uploads.under_way()), ("query", service.queries.taken())] {
-        text.gauge("headwater_under_way", "Uploads and queries that have a place.", &[("what", what)], count(places));
+    for (what, places) in [("upload", service.uploads.under_way()), ("query", service.queries.taken()), ("trace", service.traces.taken())] {
+        text.gauge("headwater_under_way", "Uploads, queries and traces that have a place.", &[("what", what)], count(places));
     }
 }
 

@@ -116,6 +116,7 @@ pub async fn start(config: Config, data_dir: &Path, progress: &(dyn Fn(&str) + S
         operator_query_limits: query_limits(&config, config.sql.operator_timeout_seconds),
         workers: query_workers(&config)?,
         queries: Places::new(config.sql.max_concurrent),
+        traces: Places::new(config.rag.max_concurrent_traces + config.rag.max_waiting_traces),
         listings: Places::new(config.http.max_listings),
         indexer: indexer.status(),
         first_head: OnceLock::new(),
@@ -341,6 +342,9 @@ pub(crate) fn rag_config(config: &Config, data_dir: &Path, domain: schemas::sign
     rag.waiting_answers = config.rag.max_waiting_answers;
     rag.pending_receipts = config.rag.max_pending_receipts;
     rag.question_max_bytes = config.rag.max_question_bytes;
+    rag.concurrent_traces = config.rag.max_concurrent_traces;
+    rag.waiting_traces = config.rag.max_waiting_traces;
+    rag.trace_max_bytes = config.rag.max_trace_bytes;
     rag.open_versions_bytes = config.rag.open_versions_mib.get().saturating_mul(1 << 20);
     rag
 }

@@ -11,17 +11,17 @@ use crate::statements::{Origin, Origins};
 use crate::{RagError, Result, blocking};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Member {
-    pub(super) chunk_id: ChunkId,
+pub(crate) struct Member {
+    pub(crate) chunk_id: ChunkId,
     /// In the version's dataset.
-    pub(super) place: u32,
+    pub(crate) place: u32,
 }
 
 #[derive(Debug)]
-pub(super) struct Members {
+pub(crate) struct Members {
     /// By registration, then chunk id: the earlier, the lower the position.
     each: Vec<Member>,
-    pub(super) origins: Origins,
+    pub(crate) origins: Origins,
     /// Positions by chunk id, then position.
     by_chunk: Vec<u32>,
     tree: SparseMerkleTree,
@@ -30,7 +30,7 @@ pub(super) struct Members {
 impl Members {
     /// Checked against the version's root. A batch at a time is read: of a million members all columns would take more memory
     /// than what is kept of them.
-    pub(super) async fn read(store: &Store, row: &VersionRow) -> Result<Self> {
+    pub(crate) async fn read(store: &Store, row: &VersionRow) -> Result<Self> {
         let (mut chunks, mut origins) = (Vec::new(), Vec::new());
         let mut each = |rows: Vec<OriginRow>| {
             chunks.extend(rows.iter().map(|row| row.chunk_id));
@@ -68,7 +68,7 @@ impl Members {
         Ok(Self { each, origins, by_chunk, tree })
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.each.len()
     }
 
@@ -77,7 +77,7 @@ impl Members {
     }
 
     /// From this position on.
-    pub(super) fn after(&self, position: usize) -> &[Member] {
+    pub(crate) fn after(&self, position: usize) -> &[Member] {
         self.each.get(position..).unwrap_or_default()
     }
 

@@ -39,6 +39,11 @@ impl Origins {
         self.of_chunk.iter().filter_map(|at| self.each.get(*at as usize))
     }
 
+    /// Of each chunk: which of [`Self::each`] it is.
+    pub(crate) fn of_chunks(&self) -> &[u32] {
+        &self.of_chunk
+    }
+
     /// Each origin once.
     pub(crate) fn each(&self) -> &[Origin] {
         &self.each

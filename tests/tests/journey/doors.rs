@@ -54,6 +54,7 @@ const DOORS: &[(&str, &str, [u16; 4])] = &[
     ("POST", "/v1/index/contracts", [401, 403, 403, 415]),
     ("DELETE", "/v1/index/contracts/nothing", [401, 403, 403, 404]),
     ("POST", "/v1/sql", [401, 415, 415, 415]),
+    ("POST", "/v1/trace", [401, 415, 415, 415]),
     ("POST", "/v1/analysts", [401, 403, 403, 415]),
     ("GET", "/v1/apps", [401, 200, 403, 200]),
     ("POST", "/v1/apps", [415, 415, 415, 415]),

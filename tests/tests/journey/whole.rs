@@ -23,6 +23,7 @@ fn the_journey_holds() -> anyhow::Result<()> {
     check_snapshots(&place)?;
     check_refusals(&place)?;
     check_payment(&place)?;
+    check_traces(&place)?;
     crate::doors::check(&place, service.address())?;
     let doctor = place.run(&["doctor"])?;
     ensure!(doctor.code == Some(0), "{doctor:?}");
@@ -204,6 +205,44 @@ fn check_payment(place: &Place) -> anyhow::Result<()> {
         asked.failed_with(&[words])?;
     }
     Ok(())
+}
+
+/// A published sentence is found in any text that holds it, with whoever was registered with it first.
+fn check_traces(place: &Place) -> anyhow::Result<()> {
+    let rows = place
+        .rows("SELECT chunk_id, contributor, registered, text FROM chunks WHERE datanet = 'cold-chain' ORDER BY registered, chunk_id")?;
+    let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<String>>();
+    let is_plain = |word: &String| word.chars().all(char::is_alphabetic);
+    let runs = rows.iter().find_map(|row| {
+        let words = words(row["text"].as_str()?);
+        words.windows(9).find(|run| run.iter().all(is_plain)).map(|run| run.join(" "))
+    });
+    let sentence = runs.context("no chunk has nine words in a row")?;
+    // White space and line ends of a text count no more than those of the chunks.
+    let spaced = |text: &str| format!(" {} ", words(text).join(" "));
+    let holds = |row: &&Value| row["text"].as_str().is_some_and(|text| spaced(text).contains(&format!(" {sentence} ")));
+    let first = rows.iter().find(holds).context("no chunk has the sentence")?;
+    let asked = format!("zyx wvu {sentence} tsr qpo");
+    for datanet in [&["--datanet", "cold-chain"][..], &[]] {
+        let told = place.json(&[&["trace", &asked][..], datanet].concat())?;
+        let trace = list(&told, "traces")?.iter().find(|trace| trace["datanet"] == "cold-chain").context("no trace of it")?;
+        let span = list(trace, "spans")?.first().with_context(|| format!("no span: {told}"))?;
+        ensure!(text(span, "text")?.contains(&sentence) && span["occurrences"].as_u64() >= Some(1), "{span}");
+        ensure!(span["documents"][0]["contributor"] == first["contributor"], "{span} is first {first}");
+        ensure!(span["documents"][0]["registered"] == first["registered"], "{span} is first {first}");
+        ensure!(!text(trace, "root")?.is_empty() && trace["coverage_ppm"].as_u64() > Some(500_000), "{trace}");
+    }
+    let person = place.run(&["trace", "--datanet", "cold-chain", &asked])?;
+    ensure!(person.code == Some(0) && person.stdout.contains("registered") && person.stdout.contains(&sentence), "{person:?}");
+    let file = place.path("traced.txt");
+    fs::write(&file, &asked)?;
+    let from_file = place.json(&["trace", "--datanet", "cold-chain", "--file", file.to_str().context("the path is not text")?])?;
+    ensure!(from_file["traces"][0]["spans"].as_array().is_some_and(|spans| !spans.is_empty()), "{from_file}");
+    place.run(&["trace", "--datanet", "nope", "a b c"])?.failed_with(&["nope"])?;
+    place.run(&["trace", "--datanet", "cold-chain", " "])?.failed_with(&["text", "empty"])?;
+    place.run(&["trace", "--datanet", "cold-chain", &"a ".repeat(40_000)])?.failed_with(&["text", "65536"])?;
+    place.run(&["trace", "--datanet", "cold-chain", "--version", "99", "a b c"])?.failed_with(&["99"])?;
+    place.run(&["trace", "--version", "1", "a b c"])?.failed_with(&["version", "one Datanet"])
 }
 
 fn check_refusals(place: &Place) -> anyhow::Result<()> {
