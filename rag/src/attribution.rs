@@ -17,6 +17,7 @@
 //! Everything is integer arithmetic over texts and order, so anybody recomputes it to the last digit. Nothing here reads a
 //! table, a clock or a model. [`likelihood`] is another game, for answers that a model wrote; [`first`] is the game before.
 
+pub mod estimators;
 pub(crate) mod first;
 pub(crate) mod likelihood;
 mod shares;
