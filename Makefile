@@ -25,11 +25,12 @@ PROFILE := $(shell cd "$(CURDIR)"; if [ -x "$(OPTIMISED)" ] && [ -z "$$(find $(M
 RUN := "$(TARGET)/$(PROFILE)/headwater"
 CONTRACTS := $(CURDIR)/schemas/contracts
 BENCH := $(CURDIR)/.headwater/bench
+ATTRIBUTION_CASES := $(CURDIR)/.headwater/attribution.jsonl
 
 # One place for the model, whichever of the binary and the tests looks for it.
 export HEADWATER_MODELS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/headwater/models
 
-.PHONY: help setup build install model demo contracts test simulate crash soak mutate-indexer lint bench bench-embed bench-embed-accuracy bench-gaming bench-generate bench-indexer bench-retrieval bench-scale verifier clean
+.PHONY: help setup build install model demo contracts test simulate crash soak mutate-indexer lint bench bench-attribution bench-embed bench-embed-accuracy bench-gaming bench-generate bench-indexer bench-retrieval bench-scale verifier clean
 
 help: ## Lists these targets
 	@grep -hE '^[a-z-]+:.* ## ' "$(CURDIR)/Makefile" | sed -E 's/^([a-z-]+):.* ## /\1\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-20s %s\n' "$$name" "$$text"; done
@@ -111,6 +112,16 @@ bench-indexer: setup ## Measures the indexer beside others on one chain and writ
 # SYBILS (1,4,20) chooses how many accounts each attack has.
 bench-gaming: model ## Measures what gaming the attribution pays and writes BENCHMARKS.md; hours with twenty accounts, less with SYBILS=1
 	@GAMING_TABLE="$(CURDIR)/BENCHMARKS.md" cargo test --release --workspace --test journey $(CARGO_FLAGS) -- --ignored --nocapture bench_gaming
+
+# DATA, as for bench-retrieval, adds quoted answers over hotpotqa-100, xquad-en and clapnq-dev-a; the small reader needs nothing.
+# PEERS=1 adds ContextCite's own package on the reader's answers, which installs several GB.
+bench-attribution: ## Measures what pays beside other estimators on a small reader, with DATA=FOLDER on quoted answers too; writes BENCHMARKS.md
+	@[ -z "$(DATA)" ] || [ -d "$(DATA)" ] || { echo "make bench-attribution: DATA=$(DATA) is no folder that is there" >&2; exit 2; }
+	@$(MAKE) $(if $(DATA),model,setup)
+	@mkdir -p "$(dir $(ATTRIBUTION_CASES))"
+	@HEADWATER_DATA="$(if $(DATA),$(abspath $(DATA)))" HEADWATER_MINILM="$(HEADWATER_MODELS)/all-MiniLM-L6-v2" ATTRIBUTION_TABLE="$(CURDIR)/BENCHMARKS.md" \
+		ATTRIBUTION_CASES="$(if $(PEERS),$(ATTRIBUTION_CASES))" cargo test --workspace --lib $(CARGO_FLAGS) -- --ignored --nocapture bench_attribution
+	@[ -z "$(PEERS)" ] || "$(CURDIR)/tests/bench/attribution/run.sh" "$(ATTRIBUTION_CASES)" "$(CURDIR)/tests/fixtures/reader" "$(CURDIR)/BENCHMARKS.md"
 
 # DATA is a folder of evaluation sets, each with passages.jsonl and queries.jsonl (rag/src/tests/retrieval.rs names them).
 bench-retrieval: ## Measures search by words, by vectors and by both on DATA's sets and writes BENCHMARKS.md; a quarter of an hour

@@ -5,6 +5,7 @@ mod calibration;
 mod copies;
 mod cost;
 mod durability;
+mod estimated;
 mod first_receipts;
 mod generated;
 mod lies;

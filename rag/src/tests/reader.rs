@@ -14,25 +14,25 @@ use crate::prompt::{self, Form, Window};
 use crate::{AttributionConfig, AttributionMethod, RagConfig, verify_evidence};
 
 #[derive(Debug, Deserialize)]
-struct Example {
-    sources: Vec<String>,
-    question: String,
+pub(super) struct Example {
+    pub(super) sources: Vec<String>,
+    pub(super) question: String,
     answer: String,
     /// Sources that the answer needs.
     needed: Vec<usize>,
-    kind: String,
+    pub(super) kind: String,
 }
 
-static READER: LazyLock<Arc<dyn Generator>> = LazyLock::new(|| {
+pub(super) static READER: LazyLock<Arc<dyn Generator>> = LazyLock::new(|| {
     let options = GeneratorOptions { precision: Precision::F32, ..GeneratorOptions::default() };
     Arc::new(LocalGenerator::open(&folder(), &options).unwrap())
 });
 
-fn folder() -> PathBuf {
+pub(super) fn folder() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/reader"))
 }
 
-fn examples() -> Vec<Example> {
+pub(super) fn examples() -> Vec<Example> {
     let text = std::fs::read_to_string(folder().join("questions.jsonl")).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
