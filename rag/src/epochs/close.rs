@@ -29,10 +29,8 @@ pub(crate) async fn close(store: &Store, terms: ClosingTerms, payable: &BTreeSet
     let (last_epoch, before) = last.as_ref().map_or((0, 0), |row| (row.epoch, row.last_sequence));
     let sums = Sums::read(store, before + 1).await?;
     let debts: Vec<DebtRow> = debts_of(store, last_epoch).await?;
-    if sums.paid == 0 {
-        if !debts.iter().any(|row| row.unpaid_wei.0 > 0 && payable.contains(&row.payer)) {
-            return Err(RagError::NothingToSettle { last_epoch });
-        }
+    if sums.paid == 0 && !debts.iter().any(|row| row.unpaid_wei.0 > 0 && payable.contains(&row.payer)) {
+        return Err(RagError::NothingToSettle { last_epoch });
     }
     let payers = sums.payers.iter().copied().chain(debts.iter().map(|row| row.payer)).collect();
     terms.policy.clone().of_payers(&payers).keep(store, last_epoch + 1).await?;

@@ -219,7 +219,7 @@ fn bench_trace() {
     let quoted: String = (0..11).map(|n| members[n * members.len() / 11].split_inclusive(". ").nth(3).unwrap().to_owned()).collect();
     let own: String = (0..11).map(|_| sentence()).collect();
     let text = quoted + &own;
-    let long: String = std::iter::repeat_with(|| sentence()).take(900).collect();
+    let long: String = std::iter::repeat_with(&mut sentence).take(900).collect();
     for (text, at_least, density_ppm) in [(&text, 6, 50_000), (&text, 1, 50_000), (&long, 1, 1_000_000)] {
         let mut times = Vec::new();
         for _ in 0..20 {

@@ -20,7 +20,7 @@ impl Draws {
 
     /// Below `end`, which is above 0. The bias, of less than `end` in 2⁶⁴, is nothing to an estimate.
     pub(super) fn below(&mut self, end: usize) -> usize {
-        (u128::from(self.bits()) * end as u128 >> 64) as usize
+        ((u128::from(self.bits()) * end as u128) >> 64) as usize
     }
 
     /// From 0 to below 1.

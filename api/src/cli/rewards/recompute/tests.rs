@@ -59,7 +59,7 @@ fn receipts() -> (EpochReceipts, Vec<B256>) {
 }
 
 fn retrieval() -> Retrieval {
-    rag::Fusion::ReciprocalRank { k: 20 }.stated(20, 8)
+    Retrieval { method: "rrf/2".into(), rrf_k: Some(20), vector_weight_ppm: None, contrast_ppm: None, candidates: 20, top_k: 8 }
 }
 
 /// What an operator does with what it collected from 8 and 9.
