@@ -89,7 +89,7 @@ impl Ledger {
             let limit = MAX_RECEIPTS.min(number - self.read_to);
             let page: Vec<Receipt> = self.client.get(&format!("/v1/receipts?after={}&limit={limit}", self.read_to)).await?;
             if let Err(problem) = self.take(page, limit, place, receipts) {
-                checks.fail("receipts", problem.to_string());
+                checks.fail("receipts", format!("{problem:#}"));
                 return Ok(());
             }
             read += limit;
