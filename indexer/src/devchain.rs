@@ -34,8 +34,10 @@ pub(crate) const MARKED_ACCOUNT: Address = address!("0x4a0ca2e683ac8a2ee528f5a93
 /// How long anvil may take to answer, and a predecessor to write its state and end.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// States of blocks that anvil keeps at least, of a megabyte each: reorganisations go back no further.
-const KEPT_STATES: u64 = 256;
+/// States of blocks that anvil keeps at least, of a megabyte each: reorganisations go back no further. More for tests that mine
+/// themselves.
+const KEPT_STATES: u64 = 64;
+const KEPT_STATES_BY_HAND: u64 = 256;
 
 /// Runs anvil (`"$@"`), and ends it when standard input closes.
 const WATCHED: &str = r#"
@@ -236,7 +238,8 @@ fn spawn(anvil: &Path, config: &DevChainConfig, port: u16, lock: Option<File>) -
     command.args(["--slots-in-an-epoch", &config.slots_in_an_epoch.max(1).to_string()]);
     // No accounts of a known key, no web pages, and old states only in memory, of which it otherwise
     // writes thousands into the home folder: those of blocks that are not final, to which it may go back.
-    let kept_states = (2 * config.slots_in_an_epoch + 2).max(KEPT_STATES).to_string();
+    let least = if config.block_time_ms == 0 { KEPT_STATES_BY_HAND } else { KEPT_STATES };
+    let kept_states = (2 * config.slots_in_an_epoch + 2).max(least).to_string();
     command.args(["--accounts", "0", "--no-cors", "--quiet", "--prune-history", &kept_states]);
     if let Some(path) = &config.state_path {
         command.arg("--state").arg(path).args(["--state-interval", &config.state_interval_seconds.max(1).to_string()]);

@@ -46,6 +46,8 @@ pub struct RagConfig {
     /// Texts that may wait to be traced.
     pub waiting_traces: usize,
     pub trace_max_bytes: usize,
+    /// Versions that stay open to be traced in: mapped files.
+    pub open_traces: usize,
 }
 
 /// Who is paid for what a model wrote.
@@ -175,6 +177,7 @@ impl RagConfig {
             concurrent_traces: 2,
             waiting_traces: 32,
             trace_max_bytes: 1 << 16,
+            open_traces: 64,
         }
     }
 
@@ -190,6 +193,7 @@ impl RagConfig {
             ("question_max_bytes", self.question_max_bytes),
             ("concurrent_traces", self.concurrent_traces),
             ("trace_max_bytes", self.trace_max_bytes),
+            ("open_traces", self.open_traces),
             ("generation.concurrent_answers", self.generation.concurrent_answers),
             ("generation.tokens_max", self.generation.tokens_max),
         ];

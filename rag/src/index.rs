@@ -22,7 +22,7 @@ use tantivy::tokenizer::{Language, Stemmer, TextAnalyzer};
 use tantivy::{Searcher, TantivyDocument, Term};
 
 use crate::retrieve::Hit;
-use crate::{RagError, Result, kept};
+use crate::{RagError, Result, kept, trace};
 
 /// Terms of a question that are searched for; what comes after is ignored.
 pub(crate) const MAX_TERMS: usize = 32;
@@ -111,6 +111,7 @@ pub(crate) fn build(
     let carried = earlier.is_some();
     tracing::info!(datanet = %row.datanet_id, version = row.version, chunks = row.chunk_count, carried, "text index built");
     kept::remove_old(target, VERSION, row.version)?;
+    trace::remove_old(target, row.version)?;
     build::open_text(target, &payload).map_err(RagError::Index)
 }
 

@@ -15,7 +15,7 @@ const SEAL: &str = "seal.json";
 const UNFINISHED: &str = ".unfinished-";
 const SUMMED_AT_ONCE: usize = 1 << 18;
 /// Versions of a Datanet that something is kept of: the newest. Others are derived again when somebody asks for them.
-const KEPT_VERSIONS: u64 = 4;
+pub(crate) const KEPT_VERSIONS: u64 = 4;
 
 /// File name to length and CRC-32.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,6 +106,16 @@ pub(crate) fn remove_old(target: &Path, prefix: &str, newest: u64) -> Result<()>
         if version.saturating_add(KEPT_VERSIONS) <= newest {
             fs::remove_dir_all(&folder).map_err(RagError::io(&folder))?;
         }
+    }
+    Ok(())
+}
+
+/// The same, of folders that are built in any order: all but those of the newest versions, and of `built`.
+pub(crate) fn remove_others(target: &Path, prefix: &str, built: u64) -> Result<()> {
+    let mut folders = versions(target.parent().unwrap_or(target), prefix)?;
+    folders.sort_by_key(|(version, _)| std::cmp::Reverse(*version));
+    for (_, folder) in folders.iter().skip(KEPT_VERSIONS as usize).filter(|(version, _)| *version != built) {
+        fs::remove_dir_all(folder).map_err(RagError::io(folder))?;
     }
     Ok(())
 }

@@ -111,7 +111,8 @@ impl Rag {
         let ledger = Ledger::open(store.clone(), signer, &config.wal_dir, config.pending_receipts).await?;
         let index_dir = config.index_dir.clone();
         blocking(move || kept::remove_leftovers(&index_dir)).await?;
-        let traces = Traces::new(store.clone(), config.index_dir.clone(), config.concurrent_traces, config.waiting_traces);
+        let traces =
+            Traces::new(store.clone(), config.index_dir.clone(), config.concurrent_traces, config.waiting_traces, config.open_traces);
         Ok(Self {
             traces: Arc::new(traces),
             proofs: Proofs::new(store.clone()),

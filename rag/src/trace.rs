@@ -23,6 +23,7 @@ use schemas::{Address, B256};
 use serde::{Deserialize, Serialize};
 use tantivy::directory::OwnedBytes as Bytes;
 
+pub(crate) use kept::remove_old;
 pub(crate) use open::Traces;
 pub(crate) use query::Query;
 pub(crate) use shown::trace;
@@ -71,8 +72,10 @@ pub struct TracedSpan {
     pub rarity_bits: u64,
     /// How often it stands in the version.
     pub occurrences: u64,
-    /// Ten documents at most that hold it, first registered first.
+    /// Ten documents at most that hold it, of the version's members the first registered first.
     pub documents: Vec<TracedDocument>,
+    /// Others may hold it too.
+    pub has_more: bool,
 }
 
 /// The first place of a span in a document.

@@ -28,6 +28,9 @@ const START_PATIENCE: Duration = Duration::from_secs(60);
 /// A worker ends a query itself; after so much more it is killed.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// How a worker's jemalloc takes memory.
+const MEMORY_OF_WORKERS: &str = "narenas:1,retain:false,background_thread:false";
+
 /// Behind the standard streams.
 const FIRST_FILE: std::ffi::c_int = 3;
 
@@ -127,8 +130,15 @@ impl QueryWorkers {
         // Rust opens files for one program; those that we were started with, and other languages' libraries', are for every one.
         close_fds::set_fds_cloexec(FIRST_FILE, &[]);
         let mut command = Command::new(&self.program);
-        // Nothing of the environment: keys stand there. One arena, so that the limit of addresses bounds what is allocated.
-        command.args(&self.arguments).env_clear().env("MALLOC_ARENA_MAX", "1").current_dir("/").kill_on_drop(true);
+        // Nothing of the environment: keys stand there. One arena (of jemalloc, and of the system's allocator), and addresses given back, so
+        // that the limit of addresses bounds what is allocated.
+        command
+            .args(&self.arguments)
+            .env_clear()
+            .env("MALLOC_ARENA_MAX", "1")
+            .env("_RJEM_MALLOC_CONF", MEMORY_OF_WORKERS)
+            .current_dir("/")
+            .kill_on_drop(true);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().map_err(failed)?;
         match (child.stdin.take(), child.stdout.take()) {

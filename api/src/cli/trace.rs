@@ -89,6 +89,9 @@ fn describe(named: &NamedTrace, person: &impl Fn(schemas::Address) -> String) ->
         for document in &span.documents {
             told.push_str(&document_told(document, person));
         }
+        if span.has_more {
+            told.push_str("\n    ↳ and maybe more, registered later");
+        }
     }
     told
 }
@@ -136,6 +139,7 @@ mod tests {
             rarity_bits: 9,
             occurrences: 1,
             documents: vec![document],
+            has_more: false,
         };
         let trace = rag::Trace {
             datanet_id: DatanetId(B256::ZERO),

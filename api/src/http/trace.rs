@@ -60,7 +60,7 @@ pub(super) async fn trace(
     body: Result<Json<TextToTrace>, JsonRejection>,
 ) -> Reply<Json<TraceReply>> {
     let full = |_| ApiError::busy("too many texts are being traced, or as many of yours as one caller may have: try again shortly");
-    let _place = service.traces.take_for(&caller).map_err(full)?;
+    let place = service.traces.take_for(&caller).map_err(full)?;
     let TextToTrace { text, datanet, version, at_least, density_ppm } = body?.0;
     let datanets = match datanet {
         Some(OneOrMore::One(name)) => vec![service.datanet(&name).await?],
@@ -71,7 +71,7 @@ pub(super) async fn trace(
         return Err(ApiError::parameter("version", "it is a version of one Datanet: name that alone"));
     }
     let of: Vec<(DatanetId, Option<u64>)> = datanets.iter().map(|row| (row.datanet_id, version)).collect();
-    let traces = service.rag.trace(&TraceRequest { text, at_least, density_ppm }, &of).await?;
+    let traces = service.rag.trace(TraceRequest { text, at_least, density_ppm }, &of, place).await?;
     let traces = datanets.into_iter().zip(traces).map(|(row, trace)| NamedTrace { datanet: row.name, trace });
     Ok(Json(TraceReply { traces: traces.collect() }))
 }

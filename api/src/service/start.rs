@@ -345,6 +345,8 @@ pub(crate) fn rag_config(config: &Config, data_dir: &Path, domain: schemas::sign
     rag.concurrent_traces = config.rag.max_concurrent_traces;
     rag.waiting_traces = config.rag.max_waiting_traces;
     rag.trace_max_bytes = config.rag.max_trace_bytes;
+    // all at their newest, and some at others
+    rag.open_traces = config.rag.max_trace_datanets + 16;
     rag.open_versions_bytes = config.rag.open_versions_mib.get().saturating_mul(1 << 20);
     rag
 }

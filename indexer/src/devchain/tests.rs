@@ -25,6 +25,21 @@ fn by_hand() -> DevChainConfig {
     DevChainConfig { block_time_ms: 0, slots_in_an_epoch: 8, ..DevChainConfig::default() }
 }
 
+/// Finality, and so the service, needs blocks that come without transactions.
+#[tokio::test(flavor = "multi_thread")]
+async fn blocks_come_by_time_until_the_chain_ends() {
+    let config = DevChainConfig { block_time_ms: 20, ..DevChainConfig::default() };
+    let chain = DevChain::start(&config).await.unwrap();
+    let source = RpcSource::connect(chain.rpc_url(), RpcConfig::default()).unwrap();
+    let deadline = Instant::now() + START_TIMEOUT;
+    while source.head(HeadTag::Finalized).await.unwrap().is_none_or(|header| header.number < 10) {
+        assert!(Instant::now() < deadline, "no blocks come");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    chain.stop().await.unwrap();
+    assert!(source.head(HeadTag::Latest).await.is_err(), "it has ended");
+}
+
 async fn funded_sender(chain: &DevChain, secret: u8) -> Sender {
     let signer = KeySigner::from_bytes(&B256::repeat_byte(secret)).unwrap();
     let sender = Sender::connect(chain.rpc_url(), signer, SenderConfig::default()).await.unwrap();

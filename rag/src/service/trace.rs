@@ -6,26 +6,38 @@ use schemas::ids::{DatanetId, DocumentId};
 
 use super::Rag;
 use crate::trace::{Query, SPANS_LEAST, SPANS_MAX, Trace, TraceRequest, trace};
-use crate::{RagError, Result};
+use crate::{RagError, Result, blocking};
 
 impl Rag {
     /// The verbatim spans of a text in versions of Datanets, each by itself, the newest where none is named. What a version is traced
     /// by is built when it is first traced in, which can take longer than a caller waits: it is there for a later call.
     ///
+    /// `along` is kept as long as something is being built.
+    ///
     /// # Errors
     /// [`RagError::Parameter`] for the text and the numbers; [`RagError::NothingPublished`], [`RagError::NotFound`] for a version,
     /// [`RagError::Busy`], [`RagError::CorruptVersion`], or what failed underneath.
-    pub async fn trace(&self, request: &TraceRequest, of: &[(DatanetId, Option<u64>)]) -> Result<Vec<Trace>> {
+    pub async fn trace(
+        &self,
+        request: TraceRequest,
+        of: &[(DatanetId, Option<u64>)],
+        along: impl Send + Sync + 'static,
+    ) -> Result<Vec<Trace>> {
+        let along = Arc::new((self.traces.admit()?, along));
+        let max_bytes = self.config.trace_max_bytes;
         let TraceRequest { text, at_least, density_ppm } = request;
-        let query = Arc::new(Query::read(text, *at_least, *density_ppm, self.config.trace_max_bytes)?);
-        let _admitted = self.traces.admit()?;
+        let query = Arc::new(blocking(move || Query::read(&text, at_least, density_ppm, max_bytes)).await?);
         let spans_max = (SPANS_MAX / of.len().max(1)).max(SPANS_LEAST);
         let mut found = Vec::with_capacity(of.len());
         for (datanet, version) in of {
             let row = self.version_row(*datanet, *version).await?;
-            let opened = self.traces.opened(&row).await?;
+            let opened = self.traces.opened(&row, along.clone()).await?;
             let _computing = self.traces.computing().await?;
-            found.push(trace(&opened, &query, spans_max).await?);
+            let traced = trace(&opened, &query, spans_max).await;
+            if matches!(traced, Err(RagError::Worker(_))) {
+                self.traces.forget(&row);
+            }
+            found.push(traced?);
         }
         self.name_files(&mut found).await?;
         Ok(found)

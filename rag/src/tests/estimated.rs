@@ -131,8 +131,10 @@ async fn receipts_have_the_table_that_estimators_are_held_against() {
     let measured = |method: Method| measure(&read.cases, method);
     let methods = methods("likelihood/1", Scale::LogProbability);
     let exact = measured(methods[1]);
-    assert!(exact.mean(|of| of.error_most) == 0.0 && exact.mean(|of| of.rank_correlation) > 0.8);
-    for method in methods {
-        assert!(measured(method).mean(|of| of.error_most) <= 1e6, "{}", method.name());
-    }
+    let (ranked, drawn) = (exact.mean(|of| of.rank_correlation), measured(methods[2]).mean(|of| of.error_most));
+    assert!(
+        ranked > 0.8 && (1.0..100_000.0).contains(&drawn),
+        "exact values rank sets by {ranked}, {} is off by {drawn}",
+        methods[2].name()
+    );
 }

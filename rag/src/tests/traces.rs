@@ -19,7 +19,7 @@ const ASKED: &str = "Somebody wrote: most vaccines must be stored in a refrigera
 const PART_TOKENS: usize = 60;
 
 fn traces(world: &World, part_tokens: usize) -> Arc<Traces> {
-    Arc::new(Traces::new(world.store.clone(), world.dir.path().join("index"), 2, 8).with_parts_of(part_tokens))
+    Arc::new(Traces::new(world.store.clone(), world.dir.path().join("index"), 2, 8, 64).with_parts_of(part_tokens))
 }
 
 fn folder(world: &World, version: u64) -> PathBuf {
@@ -28,7 +28,7 @@ fn folder(world: &World, version: u64) -> PathBuf {
 
 async fn traced(traces: &Arc<Traces>, row: &VersionRow, text: &str) -> Trace {
     let query = Arc::new(Query::read(text, Some(3), Some(1_000_000), 10_000).unwrap());
-    trace(&traces.opened(row).await.unwrap(), &query, 256).await.unwrap()
+    trace(&traces.opened(row, ()).await.unwrap(), &query, 256).await.unwrap()
 }
 
 fn request(text: &str) -> TraceRequest {
@@ -48,7 +48,7 @@ fn with_copies() -> Vec<File> {
 async fn a_span_names_whoever_was_registered_with_it_first() {
     let world = World::new(&with_copies()).await;
     let rag = world.rag().await;
-    let found = rag.trace(&request(ASKED), &[(world.datanet.datanet_id, None)]).await.unwrap().remove(0);
+    let found = rag.trace(request(ASKED), &[(world.datanet.datanet_id, None)], ()).await.unwrap().remove(0);
     assert_eq!((found.version, found.datanet_id), (1, world.datanet.datanet_id));
     assert!(found.coverage_ppm > 800_000 && found.coverage_ppm < 1_000_000, "{}", found.coverage_ppm);
     let vaccines = &found.spans[0];
@@ -70,7 +70,7 @@ async fn a_span_names_whoever_was_registered_with_it_first() {
     );
 
     // counted all, listed ten
-    let often = rag.trace(&request(RANGE), &[(world.datanet.datanet_id, Some(1))]).await.unwrap().remove(0);
+    let often = rag.trace(request(RANGE), &[(world.datanet.datanet_id, Some(1))], ()).await.unwrap().remove(0);
     assert_eq!((often.spans[0].occurrences, often.spans[0].documents.len()), (15, 10));
     let registered: Vec<u64> = often.spans[0].documents.iter().map(|document| document.registered).collect();
     assert_eq!(registered, [2, 5, 6, 7, 8, 9, 10, 11, 12, 13]);
@@ -95,7 +95,7 @@ async fn a_carried_version_is_traced_as_one_that_is_built_anew() {
     // a version that lacks what the others begin with carries nothing
     rows.push(world.publish(5, &all[1..]).await);
     let elsewhere = tempfile::tempdir().unwrap();
-    let anew = Arc::new(Traces::new(world.store.clone(), elsewhere.path().join("index"), 2, 8));
+    let anew = Arc::new(Traces::new(world.store.clone(), elsewhere.path().join("index"), 2, 8, 64));
     for row in &rows {
         for text in [ASKED, RANGE, "Note 3. Kept at a temperature range", "nothing of this stands there"] {
             assert_eq!(traced(&carrying, row, text).await, traced(&anew, row, text).await, "version {}: {text}", row.version);
@@ -177,11 +177,17 @@ async fn those_who_first_trace_at_once_build_once() {
 async fn what_nobody_waits_for_is_built_to_its_end() {
     let world = World::new(&with_copies()).await;
     let (row, traces) = (row_of(&world, 1).await, traces(&world, PART_TOKENS));
-    let mut opening = Box::pin(traces.opened(&row));
+    let place = Arc::new(());
+    let held = Arc::downgrade(&place);
+    let mut opening = Box::pin(traces.opened(&row, place));
     assert!(std::future::poll_fn(|context| std::task::Poll::Ready(opening.as_mut().poll(context))).await.is_pending());
     drop(opening);
+    assert!(held.upgrade().is_some(), "its place is taken as long as that lasts");
     traced(&traces, &row, ASKED).await;
     assert_eq!(traces.built.load(Ordering::Relaxed), 1);
+    while held.upgrade().is_some() {
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -190,17 +196,41 @@ async fn what_cannot_be_traced_is_a_typed_error() {
     let config = RagConfig { concurrent_traces: 1, waiting_traces: 0, trace_max_bytes: 200, ..world.config() };
     let rag = world.open_with(config).await.unwrap();
     let id = world.datanet.datanet_id;
-    assert!(matches!(rag.trace(&request("a b c"), &[(id, None)]).await, Err(RagError::NothingPublished(of)) if of == id));
+    assert!(matches!(rag.trace(request("a b c"), &[(id, None)], ()).await, Err(RagError::NothingPublished(of)) if of == id));
     assert_eq!(rag.newest_version(id).await.unwrap(), None);
     world.publish(1, &cold_chain()).await;
     assert_eq!(rag.newest_version(id).await.unwrap(), Some(1));
-    assert!(matches!(rag.trace(&request("a b c"), &[(id, Some(7))]).await, Err(RagError::NotFound { .. })));
+    assert!(matches!(rag.trace(request("a b c"), &[(id, Some(7))], ()).await, Err(RagError::NotFound { .. })));
     for text in ["", " \u{2028}\n", &"a".repeat(201)] {
-        let error = rag.trace(&request(text), &[(id, None)]).await.unwrap_err();
+        let error = rag.trace(request(text), &[(id, None)], ()).await.unwrap_err();
         assert!(matches!(error, RagError::Parameter { parameter: "text", .. }), "{error}");
     }
-    let odd = rag.trace(&request("\0 \u{200b}\u{301} Dry\0ice"), &[(id, None)]).await.unwrap().remove(0);
+    let odd = rag.trace(request("\0 \u{200b}\u{301} Dry\0ice"), &[(id, None)], ()).await.unwrap().remove(0);
     assert_eq!((odd.coverage_ppm, odd.spans.len()), (0, 0));
     let _held = rag.traces.admit().unwrap();
-    assert!(matches!(rag.trace(&request("a b c"), &[(id, None)]).await, Err(RagError::Busy { limit: 1, .. })));
+    assert!(matches!(rag.trace(request("a b c"), &[(id, None)], ()).await, Err(RagError::Busy { limit: 1, .. })));
+}
+
+/// In whatever order versions are asked for, few folders stay, and those of old ones go with what they are searched by.
+#[tokio::test(flavor = "multi_thread")]
+async fn folders_of_old_versions_do_not_add_up() {
+    let world = World::new(&[]).await;
+    let mut files = Vec::new();
+    for version in 1..=7 {
+        files.push(file(
+            &format!("{version}.md"),
+            1,
+            &format!("Note {version} says that dry ice sublimates at −78 °C, as note {version} does."),
+        ));
+        world.publish(version, &files).await;
+    }
+    let traces = traces(&world, PART_TOKENS);
+    for version in (1..=7).rev() {
+        let found = traced(&traces, &row_of(&world, version).await, "as note 1 does").await;
+        assert_eq!(found.spans.len(), 1, "{version}");
+    }
+    let left = || (1..=7).filter(|version| folder(&world, *version).is_dir()).collect::<Vec<u64>>();
+    assert_eq!(left(), [1, 4, 5, 6, 7]);
+    world.rag().await.ensure_index(world.datanet.datanet_id, 7).await.unwrap();
+    assert_eq!(left(), [4, 5, 6, 7]);
 }

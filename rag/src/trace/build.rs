@@ -9,7 +9,9 @@ use super::tokens::tokens;
 use crate::{RagError, Result};
 
 /// From so many bytes of different words on a part takes no more texts.
-const WORDS_BYTES_MAX: usize = 1 << 30;
+const WORDS_BYTES_MAX: usize = 1 << 28;
+/// What a word takes in memory beside its bytes, about.
+const WORD_BYTES: usize = 64;
 
 /// A part while texts are added to it.
 #[derive(Debug, Default)]
@@ -39,14 +41,14 @@ impl Builder {
     }
 
     pub(super) fn is_full(&self, tokens_max: usize) -> bool {
-        self.tokens.len() >= tokens_max || self.words_bytes >= WORDS_BYTES_MAX
+        self.tokens.len() >= tokens_max || self.words_bytes + self.ids.len() * WORD_BYTES >= WORDS_BYTES_MAX
     }
 
     /// Whether a part that comes before this one is to be put together with it: one that is no longer, where both fit into one.
     pub(super) fn takes(&self, before: &Part, tokens_max: usize) -> bool {
         before.length() <= self.tokens.len()
             && before.length() + self.tokens.len() <= tokens_max
-            && before.words_bytes() + self.words_bytes <= WORDS_BYTES_MAX
+            && before.words_bytes() + self.words_bytes + (before.word_count() + self.ids.len()) * WORD_BYTES <= WORDS_BYTES_MAX
     }
 
     /// Adds the text of the next member.

@@ -4,6 +4,7 @@
 //! A part is of members that follow each other, and is taken over by any other version in which the same ones (their ids stand for
 //! their texts) have the same places: a version that adds members after those of an earlier one reads what is new alone.
 
+use std::cmp::Reverse;
 use std::fs;
 use std::io::{BufWriter, Write as _};
 use std::ops::Range;
@@ -73,6 +74,11 @@ pub(super) struct Kept {
 /// Where what a version is traced by lives.
 pub(super) fn directory(index_dir: &Path, row: &VersionRow) -> PathBuf {
     index_dir.join(row.datanet_id.to_string()).join(format!("{VERSION}{}", row.version))
+}
+
+/// Removes what old versions are traced by, where a version is newly derived whose folder is `target`.
+pub(crate) fn remove_old(target: &Path, newest: u64) -> Result<()> {
+    kept::remove_old(target, VERSION, newest)
 }
 
 /// Opens what is there; none where nothing is, or it is damaged and was removed. Reads all of it once. Blocks.
@@ -205,7 +211,7 @@ impl Making {
         let built = self.seal();
         kept::put(&self.dir, target, built)?;
         tracing::info!(datanet = %row.datanet_id, version = row.version, carried, made = self.made.len(), "built what texts are traced by");
-        kept::remove_old(target, VERSION, row.version)
+        kept::remove_others(target, VERSION, row.version)
     }
 
     fn seal(&mut self) -> Result<()> {
@@ -230,11 +236,27 @@ impl Making {
     }
 }
 
+impl Drop for Making {
+    /// Whatever ended it.
+    fn drop(&mut self) {
+        if self.dir.exists() {
+            drop(fs::remove_dir_all(&self.dir));
+        }
+    }
+}
+
 /// The parts, from the first member on, of the folder beside `target` that has most of them, as whole as its seal says.
 fn carried(target: &Path, ids: &[ChunkId]) -> Result<Vec<Carried>> {
+    let dirs = kept::versions(target.parent().unwrap_or(target), VERSION)?.into_iter().map(|(_, dir)| dir);
+    let mut folders: Vec<(usize, PathBuf)> = dirs.map(|dir| (ours(&dir, ids).last().map_or(0, |last| last.end), dir)).collect();
+    // files are read only where they would give more
+    folders.sort_by_key(|(members, _)| Reverse(*members));
+    let members = |parts: &[Carried]| parts.last().map_or(0, |last| last.stated.end);
     let mut most = Vec::new();
-    for (_, dir) in kept::versions(target.parent().unwrap_or(target), VERSION)? {
-        let members = |parts: &[Carried]| parts.last().map_or(0, |last| last.stated.end);
+    for (stated, dir) in folders {
+        if stated <= members(&most) {
+            break;
+        }
         let found = shared(&dir, ids);
         if members(&found) > members(&most) {
             most = found;
@@ -243,16 +265,23 @@ fn carried(target: &Path, ids: &[ChunkId]) -> Result<Vec<Carried>> {
     Ok(most)
 }
 
-fn shared(dir: &Path, ids: &[ChunkId]) -> Vec<Carried> {
-    let (Some(stated), Ok(Some(seal))) = (stated(dir), Seal::read(dir)) else { return Vec::new() };
+/// The first parts of a folder that are of these members, as it states them.
+fn ours(dir: &Path, ids: &[ChunkId]) -> Vec<StatedPart> {
     let mut end = 0;
+    let is_ours = |one: &StatedPart| {
+        let is_next = one.start == std::mem::replace(&mut end, one.end);
+        is_next && one.end <= ids.len() && StatedPart::new(one.start..one.end, ids) == *one
+    };
+    stated(dir).map(|stated| stated.parts.into_iter().take_while(is_ours).collect()).unwrap_or_default()
+}
+
+fn shared(dir: &Path, ids: &[ChunkId]) -> Vec<Carried> {
+    let Ok(Some(seal)) = Seal::read(dir) else { return Vec::new() };
     let mut found = Vec::new();
-    for one in stated.parts {
+    for one in ours(dir, ids) {
         let (name, path) = (one.file_name(), dir.join(one.file_name()));
-        let is_ours = one.start == end && one.end <= ids.len() && StatedPart::new(one.start..one.end, ids) == one;
-        let Some(sum) = seal.files.get(&name).filter(|sum| is_ours && kept::sum(&path).is_ok_and(|found| found == **sum)) else { break };
-        let Some(part) = map(dir, &name).ok().and_then(Part::new).filter(|part| part.members() == one.end - end) else { break };
-        end = one.end;
+        let Some(sum) = seal.files.get(&name).filter(|sum| kept::sum(&path).is_ok_and(|found| found == **sum)) else { break };
+        let Some(part) = map(dir, &name).ok().and_then(Part::new).filter(|part| part.members() == one.end - one.start) else { break };
         found.push(Carried { stated: one, path, sum: *sum, part });
     }
     found

@@ -12,7 +12,7 @@ use crate::statements::Origin;
 
 const ADDRESS: usize = 20;
 const HASH: usize = 32;
-const SECONDS: usize = 8;
+const NUMBER: usize = 8;
 
 /// The columns: of each member its place in the version's dataset, its chunk id and which origin it has; of each origin the
 /// contributor, the submission, the document and the registration.
@@ -63,7 +63,7 @@ impl KeptMembers {
             contributor: Address::new(*columns.values::<ADDRESS>(CONTRIBUTORS).get(of)?),
             submission: SubmissionId(B256::new(*columns.values::<HASH>(SUBMISSIONS).get(of)?)),
             document: DocumentId(B256::new(*columns.values::<HASH>(DOCUMENTS).get(of)?)),
-            registered: u64::from_le_bytes(*columns.values::<SECONDS>(REGISTERED).get(of)?),
+            registered: u64::from_le_bytes(*columns.values::<NUMBER>(REGISTERED).get(of)?),
         };
         Some((Member { chunk_id, place: columns.numbers(PLACES).get(position) }, origin))
     }

@@ -9,11 +9,10 @@ use store::Store;
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 
 use super::kept::{self, Kept, Making};
+use crate::kept::KEPT_VERSIONS;
 use crate::open_version::Members;
 use crate::{Boxed, RagError, Result, blocking};
 
-/// Versions that stay open: each is a few mapped files, of which the system keeps in memory what is used.
-const OPEN_MAX: usize = 64;
 /// Versions built at once, each on one processor.
 const BUILDS_AT_ONCE: usize = 1;
 /// Members whose texts are read at once.
@@ -43,13 +42,15 @@ pub(crate) struct Traces {
     /// Versions that were built, for the tests.
     #[cfg(test)]
     pub(crate) built: std::sync::atomic::AtomicUsize,
+    /// Versions that stay open: each is a few mapped files, of which the system keeps in memory what is used.
+    open_max: usize,
     /// Last asked for last.
     open: Mutex<Vec<((DatanetId, u64), Slot)>>,
 }
 
 impl Traces {
-    /// For so many traces at once, beside which so many may wait.
-    pub(crate) fn new(store: Store, index_dir: PathBuf, at_once: usize, waiting: usize) -> Self {
+    /// For so many traces at once, beside which so many may wait, and so many versions that stay open.
+    pub(crate) fn new(store: Store, index_dir: PathBuf, at_once: usize, waiting: usize, open_max: usize) -> Self {
         Self {
             store,
             index_dir,
@@ -60,6 +61,7 @@ impl Traces {
             admitted_max: at_once + waiting,
             #[cfg(test)]
             built: std::sync::atomic::AtomicUsize::new(0),
+            open_max,
             open: Mutex::default(),
         }
     }
@@ -84,17 +86,21 @@ impl Traces {
     }
 
     /// A version to trace in. It is built to its end whoever still waits for it: who hangs up, or is told that it takes too long, finds
-    /// it later. What failed is tried anew by the next caller.
+    /// it later. What failed is tried anew by the next caller. `along` is kept as long as that takes, whoever waits: a place among those
+    /// who trace, so that nobody has more builds under way than places.
     ///
     /// # Errors
     /// [`RagError::CorruptVersion`], or what failed underneath.
-    pub(crate) async fn opened(self: &Arc<Self>, row: &VersionRow) -> Result<Arc<TracedVersion>> {
+    pub(crate) async fn opened(self: &Arc<Self>, row: &VersionRow, along: impl Send + 'static) -> Result<Arc<TracedVersion>> {
         let slot = self.slot((row.datanet_id, row.version));
         if let Some(open) = slot.get() {
             return Ok(open.clone());
         }
         let (traces, row) = (self.clone(), row.clone());
-        let opening: Boxed<'static, _> = Box::pin(async move { slot.get_or_try_init(|| traces.open_or_build(row)).await.cloned() });
+        let opening: Boxed<'static, _> = Box::pin(async move {
+            let _along = along;
+            slot.get_or_try_init(|| traces.open_or_build(row)).await.cloned()
+        });
         tokio::spawn(opening).await.map_err(|error| RagError::Worker(error.to_string()))?
     }
 
@@ -103,11 +109,21 @@ impl Traces {
         let found = open.iter().position(|(other, _)| *other == key).map(|at| open.remove(at).1);
         let slot = found.unwrap_or_default();
         open.push((key, slot.clone()));
-        if open.len() > OPEN_MAX {
-            // what is being opened meanwhile is for those alone who wait for it
-            open.remove(0);
+        // whose folder is removed with this one's, and whose files would keep their place on the disk
+        let is_old = |(datanet, version): &(DatanetId, u64)| *datanet == key.0 && version.saturating_add(KEPT_VERSIONS) <= key.1;
+        open.retain(|(other, slot)| slot.get().is_none() || !is_old(other));
+        if open.len() > self.open_max
+            && let Some(first) = open.iter().position(|(other, slot)| *other != key && slot.get().is_some())
+        {
+            open.remove(first);
         }
         slot
+    }
+
+    /// Closes a version whose files turned out to be damaged: the next caller finds it checked, or built anew.
+    pub(crate) fn forget(&self, row: &VersionRow) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.retain(|(key, _)| *key != (row.datanet_id, row.version));
     }
 
     async fn open_or_build(&self, row: VersionRow) -> Result<Arc<TracedVersion>> {
@@ -115,14 +131,22 @@ impl Traces {
             Some(kept) => kept,
             None => {
                 let _building = self.building.acquire().await.map_err(|error| RagError::Worker(error.to_string()))?;
-                self.build(&row).await?;
-                self.open(&row).await?.ok_or_else(|| RagError::Worker("what a version is traced by was damaged at once".into()))?
+                // somebody may have built it meanwhile
+                match self.open(&row).await? {
+                    Some(kept) => kept,
+                    None => {
+                        self.build(&row).await?;
+                        self.open(&row).await?.ok_or_else(|| RagError::Worker("what a version is traced by was damaged at once".into()))?
+                    }
+                }
             }
         };
         Ok(Arc::new(TracedVersion { row, store: self.store.clone(), kept }))
     }
 
+    /// Reads all of its files once.
     async fn open(&self, row: &VersionRow) -> Result<Option<Kept>> {
+        let _computing = self.computing().await?;
         let (target, row) = (kept::directory(&self.index_dir, row), row.clone());
         blocking(move || kept::open(&target, &row)).await
     }

@@ -79,6 +79,10 @@ impl Part {
         (1..=self.numbers(WORD_ENDS).len()).map(|id| self.word(id))
     }
 
+    pub(super) fn word_count(&self) -> usize {
+        self.numbers(WORD_ENDS).len()
+    }
+
     pub(super) fn words_bytes(&self) -> usize {
         self.columns.bytes(WORDS).len()
     }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::tokens::{Token, has_line_end, is_sentence_end, tokens};
+use super::tokens::{Token, is_paragraph_end, is_sentence_end, tokens};
 use crate::{RagError, Result};
 
 /// Words of a span at least, where the caller does not say: shorter ones are mostly turns of speech, which many write
@@ -138,14 +138,14 @@ impl Query {
     }
 }
 
-/// Of each token: the end of its sentence, which is after the first sign that ends one, or before the first end of a line.
+/// Of each token: the end of its sentence, which is after the first sign that ends one, or before the first empty line.
 fn sentence_ends(text: &str, tokens: &[Token], signs: &[bool]) -> Vec<usize> {
     let mut ends = vec![tokens.len(); tokens.len()];
     let mut end = tokens.len();
     for at in (0..tokens.len()).rev() {
         let here = tokens.get(at).map_or(0, |token| token.range.end);
         let next = tokens.get(at + 1).map_or(here, |token| token.range.start);
-        if signs.get(at) == Some(&true) || has_line_end(text.get(here..next).unwrap_or_default()) {
+        if signs.get(at) == Some(&true) || is_paragraph_end(text.get(here..next).unwrap_or_default()) {
             end = at + 1;
         }
         if let Some(place) = ends.get_mut(at) {
@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn spans_end_with_their_sentence_and_begin_and_end_with_words() {
         for (text, expected) in [
-            ("one two, three. four five\nsix seven", vec!["one two, three.", "four five", "six seven"]),
+            ("one two, three. four five\n \r\nsix seven\neight", vec!["one two, three.", "four five", "six seven\neight"]),
             ("( one two ) , \" . three?! four", vec!["one two ) , \" .", "three?", "four"]),
             ("one two (", vec!["one two"]),
             ("疫苗。冷藏", vec!["疫苗。", "冷藏"]),

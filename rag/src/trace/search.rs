@@ -26,6 +26,8 @@ pub(super) struct FoundSpan {
     pub(super) occurrences: u64,
     /// The first members that hold it, by their place in the order of registration.
     pub(super) holders: Vec<Holder>,
+    /// Whether there may be others.
+    pub(super) has_more: bool,
 }
 
 /// The words of a query as each part numbers them.
@@ -80,7 +82,8 @@ pub(super) fn search(parts: &[Part], query: &Query, spans_max: usize) -> Found {
     let rarity = |span: &Span| bits.get(span.tokens.clone()).unwrap_or_default().iter().sum::<f64>();
     let shown = query.chosen(&spans, rarity, spans_max).into_iter().map(|(span, rarity_bits)| {
         let (occurrences, holders) = held(&numbered, &span.tokens);
-        FoundSpan { span: span.clone(), rarity_bits, occurrences, holders }
+        let has_more = holders.len() == HOLDERS_MAX;
+        FoundSpan { span: span.clone(), rarity_bits, occurrences, holders, has_more }
     });
     Found { coverage_ppm: query.coverage_ppm(&spans), spans_in_all: spans.len(), shown: shown.collect() }
 }

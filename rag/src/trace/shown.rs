@@ -8,7 +8,7 @@ use schemas::ids::DocumentId;
 use super::open::{TracedVersion, texts};
 use super::part::Holder;
 use super::query::Query;
-use super::search::{Found, FoundSpan, search};
+use super::search::{Found, FoundSpan, HOLDERS_MAX, search};
 use super::tokens::tokens;
 use super::{Trace, TracedDocument, TracedSpan};
 use crate::{RagError, Result, blocking};
@@ -26,7 +26,11 @@ pub(crate) async fn trace(version: &Arc<TracedVersion>, query: &Arc<Query>, span
     let (searched, asked) = (version.clone(), query.clone());
     let found = blocking(move || {
         let mut found = search(&searched.kept.parts, &asked, spans_max);
-        found.shown.iter_mut().for_each(|span| span.holders = of_different_documents(&searched, &span.holders));
+        for span in &mut found.shown {
+            let all = of_different_documents(&searched, &span.holders);
+            span.has_more = span.holders.len() == HOLDERS_MAX || all.len() > DOCUMENTS_MAX;
+            span.holders = all.into_iter().take(DOCUMENTS_MAX).collect();
+        }
         Ok(found)
     })
     .await?;
@@ -39,11 +43,11 @@ pub(crate) async fn trace(version: &Arc<TracedVersion>, query: &Arc<Query>, span
     blocking(move || told(&version, &query, found, &texts)).await
 }
 
-/// The first holders of [`DOCUMENTS_MAX`] documents.
+/// The first holder of each document.
 fn of_different_documents(version: &TracedVersion, holders: &[Holder]) -> Vec<Holder> {
     let mut seen: BTreeSet<DocumentId> = BTreeSet::new();
     let is_new = |holder: &&Holder| version.kept.members.get(holder.member).is_some_and(|(_, origin)| seen.insert(origin.document));
-    holders.iter().filter(is_new).take(DOCUMENTS_MAX).copied().collect()
+    holders.iter().filter(is_new).copied().collect()
 }
 
 fn told(version: &TracedVersion, query: &Query, found: Found, texts: &BTreeMap<usize, String>) -> Result<Trace> {
@@ -53,7 +57,7 @@ fn told(version: &TracedVersion, query: &Query, found: Found, texts: &BTreeMap<u
         .map(|(member, text)| (*member, tokens(text).map(|(token, _)| (token.range.start, token.range.end)).collect()))
         .collect();
     let mut spans = Vec::with_capacity(found.shown.len());
-    for FoundSpan { span, rarity_bits, occurrences, holders } in found.shown {
+    for FoundSpan { span, rarity_bits, occurrences, holders, has_more } in found.shown {
         let range = query.range(&span.tokens);
         let documents = holders.iter().map(|holder| {
             let tokens = cut.get(&holder.member).and_then(|cut| cut.get(holder.token..holder.token + span.tokens.len()));
@@ -69,6 +73,7 @@ fn told(version: &TracedVersion, query: &Query, found: Found, texts: &BTreeMap<u
             rarity_bits: whole(rarity_bits),
             occurrences,
             documents: documents.collect::<Result<Vec<TracedDocument>>>()?,
+            has_more,
         });
     }
     Ok(Trace {
@@ -102,7 +107,7 @@ fn document(version: &TracedVersion, member: usize, found: Option<((usize, usize
 /// What only files can be that changed after they were checked.
 fn damaged(version: &TracedVersion) -> RagError {
     let of = format!("version {} of Datanet {}", version.row.version, version.row.datanet_id);
-    RagError::Worker(format!("what {of} is traced by is damaged; it is derived and is rebuilt after a restart"))
+    RagError::Worker(format!("what {of} is traced by is damaged; it is derived: the next call finds it built anew"))
 }
 
 /// The span with some words around it; an ellipsis stands for what is left out.

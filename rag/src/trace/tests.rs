@@ -51,7 +51,7 @@ fn by_comparing(members: &[String], query: &Query, spans_max: usize) -> Found {
             let is_span = is_word(start)
                 && (is_word(end - 1) || ends(end - 1))
                 && !(start..end - 1).any(ends)
-                && !between.contains('\n')
+                && !between.replace(' ', "").contains("\n\n")
                 && !places(&asked[start..end]).is_empty();
             if is_span {
                 spans.push(Span { tokens: start..end, words: (start..end).filter(|at| is_word(*at)).count() });
@@ -72,7 +72,7 @@ fn by_comparing(members: &[String], query: &Query, spans_max: usize) -> Found {
         let mut holders = places.clone();
         holders.dedup_by_key(|holder| holder.member);
         holders.truncate(HOLDERS_MAX);
-        FoundSpan { span: span.clone(), rarity_bits, occurrences: places.len() as u64, holders }
+        FoundSpan { span: span.clone(), rarity_bits, occurrences: places.len() as u64, has_more: holders.len() == HOLDERS_MAX, holders }
     });
     Found { coverage_ppm: covered as u64 * 1_000_000 / query.words().max(1) as u64, spans_in_all: spans.len(), shown: shown.collect() }
 }

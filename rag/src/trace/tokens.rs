@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use unicode_segmentation::{UNICODE_VERSION, UnicodeSegmentation};
 
-/// What ends a sentence, beside the end of a line.
+/// What ends a sentence, beside the end of a paragraph.
 const SENTENCE_ENDS: [&str; 7] = [".", "!", "?", "。", "！", "？", "।"];
 
 /// A token and where it stands, in bytes.
@@ -20,9 +20,17 @@ pub(super) struct Token {
 
 /// The tokens of a text, in order. Linear in its length.
 pub(super) fn tokens(text: &str) -> impl Iterator<Item = (Token, &str)> {
-    text.split_word_bound_indices().filter(|(_, token)| !token.chars().all(char::is_whitespace)).map(|(at, token)| {
+    text.split_word_bound_indices().flat_map(pieces).filter(|(_, token)| !token.is_empty()).map(|(at, token)| {
         let is_word = token.chars().any(char::is_alphanumeric);
         (Token { range: at..at + token.len(), is_word }, token)
+    })
+}
+
+/// What white space that joins words (U+202F) stands between: the rules keep it in a token, and no reader sees it.
+fn pieces((at, token): (usize, &str)) -> impl Iterator<Item = (usize, &str)> {
+    token.split_inclusive(char::is_whitespace).scan(at, |next, piece| {
+        let start = std::mem::replace(next, *next + piece.len());
+        Some((start, piece.trim_end()))
     })
 }
 
@@ -31,9 +39,9 @@ pub(super) fn is_sentence_end(token: &str) -> bool {
     SENTENCE_ENDS.contains(&token)
 }
 
-/// Whether a line ends in what stands between two tokens.
-pub(super) fn has_line_end(between: &str) -> bool {
-    between.contains(['\n', '\r', '\u{b}', '\u{c}', '\u{85}', '\u{2028}', '\u{2029}'])
+/// Whether a paragraph ends in what stands between two tokens: with an empty line. Lines alone end where a page was narrow.
+pub(super) fn is_paragraph_end(between: &str) -> bool {
+    between.contains(['\u{c}', '\u{2029}']) || between.replace("\r\n", "\n").matches(['\n', '\r', '\u{85}', '\u{2028}']).count() > 1
 }
 
 /// The name of this definition: another version of Unicode may cut otherwise.
@@ -57,6 +65,7 @@ mod tests {
             ("don't \t\r\n (stop)!", vec!["don't", "(", "stop", ")", "!"]),
             ("cafe\u{301} va\u{ad}ccine", vec!["cafe\u{301}", "va\u{ad}ccine"]),
             ("a\0b \u{200b}c", vec!["a", "\0", "b", "\u{200b}", "c"]),
+            ("mot\u{202f}! un\u{202f}deux", vec!["mot", "!", "un", "deux"]),
             ("疫苗。", vec!["疫", "苗", "。"]),
             (" \n\u{2028} ", vec![]),
         ] {

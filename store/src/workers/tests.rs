@@ -186,7 +186,10 @@ async fn a_worker_inherits_no_secret() {
     let worker = workers.take().await.unwrap();
     let id = worker.child.id().unwrap();
     let environment = std::fs::read(format!("/proc/{id}/environ")).unwrap();
-    assert_eq!(String::from_utf8_lossy(&environment).trim_end_matches('\0'), "MALLOC_ARENA_MAX=1");
+    assert_eq!(
+        String::from_utf8_lossy(&environment).trim_end_matches('\0'),
+        format!("MALLOC_ARENA_MAX=1\0_RJEM_MALLOC_CONF={MEMORY_OF_WORKERS}")
+    );
     let open: Vec<String> = std::fs::read_dir(format!("/proc/{id}/fd"))
         .unwrap()
         .filter_map(|entry| Some(std::fs::read_link(entry.ok()?.path()).ok()?.display().to_string()))
