@@ -3,15 +3,12 @@
 //! Every key has an environment variable `HEADWATER__SECTION__KEY`. The defaults are one commented
 //! file, [`DEFAULTS`], which `headwater config print` shows.
 
-use std::collections::BTreeSet;
 use std::num::{NonZero, NonZeroU64};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use schemas::Address;
 use schemas::contracts::Deployment;
-use schemas::ids::parse_address;
 use serde::{Deserialize, Serialize};
 
 mod embedder;
@@ -20,6 +17,7 @@ mod http;
 mod machine;
 mod nodes;
 mod rag;
+mod settlement;
 
 pub use embedder::EmbedderPrecision;
 pub use generator::{Answers, Generator, local_model};
@@ -27,6 +25,7 @@ pub use http::Http;
 pub use machine::Machine;
 pub use nodes::{IndexerSection, Rpc, SenderSection};
 pub use rag::{Attribution, AttributionMethod, Fusion, Rag};
+pub use settlement::Settlement;
 
 /// What the names of environment variables with settings begin with.
 pub const VARIABLES: &str = "HEADWATER__";
@@ -154,51 +153,6 @@ pub struct Sql {
     pub warm_workers: usize,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Settlement {
-    /// 0: only when asked.
-    pub interval_seconds: u64,
-    /// Decimal strings, in wei.
-    pub reserve_wei: String,
-    pub contributor_cap_wei: String,
-    /// Parties, each the accounts of one.
-    pub linked: Vec<Vec<String>>,
-    pub limit_least_wei: String,
-    pub limits_per_payer_max: usize,
-    pub apps_per_payer_max: usize,
-    pub apps_max: usize,
-    pub limits_max: usize,
-    pub batch_gas_max: u64,
-    pub batch_bytes_max: usize,
-    pub data_bps: u16,
-    pub model_bps: u16,
-    pub dispute_window_seconds: u64,
-    pub dispute_bond_wei: u64,
-    pub withdrawal_delay_seconds: u64,
-    pub fee_notice_margin_seconds: u64,
-}
-
-impl Settlement {
-    pub fn reserve_wei(&self) -> anyhow::Result<u128> {
-        wei("settlement.reserve_wei", &self.reserve_wei)
-    }
-
-    pub fn contributor_cap_wei(&self) -> anyhow::Result<u128> {
-        wei("settlement.contributor_cap_wei", &self.contributor_cap_wei)
-    }
-
-    pub fn linked(&self) -> anyhow::Result<Vec<BTreeSet<Address>>> {
-        let party =
-            |accounts: &Vec<String>| accounts.iter().map(|account| parse_address(account)).collect::<Result<BTreeSet<Address>, _>>();
-        self.linked.iter().map(party).collect::<Result<_, _>>().context("configuration: settlement.linked")
-    }
-
-    pub fn limit_least_wei(&self) -> anyhow::Result<u128> {
-        wei("settlement.limit_least_wei", &self.limit_least_wei)
-    }
-}
-
 /// Where a configuration comes from.
 #[derive(Debug, Clone)]
 pub struct Sources {
@@ -307,17 +261,7 @@ impl Config {
         ])?;
         wei("chain.max_fee_per_gas_wei", &self.chain.max_fee_per_gas_wei)?;
         wei("chain.max_fees_per_day_wei", &self.chain.max_fees_per_day_wei)?;
-        self.settlement.reserve_wei()?;
-        self.settlement.contributor_cap_wei()?;
-        self.settlement.linked()?;
-        self.settlement.limit_least_wei()?;
-        if self.settlement.limits_per_payer_max == 0 {
-            bail!("configuration: settlement.limits_per_payer_max is 0; a payer needs at least one limit");
-        }
-        let (data_bps, model_bps) = (self.settlement.data_bps, self.settlement.model_bps);
-        if u32::from(data_bps) + u32::from(model_bps) > 10_000 {
-            bail!("configuration: settlement.data_bps and settlement.model_bps are {data_bps} and {model_bps}; together at most 10000");
-        }
+        self.settlement.check()?;
         if !self.chain.rpc_url.is_empty() && self.chain.deployment.is_none() {
             bail!("configuration: chain.rpc_url is set but [chain.deployment] does not say where the contracts are");
         }

@@ -88,8 +88,8 @@ pub struct DevChain {
     mining: Option<Mining>,
 }
 
-/// Blocks that come by time, until this is dropped. By us and not by anvil: told a block time (1.7.1), it keeps 1,500 states, gigabytes,
-/// however few it is told to keep.
+/// Blocks that come by time, until this is dropped. By us and not by anvil: told a block time (1.7.1), it keeps more than a gigabyte of
+/// states, however few it is told to keep.
 #[derive(Debug)]
 struct Mining(JoinHandle<()>);
 

@@ -39,11 +39,6 @@ fn rules_and_format(policy: Option<&Policy>) -> [&'static str; 2] {
     if policy.is_some() { RULES } else { RULES_WITHOUT_POLICY }
 }
 
-/// The name of the rules by which an epoch is computed.
-pub fn epoch_rules(policy: Option<&Policy>) -> &'static str {
-    rules_and_format(policy)[0]
-}
-
 /// What a closing fixes beside its receipts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClosingTerms {

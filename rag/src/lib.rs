@@ -34,7 +34,7 @@ pub use config::{AttributionConfig, AttributionMethod, GenerationConfig, QuoteCo
 pub use epochs::first as rewards_1;
 pub use epochs::{
     Asked, ClosingTerms, Collected, Collection, Dues, EpochComputation, EpochInputs, EpochReceipts, MOST_FUNDERS, Policy, RewardProof,
-    asked_for_epoch, epoch_rules, recompute_epoch, recompute_epoch_of,
+    asked_for_epoch, recompute_epoch, recompute_epoch_of,
 };
 pub use error::{RagError, Result};
 pub use generate::{GenerationSettings, GenerationStats, Listener, Progress};

@@ -9,7 +9,7 @@ use store::Store;
 use super::amounts::sum;
 use super::entries::{self, Entry};
 use super::rewards::{self, EpochInputs, receipts_root};
-use super::{Asked, ClosingTerms, Collection, EpochComputation, Policy, epoch_rules, policy_of};
+use super::{Asked, ClosingTerms, Collection, policy_of};
 use crate::receipts::read_run;
 use crate::{RagError, Result, blocking};
 
@@ -108,7 +108,7 @@ pub(crate) async fn settle(store: &Store, closing: ClosingRow, collection: Colle
         let policy = policy.as_ref();
         let inputs = EpochInputs { closing: &closing, policy, receipts: &[], debts: &debts, rewards: &rewards, collection: &collection };
         let computed = rewards::compute(&inputs, &receipts)?;
-        let row = epoch_row(&closing, policy, &collection, &computed);
+        let row = computed.row(&closing, policy, &collection, Millis::now());
         Ok((computed, row))
     })
     .await?;
@@ -161,29 +161,4 @@ async fn receipts_of(store: &Store, closing: &ClosingRow, debts: &[DebtRow]) -> 
     }
     receipts.sort_unstable_by_key(|receipt| receipt.sequence);
     Ok(receipts)
-}
-
-fn epoch_row(closing: &ClosingRow, policy: Option<&Policy>, collection: &Collection, computed: &EpochComputation) -> EpochRow {
-    EpochRow {
-        epoch: closing.epoch,
-        rules: epoch_rules(policy).into(),
-        first_sequence: closing.first_sequence,
-        last_sequence: closing.last_sequence,
-        receipt_count: closing.receipt_count,
-        total_wei: closing.total_wei,
-        asked_wei: computed.asked_wei,
-        collected_wei: computed.collected_wei,
-        data_wei: computed.data_wei,
-        reserve_used_wei: computed.reserve_used_wei,
-        unpaid_wei: computed.unpaid_wei,
-        withheld_wei: computed.withheld_wei,
-        pool_wei: computed.pool_wei,
-        total_cumulative_wei: computed.total_cumulative_wei,
-        reward_root: computed.reward_root,
-        receipts_root: closing.receipts_root,
-        artifact_hash: computed.artifact_hash,
-        to_block: collection.to_block,
-        to_block_hash: collection.to_block_hash,
-        computed_at: Millis::now(),
-    }
 }

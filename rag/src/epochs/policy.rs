@@ -56,7 +56,9 @@ impl Policy {
 
     /// Writes it for an epoch that is about to be closed, in the place of one that an attempt before left: nothing rests on that.
     pub(super) async fn keep(&self, store: &Store, epoch: u64) -> Result<()> {
-        store.forget::<PolicyRow>(&format!("epoch = {epoch}")).await?;
+        if policy_of(store, epoch).await?.is_some() {
+            store.forget::<PolicyRow>(&format!("epoch = {epoch}")).await?;
+        }
         store.insert_new(&[PolicyRow { epoch, policy: canonical::to_string(self)? }]).await?;
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 
 use schemas::leaves::RewardLeaf;
 use schemas::receipt::ReceiptBody;
-use schemas::tables::{ClosingRow, DebtRow, RewardRow, Wei};
+use schemas::tables::{ClosingRow, DebtRow, EpochRow, Millis, RewardRow, Wei};
 use schemas::{Address, B256, U256};
 use serde_json::json;
 
@@ -48,6 +48,35 @@ pub struct EpochComputation {
     pub debts: Vec<DebtRow>,
     pub reward_root: B256,
     pub artifact_hash: B256,
+}
+
+impl EpochComputation {
+    /// The row of the epoch, with what the closing says of its receipts.
+    pub fn row(&self, closing: &ClosingRow, policy: Option<&Policy>, collection: &Collection, computed_at: Millis) -> EpochRow {
+        let [rules, _] = rules_and_format(policy);
+        EpochRow {
+            epoch: closing.epoch,
+            rules: rules.into(),
+            first_sequence: closing.first_sequence,
+            last_sequence: closing.last_sequence,
+            receipt_count: closing.receipt_count,
+            total_wei: closing.total_wei,
+            asked_wei: self.asked_wei,
+            collected_wei: self.collected_wei,
+            data_wei: self.data_wei,
+            reserve_used_wei: self.reserve_used_wei,
+            unpaid_wei: self.unpaid_wei,
+            withheld_wei: self.withheld_wei,
+            pool_wei: self.pool_wei,
+            total_cumulative_wei: self.total_cumulative_wei,
+            reward_root: self.reward_root,
+            receipts_root: closing.receipts_root,
+            artifact_hash: self.artifact_hash,
+            to_block: collection.to_block,
+            to_block_hash: collection.to_block_hash,
+            computed_at,
+        }
+    }
 }
 
 /// `StandardMerkleTree.of(hashes, ["bytes32"])`: the leaf of a receipt is keccak256(keccak256(body hash)). An epoch without

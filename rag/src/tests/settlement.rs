@@ -62,6 +62,18 @@ async fn an_epoch_pays_what_was_collected() {
     assert_eq!((epoch.pool_wei, epoch.collected_wei, epoch.unpaid_wei), (owed[0].data_wei, closing.total_wei, Wei(0)));
     assert_eq!(rag.closing().await.unwrap(), None);
     let rewards: Vec<RewardRow> = world.store.scan(Some("epoch = 1")).await.unwrap();
+    // A page at a time they are the same rows, in order.
+    let (mut paged, mut after) = (Vec::new(), None);
+    while let Some(row) = rag.rewards(1, after, 1).await.unwrap().pop() {
+        after = Some(row.account);
+        paged.push(row);
+    }
+    let mut in_order = rewards.clone();
+    in_order.sort_by_key(|row| row.account);
+    assert!(paged == in_order && paged.len() > 1, "{paged:?}");
+    assert_eq!(rag.rewards(1, None, 2).await.unwrap(), in_order[..2]);
+    assert_eq!(rag.debts(1, Some(PAYER), 9).await.unwrap(), []);
+    assert_eq!(rag.debts(1, None, 9).await.unwrap()[0].payer, PAYER);
     for row in &rewards {
         let proof = rag.reward_proof(row.account).await.unwrap();
         let leaf = RewardLeaf {

@@ -10,7 +10,7 @@ use datafusion::prelude::{DataFrame, SessionConfig, SessionContext, col};
 use lance::Dataset;
 use schemas::tables::{
     AnswerRow, AttributionRow, ChunkRow, ClosingRow, CoverageRow, CuratorRow, DatanetRow, DebtRow, DocumentRow, EpochRow,
-    FollowedContractRow, ForeignVersionRow, ReceiptRow, ReviewRow, RewardRow, Row, SubmissionRow, VersionRow,
+    FollowedContractRow, ForeignVersionRow, PolicyRow, ReceiptRow, ReviewRow, RewardRow, Row, SubmissionRow, VersionRow,
 };
 
 use super::chunks::{self, Published};
@@ -64,6 +64,7 @@ pub(super) async fn open(store: &Store, snapshot: &Snapshot, limits: &QueryLimit
         EpochRow::TABLE.name,
         FollowedContractRow::TABLE.name,
         ForeignVersionRow::TABLE.name,
+        PolicyRow::TABLE.name,
         ReceiptRow::TABLE.name,
         ReviewRow::TABLE.name,
         RewardRow::TABLE.name,

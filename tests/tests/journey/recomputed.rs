@@ -36,6 +36,8 @@ const LIES: [Lie; 14] = [
 /// Every epoch that is accepted comes out again, and no lie about the first goes through.
 pub(crate) fn payouts_are_computed_again(place: &Place, service: &Service) -> anyhow::Result<()> {
     let epochs = place.rows("SELECT epoch, reward_root, artifact_hash FROM epochs ORDER BY epoch")?;
+    let policies = place.rows("SELECT p.policy FROM policies p JOIN epochs e ON e.epoch = p.epoch")?;
+    ensure!(policies.len() == epochs.len(), "each epoch states its policy, in SQL too: {policies:?}");
     let newest = epochs.last().context("no epoch is settled")?;
     let stranger = Place::new()?;
     let last = newest["epoch"].to_string();

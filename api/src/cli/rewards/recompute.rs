@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, bail, ensure};
 use indexer::events::debits::Taken;
-use rag::{Collected, Collection, EpochComputation, EpochInputs, EpochReceipts, asked_for_epoch, epoch_rules, recompute_epoch_of};
+use rag::{Collected, Collection, EpochComputation, EpochInputs, EpochReceipts, asked_for_epoch, recompute_epoch_of};
 use schemas::tables::{ClosingRow, DebtRow, EpochRow, RewardRow, Wei};
 use schemas::{Address, U256};
 use serde_json::json;
@@ -162,29 +162,13 @@ fn judge(
     if !passed_over.is_empty() {
         checks.fail("collection", format!("never asked for what they owe: {}", passed_over.join(", ")));
     }
-    let row = EpochRow {
-        epoch: closing.epoch,
-        rules: epoch_rules(policy).into(),
-        first_sequence: closing.first_sequence,
-        last_sequence: closing.last_sequence,
+    let counted = ClosingRow {
         receipt_count: closing.last_sequence - before.last_sequence,
         total_wei: receipts.fees(closing.first_sequence..=closing.last_sequence)?,
-        asked_wei: computed.asked_wei,
-        collected_wei: computed.collected_wei,
-        data_wei: computed.data_wei,
-        reserve_used_wei: computed.reserve_used_wei,
-        unpaid_wei: computed.unpaid_wei,
-        withheld_wei: computed.withheld_wei,
-        pool_wei: computed.pool_wei,
-        total_cumulative_wei: computed.total_cumulative_wei,
-        reward_root: computed.reward_root,
-        receipts_root: closing.receipts_root,
-        artifact_hash: computed.artifact_hash,
-        to_block: collection.to_block,
-        to_block_hash: collection.to_block_hash,
-        // when it was settled is the service's word, and decides nothing
-        computed_at: told.settled.computed_at,
+        ..closing.clone()
     };
+    // when it was settled is the service's word, and decides nothing
+    let row = computed.row(&counted, policy, &collection, told.settled.computed_at);
     compare(told, &row, &computed, checks)?;
     on_chain.check_root(&row, checks);
     Ok(Some((row, computed)))

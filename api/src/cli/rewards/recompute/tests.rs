@@ -128,28 +128,7 @@ impl Operator {
             collection: &collection,
         };
         let computed = recompute_epoch_of(&inputs, &receipts).unwrap();
-        let settled = EpochRow {
-            epoch: 1,
-            rules: epoch_rules(self.policy.as_ref()).into(),
-            first_sequence: 1,
-            last_sequence: 2,
-            receipt_count: 2,
-            total_wei: Wei(2_000),
-            asked_wei: computed.asked_wei,
-            collected_wei: computed.collected_wei,
-            data_wei: computed.data_wei,
-            reserve_used_wei: computed.reserve_used_wei,
-            unpaid_wei: computed.unpaid_wei,
-            withheld_wei: computed.withheld_wei,
-            pool_wei: computed.pool_wei,
-            total_cumulative_wei: computed.total_cumulative_wei,
-            reward_root: computed.reward_root,
-            receipts_root: closing.receipts_root,
-            artifact_hash: computed.artifact_hash,
-            to_block: 60,
-            to_block_hash: B256::repeat_byte(6),
-            computed_at: Millis(7),
-        };
+        let settled = computed.row(&closing, self.policy.as_ref(), &collection, Millis(7));
         on_chain.proposed = Some((settled.reward_root, settled.artifact_hash, U256::from(settled.total_cumulative_wei.0)));
         on_chain.accepted = Some(settled.reward_root);
         let EpochComputation { debts, rewards, .. } = computed;
