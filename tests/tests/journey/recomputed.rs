@@ -53,6 +53,8 @@ pub(crate) fn payouts_are_computed_again(place: &Place, service: &Service) -> an
     let alone = stranger.json(&["--url", &service.url, "settle", "--recompute", &last])?;
     ensure!(alone["valid"] == false && alone["reward_root"] == newest["reward_root"], "what is believed is said: {alone}");
     stranger.run(&["--url", &service.url, "settle", "--recompute", "999"])?.failed_with(&["no epoch 998"])?;
+    let late = ["--url", &service.url, "settle", "--recompute", "1", "--start-block", "99999999"];
+    stranger.run(&late)?.failed_with(&["name an earlier one"])?;
     for Lie(path, lie, found) in LIES {
         let liar = lying(service.address(), path, lie)?;
         let said = stranger.run(&["--url", &format!("http://{liar}"), "settle", "--recompute", "1"])?;

@@ -40,6 +40,7 @@ struct Before {
 /// Computes the epochs `--from` to `epoch`.
 pub(super) async fn recompute(context: &Context, args: &SettleArgs, epoch: u64) -> anyhow::Result<Report> {
     let first = args.from.unwrap_or(epoch);
+    ensure!(epoch >= 1, "the first epoch is 1, not {epoch}");
     ensure!(first >= 1 && first <= epoch, "epochs are computed from --from on, which is 1 to {epoch}, not {first}");
     let client = context.client()?;
     let chain = Chain::connect(&context.info().await?, args).await?;
@@ -207,7 +208,7 @@ fn check_policy(told: &Told, on_chain: &OnChain, before: &Before, receipts: &Epo
         cap => format!("nobody earns more than {} OPEN", tokens(U256::from(cap))),
     };
     let funders = count(funded_by.values().map(BTreeSet::len).sum::<usize>(), "account");
-    checks.valid("policy", format!("payers earn nothing in their own answers, nor do {funders} that paid in for them{linked}; {cap}"));
+    checks.valid("policy", format!("payers earn nothing in their own answers, nor does who paid in for them ({funders}){linked}; {cap}"));
 }
 
 /// What the node says was collected; none where that does not go with the closing.

@@ -124,6 +124,13 @@ impl Chain {
             closing.epoch,
             settled.to_block
         );
+        let start = self.deployment.start_block;
+        ensure!(
+            start <= closing.block_number,
+            "epoch {} was closed at block {}, before the first block that is looked at ({start}): name an earlier one with --start-block",
+            closing.epoch,
+            closing.block_number
+        );
         let events = [
             BatchDebited::SIGNATURE_HASH,
             Debited::SIGNATURE_HASH,
@@ -304,7 +311,7 @@ impl OnChain {
             Some(_) => match self.accepted {
                 Some(root) if root == row.reward_root => checks.valid("root", "the distributor accepted this root, of this artifact"),
                 Some(root) => checks.fail("root", format!("the distributor accepted {root}, not {}", row.reward_root)),
-                None => checks.skip("root", "the distributor was told this root, and has not accepted it yet: it can be disputed"),
+                None => checks.skip("root", "the distributor was told this root; that it accepted it is not final yet"),
             },
         }
     }

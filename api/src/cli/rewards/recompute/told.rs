@@ -94,8 +94,8 @@ impl Ledger {
             }
             read += limit;
         }
-        let detail = "are one run, signed, of sources that were members in their order, with shares that follow from their values";
-        checks.valid("receipts", format!("{} {detail}", count(read, "receipt")));
+        let detail = "one run, signed, of sources that were members in their order, with shares that follow from their values";
+        checks.valid("receipts", format!("{}: {detail}", count(read, "receipt")));
         Ok(())
     }
 
