@@ -8,8 +8,9 @@ use schemas::{Address, B256, U256};
 use store::{Finality, Store};
 
 use super::debits::{EpochDebits, Taken, last_batch};
-use super::payers::PayerBook;
+use super::payers::{PayerBook, funders};
 use super::roots::{RootBook, funded_at};
+use super::{Place, Placed};
 use crate::source::{ChainSource, QuorumSource, ScriptedChain, ScriptedLog};
 use crate::{Followed, Indexer, IndexerConfig, IndexerError, Progress};
 
@@ -215,4 +216,21 @@ async fn a_first_node_that_lies_decides_nothing_about_money() {
         assert_eq!(matches!(settled, Err(IndexerError::NodesDisagree { .. })), lies_about_final, "{settled:?}");
         check_truth(&store).await;
     }
+}
+
+/// However many pay in a little, and whoever pays in later; a payer is no funder of its own.
+#[test]
+fn funders_are_those_who_paid_in_most() {
+    let deposit = |block_number: u64, from: u8, amount: u64| {
+        let event = PaymentVault::Deposited { payer: PAYER, from: Address::repeat_byte(from), amount: wei(amount), seq: 0 };
+        Placed { event, place: Place { block_number, block_hash: B256::ZERO, block_timestamp: 0, tx_hash: B256::ZERO, log_index: 0 } }
+    };
+    let mut deposits = vec![deposit(1, 1, 60), deposit(2, PAYER[0], 1_000), deposit(3, 2, 40), deposit(5, 2, 30), deposit(9, 3, 500)];
+    deposits.extend((10..40).map(|dust| deposit(4, dust, 1)));
+    let named = |block: u64, most: usize| {
+        let named = funders(&deposits, block, most).remove(&PAYER).unwrap_or_default();
+        named.iter().map(|account| account[0]).collect::<Vec<u8>>()
+    };
+    assert_eq!((named(4, 1), named(5, 1), named(9, 1)), (vec![1], vec![2], vec![3]));
+    assert_eq!((named(8, 2), named(8, 99).len(), named(0, 9)), (vec![1, 2], 32, vec![]));
 }
