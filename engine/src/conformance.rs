@@ -1,10 +1,13 @@
-//! What every [`Embedder`] and every [`crate::Generator`] must do, as one check each that each implementation's tests call.
+//! What every [`Embedder`], [`crate::Reranker`] and [`crate::Generator`] must do, as one check each that each implementation's
+//! tests call.
 
 use crate::{Embedder, EngineError};
 
 mod generator;
+mod reranker;
 
 pub use generator::check_generator;
+pub use reranker::check_reranker;
 
 const TEXTS: [&str; 9] = [
     "",
@@ -36,8 +39,12 @@ fn check_info(embedder: &dyn Embedder) -> Result<(), String> {
     ensure(!info.name.is_empty(), || "the name is empty".to_owned())?;
     ensure(info.dimensions > 0, || "no dimensions".to_owned())?;
     ensure(info.window_tokens > 2, || "the window has no room for a text".to_owned())?;
-    let is_hex = info.sha256.len() == 64 && info.sha256.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-    ensure(is_hex, || format!("sha256 {:?} is not 64 lower-case hex digits", info.sha256))
+    check_sha256(&info.sha256)
+}
+
+fn check_sha256(sha256: &str) -> Result<(), String> {
+    let is_hex = sha256.len() == 64 && sha256.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    ensure(is_hex, || format!("sha256 {sha256:?} is not 64 lower-case hex digits"))
 }
 
 fn check_vectors(embedder: &dyn Embedder) -> Result<(), String> {

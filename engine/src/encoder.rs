@@ -1,21 +1,30 @@
-//! Embedding: from texts to vectors of length 1, by an encoder of the BERT family or without a model at all.
+//! Embedding and reranking: from texts to vectors of length 1, by an encoder of the BERT family or without a model at all;
+//! from a question and a passage to a score, by such an encoder with a head.
 //!
-//! Owns the seam, [`Embedder`], the tokenizer that feeds an encoder, which texts are computed together, and the threads
-//! that do it. A text's vector never depends on its neighbours. Files are [`crate::files`]', arithmetic is the kernels'.
+//! Owns the seams, [`Embedder`] and [`Reranker`], the tokenizers that feed an encoder, which texts are computed together,
+//! and the threads that do it. What is made of a text never depends on its neighbours. Files are [`crate::files`]', arithmetic is the kernels'.
 
+mod batches;
 mod bert;
+mod cross;
 mod embedder;
+mod files;
 mod hashing_embedder;
 mod minilm;
+mod options;
 mod plan;
+mod reranker;
 pub(crate) mod sentence;
 mod tokens;
 mod workers;
 
+pub use cross::CrossEncoder;
 pub use embedder::{Embedder, EmbedderInfo};
 pub use hashing_embedder::HashingEmbedder;
 pub use minilm::MiniLm;
-pub use sentence::{EmbedderOptions, SentenceEmbedder};
+pub use options::EmbedderOptions;
+pub use reranker::{Reranker, RerankerInfo};
+pub use sentence::SentenceEmbedder;
 
 /// Scales to Euclidean length 1; false, and nothing changed, where the vector is zero.
 fn normalise(vector: &mut [f32]) -> bool {

@@ -81,7 +81,7 @@ pub(crate) use product::Product;
 pub(crate) use rotate::{Pairing, Rotate, RotateRows};
 pub(crate) use rows::{ActivateRow, AddScaled, NormaliseBy, NormaliseRows};
 pub(crate) use simd::{Kernel, Simd};
-pub(crate) use sink::{Activate, Add, Overwrite, Scaled, Sink};
+pub(crate) use sink::{Activate, Add, Overwrite, Scaled, Sink, Squash};
 pub(crate) use team::Team;
 pub(crate) use vocabulary::{HeadFinish, log_probabilities, logits};
 

@@ -1,6 +1,7 @@
-//! Models: finding, pulling and verifying weights; tokenising; embedding; generating.
+//! Models: finding, pulling and verifying weights; tokenising; embedding; reranking; generating.
 //!
-//! This crate owns the arithmetic of models and the tokenizers library; the others see [`Embedder`] and plain vectors.
+//! This crate owns the arithmetic of models and the tokenizers library; the others see [`Embedder`], [`Reranker`]
+//! and plain vectors.
 //! It never knows a table, a chain or a Datanet, never reads configuration or the environment, and never
 //! logs a text it was given. Embedding and hashing are CPU work that blocks: call them off the async runtime.
 
@@ -17,7 +18,9 @@ mod kernels;
 pub mod models;
 mod remote;
 
-pub use encoder::{Embedder, EmbedderInfo, EmbedderOptions, HashingEmbedder, MiniLm, SentenceEmbedder};
+pub use encoder::{
+    CrossEncoder, Embedder, EmbedderInfo, EmbedderOptions, HashingEmbedder, MiniLm, Reranker, RerankerInfo, SentenceEmbedder,
+};
 pub use error::EngineError;
 pub use files::{Message, Part, Role};
 pub use generation::{

@@ -11,35 +11,38 @@ use crate::kernels::{Activate, Add, Attention, AttentionShape, Buffer, Cpu, Embe
 
 mod config;
 mod operand;
+mod precisions;
 mod rotary;
+mod text;
 mod variant;
 mod weights;
 
 use config::Positions;
 pub(crate) use config::{BertConfig, Pooling};
-use operand::Operand;
-pub(crate) use operand::{ByteRows, PlainRows};
+use operand::{ByteRows, Operand, PlainRows};
+pub(crate) use precisions::load_encoder;
 use rotary::RotaryTable;
+pub(crate) use text::{Text, TextLimits};
 
 /// Rows that the feed-forward layer takes at a time, so that its wide middle stays in the cache. Whole tiles of any path.
 const FEED_FORWARD_ROWS: usize = 96;
 
 /// Token ids to vectors, whatever numbers the weights are kept in.
 pub(crate) trait Encode: Send + Sync {
-    /// One vector per text, not normalised. A text is `1..=window` ids below the vocabulary's size.
+    /// One vector per text, not normalised.
     ///
     /// # Errors
-    /// A sentence, where a text is not.
-    fn encode(&self, texts: &[&[u32]], pooling: Pooling) -> Result<Vec<Vec<f32>>, String>;
+    /// A sentence, where a text is not within the limits that it was loaded with.
+    fn encode(&self, texts: &[Text<'_>], pooling: Pooling) -> Result<Vec<Vec<f32>>, String>;
 }
 
-pub(crate) struct Bert<R: Operand> {
+struct Bert<R: Operand> {
     cpu: Cpu,
     config: BertConfig,
-    window: usize,
+    limits: TextLimits,
     /// `[vocabulary][width]`
     words: Buffer<f32>,
-    /// `[window][width]`, the first token type's row added to each; empty where positions are not added.
+    /// `[token types][window][width]`, each type's row added to each position's; empty where positions are not added.
     positions: Buffer<f32>,
     rotary: Vec<RotaryTable>,
     norm: Norm,
@@ -102,17 +105,17 @@ impl<R: Operand> Arena<R> {
 }
 
 impl<R: Operand> Encode for Bert<R> {
-    fn encode(&self, texts: &[&[u32]], pooling: Pooling) -> Result<Vec<Vec<f32>>, String> {
+    fn encode(&self, texts: &[Text<'_>], pooling: Pooling) -> Result<Vec<Vec<f32>>, String> {
         for text in texts {
-            self.check(text)?;
+            text.check(self.limits, self.config.vocabulary)?;
         }
-        let rows = texts.iter().map(|text| text.len()).sum();
+        let rows = texts.iter().map(|text| text.ids.len()).sum();
         let mut arena = self.arena(rows);
         self.forward(texts, rows, &mut arena);
         let mut vectors = Vec::with_capacity(texts.len());
         let mut rest = &arena.hidden[..rows * self.config.width];
         for text in texts {
-            let (hidden, after) = rest.split_at(text.len() * self.config.width);
+            let (hidden, after) = rest.split_at(text.ids.len() * self.config.width);
             vectors.push(pool(hidden, self.config.width, pooling));
             rest = after;
         }
@@ -122,27 +125,17 @@ impl<R: Operand> Encode for Bert<R> {
 }
 
 impl<R: Operand> Bert<R> {
-    fn check(&self, text: &[u32]) -> Result<(), String> {
-        if text.is_empty() || text.len() > self.window {
-            return Err(format!("a text of {} tokens; 1 to {} are taken", text.len(), self.window));
-        }
-        let vocabulary = self.config.vocabulary;
-        match text.iter().find(|token| **token as usize >= vocabulary) {
-            Some(token) => Err(format!("token {token} of a vocabulary of {vocabulary}")),
-            None => Ok(()),
-        }
-    }
-
     /// The one that was used last, which the cache may still know; a new one where it is too small.
     fn arena(&self, rows: usize) -> Arena<R> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        idle.filter(|arena| arena.rows >= rows).unwrap_or_else(|| Arena::new(&self.config, self.window, rows))
+        idle.filter(|arena| arena.rows >= rows).unwrap_or_else(|| Arena::new(&self.config, self.limits.window, rows))
     }
 
     /// Leaves the last layer's output in `arena.hidden`.
-    fn forward(&self, texts: &[&[u32]], rows: usize, arena: &mut Arena<R>) {
+    fn forward(&self, texts: &[Text<'_>], rows: usize, arena: &mut Arena<R>) {
         let width = self.config.width;
-        let places: Vec<(usize, u32)> = texts.iter().flat_map(|text| text.iter().copied().enumerate()).collect();
+        let mut places = Vec::with_capacity(rows);
+        texts.iter().for_each(|text| text.places(self.limits.window, &mut places));
         let hidden = &mut arena.hidden[..rows * width];
         self.cpu.run(Embed { hidden, width, places: &places, words: &self.words, positions: &self.positions });
         // Both kinds normalise the embeddings themselves: the result is the residual stream and what the first layer reads.
@@ -153,7 +146,7 @@ impl<R: Operand> Bert<R> {
         }
     }
 
-    fn attend(&self, layer: &Layer<R::Weights>, texts: &[&[u32]], rows: usize, arena: &mut Arena<R>) {
+    fn attend(&self, layer: &Layer<R::Weights>, texts: &[Text<'_>], rows: usize, arena: &mut Arena<R>) {
         let width = self.config.width;
         let Arena { hidden, input, projected, scratch, .. } = arena;
         // Queries, keys and values by one product: the rows are read once, and a row has its three parts side by side.
@@ -162,7 +155,7 @@ impl<R: Operand> Bert<R> {
         let table = layer.rotary.and_then(|table| self.rotary.get(table));
         let mut row = 0;
         for text in texts {
-            let tokens = text.len();
+            let tokens = text.ids.len();
             let projected = &mut projected[row * 3 * width..][..tokens * 3 * width];
             if let Some(RotaryTable { cosines, sines }) = table {
                 self.cpu.run(RotateRows { projected, shape, cosines, sines });

@@ -5,46 +5,22 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::bert::{Bert, BertConfig, ByteRows, Encode, PlainRows};
-use super::plan::{micro_batches, token_budget};
+use super::batches::{in_micro_batches, tokenized};
+use super::bert::{BertConfig, Encode, Text, TextLimits, load_encoder};
+use super::files::{Files, WEIGHTS};
 use super::tokens::Tokens;
 use super::workers::Workers;
-use super::{Embedder, EmbedderInfo, normalise};
+use super::{Embedder, EmbedderInfo, EmbedderOptions, normalise};
 use crate::EngineError;
 use crate::files::safetensors::Safetensors;
-use crate::kernels::{Bf16, Cpu, EmbedderPrecision, Isa, Widened};
+use crate::kernels::Isa;
 use crate::models::{ModelSpec, find, read_verified};
-use files::Files;
 pub(crate) use recipe::Recipe;
 
-mod files;
 mod recipe;
 
 #[cfg(test)]
 pub(crate) mod tests;
-
-const WEIGHTS: &str = "model.safetensors";
-/// Texts that a worker tokenizes at a time.
-const TOKENIZED_TEXTS: usize = 16;
-
-/// How a model is run. The default suits a server: f32, the best instruction set, a worker for each processor.
-#[derive(Debug, Clone)]
-pub struct EmbedderOptions {
-    pub precision: EmbedderPrecision,
-    /// Forces an instruction set, to measure or test it.
-    pub isa: Option<Isa>,
-    /// Worker threads; at least one.
-    pub threads: usize,
-    /// Most tokens of the texts that are encoded together; a longer text is alone.
-    pub micro_batch_tokens: usize,
-}
-
-impl Default for EmbedderOptions {
-    fn default() -> Self {
-        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self { precision: EmbedderPrecision::F32, isa: None, threads, micro_batch_tokens: 512 }
-    }
-}
 
 /// A loaded model of the BERT family (BERT, `RoBERTa`, XLM-R, `ModernBERT`) that gives one vector per text.
 pub struct SentenceEmbedder {
@@ -87,19 +63,20 @@ impl SentenceEmbedder {
 
     fn from_files(name: &str, sha256: String, files: &Files, recipe: &Recipe, options: &EmbedderOptions) -> Result<Self, EngineError> {
         let unsupported = |reason| EngineError::UnsupportedModel { name: name.to_owned(), reason };
-        let isa = options.isa.unwrap_or_else(Isa::detect);
-        let cpu = Cpu::new(isa).ok_or_else(|| EngineError::UnsupportedCpu { wanted: isa, best: Isa::detect() })?;
+        let cpu = options.cpu()?;
         let config = BertConfig::parse(&files.config).map_err(unsupported)?;
         let window_tokens = recipe.window_tokens.unwrap_or(usize::MAX).min(config.tokens_max());
         let tokens = Tokens::from_bytes(&files.tokenizer, window_tokens, config.vocabulary).map_err(unsupported)?;
         let tensors = Safetensors::parse(&files.weights).map_err(unsupported)?;
-        let (known_as, sha256) = options.precision.identity(name, &sha256);
+        let (known_as, sha256) = options.precision.identity("embedder", name, &sha256);
         let languages = find(name).map_or(&[][..], |spec| spec.languages);
         let info = EmbedderInfo { name: known_as, sha256, dimensions: config.width, window_tokens, languages };
-        let encoder = load_encoder(&tensors, config, (window_tokens, cpu), options.precision).map_err(unsupported)?;
-        let workers = Workers::start(options.threads.max(1)).map_err(EngineError::library("starting threads"))?;
-        tracing::info!(model = info.name, info.sha256, %isa, threads = workers.count(), "model loaded");
-        let micro_batch_tokens = options.micro_batch_tokens.max(1);
+        // A text is one segment: all of its tokens have the first type.
+        let limits = TextLimits { window: window_tokens, token_types: 1 };
+        let encoder = load_encoder(&tensors, config, limits, cpu, options.precision).map_err(unsupported)?;
+        let workers = options.start_workers()?;
+        tracing::info!(model = info.name, info.sha256, isa = %cpu.isa(), threads = workers.count(), "model loaded");
+        let micro_batch_tokens = options.micro_batch_tokens;
         Ok(Self { info, recipe: recipe.clone(), isa: cpu.isa(), micro_batch_tokens, tokens: Arc::new(tokens), encoder, workers })
     }
 
@@ -116,52 +93,19 @@ impl SentenceEmbedder {
     fn embed_prefixed(&self, prefix: &str, texts: &[&str]) -> Result<Vec<Vec<f32>>, EngineError> {
         let ids = self.tokenize(prefix, texts)?;
         let lengths: Vec<usize> = ids.iter().map(Vec::len).collect();
-        let budget = token_budget(lengths.iter().sum(), self.workers.count(), self.micro_batch_tokens);
-        let batches = Arc::new(micro_batches(&lengths, budget));
-        let (encoder, pooling, own_batches) = (self.encoder.clone(), self.recipe.pooling, batches.clone());
-        let encoded = self.workers.map(batches.len(), move |piece| {
-            let batch = own_batches.get(piece).map(Vec::as_slice).unwrap_or_default();
-            let texts: Vec<&[u32]> = batch.iter().filter_map(|text| ids.get(*text)).map(Vec::as_slice).collect();
-            encoder.encode(&texts, pooling).and_then(|vectors| vectors.into_iter().map(unit).collect::<Result<Vec<_>, _>>())
-        });
-        let mut vectors = vec![Vec::new(); texts.len()];
-        for (batch, encoded) in batches.iter().zip(encoded.ok_or("a worker panicked").map_err(EngineError::library("embedding"))?) {
-            for (text, vector) in batch.iter().zip(encoded.map_err(EngineError::library("embedding"))?) {
-                if let Some(slot) = vectors.get_mut(*text) {
-                    *slot = vector;
-                }
-            }
-        }
-        Ok(vectors)
+        let (encoder, pooling) = (self.encoder.clone(), self.recipe.pooling);
+        in_micro_batches(&self.workers, &lengths, self.micro_batch_tokens, "embedding", move |batch| {
+            let texts: Vec<Text<'_>> = batch.iter().filter_map(|text| ids.get(*text)).map(|ids| Text { ids, types: None }).collect();
+            encoder.encode(&texts, pooling)?.into_iter().map(unit).collect()
+        })
     }
 
     /// Ids of every text, special tokens included, at most the window.
     fn tokenize(&self, prefix: &str, texts: &[&str]) -> Result<Vec<Vec<u32>>, EngineError> {
-        let texts: Vec<String> = texts.iter().map(|text| [prefix, text].concat()).collect();
+        let texts = texts.iter().map(|text| [prefix, text].concat()).collect();
         let tokens = self.tokens.clone();
-        let tokenized = self.workers.map(texts.len().div_ceil(TOKENIZED_TEXTS), move |piece| {
-            let texts = texts.iter().skip(piece * TOKENIZED_TEXTS).take(TOKENIZED_TEXTS);
-            texts.map(|text| tokens.window_ids(text)).collect::<Result<Vec<_>, _>>()
-        });
-        let tokenized = tokenized.ok_or("a worker panicked").map_err(EngineError::library("tokenizing"))?;
-        Ok(tokenized.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+        tokenized(&self.workers, texts, move |text| tokens.window_ids(text))
     }
-}
-
-/// What is made of tokens is bf16, at bf16 and beside bytes, where the processor multiplies it; elsewhere only weights are.
-fn load_encoder(
-    tensors: &Safetensors<'_>,
-    config: BertConfig,
-    (window, cpu): (usize, Cpu),
-    precision: EmbedderPrecision,
-) -> Result<Arc<dyn Encode>, String> {
-    Ok(match precision {
-        EmbedderPrecision::F32 => Arc::new(Bert::<PlainRows<f32>>::load(tensors, config, window, cpu)?),
-        EmbedderPrecision::Bf16 if cpu.multiplies_bf16() => Arc::new(Bert::<PlainRows<Bf16>>::load(tensors, config, window, cpu)?),
-        EmbedderPrecision::Bf16 => Arc::new(Bert::<PlainRows<Widened>>::load(tensors, config, window, cpu)?),
-        EmbedderPrecision::Int8 if cpu.multiplies_bf16() => Arc::new(Bert::<ByteRows<Bf16>>::load(tensors, config, window, cpu)?),
-        EmbedderPrecision::Int8 => Arc::new(Bert::<ByteRows<f32>>::load(tensors, config, window, cpu)?),
-    })
 }
 
 /// The vector at length 1.

@@ -1,6 +1,6 @@
 //! A model's tokenizer, with truncation and padding taken out of its hands.
 
-use tokenizers::{Encoding, Tokenizer};
+use tokenizers::{Encoding, Tokenizer, TruncationDirection};
 
 use crate::EngineError;
 use crate::files::contained;
@@ -18,13 +18,7 @@ impl Tokens {
     /// From the bytes of a `tokenizer.json`; `window` counts special tokens. No id reaches `vocabulary`.
     pub(crate) fn from_bytes(json: &[u8], window: usize, vocabulary: usize) -> Result<Self, String> {
         let describe = |reason: String| format!("tokenizer.json: {reason}");
-        let mut tokenizer = contained(|| Tokenizer::from_bytes(json)).map_err(describe)?;
-        // The published file of MiniLM truncates at 128 tokens and pads every text to 128.
-        contained(|| tokenizer.with_truncation(None).map(drop)).map_err(describe)?;
-        tokenizer.with_padding(None);
-        if let Some((token, id)) = tokenizer.get_vocab(true).into_iter().find(|(_, id)| *id as usize >= vocabulary) {
-            return Err(describe(format!("{token:?} has the id {id}; the weights have {vocabulary}")));
-        }
+        let (tokenizer, _) = load_tokenizer(json, vocabulary).map_err(describe)?;
         let empty = contained(|| tokenizer.encode_fast("", true)).map_err(describe)?;
         let (before, after) = match *empty.get_ids() {
             [] => (vec![], vec![]),
@@ -58,5 +52,18 @@ impl Tokens {
 
     fn without_offsets(&self, text: &str) -> Result<Encoding, EngineError> {
         contained(|| self.tokenizer.encode_fast(text, false)).map_err(EngineError::library("tokenizing"))
+    }
+}
+
+/// A tokenizer that neither truncates nor pads and gives no id from `vocabulary` on, and at which end its file would have cut.
+pub(super) fn load_tokenizer(json: &[u8], vocabulary: usize) -> Result<(Tokenizer, TruncationDirection), String> {
+    let mut tokenizer = contained(|| Tokenizer::from_bytes(json))?;
+    let direction = tokenizer.get_truncation().map(|truncation| truncation.direction).unwrap_or_default();
+    // The published file of MiniLM truncates at 128 tokens and pads every text to 128.
+    contained(|| tokenizer.with_truncation(None).map(drop))?;
+    tokenizer.with_padding(None);
+    match tokenizer.get_vocab(true).into_iter().find(|(_, id)| *id as usize >= vocabulary) {
+        Some((token, id)) => Err(format!("{token:?} has the id {id}; the weights have {vocabulary}")),
+        None => Ok((tokenizer, direction)),
     }
 }

@@ -25,8 +25,8 @@ impl Precision {
     }
 }
 
-/// Of an embedder's weights, and of what products read. Vectors of different precisions are near each other, and not the
-/// same: each has an identity of its own.
+/// Of an embedder's or a reranker's weights, and of what products read. Vectors of different precisions are near each other,
+/// and not the same: each has an identity of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum EmbedderPrecision {
@@ -51,12 +51,13 @@ impl EmbedderPrecision {
         }
     }
 
-    /// What a model of this name and these weights is called and known by: at f32 by the weights alone.
-    pub(crate) fn identity(self, name: &str, weights_sha256: &str) -> (String, String) {
+    /// What a model of this name and these weights is called and known by, at f32 by the weights alone. `role` is what it is
+    /// used as: `embedder` or `reranker`.
+    pub(crate) fn identity(self, role: &str, name: &str, weights_sha256: &str) -> (String, String) {
         match self {
             Self::F32 => (name.to_owned(), weights_sha256.to_owned()),
             Self::Bf16 | Self::Int8 => {
-                let description = format!("embedder\nweights {weights_sha256}\nprecision {self}\n");
+                let description = format!("{role}\nweights {weights_sha256}\nprecision {self}\n");
                 (format!("{name}:{self}"), hex::encode(Sha256::digest(description)))
             }
         }
@@ -96,7 +97,7 @@ mod tests {
     #[test]
     fn identities_differ_and_stay() {
         let weights = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db";
-        let identities = EmbedderPrecision::ALL.map(|precision| precision.identity("all-MiniLM-L6-v2", weights));
+        let identities = EmbedderPrecision::ALL.map(|precision| precision.identity("embedder", "all-MiniLM-L6-v2", weights));
         let [f32, bf16, int8] = identities.each_ref().map(|(name, sha256)| (name.as_str(), sha256.as_str()));
         assert_eq!(f32, ("all-MiniLM-L6-v2", weights));
         assert_eq!(bf16, ("all-MiniLM-L6-v2:bf16", "905155e771cfb0247045750b1e0856bdb4926a052836e5e633adb9054e7aa0a0"));

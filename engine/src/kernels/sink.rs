@@ -1,6 +1,6 @@
 //! What becomes of a product's sums while they are still in registers.
 
-use super::functions::{Activation, activate};
+use super::functions::{Activation, activate, tanh};
 use super::{Element, Simd};
 
 /// Takes `LANES` finished sums of one row, from `column` on.
@@ -33,6 +33,19 @@ impl<E: Element> Sink for Activate<'_, E> {
     fn put<S: Simd>(&mut self, simd: S, row: usize, column: usize, sums: S::Vector) {
         let activated = activate(simd, self.activation, sums);
         simd.store(&mut self.out[row * self.stride + column..], activated);
+    }
+}
+
+/// Writes their hyperbolic tangents to `[rows][stride]`.
+pub(crate) struct Squash<'a> {
+    pub(crate) out: &'a mut [f32],
+    pub(crate) stride: usize,
+}
+
+impl Sink for Squash<'_> {
+    #[inline(always)]
+    fn put<S: Simd>(&mut self, simd: S, row: usize, column: usize, sums: S::Vector) {
+        simd.store(&mut self.out[row * self.stride + column..], tanh(simd, sums));
     }
 }
 

@@ -56,7 +56,7 @@ pub(crate) struct Rotation {
 /// How an encoder knows the order of tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Positions {
-    /// By a table's rows, added to the tokens' with the first row of another table.
+    /// By a table's rows, added to the tokens' with the row of their type in another table.
     Table {
         rows: usize,
         /// The row of the first token: `RoBERTa` counts from after its padding token.
@@ -112,6 +112,14 @@ impl BertConfig {
         match self.positions {
             Positions::Table { rows, first, .. } => rows - first,
             Positions::Rotary { window } => window,
+        }
+    }
+
+    /// Types that a token can have; one where tokens have none.
+    pub(crate) fn token_types(&self) -> usize {
+        match self.positions {
+            Positions::Table { token_types, .. } => token_types,
+            Positions::Rotary { .. } => 1,
         }
     }
 }

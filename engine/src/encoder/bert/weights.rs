@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use super::{Bert, BertConfig, Layer, Norm, Operand, Positions, RotaryTable};
+use super::{Bert, BertConfig, Layer, Norm, Operand, Positions, RotaryTable, TextLimits};
 use crate::files::safetensors::Safetensors;
 use crate::kernels::{Buffer, Cpu};
 
@@ -17,22 +17,22 @@ struct Reader<'a> {
 }
 
 impl<R: Operand> Bert<R> {
-    /// Reads and packs every weight, one tensor at a time. `window` tokens are the most that a text will have.
+    /// Reads and packs every weight, one tensor at a time.
     ///
     /// # Errors
     /// A sentence naming the tensor that is missing, misshapen or not finite.
-    pub(crate) fn load(tensors: &Safetensors<'_>, config: BertConfig, window: usize, cpu: Cpu) -> Result<Self, String> {
+    pub(super) fn load(tensors: &Safetensors<'_>, config: BertConfig, limits: TextLimits, cpu: Cpu) -> Result<Self, String> {
         let words = format!("{}.weight", config.variant.words);
         let prefix = config.variant.prefixes.iter().find(|prefix| tensors.contains(&format!("{prefix}{words}")));
         let prefix = prefix.ok_or_else(|| format!("tensor {words} is missing"))?;
         let reader = Reader { tensors, config: &config, prefix, cpu };
-        let (rotations, tables) = rotary_tables(&config, window);
+        let (rotations, tables) = rotary_tables(&config, limits.window);
         let layers = rotations.into_iter().enumerate().map(|(layer, rotation)| reader.layer::<R>(layer, rotation));
         Ok(Self {
             cpu,
-            window,
+            limits,
             words: aligned(&reader.read(&words, &[config.vocabulary, config.width])?),
-            positions: aligned(&reader.positions(window)?),
+            positions: aligned(&reader.positions(limits)?),
             rotary: tables,
             norm: reader.norm(config.variant.embedding_norm.to_owned(), true)?,
             layers: layers.collect::<Result<_, _>>()?,
@@ -62,18 +62,20 @@ impl Reader<'_> {
         self.tensors.read(&format!("{}{name}", self.prefix), shape)
     }
 
-    /// Rows of positions from the first that a token can have, each with the first token type's row added; empty where
-    /// there is no table.
-    fn positions(&self, window: usize) -> Result<Vec<f32>, String> {
+    /// For each type, the rows of positions from the first that a token can have, the type's row added to each; empty
+    /// where there is no table.
+    fn positions(&self, limits: TextLimits) -> Result<Vec<f32>, String> {
         let width = self.config.width;
         let Positions::Table { rows, first, token_types } = self.config.positions else {
             return Ok(Vec::new());
         };
         let positions = self.read("embeddings.position_embeddings.weight", &[rows, width])?;
         let types = self.read("embeddings.token_type_embeddings.weight", &[token_types, width])?;
-        // A text is one segment, so every token has the first type: its row is added once, here.
-        let rows = positions.chunks_exact(width).skip(first).take(window);
-        Ok(rows.flat_map(|row| row.iter().zip(&types).map(|(position, kind)| position + kind)).collect())
+        // A type's row is added once, here: a typed token costs no more than another.
+        debug_assert!(limits.window <= rows - first && limits.token_types <= token_types, "the tables have rows for every text");
+        let rows = positions.chunks_exact(width).skip(first).take(limits.window);
+        let of_types = types.chunks_exact(width).take(limits.token_types);
+        Ok(of_types.flat_map(|kind| rows.clone().flat_map(move |row| row.iter().zip(kind).map(|(a, b)| a + b))).collect())
     }
 
     fn layer<R: Operand>(&self, layer: usize, rotary: Option<usize>) -> Result<Layer<R::Weights>, String> {

@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 
-use super::files::read_optional;
 use crate::EngineError;
 use crate::encoder::bert::Pooling;
+use crate::encoder::files::read_json;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Recipe {
@@ -60,14 +59,14 @@ impl Recipe {
 
     /// Mean pooling without prompts where a file is missing, as sentence-transformers does.
     pub(super) fn read(dir: &Path, name: &str) -> Result<Self, EngineError> {
-        let pooling: Option<PoolingFile> = parse(dir, "1_Pooling/config.json", name)?;
+        let pooling: Option<PoolingFile> = read_json(dir, "1_Pooling/config.json", name)?;
         let pooling = pooling.map_or(Ok(Pooling::Mean), |file| file.pooling());
         let pooling = pooling.map_err(|reason| EngineError::UnsupportedModel { name: name.to_owned(), reason })?;
-        let window: WindowFile = parse(dir, "sentence_bert_config.json", name)?.unwrap_or_default();
-        let tokenizer: TokenizerFile = parse(dir, "tokenizer_config.json", name)?.unwrap_or_default();
+        let window: WindowFile = read_json(dir, "sentence_bert_config.json", name)?.unwrap_or_default();
+        let tokenizer: TokenizerFile = read_json(dir, "tokenizer_config.json", name)?.unwrap_or_default();
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates, and the model's positions limit it")]
         let limit = tokenizer.model_max_length.map(|limit| limit as usize);
-        let mut prompts = parse::<PromptsFile>(dir, "config_sentence_transformers.json", name)?.unwrap_or_default().prompts;
+        let mut prompts = read_json::<PromptsFile>(dir, "config_sentence_transformers.json", name)?.unwrap_or_default().prompts;
         let mut prompt = |names: &[&str]| names.iter().find_map(|name| prompts.remove(*name)).unwrap_or_default();
         Ok(Self {
             pooling,
@@ -97,11 +96,4 @@ impl PoolingFile {
             _ => Err(format!("1_Pooling/config.json: pooling by {named:?}; one of cls, mean and lasttoken is run")),
         }
     }
-}
-
-fn parse<T: DeserializeOwned>(dir: &Path, file: &str, name: &str) -> Result<Option<T>, EngineError> {
-    let bytes = read_optional(dir, file, name)?;
-    let unsupported =
-        |error: serde_json::Error| EngineError::UnsupportedModel { name: name.to_owned(), reason: format!("{file}: {error}") };
-    bytes.map(|bytes| serde_json::from_slice(&bytes).map_err(unsupported)).transpose()
 }

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use super::*;
 use crate::MiniLm;
+use crate::kernels::EmbedderPrecision;
 use crate::models::{ALL_MINILM_L6_V2, model_dir};
 
 mod family;
@@ -25,7 +26,7 @@ fn installed() -> PathBuf {
     model_dir(&models_root(), ALL_MINILM_L6_V2.name)
 }
 
-fn fixtures() -> PathBuf {
+pub(crate) fn fixtures() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures")
 }
 
@@ -46,7 +47,7 @@ fn cosine(a: &[f32], b: &[f32]) -> f64 {
 }
 
 /// Every path of this processor, at every precision.
-fn paths() -> impl Iterator<Item = EmbedderOptions> {
+pub(crate) fn paths() -> impl Iterator<Item = EmbedderOptions> {
     let options = |isa| EmbedderPrecision::ALL.map(|precision| EmbedderOptions { precision, isa: Some(isa), ..EmbedderOptions::default() });
     Isa::ALL.into_iter().filter(|isa| isa.is_available()).flat_map(options)
 }

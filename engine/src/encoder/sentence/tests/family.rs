@@ -62,10 +62,18 @@ fn prompts_differ_by_role() {
 #[test]
 fn texts_that_are_none_are_refused() {
     let model = load("cls", &EmbedderOptions::default());
-    let refused = |ids: &[u32]| model.encoder.encode(&[&[2, 3], ids], model.recipe.pooling).expect_err("refused");
+    let encode = |ids: &[u32], types| {
+        let sound = Text { ids: &[2, 3], types: Some(&[0, 0]) };
+        model.encoder.encode(&[sound, Text { ids, types }], model.recipe.pooling)
+    };
+    let refused = |ids: &[u32]| encode(ids, None).expect_err("refused");
     assert!(refused(&[]).contains("0 tokens"));
     assert!(refused(&[7; 65]).contains("65 tokens; 1 to 64"));
     assert!(refused(&[2, 160, 3]).contains("token 160 of a vocabulary of 160"), "{}", refused(&[2, 160, 3]));
+    let of_types = |types| encode(&[2, 3], Some(types)).expect_err("refused");
+    assert!(of_types(&[0]).contains("1 types of 2 tokens"));
+    assert!(of_types(&[0, 1]).contains("a token of type 1; 1 types are known"), "an embedder has rows of the first type only");
+    assert_eq!(encode(&[2, 3], Some(&[0, 0])).expect("encodes")[1], encode(&[2, 3], None).expect("encodes")[1]);
 }
 
 /// One change to a model's folder, and what is said of it.

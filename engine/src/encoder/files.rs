@@ -1,12 +1,14 @@
-//! The three files of a model, read with limits.
+//! The files beside an encoder's weights and the weights themselves, read with limits.
 
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use super::WEIGHTS;
+use serde::de::DeserializeOwned;
+
 use crate::EngineError;
 
+pub(super) const WEIGHTS: &str = "model.safetensors";
 const CONFIG_BYTES_MAX: u64 = 1 << 20;
 const TOKENIZER_BYTES_MAX: u64 = 64 << 20;
 const WEIGHTS_BYTES_MAX: u64 = 4 << 30;
@@ -31,9 +33,12 @@ impl Files {
     }
 }
 
-/// None where there is no such file.
-pub(super) fn read_optional(dir: &Path, file: &str, name: &str) -> Result<Option<Vec<u8>>, EngineError> {
-    read_limited(dir, file, name, CONFIG_BYTES_MAX)
+/// A JSON file that a model may do without: None where there is no such file.
+pub(super) fn read_json<T: DeserializeOwned>(dir: &Path, file: &str, name: &str) -> Result<Option<T>, EngineError> {
+    let bytes = read_limited(dir, file, name, CONFIG_BYTES_MAX)?;
+    let unsupported =
+        |error: serde_json::Error| EngineError::UnsupportedModel { name: name.to_owned(), reason: format!("{file}: {error}") };
+    bytes.map(|bytes| serde_json::from_slice(&bytes).map_err(unsupported)).transpose()
 }
 
 fn read_limited(dir: &Path, file: &str, name: &str, bytes_max: u64) -> Result<Option<Vec<u8>>, EngineError> {
