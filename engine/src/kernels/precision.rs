@@ -51,7 +51,7 @@ impl EmbedderPrecision {
         }
     }
 
-    /// What a model of this name and these weights is called and known by: at f32 by the weights alone.
+    /// What a model of this name and sha256 is called and known by: at f32 by these alone.
     pub(crate) fn identity(self, name: &str, weights_sha256: &str) -> (String, String) {
         match self {
             Self::F32 => (name.to_owned(), weights_sha256.to_owned()),
