@@ -11,18 +11,18 @@ use anyhow::{Context, bail};
 use schemas::contracts::Deployment;
 use serde::{Deserialize, Serialize};
 
-mod embedder;
 mod generator;
 mod http;
 mod machine;
+mod models;
 mod nodes;
 mod rag;
 mod settlement;
 
-pub use embedder::EmbedderPrecision;
-pub use generator::{Answers, Generator, local_model};
+pub use generator::{Answers, Generator};
 pub use http::Http;
 pub use machine::Machine;
+pub use models::{EmbedderPrecision, EmbedderSource, Language, ModelFolder, Models, NoLanguage, local_model};
 pub use nodes::{IndexerSection, Rpc, SenderSection};
 pub use rag::{Attribution, AttributionMethod, Fusion, Rag};
 pub use settlement::Settlement;
@@ -82,16 +82,6 @@ impl StoreSection {
         let at_most = Duration::from_hours(24).saturating_mul(u32::try_from(self.keep_days.get()).unwrap_or(u32::MAX));
         store::Retention { versions: self.keep_versions.get(), at_most, ..store::Retention::default() }
     }
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Models {
-    /// Empty: `$HEADWATER_MODELS`, else `headwater/models` in the user's cache folder.
-    pub dir: PathBuf,
-    pub embedder: String,
-    pub embedder_precision: EmbedderPrecision,
-    pub hub_url: String,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -459,6 +449,8 @@ mod tests {
             (None, None, Some("generator.context_mode=half"), "half"),
             (None, None, Some("generator.precision=f16"), "f16"),
             (None, None, Some("models.embedder_precision=int4"), "int4"),
+            (None, None, Some("models.embedder_languages=eng, german"), "models.embedder_languages[1]: \"german\" is no code of ISO 639-3"),
+            (Some("[models]\nembedder_languages = [\"EN\"]\n"), None, None, "three lower-case letters"),
             (None, None, Some("generator.model=https://models.example/v1"), "generator.remote_model"),
             (None, None, Some("generator.adapters.legal=/adapters/legal"), "on this machine"),
             (Some("[generator]\nmodel = \"m\"\nadapters = { \"a::b\" = \"c\" }\n"), None, None, "a::b"),

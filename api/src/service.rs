@@ -5,6 +5,7 @@ pub mod contracts;
 pub(crate) mod embedder;
 pub(crate) mod generator;
 pub(crate) mod reconcile;
+pub(crate) mod reranker;
 mod start;
 
 use std::collections::HashMap;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::EngineError;
 
 mod download;
+mod kind;
 mod lock;
 mod package;
 mod parts;
@@ -20,6 +21,7 @@ mod verify;
 #[cfg(test)]
 mod tests;
 
+pub use kind::ModelKind;
 pub use pull::{DEFAULT_HUB_URL, PullOptions, PullProgress, PullSource, Pulled, PulledFrom, pull};
 pub use repository::{HubToken, Installed, RepositoryName, installed, pull_repository};
 pub(crate) use verify::read_verified;

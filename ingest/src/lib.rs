@@ -30,6 +30,7 @@ mod reviews;
 mod screening;
 mod service;
 mod submissions;
+mod unserved;
 mod versions;
 
 #[cfg(test)]
@@ -51,6 +52,7 @@ pub use service::Ingest;
 pub use submissions::{
     Announcement, DocumentReport, EarlierDocument, Room, SignedManifest, SignedSubmission, SubmissionReport, UploadedFile,
 };
+pub use unserved::{Unserved, unserved};
 pub use versions::{Preview, SignedPublication};
 
 /// What every operation of this crate returns.

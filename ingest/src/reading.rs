@@ -97,7 +97,7 @@ pub(crate) fn read(
             return Ok(Reading::Refused(Refusal { code: "too_many_chunks", reason, media_type, parser }));
         }
     };
-    let served = embedder.info().languages;
+    let served = embedder.info().languages.as_slice();
     let unserved = language::is_unserved(&parsed.text, served);
     let mut chunks = Vec::with_capacity(ranges.len());
     for range in ranges {
@@ -199,7 +199,7 @@ mod tests {
     /// The flags of all chunks of a file, each once.
     fn flags(name: &str, text: &str) -> Vec<String> {
         let inner = HashingEmbedder::new();
-        let embedder = English { info: EmbedderInfo { languages: &["eng"], ..inner.info().clone() }, inner };
+        let embedder = English { info: EmbedderInfo { languages: vec!["eng".to_owned()], ..inner.info().clone() }, inner };
         let limits = ChunkLimits { target_tokens: 180, max_chunks: 100 };
         let rules = ReadingRules { limits, embedding_batch_texts: 8, topic: "cold storage".to_owned() };
         let sha256 = hashing::sha256(text.as_bytes());

@@ -48,7 +48,7 @@ pub use documents::{DocumentRow, FileNameRow};
 pub use epochs::EpochRow;
 pub use foreign_versions::ForeignVersionRow;
 pub use logs::{LogRef, LogRow, Logs};
-pub use members::{ContentRow, MemberRow, OriginRow, PassageRow, TextRow, VectorRow};
+pub use members::{ContentRow, FlagRow, MemberRow, OriginRow, PassageRow, TextRow, VectorRow};
 pub use policies::PolicyRow;
 pub use receipts::{AnswerIdRow, BodyRow, ChargeRow, FeeRow, ReceiptRow};
 pub use reviews::ReviewRow;

@@ -2,6 +2,7 @@
 
 use anyhow::bail;
 use clap::Subcommand;
+use engine::Embedder as _;
 use engine::models::{self, ModelState};
 use indexer::devchain;
 use serde_json::{Value, json};
@@ -9,8 +10,9 @@ use store::{Durability, Store, StoreConfig};
 
 use super::Context;
 use crate::client::Client;
-use crate::config::{Answers, DEFAULTS, VARIABLES};
+use crate::config::{Answers, DEFAULTS, EmbedderSource, VARIABLES};
 use crate::output::Report;
+use crate::service::{embedder, reranker};
 
 #[derive(Debug, Clone, Subcommand)]
 pub enum ConfigCommand {
@@ -62,6 +64,7 @@ pub async fn doctor(context: &Context) -> anyhow::Result<Report> {
     checks.push(Check { name: "configuration", result: configured });
     if let Ok(config) = config {
         checks.push(Check { name: "model", result: model(&config).await });
+        checks.push(Check { name: "reranker", result: ranking(&config).await });
         checks.push(Check { name: "generator", result: generator(&config).await });
         let anvil = Some(config.chain.anvil.clone()).filter(|path| !path.as_os_str().is_empty());
         if config.chain.rpc_url.is_empty() {
@@ -96,15 +99,29 @@ pub async fn doctor(context: &Context) -> anyhow::Result<Report> {
     Ok(report)
 }
 
+/// Of the catalogue, whether every file is as it was pinned; nobody pinned a folder, so it is loaded.
 async fn model(config: &crate::config::Config) -> anyhow::Result<String> {
-    let spec = models::find(&config.models.embedder)?;
     let root = config.models_dir();
+    let spec = match EmbedderSource::find(&config.models.embedder, &root)? {
+        EmbedderSource::Catalogue(spec) => spec,
+        EmbedderSource::Folder(folder) => {
+            let model = embedder::load(config).await?;
+            return Ok(format!("{} in {} can be run: {}", model.info().name, folder.dir.display(), embedder::describe(&model)));
+        }
+    };
     let shown = models::model_dir(&root, spec.name);
     let state = tokio::task::spawn_blocking(move || models::inspect(&root, spec)).await??;
     match state {
         ModelState::Ready => Ok(format!("{} in {}, every hash right", spec.name, shown.display())),
         _ => bail!("{} is not complete in {}; run `headwater models pull`", spec.name, shown.display()),
     }
+}
+
+async fn ranking(config: &crate::config::Config) -> anyhow::Result<String> {
+    Ok(match reranker::open(config).await? {
+        None => "none: what is found is not ordered once more".into(),
+        Some(model) => format!("{} can be run, in windows of {} tokens", model.info().name, model.info().window_tokens),
+    })
 }
 
 /// What is said of a model's files; a service elsewhere is not asked.

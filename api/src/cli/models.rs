@@ -22,7 +22,7 @@ pub enum ModelsCommand {
     /// A name of `headwater models list`, or a repository of the hub: OWNER/NAME or OWNER/NAME@REVISION. For models behind terms of
     /// use, the environment variable HF_TOKEN holds the hub's token.
     Pull(pull::PullArgs),
-    /// Check a model's files against their hashes; of a generator, say what it is and what it takes to run it.
+    /// Check a model's files against their hashes; of another one, say what it is and what it takes to run it.
     Inspect(inspect::InspectArgs),
     /// Measure how fast a model reads prompts and writes answers, or embeds passages, alone and several at a time.
     Bench(BenchArgs),

@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use ingest::Unserved;
 use serde_json::{Value, json};
 use store::{Durability, Effort, Store, StoreConfig, StoreError, TableSize, Upkept};
 
@@ -10,7 +11,7 @@ use super::doctor::running_service;
 use crate::client::Client;
 use crate::config::Config;
 use crate::http::TableUpkeep;
-use crate::output::{Report, table};
+use crate::output::{Report, count, table};
 
 #[derive(Debug, Clone, Args)]
 pub struct UpkeepArgs {
@@ -89,6 +90,9 @@ pub async fn status(context: &Context) -> anyhow::Result<Report> {
     let as_json =
         |size: &TableSize| json!({ "table": size.name, "fragments": size.fragments, "version": size.version, "bytes": size.bytes });
     shown["store"] = json!({ "url": url, "bytes": bytes, "tables": sizes.iter().map(as_json).collect::<Vec<_>>() });
+    let unserved = ingest::unserved(&store).await?;
+    lines.extend(unserved.iter().map(unserved_line));
+    shown["unserved_languages"] = json!(unserved);
     Ok(Report::new(lines.join("\n"), &shown))
 }
 
@@ -107,6 +111,14 @@ fn service_lines(status: &Value) -> Vec<String> {
         lines.extend(errors.iter().map(|(name, error)| format!("waits       {name}: {}", error.as_str().unwrap_or_default())));
     }
     lines
+}
+
+fn unserved_line(of: &Unserved) -> String {
+    let Unserved { datanet, version, chunks, unserved_chunks } = of;
+    format!(
+        "Datanet {datanet}: {unserved_chunks} of {} in version {version} in a language that the embedder was not made for; found by words alone",
+        count(*chunks, "chunk")
+    )
 }
 
 /// Where the store is; a folder that is not there yet is not made.

@@ -8,6 +8,8 @@ use engine::ContextMode;
 use rag::GenerationConfig;
 use serde::{Deserialize, Serialize};
 
+use super::local_model;
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Generator {
@@ -134,37 +136,6 @@ impl Generator {
                 Mode::Blocks => ContextMode::Blocks,
             },
         }
-    }
-}
-
-/// A model by its path, or by the name under which it was pulled.
-pub fn local_model(named: &str, models_dir: &Path) -> anyhow::Result<PathBuf> {
-    let path = PathBuf::from(named);
-    if path.exists() {
-        return Ok(or_its_file(path));
-    }
-    let plain = path.components().all(|part| matches!(part, std::path::Component::Normal(_)));
-    let pulled = models_dir.join(&path);
-    if plain && !named.is_empty() && pulled.exists() {
-        return Ok(or_its_file(pulled));
-    }
-    bail!(
-        "there is no model {named:?}: neither a folder or file of that name, nor one pulled into {}; `headwater models pull OWNER/NAME` \
-         fetches one from the hub",
-        models_dir.display()
-    )
-}
-
-/// A folder that holds one GGUF file and no configuration stands for that file.
-fn or_its_file(path: PathBuf) -> PathBuf {
-    let Ok(entries) = std::fs::read_dir(&path) else { return path };
-    if path.join("config.json").exists() {
-        return path;
-    }
-    let mut files = entries.flatten().map(|entry| entry.path()).filter(|file| file.extension().is_some_and(|ending| ending == "gguf"));
-    match (files.next(), files.next()) {
-        (Some(one), None) => one,
-        _ => path,
     }
 }
 

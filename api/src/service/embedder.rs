@@ -4,13 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use engine::models::{self, ModelSpec};
-use engine::{Embedder, EmbedderOptions, SentenceEmbedder};
+use engine::{Embedder, EmbedderInfo, EmbedderOptions, SentenceEmbedder, models};
 use schemas::tables::{ChunkRow, Embedding};
 use serde::{Deserialize, Serialize};
 use store::Store;
 
-use crate::config::{Config, EmbedderPrecision};
+use crate::config::{Config, EmbedderSource};
 use crate::identity;
 
 /// In the data folder: whose vectors are in the store.
@@ -24,14 +23,55 @@ struct Identity {
 
 /// The service's embedder. Vectors of another one cannot be compared with its own, so it stays what it was for the first of them.
 pub(crate) async fn open(config: &Config, store: &Store, data_dir: &Path) -> anyhow::Result<Arc<dyn Embedder>> {
-    let spec = models::find(&config.models.embedder)?;
-    let model = load(config, spec, config.models.embedder_precision).await?;
+    let model = load(config).await?;
     let info = model.info();
-    if info.dimensions != Embedding::DIMENSIONS {
-        bail!("model {} gives {} dimensions; the tables hold {}", spec.name, info.dimensions, Embedding::DIMENSIONS);
-    }
     stay(&Identity { name: info.name.clone(), sha256: info.sha256.clone() }, store, data_dir).await?;
     Ok(Arc::new(model))
+}
+
+/// The configured embedder, whose vectors fit the tables.
+pub(crate) async fn load(config: &Config) -> anyhow::Result<SentenceEmbedder> {
+    let section = &config.models;
+    let models_dir = config.models_dir();
+    let source = EmbedderSource::find(&section.embedder, &models_dir).context("models.embedder")?;
+    let languages = section.embedder_languages.iter().cloned().map(String::from).collect();
+    let options = EmbedderOptions { precision: section.embedder_precision.into(), languages, ..EmbedderOptions::default() };
+    let model = load_from(source, &models_dir, options).await.context("models.embedder")?;
+    check_dimensions(model.info())?;
+    Ok(model)
+}
+
+/// Blocks a thread of its own: reading and packing the weights takes most of a second.
+pub(crate) async fn load_from(source: EmbedderSource, models_dir: &Path, options: EmbedderOptions) -> anyhow::Result<SentenceEmbedder> {
+    let models_dir = models_dir.to_owned();
+    let loading = tokio::task::spawn_blocking(move || match source {
+        EmbedderSource::Catalogue(spec) => SentenceEmbedder::load(&models::model_dir(&models_dir, spec.name), spec, &options),
+        EmbedderSource::Folder(folder) => SentenceEmbedder::load_unverified(&folder.dir, &folder.name, &options),
+    });
+    Ok(loading.await.context("loading the model")??)
+}
+
+/// What is not to be seen in its name: sizes, pooling, and the prompts that it puts before texts.
+pub(crate) fn describe(model: &SentenceEmbedder) -> String {
+    let EmbedderInfo { dimensions, window_tokens, .. } = model.info();
+    let prompts = match (model.query_prompt(), model.passage_prompt()) {
+        ("", "") => "no prompts".to_owned(),
+        (query, passage) => format!("prompts {query:?} and {passage:?}"),
+    };
+    format!("{dimensions} dimensions, windows of {window_tokens} tokens, {} pooling, {prompts}", model.pooling())
+}
+
+fn check_dimensions(info: &EmbedderInfo) -> anyhow::Result<()> {
+    let needed = Embedding::DIMENSIONS;
+    if info.dimensions != needed {
+        bail!(
+            "models.embedder: {} gives vectors of {} dimensions, and the tables hold {needed}: an embedder of {needed} is needed, such as \
+             multilingual-e5-small, bge-small-en-v1.5 or paraphrase-multilingual-MiniLM-L12-v2",
+            info.name,
+            info.dimensions
+        );
+    }
+    Ok(())
 }
 
 async fn stay(ours: &Identity, store: &Store, data_dir: &Path) -> anyhow::Result<()> {
@@ -44,7 +84,9 @@ async fn stay(ours: &Identity, store: &Store, data_dir: &Path) -> anyhow::Result
     if kept.as_ref() == Some(ours) {
         return Ok(());
     }
-    if let Some(kept) = kept
+    // Another name of the same model: a folder that was moved.
+    let is_another = |kept: &Identity| kept.sha256 != ours.sha256;
+    if let Some(kept) = kept.filter(is_another)
         && store.count::<ChunkRow>(None).await? > 0
     {
         bail!(
@@ -59,60 +101,5 @@ async fn stay(ours: &Identity, store: &Store, data_dir: &Path) -> anyhow::Result
     identity::write_secret(&path, &format!("{}\n", serde_json::to_string(ours)?))
 }
 
-/// Blocks a thread of its own: reading and packing the weights takes most of a second.
-pub(crate) async fn load(config: &Config, spec: &'static ModelSpec, precision: EmbedderPrecision) -> anyhow::Result<SentenceEmbedder> {
-    let dir = models::model_dir(&config.models_dir(), spec.name);
-    let options = EmbedderOptions { precision: precision.into(), ..EmbedderOptions::default() };
-    let loading = tokio::task::spawn_blocking(move || SentenceEmbedder::load(&dir, spec, &options));
-    Ok(loading.await.context("loading the model")??)
-}
-
 #[cfg(test)]
-mod tests {
-    use schemas::Address;
-    use schemas::B256;
-    use schemas::hashing::{chunk_id, sha256};
-
-    use super::*;
-
-    fn chunk() -> ChunkRow {
-        let (hash, id) = (sha256(b"text"), B256::repeat_byte(1));
-        let chunk_id = chunk_id(hash, 0, 4, "text");
-        ChunkRow {
-            chunk_id,
-            submission_id: id.into(),
-            document_id: id.into(),
-            datanet_id: id.into(),
-            contributor: Address::repeat_byte(1),
-            ordinal: 0,
-            document_sha256: hash,
-            byte_start: 0,
-            byte_end: 4,
-            text: "text".into(),
-            text_sha256: hash,
-            token_count: 1,
-            cluster_id: chunk_id,
-            duplicate_of: None,
-            similarity_ppm: None,
-            flags: Vec::new(),
-            registered: 1,
-            embedding: Embedding(vec![0.0; Embedding::DIMENSIONS]),
-        }
-    }
-
-    #[tokio::test]
-    async fn another_embedder_is_refused_once_there_are_vectors() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::in_memory().await.unwrap();
-        let identity = |name: &str| Identity { name: name.into(), sha256: format!("hash of {name}") };
-        for name in ["a", "b", "b"] {
-            stay(&identity(name), &store, folder.path()).await.unwrap();
-        }
-        store.insert_new(&[chunk()]).await.unwrap();
-        stay(&identity("b"), &store, folder.path()).await.unwrap();
-        let error = stay(&identity("a"), &store, folder.path()).await.unwrap_err().to_string();
-        assert!(error.contains("vectors of b") && error.contains("models.embedder_precision"), "{error}");
-        std::fs::write(folder.path().join(FILE), "{").unwrap();
-        assert!(stay(&identity("b"), &store, folder.path()).await.unwrap_err().to_string().contains(FILE));
-    }
-}
+mod tests;

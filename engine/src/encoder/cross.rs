@@ -51,7 +51,7 @@ impl CrossEncoder {
     /// for whose.
     ///
     /// # Errors
-    /// [`EngineError::MissingModel`] or [`EngineError::Io`] for the files; [`EngineError::UnsupportedModel`] for what is in
+    /// [`EngineError::MissingFile`] or [`EngineError::Io`] for the files; [`EngineError::UnsupportedModel`] for what is in
     /// them; [`EngineError::UnsupportedCpu`] for a forced path.
     pub fn load_unverified(dir: &Path, name: &str, options: &EmbedderOptions) -> Result<Self, EngineError> {
         let files = Files::read(dir, name)?;
@@ -77,8 +77,7 @@ impl CrossEncoder {
         let tensors = Safetensors::parse(&files.weights).map_err(unsupported)?;
         let head = Head::load(&tensors, head, config.width, cpu).map_err(unsupported)?;
         let encoder = load_encoder(&tensors, config, limits, cpu, options.precision).map_err(unsupported)?;
-        let weights_sha256 = hex::encode(Sha256::digest(&files.weights));
-        let (known_as, sha256) = options.precision.identity("reranker", name, &weights_sha256);
+        let (known_as, sha256) = options.precision.identity("reranker", name, &identity(files, window_tokens, types));
         let info = RerankerInfo { name: known_as, sha256, window_tokens };
         let workers = options.start_workers()?;
         tracing::info!(model = info.name, info.sha256, isa = %cpu.isa(), threads = workers.count(), "reranker loaded");
@@ -105,6 +104,18 @@ impl CrossEncoder {
         let tokens = self.tokens.clone();
         tokenized(&self.workers, passages, move |passage| tokens.pair(&question, tokens.side(passage)?))
     }
+}
+
+/// The sha256 of a line for each thing that decides which scores a folder's model gives.
+fn identity(files: &Files, window_tokens: usize, types: Option<usize>) -> String {
+    let sha256 = |bytes: &[u8]| hex::encode(Sha256::digest(bytes));
+    let Files { config, tokenizer, weights } = files;
+    let [config, tokenizer, weights] = [config, tokenizer, weights].map(|bytes| sha256(bytes));
+    let types = types.unwrap_or(1);
+    let description = format!(
+        "headwater/cross-encoder/1\nconfig {config}\ntokenizer {tokenizer}\nweights {weights}\nwindow {window_tokens}\ntypes {types}\n"
+    );
+    sha256(description.as_bytes())
 }
 
 impl Reranker for CrossEncoder {

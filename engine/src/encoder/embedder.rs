@@ -5,17 +5,18 @@ use crate::EngineError;
 /// What identifies an embedder. Two embedders with the same `sha256` give interchangeable vectors.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EmbedderInfo {
-    /// The catalogue name of the model, with the precision where it is not f32: `name:int8`.
+    /// The name of the model, in the catalogue or as its folder is called, with the precision where it is not f32: `name:int8`.
     pub name: String,
-    /// Lower-case hex sha256 of the weights file; of a description of it and the precision where that is not f32, and of the
-    /// algorithm where there are no weights.
+    /// Lower-case hex sha256: of the weights file where the catalogue pins what stands beside it; of a description of everything
+    /// that decides a vector where a folder is loaded, tokenizer, pooling and prompts included; of the algorithm where there are no
+    /// weights. At another precision than f32, of a description of that and the precision.
     pub sha256: String,
     /// Length of every vector.
     pub dimensions: usize,
     /// Most tokens of a text that count, two special tokens included; what lies beyond does not change the vector.
     pub window_tokens: usize,
     /// The languages that it was made for (ISO 639-3); empty where nobody said.
-    pub languages: &'static [&'static str],
+    pub languages: Vec<String>,
 }
 
 /// Text to vectors. Every implementation passes [`crate::conformance::check_embedder`].

@@ -12,6 +12,8 @@ pub(super) const WEIGHTS: &str = "model.safetensors";
 const CONFIG_BYTES_MAX: u64 = 1 << 20;
 const TOKENIZER_BYTES_MAX: u64 = 64 << 20;
 const WEIGHTS_BYTES_MAX: u64 = 4 << 30;
+/// What a folder without one of them needs.
+const REMEDY: &str = "copy the model's folder as it was published, with config.json, tokenizer.json and model.safetensors";
 
 pub(super) struct Files {
     pub(super) config: Vec<u8>,
@@ -22,7 +24,7 @@ pub(super) struct Files {
 impl Files {
     pub(super) fn read(dir: &Path, name: &str) -> Result<Self, EngineError> {
         let read = |file: &str, bytes_max| {
-            let missing = || EngineError::MissingModel { name: name.to_owned(), file: dir.join(file) };
+            let missing = || EngineError::MissingFile { file: dir.join(file), remedy: REMEDY.to_owned() };
             read_limited(dir, file, name, bytes_max)?.ok_or_else(missing)
         };
         Ok(Self {

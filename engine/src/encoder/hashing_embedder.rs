@@ -34,7 +34,7 @@ impl HashingEmbedder {
                 sha256: hex::encode(Sha256::digest(ALGORITHM)),
                 dimensions: DIMENSIONS,
                 window_tokens: WINDOW_TOKENS,
-                languages: &[],
+                languages: Vec::new(),
             },
         }
     }

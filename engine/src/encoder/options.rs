@@ -14,12 +14,14 @@ pub struct EmbedderOptions {
     pub threads: usize,
     /// Most tokens of the texts that are encoded together; a longer text is alone.
     pub micro_batch_tokens: usize,
+    /// What an embedder is said to be made for (ISO 639-3); empty: what the catalogue says, and nothing of another model.
+    pub languages: Vec<String>,
 }
 
 impl Default for EmbedderOptions {
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self { precision: EmbedderPrecision::F32, isa: None, threads, micro_batch_tokens: 512 }
+        Self { precision: EmbedderPrecision::F32, isa: None, threads, micro_batch_tokens: 512, languages: Vec::new() }
     }
 }
 

@@ -7,7 +7,7 @@ use crate::EngineError;
 pub struct RerankerInfo {
     /// The name that it was loaded under, with the precision where it is not f32: `name:int8`.
     pub name: String,
-    /// Lower-case hex sha256 of the weights file; of a description of it and the precision where that is not f32.
+    /// Lower-case hex sha256 of a description of its files, and of the precision where that is not f32.
     pub sha256: String,
     /// Most tokens of a question and a passage together that count, special tokens included. Where there are more, the longer
     /// of the two loses them from its end, until both are equally long.

@@ -14,7 +14,7 @@ use super::{Embedder, EmbedderInfo, EmbedderOptions, normalise};
 use crate::EngineError;
 use crate::files::safetensors::Safetensors;
 use crate::kernels::Isa;
-use crate::models::{ModelSpec, find, read_verified};
+use crate::models::{ModelSpec, read_verified};
 pub(crate) use recipe::Recipe;
 
 mod recipe;
@@ -46,19 +46,23 @@ impl SentenceEmbedder {
             weights: read_verified(dir, spec, WEIGHTS)?,
         };
         let sha256 = spec.file(WEIGHTS).map(|file| file.sha256.to_owned()).unwrap_or_default();
-        Self::from_files(spec.name, sha256, &files, &Recipe::MINILM, options)
+        let mut options = options.clone();
+        if options.languages.is_empty() {
+            options.languages = spec.languages.iter().map(|language| (*language).to_owned()).collect();
+        }
+        Self::from_files(spec.name, sha256, &files, &Recipe::MINILM, &options)
     }
 
     /// Loads any model of the family from a directory in the layout of sentence-transformers, pooling and prompts
-    /// included. Nothing vouches for its files: they are checked for what they are, not for whose.
+    /// included. Nothing vouches for its files: they are checked for what they are, not for whose, and its sha256 is over all of
+    /// them that decide a vector.
     ///
     /// # Errors
-    /// As [`SentenceEmbedder::load`].
+    /// As [`SentenceEmbedder::load`], with [`EngineError::MissingFile`] for a file that is not there.
     pub fn load_unverified(dir: &Path, name: &str, options: &EmbedderOptions) -> Result<Self, EngineError> {
         let files = Files::read(dir, name)?;
         let recipe = Recipe::read(dir, name)?;
-        let sha256 = hex::encode(Sha256::digest(&files.weights));
-        Self::from_files(name, sha256, &files, &recipe, options)
+        Self::from_files(name, identity(&files, &recipe), &files, &recipe, options)
     }
 
     fn from_files(name: &str, sha256: String, files: &Files, recipe: &Recipe, options: &EmbedderOptions) -> Result<Self, EngineError> {
@@ -69,7 +73,7 @@ impl SentenceEmbedder {
         let tokens = Tokens::from_bytes(&files.tokenizer, window_tokens, config.vocabulary).map_err(unsupported)?;
         let tensors = Safetensors::parse(&files.weights).map_err(unsupported)?;
         let (known_as, sha256) = options.precision.identity("embedder", name, &sha256);
-        let languages = find(name).map_or(&[][..], |spec| spec.languages);
+        let languages = options.languages.clone();
         let info = EmbedderInfo { name: known_as, sha256, dimensions: config.width, window_tokens, languages };
         // A text is one segment: all of its tokens have the first type.
         let limits = TextLimits { window: window_tokens, token_types: 1 };
@@ -84,6 +88,24 @@ impl SentenceEmbedder {
     #[must_use]
     pub fn isa(&self) -> Isa {
         self.isa
+    }
+
+    /// How the tokens of a text become one vector, as sentence-transformers calls it.
+    #[must_use]
+    pub fn pooling(&self) -> &'static str {
+        self.recipe.pooling.name()
+    }
+
+    /// What is put before a question.
+    #[must_use]
+    pub fn query_prompt(&self) -> &str {
+        &self.recipe.query_prefix
+    }
+
+    /// What is put before a passage.
+    #[must_use]
+    pub fn passage_prompt(&self) -> &str {
+        &self.recipe.passage_prefix
     }
 
     pub(crate) fn token_ids(&self, text: &str) -> Result<Vec<u32>, EngineError> {
@@ -106,6 +128,23 @@ impl SentenceEmbedder {
         let tokens = self.tokens.clone();
         tokenized(&self.workers, texts, move |text| tokens.window_ids(text))
     }
+}
+
+/// The sha256 of a line for each thing that decides what vectors a folder's model gives. Prompts are hashed, so that none can
+/// pass for a line.
+fn identity(files: &Files, recipe: &Recipe) -> String {
+    let sha256 = |bytes: &[u8]| hex::encode(Sha256::digest(bytes));
+    let window = recipe.window_tokens.map_or_else(|| "positions".to_owned(), |tokens| tokens.to_string());
+    let description = format!(
+        "headwater/sentence-embedder/1\nconfig {}\ntokenizer {}\nweights {}\npooling {}\nwindow {window}\nquery {}\npassage {}\n",
+        sha256(&files.config),
+        sha256(&files.tokenizer),
+        sha256(&files.weights),
+        recipe.pooling.name(),
+        sha256(recipe.query_prefix.as_bytes()),
+        sha256(recipe.passage_prefix.as_bytes()),
+    );
+    sha256(description.as_bytes())
 }
 
 /// The vector at length 1.

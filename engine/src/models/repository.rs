@@ -154,6 +154,9 @@ async fn fetch(
     let url = format!("{}/{}/resolve/{commit}/{}", options.hub_url, name.repository(), file.path);
     let what = format!("{} of {} from the hub", file.path, name.repository());
     let destination = dir.join(&file.path);
+    if let Some(folder) = destination.parent() {
+        tokio::fs::create_dir_all(folder).await.map_err(EngineError::io("create", folder))?;
+    }
     let wanted = Wanted { url: &url, what: &what, destination: &destination, bytes: file.bytes, sha256: file.sha256.as_deref() };
     let retry = Retry { tries: options.tries, delay: options.retry_delay };
     download::fetch(client, wanted, retry, on_bytes).await

@@ -52,6 +52,12 @@ table! {
 }
 
 table! {
+    /// What screening said of a chunk.
+    FlagRow = "chunks", WriteMode::Append;
+    flags: Vec<String>,
+}
+
+table! {
     /// A text with its key.
     TextRow = "submitted_chunks", WriteMode::Append;
     chunk_id: ChunkId,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use engine::models;
+use engine::models::ModelKind;
 use engine::{ContextMode, GenerationRequest, Generator, Message, Part, Role, Sampling};
 use serde::Serialize;
 use serde_json::json;
@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use super::bench_embedder;
 use crate::cli::Context;
-use crate::config::{Config, EmbedderPrecision};
+use crate::config::{Config, EmbedderPrecision, EmbedderSource};
 use crate::output::{Progress, Report, table};
 use crate::service::generator;
 
@@ -50,8 +50,8 @@ struct Row {
 }
 
 pub(super) async fn bench(context: &Context, config: &Config, args: &BenchArgs) -> anyhow::Result<Report> {
-    if let Some(spec) = args.model.as_deref().and_then(|name| models::find(name).ok()) {
-        return bench_embedder::bench(context, config, spec, args).await;
+    if let Some(source) = args.model.as_deref().and_then(|named| embedder(named, config)) {
+        return bench_embedder::bench(context, config, source, args).await;
     }
     if args.precision.is_some() {
         bail!("--precision is an embedder's; a generator's is generator.precision");
@@ -85,6 +85,16 @@ pub(super) async fn bench(context: &Context, config: &Config, args: &BenchArgs) 
     let header = ["at a time", "prompt tokens", "answer tokens", "prefill tokens/s", "decode tokens/s", "ms to first token"];
     let text = format!("{} ({}), loaded in {load_ms} ms\n{}", info.name, info.family, table(&header, &cells.collect::<Vec<_>>()));
     Ok(Report::new(text, &json!({ "model": info.name, "family": info.family, "load_ms": load_ms, "rows": rows })))
+}
+
+/// None where what is named so is another kind of model, or nothing is.
+fn embedder(named: &str, config: &Config) -> Option<EmbedderSource> {
+    let source = EmbedderSource::find(named, &config.models_dir()).ok()?;
+    let is_embedder = match &source {
+        EmbedderSource::Catalogue(_) => true,
+        EmbedderSource::Folder(folder) => ModelKind::of(&folder.dir) == ModelKind::Embedder,
+    };
+    is_embedder.then_some(source)
 }
 
 /// Words may come later than the tokens that they are made of, so the time to the first token is that of other requests which

@@ -3,14 +3,13 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use engine::models::ModelSpec;
-use engine::{Embedder, SentenceEmbedder};
+use engine::{Embedder, EmbedderOptions, SentenceEmbedder};
 use serde::Serialize;
 use serde_json::json;
 
 use super::bench::{BenchArgs, WORDS, rate};
 use crate::cli::Context;
-use crate::config::Config;
+use crate::config::{Config, EmbedderSource};
 use crate::output::{Progress, Report, table};
 use crate::service::embedder;
 
@@ -30,13 +29,14 @@ struct Row {
     tokens_per_second: f64,
 }
 
-pub(super) async fn bench(context: &Context, config: &Config, spec: &'static ModelSpec, args: &BenchArgs) -> anyhow::Result<Report> {
+pub(super) async fn bench(context: &Context, config: &Config, source: EmbedderSource, args: &BenchArgs) -> anyhow::Result<Report> {
     if args.batches.contains(&0) {
         bail!("--batches: each must be at least 1");
     }
     let bar = Progress::start(context.voice, "loading the model");
     let loading = Instant::now();
-    let model = embedder::load(config, spec, args.precision.unwrap_or(config.models.embedder_precision)).await?;
+    let precision = args.precision.unwrap_or(config.models.embedder_precision).into();
+    let model = embedder::load_from(source, &config.models_dir(), EmbedderOptions { precision, ..EmbedderOptions::default() }).await?;
     let load_ms = loading.elapsed().as_millis();
     bar.say("embedding");
     let args = args.clone();

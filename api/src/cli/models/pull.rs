@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::Source;
 use crate::cli::Context;
-use crate::config::Config;
+use crate::config::{Config, EmbedderSource};
 use crate::output::{Progress, Report};
 
 /// Holds the hub's token, by the hub's own convention.
@@ -27,6 +27,12 @@ pub struct PullArgs {
 pub(super) async fn pull(context: &Context, config: &Config, args: &PullArgs) -> anyhow::Result<Report> {
     let root = config.models_dir();
     let name = args.name.as_deref().unwrap_or(&config.models.embedder);
+    if args.name.is_none()
+        && let Ok(EmbedderSource::Folder(folder)) = EmbedderSource::find(name, &root)
+        && !folder.dir.starts_with(&root)
+    {
+        bail!("models.embedder is the folder {name}, into which nothing is pulled; say which model to pull");
+    }
     let options = PullOptions { hub_url: config.models.hub_url.trim_end_matches('/').to_owned(), ..PullOptions::default() };
     let bar = Progress::start(context.voice, "checking");
     let progress = |progress: models::PullProgress| bar.bytes(progress.stage, progress.done_bytes, progress.total_bytes);

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, bail};
-use engine::models;
 use rag::{Evidence, Rag};
 use schemas::receipt::Receipt;
 use schemas::signer::KeySigner;
@@ -66,8 +65,7 @@ async fn here(context: &Context, evidence: &Evidence) -> anyhow::Result<Vec<Stri
         config.store.url.clone()
     };
     let store = Store::open_to_read(&store_url).await?;
-    let spec = models::find(&config.models.embedder)?;
-    let embedder = embedder::load(&config, spec, config.models.embedder_precision).await.context("loading the embedding model")?;
+    let embedder = embedder::load(&config).await.context("loading the embedding model")?;
     // signs nothing
     let signer = KeySigner::from_bytes(&schemas::B256::repeat_byte(1))?;
     let domain = evidence.receipt.body.signing_domain();

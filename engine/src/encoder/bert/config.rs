@@ -26,6 +26,17 @@ pub(crate) enum Pooling {
     Last,
 }
 
+impl Pooling {
+    /// As sentence-transformers calls it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Cls => "cls",
+            Self::Mean => "mean",
+            Self::Last => "lasttoken",
+        }
+    }
+}
+
 #[derive(Debug, Clone)]
 pub(crate) struct BertConfig {
     pub(super) variant: &'static Variant,

@@ -31,6 +31,17 @@ struct PoolingFile {
     pooling_mode_weightedmean_tokens: bool,
 }
 
+/// What of a `modules.json` is run. A vector has length 1 with and without the last.
+const MODULES: [&str; 3] = ["Transformer", "Pooling", "Normalize"];
+
+/// `modules.json`: what a text goes through, in order.
+#[derive(Deserialize)]
+struct Module {
+    /// A class of Python's, with the modules that it is in before it.
+    #[serde(rename = "type")]
+    class: String,
+}
+
 /// `sentence_bert_config.json`
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -59,6 +70,12 @@ impl Recipe {
 
     /// Mean pooling without prompts where a file is missing, as sentence-transformers does.
     pub(super) fn read(dir: &Path, name: &str) -> Result<Self, EngineError> {
+        let modules: Vec<Module> = read_json(dir, "modules.json", name)?.unwrap_or_default();
+        let mut classes = modules.iter().filter_map(|module| module.class.rsplit('.').next());
+        if let Some(other) = classes.find(|class| !MODULES.contains(class)) {
+            let reason = format!("modules.json: {other:?} is not run; {} are", MODULES.join(", "));
+            return Err(EngineError::UnsupportedModel { name: name.to_owned(), reason });
+        }
         let pooling: Option<PoolingFile> = read_json(dir, "1_Pooling/config.json", name)?;
         let pooling = pooling.map_or(Ok(Pooling::Mean), |file| file.pooling());
         let pooling = pooling.map_err(|reason| EngineError::UnsupportedModel { name: name.to_owned(), reason })?;

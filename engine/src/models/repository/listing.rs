@@ -11,7 +11,7 @@ use crate::files::Split;
 
 const LISTING_MAX_BYTES: usize = 16 << 20;
 
-/// Files beside the weights, where a repository has them.
+/// Files beside the weights, where a repository has them; the last ones say how an encoder's tokens become a vector.
 const COMPANIONS: &[&str] = &[
     "config.json",
     "generation_config.json",
@@ -23,6 +23,10 @@ const COMPANIONS: &[&str] = &[
     "chat_template.json",
     "model.safetensors.index.json",
     "adapter_config.json",
+    "modules.json",
+    "sentence_bert_config.json",
+    "config_sentence_transformers.json",
+    "1_Pooling/config.json",
 ];
 
 #[derive(Debug, Deserialize)]
@@ -47,7 +51,7 @@ struct Lfs {
 /// A file that can be fetched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct RemoteFile {
-    /// A plain name: files in folders are not fetched.
+    /// A plain name, or one of [`COMPANIONS`]: no other file in a folder is fetched.
     pub(super) path: String,
     pub(super) bytes: u64,
     /// Lower-case hex; none for a small file.
@@ -86,7 +90,7 @@ pub(super) async fn ask(client: &Client, options: &PullOptions, name: &Repositor
             Some(Lfs { sha256, size }) => RemoteFile { path, bytes: size, sha256: Some(sha256.to_ascii_lowercase()) },
             None => RemoteFile { path, bytes: size?, sha256: None },
         };
-        is_plain(&file.path).then_some(file)
+        (is_plain(&file.path) || COMPANIONS.contains(&file.path.as_str())).then_some(file)
     });
     Ok((listing.sha, files.collect()))
 }

@@ -99,6 +99,35 @@ async fn a_repository_is_pulled_checked_and_listed() {
 }
 
 #[tokio::test]
+async fn what_stands_around_an_encoder_is_pulled_with_it() {
+    let (weights, pooling, prompts) = (b"weights", b"{\"pooling_mode\": \"cls\"}", b"{\"prompts\": {}}");
+    let list = listing(&[
+        small("1_Pooling/config.json", pooling),
+        small("config.json", CONFIG),
+        small("config_sentence_transformers.json", prompts),
+        large("model.safetensors", weights),
+        small("modules.json", b"[]"),
+        small("onnx/config.json", CONFIG),
+        small("sentence_bert_config.json", b"{}"),
+    ]);
+    let hub = Hub::start(vec![Reply::Whole; 8], &[&list, pooling, CONFIG, prompts, weights, b"[]", b"{}", &list]);
+    let pulled = hub.pull(None).await.expect("pulled");
+    let names = [
+        ".headwater.json",
+        "1_Pooling",
+        "config.json",
+        "config_sentence_transformers.json",
+        "model.safetensors",
+        "modules.json",
+        "sentence_bert_config.json",
+    ];
+    assert_eq!(hub.files(), names);
+    assert_eq!(std::fs::read(pulled.dir.join("1_Pooling/config.json")).expect("read"), pooling);
+    assert_eq!(hub.server.paths()[1], format!("/owner/tiny/resolve/{COMMIT}/1_Pooling/config.json"));
+    assert_eq!(hub.pull(None).await.expect("ready").source_used, PulledFrom::Disk);
+}
+
+#[tokio::test]
 async fn what_broke_off_is_resumed_and_until_then_nothing_is_installed() {
     let weights: Vec<u8> = (0..WEIGHTS_BYTES).map(|i| (i % 251) as u8).collect();
     let list = listing(&[large("model.safetensors", &weights), small("config.json", CONFIG)]);

@@ -83,7 +83,7 @@ fn a_default_prompt_is_refused() {
 fn a_missing_file_is_named() {
     let dir = tempfile::tempdir().expect("temp dir");
     let error = CrossEncoder::load_unverified(dir.path(), "none", &one_thread()).expect_err("missing");
-    assert!(matches!(error, EngineError::MissingModel { ref file, .. } if file.ends_with("config.json")), "{error}");
+    assert!(matches!(error, EngineError::MissingFile { ref file, .. } if file.ends_with("config.json")), "{error}");
 }
 
 /// Of the tensor of this name: its bytes in the file.

@@ -76,17 +76,99 @@ fn texts_that_are_none_are_refused() {
     assert_eq!(encode(&[2, 3], Some(&[0, 0])).expect("encodes")[1], encode(&[2, 3], None).expect("encodes")[1]);
 }
 
-/// One change to a model's folder, and what is said of it.
-fn refused(model: &str, file: &str, (from, to): (&str, &str), complaint: &str) {
+fn copied(model: &str) -> tempfile::TempDir {
     let dir = tempfile::tempdir().expect("temp dir");
     std::fs::create_dir(dir.path().join("1_Pooling")).expect("folder");
-    for name in ["config.json", "tokenizer.json", "model.safetensors", "1_Pooling/config.json"] {
+    for name in
+        ["config.json", "tokenizer.json", WEIGHTS, "1_Pooling/config.json", "tokenizer_config.json", "config_sentence_transformers.json"]
+    {
         std::fs::copy(folder(model).join(name), dir.path().join(name)).expect("fixture");
     }
-    let path = dir.path().join(file);
-    let whole = String::from_utf8_lossy(&std::fs::read(&path).expect("file")).into_owned();
-    assert!(whole.contains(from), "{file} has no {from}");
-    std::fs::write(&path, whole.replacen(from, to, 1)).expect("write");
+    dir
+}
+
+fn change(path: &Path, (from, to): (&str, &str)) {
+    let whole = String::from_utf8_lossy(&std::fs::read(path).expect("file")).into_owned();
+    assert!(whole.contains(from), "{} has no {from}", path.display());
+    std::fs::write(path, whole.replacen(from, to, 1)).expect("write");
+}
+
+/// Whatever decides vectors is part of who an embedder is; where it lies and what it is called is not.
+#[test]
+fn another_file_is_another_embedder() {
+    let options = EmbedderOptions { threads: 1, ..EmbedderOptions::default() };
+    let dir = copied("prompts");
+    let sha256 = || SentenceEmbedder::load_unverified(dir.path(), "copy", &options).expect("loads").info().sha256.clone();
+    let mut seen = vec![load("prompts", &options).info().sha256.clone()];
+    assert_eq!(sha256(), seen[0]);
+    for (file, from, to) in [
+        ("config.json", "\"hidden_act\": \"gelu\"", "\"hidden_act\": \"relu\""),
+        ("tokenizer.json", "\"version\": \"1.0\",", "\"version\":  \"1.0\","),
+        ("1_Pooling/config.json", "\"mean\"", "\"cls\""),
+        ("config_sentence_transformers.json", "\"query: \"", "\"question: \""),
+        ("config_sentence_transformers.json", "\"passage: \"", "\"text: \""),
+        ("tokenizer_config.json", "\"model_max_length\": 64", "\"model_max_length\": 32"),
+    ] {
+        change(&dir.path().join(file), (from, to));
+        let changed = sha256();
+        assert!(!seen.contains(&changed), "{file}: {to}");
+        seen.push(changed);
+    }
+    let mut weights = std::fs::read(dir.path().join(WEIGHTS)).expect("weights");
+    // the low bit of the last number
+    let at = weights.len() - 4;
+    weights[at] ^= 1;
+    std::fs::write(dir.path().join(WEIGHTS), weights).expect("write");
+    assert!(!seen.contains(&sha256()), "{WEIGHTS}");
+    let int8 = EmbedderOptions { precision: EmbedderPrecision::Int8, ..options.clone() };
+    let int8 = SentenceEmbedder::load_unverified(dir.path(), "copy", &int8).expect("loads");
+    assert!(int8.info().name == "copy:int8" && int8.info().sha256 != sha256());
+}
+
+#[test]
+fn languages_are_those_that_are_said() {
+    assert_eq!(MODEL.info().languages, ["eng"]);
+    let said = EmbedderOptions { threads: 1, languages: vec!["deu".to_owned(), "fra".to_owned()], ..EmbedderOptions::default() };
+    assert_eq!(SentenceEmbedder::load(&installed(), &ALL_MINILM_L6_V2, &said).expect("loads").info().languages, ["deu", "fra"]);
+    assert_eq!(load("prompts", &said).info().languages, ["deu", "fra"]);
+    // nobody vouches for a folder of that name
+    let named = SentenceEmbedder::load_unverified(&folder("prompts"), ALL_MINILM_L6_V2.name, &EmbedderOptions::default());
+    assert!(named.expect("loads").info().languages.is_empty());
+}
+
+#[test]
+fn what_stands_around_a_model_is_told() {
+    let model = load("prompts", &EmbedderOptions { threads: 1, ..EmbedderOptions::default() });
+    assert_eq!((model.pooling(), model.query_prompt(), model.passage_prompt()), ("mean", "query: ", "passage: "));
+}
+
+#[test]
+fn modules_that_are_not_run_are_refused() {
+    let dir = copied("cls");
+    let load = |classes: &[&str]| {
+        let modules: Vec<_> = classes.iter().map(|class| serde_json::json!({ "path": "", "type": class })).collect();
+        std::fs::write(dir.path().join("modules.json"), serde_json::to_vec(&modules).expect("json")).expect("write");
+        SentenceEmbedder::load_unverified(dir.path(), "modules", &EmbedderOptions::default())
+    };
+    let usual = ["sentence_transformers.models.Transformer", "sentence_transformers.models.Pooling"];
+    load(&usual).expect("loads");
+    load(&[usual[0], usual[1], "sentence_transformers.models.Normalize"]).expect("loads");
+    let error = load(&[usual[0], usual[1], "sentence_transformers.models.Dense"]).expect_err("Dense").to_string();
+    assert!(error.contains("modules.json: \"Dense\" is not run"), "{error}");
+}
+
+#[test]
+fn a_file_that_a_folder_lacks_is_named() {
+    let dir = copied("cls");
+    std::fs::remove_file(dir.path().join(WEIGHTS)).expect("removed");
+    let error = SentenceEmbedder::load_unverified(dir.path(), "cls", &EmbedderOptions::default()).expect_err("missing");
+    assert!(matches!(error, EngineError::MissingFile { ref file, .. } if file.ends_with(WEIGHTS)), "{error}");
+}
+
+/// One change to a model's folder, and what is said of it.
+fn refused(model: &str, file: &str, (from, to): (&str, &str), complaint: &str) {
+    let dir = copied(model);
+    change(&dir.path().join(file), (from, to));
     let error = SentenceEmbedder::load_unverified(dir.path(), "changed", &EmbedderOptions::default()).expect_err(complaint);
     assert!(matches!(error, EngineError::UnsupportedModel { .. }) && error.to_string().contains(complaint), "{error} is not {complaint:?}");
 }
