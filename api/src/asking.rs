@@ -8,6 +8,7 @@ use std::sync::Arc;
 use ingest::IngestError;
 use rag::{Answer, Answerer, AskRequest, GenerationSettings, Progress, RagError};
 use schemas::ids::AnswerId;
+use schemas::receipt::Filter;
 use schemas::tables::{CuratorRow, DatanetRow, Wei};
 use schemas::{B256, U256};
 use tokio::sync::mpsc;
@@ -24,7 +25,11 @@ pub struct Question {
     pub datanet: DatanetRow,
     /// The newest where absent.
     pub version: Option<u64>,
+    /// What the caller said before it, oldest first.
+    pub earlier: Vec<String>,
     pub text: String,
+    /// The members that may answer; all where absent.
+    pub filter: Option<Filter>,
     /// With the caller's key the identity of the request: sent again it gives the stored answer.
     pub request_id: String,
     pub answerer: Answerer,
@@ -73,13 +78,15 @@ impl Service {
     /// # Errors
     /// [`AskError::Refused`] where the payer has no credit for it.
     pub async fn ask(self: &Arc<Self>, caller: &Caller, question: Question) -> Result<Asking, AskError> {
-        let Question { datanet, version, text, request_id, answerer, generation } = question;
+        let Question { datanet, version, earlier, text, filter, request_id, answerer, generation } = question;
         let id = schemas::hashing::answer_id(&caller.key_id, &request_id);
         let (fee_wei, held) = self.price(caller, id).await?;
         let request = AskRequest {
             datanet,
             version,
+            earlier,
             question: text,
+            filter,
             salt: B256::from(rand::random::<[u8; 32]>()),
             request_id,
             key_id: caller.key_id.clone(),

@@ -1,7 +1,7 @@
 //! What is asked, what is answered, and what is kept of it.
 
 use schemas::ids::{AnswerId, ChunkId, DocumentId};
-use schemas::receipt::{Receipt, Source};
+use schemas::receipt::{Filter, Receipt, Source};
 use schemas::tables::{DatanetRow, Wei};
 use schemas::{Address, B256};
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,12 @@ pub struct AskRequest {
     pub datanet: DatanetRow,
     /// The published version to answer from; the newest where absent.
     pub version: Option<u64>,
+    /// What the caller said before in this conversation, oldest first; the newest that fit are used to search, and stand before
+    /// the question in what the receipt is for.
+    pub earlier: Vec<String>,
     pub question: String,
+    /// The members that the answer may rest on; all where absent.
+    pub filter: Option<Filter>,
     /// 32 random bytes: with them the receipt's hash of the question tells nothing to who guesses it. A stored answer keeps its own.
     pub salt: B256,
     /// With `key_id` the identity of the request: sent again it gives the stored answer.

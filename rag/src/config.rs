@@ -14,6 +14,8 @@ use crate::{RagError, Result};
 const MAX_TOP_K: usize = 24;
 /// More at once would only wait for the CPU, and hold memory meanwhile.
 const MAX_QUEUE: usize = 10_000;
+/// A reranker reads each with the question: more would take seconds.
+const MAX_RERANKED: usize = 200;
 
 /// Settings of [`crate::Rag`].
 #[derive(Debug, Clone)]
@@ -29,6 +31,8 @@ pub struct RagConfig {
     /// Sources per answer at most.
     pub top_k: usize,
     pub fusion: Fusion,
+    /// Of what was fused so many are read by a reranker, where there is one; `top_k` at least.
+    pub rerank_candidates: usize,
     pub attribution: AttributionConfig,
     pub quote: QuoteConfig,
     pub generation: GenerationConfig,
@@ -166,6 +170,7 @@ impl RagConfig {
             candidates: 20,
             top_k: 8,
             fusion: Fusion::default(),
+            rerank_candidates: 20,
             attribution: AttributionConfig::default(),
             quote: QuoteConfig::default(),
             generation: GenerationConfig::default(),
@@ -219,6 +224,9 @@ impl RagConfig {
         }
         if let Some(problem) = self.fusion.problem() {
             return Err(RagError::Config(problem));
+        }
+        if self.rerank_candidates > MAX_RERANKED {
+            return Err(RagError::Config(format!("rerank_candidates is {}; at most {MAX_RERANKED}", self.rerank_candidates)));
         }
         if self.candidates < self.top_k {
             return Err(RagError::Config(format!("candidates is {}, below top_k {}", self.candidates, self.top_k)));

@@ -15,11 +15,11 @@ use engine::VectorCodes;
 use schemas::ids::ChunkId;
 use schemas::tables::VersionRow;
 use tantivy::collector::TopDocs;
-use tantivy::query::{BooleanQuery, Occur, Query, TermQuery};
+use tantivy::query::{BooleanQuery, ConstScoreQuery, Occur, Query, TermQuery, TermSetQuery};
 use tantivy::schema::document::Value;
 use tantivy::schema::{Field, IndexRecordOption, STORED, STRING, Schema, TextFieldIndexing, TextOptions};
 use tantivy::tokenizer::{Language, Stemmer, TextAnalyzer};
-use tantivy::{Searcher, TantivyDocument, Term};
+use tantivy::{DocAddress, Score, Searcher, TantivyDocument, Term};
 
 use crate::retrieve::Hit;
 use crate::{RagError, Result, kept, trace};
@@ -31,6 +31,16 @@ const K1: f64 = 1.2;
 const ANALYZER: &str = "headwater_words";
 /// Before the number of a version in the name of its folder.
 const VERSION: &str = "v";
+
+/// So many chunks are sought by their ids; more by looking at what is found.
+pub(crate) const FEW: usize = 4096;
+
+/// The chunks that a search may find.
+pub(crate) enum Sought<'a> {
+    All,
+    These(&'a [ChunkId]),
+    Such(&'a dyn Fn(ChunkId) -> bool),
+}
 
 /// An open text index.
 #[derive(Clone)]
@@ -116,8 +126,9 @@ pub(crate) fn build(
 }
 
 impl TextIndex {
-    /// The best `limit` chunks by BM25 for the terms, best first, ties by chunk id. Blocks.
-    pub(crate) fn search(&self, terms: &[String], limit: usize) -> Result<Vec<Hit>> {
+    /// The best `limit` of the chunks that are `sought` by BM25 for the terms, best first, ties by chunk id. Rarities are those of all
+    /// chunks. Blocks.
+    pub(crate) fn search(&self, terms: &[String], limit: usize, sought: &Sought<'_>) -> Result<Vec<Hit>> {
         if terms.is_empty() || limit == 0 {
             return Ok(Vec::new());
         }
@@ -126,28 +137,54 @@ impl TextIndex {
                 (Occur::Should, Box::new(TermQuery::new(Term::from_field_text(self.fields.text, term), IndexRecordOption::WithFreqs)))
             })
             .collect();
-        let query = BooleanQuery::new(clauses);
-        let mut breadth = limit;
-        // those that tie with the last one are all looked at: which of them come first must not depend on how segments lie
-        let found = loop {
-            breadth = breadth.saturating_mul(2);
-            let found = self.searcher.search(&query, &TopDocs::with_limit(breadth).order_by_score())?;
-            let ties = found.len() == breadth && found.get(limit - 1).map(|(score, _)| *score) == found.last().map(|(score, _)| *score);
-            if !ties {
-                break found;
+        let query = match sought {
+            Sought::All | Sought::Such(_) => BooleanQuery::new(clauses),
+            Sought::These(chunks) => {
+                let ids = chunks.iter().map(|chunk| Term::from_field_text(self.fields.chunk_id, &chunk.to_string()));
+                // no score: the sum of the words' is what it would be
+                let is_one = ConstScoreQuery::new(Box::new(TermSetQuery::new(ids)), 0.0);
+                BooleanQuery::new(vec![
+                    (Occur::Must, Box::new(BooleanQuery::new(clauses)) as Box<dyn Query>),
+                    (Occur::Must, Box::new(is_one)),
+                ])
             }
         };
-        let mut scored = Vec::with_capacity(found.len());
-        for (score, address) in found {
-            let document: TantivyDocument = self.searcher.doc(address)?;
-            let id = document.get_first(self.fields.chunk_id).and_then(|value| value.as_str()).unwrap_or_default();
-            scored.push((f64::from(score), id.parse::<ChunkId>()?));
-        }
+        let mut breadth = limit;
+        // those that tie with the last one are all looked at: which of them come first must not depend on how segments lie
+        let mut scored = loop {
+            breadth = breadth.saturating_mul(2);
+            let found = self.searcher.search(&query, &TopDocs::with_limit(breadth).order_by_score())?;
+            let (is_all, last) = (found.len() < breadth, found.last().map(|(score, _)| f64::from(*score)));
+            if matches!(sought, Sought::All | Sought::These(_))
+                && !is_all
+                && found.get(limit - 1).map(|(score, _)| f64::from(*score)) == last
+            {
+                continue;
+            }
+            let scored = self.chunks(found, sought)?;
+            if is_all || scored.get(limit - 1).is_some_and(|(score, _)| Some(*score) != last) {
+                break scored;
+            }
+        };
         scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
         scored.truncate(limit);
         // of a text that says every word, without end; tantivy's rarities are rounded up where nearly every text has a word
         let greatest = terms.iter().take(MAX_TERMS).map(|term| self.rarity(term)).sum::<Result<f64>>()? * (K1 + 1.0);
         Ok(scored.into_iter().map(|(score, id)| Hit::new(id, (score / greatest).min(1.0))).collect())
+    }
+
+    /// Those of the documents that are sought, in their order.
+    fn chunks(&self, found: Vec<(Score, DocAddress)>, sought: &Sought<'_>) -> Result<Vec<(f64, ChunkId)>> {
+        let mut chunks = Vec::with_capacity(found.len());
+        for (score, address) in found {
+            let document: TantivyDocument = self.searcher.doc(address)?;
+            let id = document.get_first(self.fields.chunk_id).and_then(|value| value.as_str()).unwrap_or_default();
+            let id = id.parse::<ChunkId>()?;
+            if !matches!(sought, Sought::Such(is_one) if !is_one(id)) {
+                chunks.push((f64::from(score), id));
+            }
+        }
+        Ok(chunks)
     }
 
     /// BM25's inverse document frequency of a term, above zero: ln(1 + (N − n + ½) / (n + ½)).

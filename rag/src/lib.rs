@@ -19,6 +19,7 @@ mod index;
 mod kept;
 mod open_version;
 mod prompt;
+mod question;
 mod quote;
 mod receipts;
 mod retrieve;

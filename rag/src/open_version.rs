@@ -5,6 +5,7 @@
 //! needed. What is derived of a version stands beside its text index, and is carried forward: where the next version only adds
 //! members after those of this one, only they are read.
 
+mod among;
 mod cache;
 mod members;
 
@@ -14,15 +15,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use engine::{Embedder, VectorCodes};
 use schemas::B256;
-use schemas::ids::{ChunkId, DatanetId, DocumentId};
+use schemas::ids::{ChunkId, DatanetId, DocumentId, SubmissionId};
 use schemas::tables::{ContentRow, DocumentRow, Embedding, FileNameRow, PassageRow, VectorRow, VersionRow};
 use store::Store;
+use tokio::sync::OnceCell;
 
-use crate::index::{self, Derived, TextIndex};
+use crate::index::{self, Derived, Sought, TextIndex};
 use crate::retrieve::Hit;
 use crate::statements::{ChunkStanding, Origin, StatementIndex};
 use crate::{RagError, Result, blocking};
 
+pub(crate) use among::Among;
+use among::Terms;
 pub(crate) use cache::{OpenVersions, REPLACED_FOR};
 pub(crate) use members::{Member, Members};
 
@@ -48,6 +52,7 @@ pub(crate) struct OpenVersion {
     pub(crate) text: TextIndex,
     passages: Mutex<HashMap<usize, Arc<PassageRow>>>,
     statement_vectors: Mutex<HashMap<usize, Arc<[f32]>>>,
+    terms: OnceCell<HashMap<SubmissionId, Terms>>,
 }
 
 impl OpenVersion {
@@ -83,6 +88,7 @@ impl OpenVersion {
             text,
             passages: Mutex::default(),
             statement_vectors: Mutex::default(),
+            terms: OnceCell::new(),
         })
     }
 
@@ -187,12 +193,12 @@ impl OpenVersion {
         positions.map(|position| place(position).ok_or_else(|| RagError::not_found("member", position))).collect()
     }
 
-    /// The `wanted` members nearest to `query` (`[384]`, of length 1) by cosine, nearest first, ties by chunk id; of those that
-    /// state something of their own; [`VectorCodes`] tells how surely.
-    pub(crate) async fn nearest(self: &Arc<Self>, query: &[f32], wanted: usize) -> Result<Vec<Hit>> {
-        let (opened, vector) = (self.clone(), query.to_vec());
+    /// The `wanted` members `among` these nearest to `query` (`[384]`, of length 1) by cosine, nearest first, ties by chunk id; of
+    /// those that state something of their own; [`VectorCodes`] tells how surely.
+    pub(crate) async fn nearest(self: &Arc<Self>, query: &[f32], wanted: usize, among: &Among) -> Result<Vec<Hit>> {
+        let (opened, vector, among) = (self.clone(), query.to_vec(), among.clone());
         let candidates = blocking(move || {
-            let is_searched = |position: usize| opened.statements.chunk(position) == ChunkStanding::Speaks;
+            let is_searched = |position: usize| among.has(position) && opened.statements.chunk(position) == ChunkStanding::Speaks;
             Ok(opened.vectors.candidates(&vector, wanted, is_searched))
         })
         .await?;
@@ -211,6 +217,19 @@ impl OpenVersion {
         Ok(found.into_iter().map(|(cosine, chunk)| Hit::new(chunk, cosine)).collect())
     }
 
+    /// The `wanted` members `among` these with the best BM25 for the terms. Blocks.
+    pub(crate) fn by_words(&self, terms: &[String], wanted: usize, among: &Among) -> Result<Vec<Hit>> {
+        if among.is_all() {
+            return self.text.search(terms, wanted, &Sought::All);
+        }
+        let few: Vec<ChunkId> = among.positions().take(index::FEW + 1).filter_map(|position| self.chunk_id(position)).collect();
+        if few.len() <= index::FEW {
+            return self.text.search(terms, wanted, &Sought::These(&few));
+        }
+        let is_one = |chunk: ChunkId| self.position(chunk).is_some_and(|position| among.has(position));
+        self.text.search(terms, wanted, &Sought::Such(&is_one))
+    }
+
     /// The members that repeat this one on the whole, earliest first.
     pub(crate) fn copies(&self, position: usize) -> impl Iterator<Item = (ChunkId, &Origin)> {
         self.statements.copies(position).filter_map(|copy| Some((self.chunk_id(copy)?, self.origin(copy)?)))
@@ -226,7 +245,8 @@ impl OpenVersion {
         let vectors = self.statement_vectors.lock().unwrap_or_else(PoisonError::into_inner).len();
         let passages: usize = self.remembered().values().map(|passage| size_of::<PassageRow>() + passage.text.len()).sum();
         let remembered = passages + vectors * Embedding::DIMENSIONS * size_of::<f32>();
-        self.members.bytes() + self.statements.bytes() + self.vectors.bytes() + remembered
+        let terms = self.terms.get().map_or(0, |terms| terms.len() * size_of::<(SubmissionId, Terms)>());
+        self.members.bytes() + self.statements.bytes() + self.vectors.bytes() + remembered + terms
     }
 }
 

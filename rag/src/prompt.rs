@@ -7,6 +7,7 @@ use engine::{EngineError, Generator, Message, Part, Role};
 use schemas::alloy_primitives::{B256, keccak256};
 use schemas::receipt::Generation;
 
+use crate::question;
 use crate::quote::DECLINED;
 
 /// The name of this way to ask, stated in receipts.
@@ -61,7 +62,7 @@ enum Instructed {
 fn messages(question: &str, sources: &[&str], form: Form, instructed: Instructed) -> Vec<Message> {
     let mut parts = vec![Part::Text(BEFORE_SOURCES.to_owned())];
     parts.extend(sources.iter().zip(1..).map(|(text, number)| Part::Source(format!("[{number}] {text}\n\n"))));
-    parts.push(Part::Text(format!("{BEFORE_QUESTION}{question}")));
+    parts.push(Part::Text(format!("{BEFORE_QUESTION}{}", question::on_lines(question))));
     let system = Part::Text(form.instruction());
     match instructed {
         Instructed::BySystem => {

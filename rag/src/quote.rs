@@ -14,7 +14,7 @@ use engine::Embedder;
 
 use crate::index::{self, TextIndex};
 use crate::open_version::OpenVersion;
-use crate::retrieve::Question;
+use crate::question::Question;
 use crate::{QuoteConfig, Result};
 use candidates::Candidate;
 
@@ -70,9 +70,12 @@ pub(crate) fn score(
     embedder: &dyn Embedder,
     config: &QuoteConfig,
 ) -> Result<Vec<Scored>> {
-    let words = content_words(&question.terms, &opened.text)?;
+    let words = content_words(&question.own_terms, &opened.text)?;
+    let with_turns = content_words(&question.terms, &opened.text)?;
+    let measured = |terms: &[String]| question.measure(coverage(&words, terms), || coverage(&with_turns, terms));
+    let cosine = |vector: &[f32]| question.measure(dot(&question.own_vector, vector), || dot(&question.vector, vector));
     let mut covered: Vec<(f64, Candidate)> = (candidates::all(opened, positions, question)?.into_iter())
-        .map(|candidate| (coverage(&words, &candidate.terms), candidate))
+        .map(|candidate| (measured(&candidate.terms), candidate))
         .filter(|(coverage, _)| *coverage > 0.0)
         .collect();
     // stable: equal coverage stays in the order of the sources
@@ -83,7 +86,7 @@ pub(crate) fn score(
     let texts: Vec<(usize, &str)> = covered.iter().map(|(_, candidate)| (candidate.statement, candidate.text.as_str())).collect();
     let vectors = opened.statement_vectors(&texts, embedder)?;
     let mut scored: Vec<Scored> = (covered.into_iter().zip(&vectors))
-        .map(|((coverage, candidate), vector)| Scored { candidate, cosine: dot(&question.vector, vector), coverage })
+        .map(|((coverage, candidate), vector)| Scored { candidate, cosine: cosine(vector), coverage })
         .collect();
     scored.sort_by(|a, b| b.score().total_cmp(&a.score()));
     Ok(scored)

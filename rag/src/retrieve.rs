@@ -6,17 +6,19 @@
 
 mod fusion;
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
-use engine::Embedder;
-use schemas::receipt::Retrieval;
+use engine::Reranker;
+use schemas::ids::ChunkId;
+use schemas::receipt::{Candidate, Candidates, Filter, Retrieval};
 
-use crate::open_version::OpenVersion;
-use crate::{Boxed, RagConfig, RagError, Result, blocking, index};
+use crate::open_version::{Among, OpenVersion};
+use crate::question::{self, Question};
+use crate::{Boxed, RagConfig, RagError, Result, blocking};
 
-use fusion::Fused;
 pub use fusion::Fusion;
-pub(crate) use fusion::{Hit, Place};
+pub(crate) use fusion::{Fused, Hit, Place};
 
 /// Chunks that may stand beside those that were found, at most.
 const MAX_BESIDE: usize = 4;
@@ -29,116 +31,138 @@ pub(crate) struct Retrieved {
     pub(crate) words: Option<Place>,
 }
 
-/// What retrieval needs of a question.
-#[derive(Clone)]
-pub(crate) struct Question {
-    pub(crate) text: String,
-    /// `[dimensions]`, length 1.
-    pub(crate) vector: Vec<f32>,
-    pub(crate) terms: Vec<String>,
+/// What was found for a question, and in what.
+#[derive(Debug)]
+pub(crate) struct Search {
+    /// The best chunks, best first, and after them those that stand beside them.
+    pub(crate) retrieved: Vec<Retrieved>,
+    /// What they were chosen from.
+    pub(crate) candidates: Candidates,
 }
 
-impl Question {
-    /// Embeds and analyses. Blocks.
-    pub(crate) fn read(text: &str, embedder: &dyn Embedder) -> Result<Self> {
-        let vector = embedder.embed_queries(&[text])?.pop().ok_or_else(|| RagError::Worker("the embedder gave no vector".into()))?;
-        let mut terms = index::terms(text);
-        terms.truncate(index::MAX_TERMS);
-        Ok(Self { text: text.to_owned(), vector, terms })
+/// How `question` is searched for under `config`, as receipts state it.
+pub(crate) fn method(config: &RagConfig, question: &Question, filter: Option<&Filter>, reranker: Option<&Arc<dyn Reranker>>) -> Retrieval {
+    let reranked = reranker.map(|_| config.rerank_candidates.max(config.top_k) as u64);
+    let turns = Some(question.turns as u64).filter(|turns| *turns > 0);
+    Retrieval { turns, filter: filter.cloned(), reranked, ..config.fusion.stated(config.candidates as u64, config.top_k as u64) }
+}
+
+/// The way to search the members that `filter` leaves that finds the nearest passage, by a margin where it is with earlier turns;
+/// of equals the one with the fewest.
+pub(crate) async fn nearest_way(opened: &Arc<OpenVersion>, ways: Vec<Question>, filter: Option<&Filter>) -> Result<Question> {
+    let among = opened.among(filter).await?;
+    let mut best: Option<(Option<i64>, Question)> = None;
+    let is_only = ways.len() == 1;
+    for way in ways {
+        let way = Question { among: among.clone(), ..way };
+        let nearest = if is_only { Vec::new() } else { opened.nearest(&way.vector, 1.min(opened.speaking()), &way.among).await? };
+        let nearest = nearest.first().map(|hit| hit.score_ppm);
+        let margin = if way.turns > 0 { question::MARGIN_PPM } else { 0 };
+        let nearest = nearest.map(|nearest| nearest - margin);
+        if best.as_ref().is_none_or(|(before, _)| nearest > *before) {
+            best = Some((nearest, way));
+        }
     }
+    best.map(|(_, way)| way).ok_or_else(|| RagError::Worker("a question was not read".into()))
 }
 
-/// How [`retrieve`] works under `config`, as receipts state it.
-pub(crate) fn method(config: &RagConfig) -> Retrieval {
-    config.fusion.stated(config.candidates as u64, config.top_k as u64)
-}
-
-/// The best `top_k` chunks, best first, and those that stand beside them. [`RagError::Unproven`] for a method that is not known here.
+/// What `method` finds. [`RagError::Unproven`] for one that is not known here, or needs a reranker that is not.
 pub(crate) fn retrieve<'a>(
     opened: &'a Arc<OpenVersion>,
     question: &'a Question,
     method: &'a Retrieval,
-) -> Boxed<'a, Result<Vec<Retrieved>>> {
-    Box::pin(search(opened, question, method))
+    reranker: Option<&'a Arc<dyn Reranker>>,
+) -> Boxed<'a, Result<Search>> {
+    Box::pin(search(opened, question, method, reranker))
 }
 
-async fn search(opened: &Arc<OpenVersion>, question: &Question, method: &Retrieval) -> Result<Vec<Retrieved>> {
-    let fusion = Fusion::of(method)?;
+async fn search(
+    opened: &Arc<OpenVersion>,
+    question: &Question,
+    method: &Retrieval,
+    reranker: Option<&Arc<dyn Reranker>>,
+) -> Result<Search> {
     let limit = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
     // a receipt may state any number
     let candidates = limit(method.candidates.min(opened.row.chunk_count));
-    let (text, terms) = (opened.text.clone(), question.terms.clone());
-    let by_words = blocking(move || text.search(&terms, candidates));
-    let by_vector = opened.nearest(&question.vector, candidates.min(opened.speaking()));
+    let (own, terms, among) = (opened.clone(), question.terms.clone(), question.among.clone());
+    let by_words = blocking(move || own.by_words(&terms, candidates, &among));
+    let by_vector = opened.nearest(&question.vector, candidates.min(opened.speaking()), &question.among);
     // side by side: the one reads tables while the other computes
     let (by_vector, by_words) = tokio::try_join!(by_vector, by_words)?;
-    let fused = fusion.fuse(&by_vector, &by_words, limit(method.top_k));
-    let mut found = Vec::with_capacity(fused.len());
-    for Fused { chunk_id, vector, words } in fused {
-        let position = opened.position(chunk_id).ok_or_else(|| RagError::not_found("chunk", chunk_id))?;
-        found.push(Retrieved { position, vector, words });
+    let stated = |hits: &[Hit]| hits.iter().map(|hit| Candidate(hit.chunk_id, hit.score_ppm)).collect();
+    let mut candidates = Candidates { by_vector: stated(&by_vector), by_words: stated(&by_words), reranked: None };
+    if method.reranked.is_some() {
+        let reranker = reranker.ok_or_else(|| RagError::Unproven("a reranker put the sources in order, and there is none here".into()))?;
+        candidates.reranked = Some(reranked(opened, question, &fused(method, &candidates)?, reranker).await?);
     }
-    let beside = beside(opened, &found);
-    found.extend(beside.into_iter().map(|position| Retrieved { position, vector: None, words: None }));
+    let best = best(method, &candidates)?;
+    let mut retrieved = Vec::with_capacity(best.len());
+    for Fused { chunk_id, vector, words } in best {
+        let position = opened.position(chunk_id).ok_or_else(|| RagError::not_found("chunk", chunk_id))?;
+        retrieved.push(Retrieved { position, vector, words });
+    }
+    let beside = beside(opened, &retrieved, &question.among);
+    retrieved.extend(beside.into_iter().map(|position| Retrieved { position, vector: None, words: None }));
     // what is quoted or cited of them, and in their place, is read at once
-    let related = found.iter().flat_map(|retrieved| opened.statements.related(retrieved.position));
-    opened.read_passages(found.iter().map(|retrieved| retrieved.position).chain(related)).await?;
-    Ok(found)
+    let related = retrieved.iter().flat_map(|retrieved| opened.statements.related(retrieved.position));
+    opened.read_passages(retrieved.iter().map(|retrieved| retrieved.position).chain(related)).await?;
+    Ok(Search { retrieved, candidates })
+}
+
+/// How well each answers the question, in millionths of a logit.
+async fn reranked(opened: &OpenVersion, question: &Question, fused: &[Fused], reranker: &Arc<dyn Reranker>) -> Result<Vec<i64>> {
+    let chunks: Vec<ChunkId> = fused.iter().map(|one| one.chunk_id).collect();
+    let texts = opened.texts_of(&chunks).await?;
+    let (reranker, asked) = (reranker.clone(), question.searched.clone());
+    blocking(move || {
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let scores = reranker.score(&asked, &texts)?;
+        if scores.len() != texts.len() {
+            return Err(RagError::Worker("the reranker left a passage out".into()));
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "logits are small; what is not is cut off")]
+        let millionths = scores.iter().map(|score| (f64::from(*score) * 1e6).round_ties_even() as i64);
+        Ok(millionths.collect())
+    })
+    .await
+}
+
+/// The best of the candidates, best first: by a reranker's scores, of equals in the order in which they were fused, where it read
+/// them. [`RagError::Unproven`] for a method that is not known here.
+pub(crate) fn best(method: &Retrieval, candidates: &Candidates) -> Result<Vec<Fused>> {
+    let fused = fused(method, candidates)?;
+    let Some(scores) = &candidates.reranked else { return Ok(fused) };
+    if scores.len() != fused.len() {
+        return Err(RagError::Unproven(format!("{} scores of a reranker for {} chunks", scores.len(), fused.len())));
+    }
+    let mut ranked: Vec<(i64, Fused)> = scores.iter().copied().zip(fused).collect();
+    ranked.sort_by_key(|(score, _)| Reverse(*score));
+    let top = usize::try_from(method.top_k).unwrap_or(usize::MAX);
+    Ok(ranked.into_iter().map(|(_, one)| one).take(top).collect())
+}
+
+/// What was found by vector and by words as one list: all that a reranker reads, or the best.
+fn fused(method: &Retrieval, candidates: &Candidates) -> Result<Vec<Fused>> {
+    let hits = |list: &[Candidate]| {
+        list.iter().map(|Candidate(chunk_id, score_ppm)| Hit { chunk_id: *chunk_id, score_ppm: *score_ppm }).collect::<Vec<_>>()
+    };
+    let limit = usize::try_from(method.reranked.unwrap_or(method.top_k)).unwrap_or(usize::MAX);
+    Ok(Fusion::of(method)?.fuse(&hits(&candidates.by_vector), &hits(&candidates.by_words), limit))
 }
 
 /// The chunks in which statements of those that were found are corrected or contradicted.
-fn beside(opened: &OpenVersion, found: &[Retrieved]) -> Vec<usize> {
+fn beside(opened: &OpenVersion, found: &[Retrieved], among: &Among) -> Vec<usize> {
     let statements = &opened.statements;
     let mut beside: Vec<usize> = Vec::new();
     for statement in found.iter().flat_map(|retrieved| statements.of_chunk(retrieved.position)) {
         let others = [statements.corrected(statement.statement), statements.contradicted(statement.statement)];
         for other in others.into_iter().flatten().filter_map(|other| statements.text(other)) {
             let is_there = beside.contains(&other.chunk) || found.iter().any(|retrieved| retrieved.position == other.chunk);
-            if !is_there && beside.len() < MAX_BESIDE {
+            if !is_there && among.has(other.chunk) && beside.len() < MAX_BESIDE {
                 beside.push(other.chunk);
             }
         }
     }
     beside
-}
-
-#[cfg(test)]
-mod tests {
-    use engine::{EmbedderInfo, EngineError, HashingEmbedder};
-
-    use super::*;
-
-    /// Puts a prompt before questions, as some models do.
-    #[derive(Debug)]
-    struct Prompted(HashingEmbedder);
-
-    impl Embedder for Prompted {
-        fn info(&self) -> &EmbedderInfo {
-            self.0.info()
-        }
-
-        fn embed(&self, texts: &[&str]) -> std::result::Result<Vec<Vec<f32>>, EngineError> {
-            self.0.embed(texts)
-        }
-
-        fn embed_queries(&self, texts: &[&str]) -> std::result::Result<Vec<Vec<f32>>, EngineError> {
-            let prompted: Vec<String> = texts.iter().map(|text| format!("query: {text}")).collect();
-            self.0.embed(&prompted.iter().map(String::as_str).collect::<Vec<_>>())
-        }
-
-        fn count_tokens(&self, text: &str) -> std::result::Result<usize, EngineError> {
-            self.0.count_tokens(text)
-        }
-
-        fn token_offsets(&self, text: &str) -> std::result::Result<Vec<(usize, usize)>, EngineError> {
-            self.0.token_offsets(text)
-        }
-    }
-
-    #[test]
-    fn a_question_is_embedded_as_one() {
-        let embedder = Prompted(HashingEmbedder::new());
-        let question = Question::read("How cold is dry ice?", &embedder).unwrap();
-        assert_eq!(question.vector, embedder.0.embed(&["query: How cold is dry ice?"]).unwrap()[0]);
-    }
 }

@@ -13,9 +13,9 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use engine::{Embedder, Generator, GeneratorInfo};
+use engine::{Embedder, Generator, GeneratorInfo, Reranker, RerankerInfo};
 use schemas::ids::{AnswerId, ChunkId, DatanetId, DocumentId};
-use schemas::receipt::Receipt;
+use schemas::receipt::{Filter, Receipt};
 use schemas::signer::Signer;
 use schemas::tables::{DatanetRow, Embedding, TextRow, VersionRow};
 use store::{Memo, Store};
@@ -29,7 +29,7 @@ use crate::open_version::{OpenVersion, OpenVersions, REPLACED_FOR};
 use crate::receipts::Ledger;
 use crate::stages::{Stage, Stages};
 use crate::trace::Traces;
-use crate::{Boxed, RagConfig, RagError, Result, blocking, index, kept};
+use crate::{Boxed, RagConfig, RagError, Result, blocking, index, kept, question};
 
 /// Rows of versions kept in memory at most, and names of files.
 const MAX_VERSION_ROWS: usize = 1_000;
@@ -44,6 +44,7 @@ pub struct Rag {
     store: Store,
     embedder: Arc<dyn Embedder>,
     generator: Option<Arc<dyn Generator>>,
+    reranker: Option<Arc<dyn Reranker>>,
     config: RagConfig,
     ledger: Arc<Ledger>,
     open_versions: OpenVersions,
@@ -113,6 +114,7 @@ impl Rag {
             store,
             embedder,
             generator: None,
+            reranker: None,
             ledger: Arc::new(ledger),
             open_versions: OpenVersions::new(config.open_versions_bytes, REPLACED_FOR),
             versions: Memo::new(MAX_VERSION_ROWS),
@@ -139,6 +141,13 @@ impl Rag {
         self
     }
 
+    /// Lets a model put what was found in order.
+    #[must_use]
+    pub fn with_reranker(mut self, reranker: Arc<dyn Reranker>) -> Self {
+        self.reranker = Some(reranker);
+        self
+    }
+
     /// Tells how long each stage of every answer takes.
     #[must_use]
     pub fn with_stage_listener(mut self, listener: impl Fn(Stage, Duration) + Send + Sync + 'static) -> Self {
@@ -149,6 +158,10 @@ impl Rag {
     /// The model that writes answers, if there is one.
     pub fn generator(&self) -> Option<&GeneratorInfo> {
         self.generator.as_ref().map(|generator| generator.info())
+    }
+
+    fn reranker_info(&self) -> Option<RerankerInfo> {
+        self.reranker.as_ref().map(|reranker| reranker.info().clone())
     }
 
     /// Bytes of memory that open versions take, about.
@@ -194,6 +207,8 @@ impl Rag {
     /// # Errors
     /// As [`Rag::ask_aloud`].
     pub async fn ask_holding(&self, request: AskRequest, along: Box<dyn Any + Send>, listener: Listener<'_>) -> Result<Answer> {
+        let question = question::conversation(&request.earlier, &request.question, self.config.question_max_bytes);
+        let request = AskRequest { question, earlier: Vec::new(), filter: request.filter.map(Filter::ordered), ..request };
         let generation = &self.config.generation;
         let by_model = self.generator.is_some() && request.answerer == Answerer::Configured;
         ask::check(&request, &self.config, by_model.then_some(generation.tokens_max))?;

@@ -2,11 +2,14 @@
 
 mod answers;
 mod calibration;
+mod conversations;
 mod copies;
 mod cost;
 mod durability;
 mod estimated;
+mod filters;
 mod first_receipts;
+mod fused;
 mod generated;
 mod lies;
 mod likely;

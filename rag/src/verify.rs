@@ -1,8 +1,9 @@
 //! Checking an answer without trusting who gave it. Nothing here reads a table, a clock or a key.
 //!
 //! That the signer may sign and that the version root is on chain is for the caller to check, and that nothing better was
-//! left out of the sources only searching the version again shows ([`crate::Rag::reexecute`]).
+//! left out of the candidates only searching the version again shows ([`crate::Rag::reexecute`]).
 
+pub(crate) mod candidates;
 mod first;
 
 pub use first::{FirstEvidence, verify_first_evidence, verify_first_receipt};
@@ -21,13 +22,14 @@ use crate::{RagError, Result, generate};
 /// Texts that are compared with each other, together.
 const MAX_COMPARED_BYTES: usize = 1 << 20;
 
-/// Checks the receipt's hash, signature, proofs and sums, and that its shares are exactly what its
-/// value table leads to.
+/// Checks the receipt's hash, signature, proofs and sums, that its sources are what its candidates lead to, and that its shares are
+/// exactly what its value table leads to.
 ///
 /// # Errors
 /// [`RagError::Schema`] for what contradicts itself, [`RagError::Unproven`] for shares that do not follow.
 pub fn verify_receipt(receipt: &Receipt) -> Result<()> {
     receipt.check()?;
+    candidates::verify(&receipt.body)?;
     verify_shares(&receipt.body)
 }
 

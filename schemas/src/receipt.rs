@@ -19,10 +19,14 @@ use crate::signed::{self, SigningDomain};
 use crate::tables::Wei;
 use crate::{SchemaError, canonical, hashing, merkle};
 
+mod candidates;
+mod filter;
 pub mod first;
 mod generation;
 mod likelihood;
 
+pub use candidates::{Candidate, Candidates};
+pub use filter::Filter;
 pub use generation::{AnswerSentence, FinishReason, Generation, SamplingParameters, UsedAdapter};
 pub use likelihood::{LEAST_TOKEN, Likelihood, players_of};
 
@@ -56,6 +60,9 @@ pub struct ReceiptBody {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quoting: Option<Quoting>,
     pub models: Models,
+    /// What the sources were chosen from; absent in old receipts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub candidates: Option<Candidates>,
     /// What was retrieved, best first; after it the chunks that said first what the answer says, by registration.
     pub sources: Vec<Source>,
     /// How many of the sources were retrieved.
@@ -117,14 +124,25 @@ pub struct Retrieval {
     pub candidates: u64,
     /// Sources put into the prompt at most.
     pub top_k: u64,
+    /// The newest of the earlier turns of a conversation that were searched for along with the question; absent where none were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turns: Option<u64>,
+    /// Which members were searched; absent where all were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<Filter>,
+    /// So many of what was fused were read by a reranker, whose scores put them in order; absent where there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reranked: Option<u64>,
 }
 
 impl Retrieval {
     /// What is wrong with its numbers, whatever the method.
     pub(crate) fn problem(&self) -> Option<&'static str> {
         match (self.rrf_k, self.vector_weight_ppm, self.contrast_ppm) {
-            (Some(_), None, None) => None,
-            (None, Some(weight), Some(contrast)) if weight <= PPM && (1..=PPM).contains(&contrast) => None,
+            (Some(_), None, None) => self.filter.as_ref().and_then(Filter::problem),
+            (None, Some(weight), Some(contrast)) if weight <= PPM && (1..=PPM).contains(&contrast) => {
+                self.filter.as_ref().and_then(Filter::problem)
+            }
             _ => Some("retrieval fuses ranks or scores, and states possible numbers of the one"),
         }
     }
@@ -151,6 +169,11 @@ pub struct Models {
     pub embedder_sha256: String,
     /// `quote/2` (in old receipts `quote/1`), or the name of the model that wrote the answer.
     pub generator: String,
+    /// What put the sources in order, if anything did, by name and content.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reranker: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reranker_sha256: Option<String>,
 }
 
 /// A chunk, with its proof of membership and of when it was registered.
@@ -244,6 +267,15 @@ impl ReceiptBody {
         Ok(self.signing_domain().digest(&signed::answer_receipt(self.answer_id, hash)))
     }
 
+    fn reranker_problem(&self) -> Option<&'static str> {
+        let scores = self.candidates.as_ref().is_some_and(|candidates| candidates.reranked.is_some());
+        let stated = [self.retrieval.reranked.is_some(), self.models.reranker.is_some(), self.models.reranker_sha256.is_some()];
+        stated
+            .iter()
+            .any(|stated| *stated != scores)
+            .then_some("a reranker has a name, a content, a number of chunks and scores, or none of them")
+    }
+
     /// Checks what the body must satisfy on its own: its schema, its sums, its indices, and that
     /// every source's proof leads to the version root.
     pub fn check(&self) -> Result<(), SchemaError> {
@@ -269,6 +301,10 @@ impl ReceiptBody {
             return bad("the first receipt has number 1 and none before it, and every other has one".into());
         }
         if let Some(problem) = self.retrieval.problem().or_else(|| scores_problem(&self.sources, self.retrieval.rrf_k.is_none())) {
+            return bad(problem.into());
+        }
+        let problem = self.candidates.as_ref().and_then(|candidates| candidates.problem(&self.retrieval));
+        if let Some(problem) = problem.or_else(|| self.reranker_problem()) {
             return bad(problem.into());
         }
         let sources = self.sources.len();

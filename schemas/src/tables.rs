@@ -54,7 +54,7 @@ pub use receipts::{AnswerIdRow, BodyRow, ChargeRow, FeeRow, ReceiptRow};
 pub use reviews::ReviewRow;
 pub use rewards::RewardRow;
 pub use spending_limits::SpendingLimitRow;
-pub use submissions::SubmissionRow;
+pub use submissions::{SubmissionRow, TermsRow};
 pub use versions::VersionRow;
 
 /// How a table may be written. A table has one way for its whole life: an append that commits

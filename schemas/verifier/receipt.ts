@@ -113,6 +113,21 @@ const likelihood = object({
   without: list(i64),
 });
 
+const filter = object({
+  contributors: optional(list(address)),
+  documents: optional(list(hash)),
+  licences: optional(list(text)),
+  received_from_ms: optional(i64),
+  received_before_ms: optional(i64),
+});
+
+/** A chunk and its score, in parts per million. */
+const candidate: Read<[Hex, bigint]> = (value, at) =>
+  Array.isArray(value) && value.length === 2
+    ? [hash(value[0], `${at}[0]`), i64(value[1], `${at}[1]`)]
+    : refuse(at, 'is no chunk with its score');
+const candidates = object({ by_vector: list(candidate), by_words: list(candidate), reranked: optional(list(i64)) });
+
 const body = object({
   schema: oneOf('headwater.receipt/2'),
   answer_id: hash,
@@ -134,6 +149,9 @@ const body = object({
     contrast_ppm: optional(u64),
     candidates: u64,
     top_k: u64,
+    turns: optional(u64),
+    filter: optional(filter),
+    reranked: optional(u64),
   }),
   quoting: optional(
     object({
@@ -145,7 +163,8 @@ const body = object({
       embedded_sentences: u64,
     }),
   ),
-  models: object({ embedder: text, embedder_sha256: text, generator: text }),
+  models: object({ embedder: text, embedder_sha256: text, generator: text, reranker: optional(text), reranker_sha256: optional(text) }),
+  candidates: optional(candidates),
   sources: list(source),
   retrieved: u64,
   segments: list(object({ start: u64, end: u64, source: u64, source_byte_start: u64, source_byte_end: u64 })),
@@ -170,3 +189,4 @@ export type Inclusion = Of<typeof readInclusion>;
 export type Body = Of<typeof body>;
 export type Source = Of<typeof source>;
 export type Likelihood = Of<typeof likelihood>;
+export type Candidates = Of<typeof candidates>;

@@ -7,6 +7,7 @@
 import { StandardMerkleTree } from '@openzeppelin/merkle-tree';
 import { type Hex, type Transport, concat, createPublicClient, hashTypedData, keccak256, parseAbi, recoverAddress, stringToHex, toHex } from 'viem';
 import { type Json, Malformed, canonical, isObject, parse } from './json.ts';
+import { best } from './fusion.ts';
 import { type Body, type Inclusion, type Likelihood, type Receipt, type Source, readInclusion, readReceipt } from './receipt.ts';
 import { PPM, likelihoodShares, playersOf, sum, supportShares } from './shares.ts';
 
@@ -81,7 +82,7 @@ export async function verify(text: string, given: Given = {}): Promise<Verdict> 
   const inclusion = readEpoch(given.inclusion, body, hash, checks);
   if (given.chain) await checkChain(given.chain, receipt, inclusion, checks);
   else checks.push(skipped('chain', "the version's root, its signer and the epoch's root: no node was named"));
-  checks.push(skipped('answer', 'that nothing better was left out, and that the texts or the model give this table: nothing is run again here'));
+  checks.push(skipped('answer', 'that nothing better was left out of the candidates, and that the texts or the model give this table: nothing is run again here'));
   return { outcome: checks.some((check) => check.outcome === 'failed') ? 'failed' : 'holds as far as it was checked', checks };
 }
 
@@ -152,6 +153,7 @@ function checkArithmetic(body: Body): void {
   const { sources, shares, value_table, segments, generation, likelihood } = body;
   must((body.sequence === 1n) === (BigInt(body.previous) === 0n), 'the first receipt has none before it, and every other has one');
   checkRetrieval(body);
+  checkCandidates(body);
   must(sources.length <= SOURCES_MAX, `${sources.length} sources; an answer has at most ${SOURCES_MAX}`);
   must(body.retrieved <= BigInt(sources.length), `${body.retrieved} sources were retrieved, and ${sources.length} are listed`);
   const isSource = (index: bigint) => index < BigInt(sources.length);
@@ -202,6 +204,31 @@ function checkRetrieval({ retrieval, sources }: Body): void {
     placed.sort((a, b) => (a.rank < b.rank ? -1 : a.rank > b.rank ? 1 : 0));
     must(placed.slice(1).every(({ score }, at) => score <= placed[at].score), 'a source has a greater score than one of an earlier rank');
   }
+}
+
+/** Lists within what was asked for, ordered by scores within ±1, to which the sources are due: all that was retrieved, unless a model had no room. */
+function checkCandidates({ candidates, retrieval, models, sources, retrieved, generation }: Body): void {
+  const isReranked = candidates?.reranked !== undefined;
+  const stated = [retrieval.reranked, models.reranker, models.reranker_sha256].every((one) => (one !== undefined) === isReranked);
+  must(stated, 'a reranker has a name, a content, a number of chunks and scores, or none of them');
+  if (!candidates) return;
+  for (const list of [candidates.by_vector, candidates.by_words]) {
+    const isShort = BigInt(list.length) <= retrieval.candidates && new Set(list.map(([chunk]) => chunk)).size === list.length;
+    must(isShort, 'a list of candidates is longer than what was asked for, or has a chunk twice');
+    const inOrder = list.every(([, score], at) => -PPM <= score && score <= PPM && (at === 0 || score <= list[at - 1][1]));
+    must(inOrder, 'candidates stand by their scores, which are within 1, the greatest first');
+  }
+  const due = best(retrieval, candidates);
+  must(due !== undefined, `retrieval ${JSON.stringify(retrieval.method)} with its numbers is not known here`);
+  const isAll = retrieved + (generation?.dropped_sources ?? 0n) >= BigInt(due.length);
+  must(isAll, `${retrieved} sources were retrieved, where the candidates lead to ${due.length}`);
+  sources.forEach((source, at) => {
+    const one = BigInt(at) < retrieved ? due[at] : undefined;
+    const isDue = !one || one.chunk_id === source.chunk_id;
+    const ranks = source.vector_rank === (one?.vector?.rank ?? null) && source.lexical_rank === (one?.words?.rank ?? null);
+    const scores = !one || (source.vector_ppm === one.vector?.score && source.lexical_ppm === one.words?.score);
+    must(isDue && ranks && scores, `source ${at} (${source.chunk_id}) is not the one that the candidates lead to, or states another rank or score`);
+  });
 }
 
 function checkLikelihood(sources: Source[], stated: Likelihood, isRemote: boolean): void {

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use rag::{Evidence, Inclusion};
 use schemas::Address;
-use schemas::receipt::{AnswerStatus, Receipt, ReceiptBody};
+use schemas::receipt::{AnswerStatus, Filter, Receipt, ReceiptBody};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -43,6 +43,15 @@ pub struct AskArgs {
     /// 0 takes the most likely token, more is more varied [default: the service's].
     #[arg(long)]
     pub temperature: Option<f64>,
+    /// What you asked before in this conversation; may be repeated, oldest first.
+    #[arg(long, value_name = "QUESTION")]
+    pub after: Vec<String>,
+    /// Answer from what this contributor gave alone: key name or address; may be repeated.
+    #[arg(long = "contributor", value_name = "WHO")]
+    pub contributors: Vec<String>,
+    /// Answer from what was given under this licence alone: an SPDX expression; may be repeated.
+    #[arg(long = "licence", value_name = "SPDX")]
+    pub licences: Vec<String>,
     pub question: String,
 }
 
@@ -87,7 +96,8 @@ impl ReceiptArgs {
 
 /// Asks, and reports the answer whole.
 pub async fn ask(context: &Context, args: &AskArgs) -> anyhow::Result<Report> {
-    let reply: AskReply = client(context, args)?.post_once("/v1/chat/completions", &request(args), args.request_id.as_deref()).await?;
+    let reply: AskReply =
+        client(context, args)?.post_once("/v1/chat/completions", &request(context, args)?, args.request_id.as_deref()).await?;
     let text = reply.choices.first().map_or("", |choice| choice.message.content.as_str());
     Ok(Report::new(format!("{}{}", output::printable(text), describe(context, &reply.attribution)), &reply))
 }
@@ -98,7 +108,7 @@ pub async fn ask_here(context: &Context, args: &AskArgs) -> anyhow::Result<Repor
     if context.voice != Voice::Person || !std::io::stdout().is_terminal() {
         return ask(context, args).await;
     }
-    let attribution = ask_aloud(&client(context, args)?, request(args), args.request_id.as_deref(), &progress).await?;
+    let attribution = ask_aloud(&client(context, args)?, request(context, args)?, args.request_id.as_deref(), &progress).await?;
     Ok(Report::new(describe(context, &attribution), &attribution))
 }
 
@@ -109,15 +119,19 @@ fn client(context: &Context, args: &AskArgs) -> anyhow::Result<Client> {
     Client::new(&url, Some(key.trim().to_owned()))
 }
 
-fn request(args: &AskArgs) -> Value {
+fn request(context: &Context, args: &AskArgs) -> anyhow::Result<Value> {
+    let contributors = args.contributors.iter().map(|who| identity::address(&context.data_dir, who)).collect::<anyhow::Result<_>>()?;
+    let filter = Filter { contributors, licences: args.licences.clone(), ..Filter::default() };
+    let filter = Some(filter).filter(|filter| *filter != Filter::default());
+    let said = args.after.iter().chain([&args.question]);
     let adapter = args.adapter.as_ref().map_or(String::new(), |name| format!("::{name}"));
-    json!({
+    Ok(json!({
         "model": if args.quote { "quote".to_owned() } else { format!("datanet:{}{adapter}", args.datanet) },
-        "messages": [{ "role": "user", "content": args.question }],
-        "attribution": { "datanets": [{ "name": args.datanet, "version": args.version }] },
+        "messages": said.map(|text| json!({ "role": "user", "content": text })).collect::<Vec<_>>(),
+        "attribution": { "datanets": [{ "name": args.datanet, "version": args.version, "filter": filter }] },
         "max_tokens": args.max_tokens,
         "temperature": args.temperature,
-    })
+    }))
 }
 
 /// Prints the answer's words as they come, and returns what it rests on.

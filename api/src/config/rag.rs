@@ -15,6 +15,8 @@ pub struct Rag {
     pub vector_weight_ppm: u64,
     pub contrast_ppm: u64,
     pub rrf_k: u64,
+    /// Of what was fused so many are read by a reranker, where there is one.
+    pub rerank_candidates: usize,
     pub min_cosine_ppm: u32,
     pub min_coverage_ppm: u32,
     pub min_score_ppm: u32,

@@ -245,6 +245,9 @@ async fn ask(context: &Context, journey: &Journey, stage: &mut Stage, started: I
             quote: false,
             adapter: None,
             max_tokens: None,
+            after: Vec::new(),
+            contributors: Vec::new(),
+            licences: Vec::new(),
             temperature: None,
         };
         stage.doing("retrieving, answering, attributing");

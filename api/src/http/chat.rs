@@ -39,7 +39,9 @@ pub(super) async fn chat(
     let question = Question {
         datanet,
         version: chat.version,
+        earlier: chat.earlier.clone(),
         text: chat.question.clone(),
+        filter: chat.filter.clone(),
         request_id: request::id(&headers)?,
         answerer: chat.answerer,
         generation: chat.settings.clone(),

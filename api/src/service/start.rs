@@ -27,7 +27,7 @@ use tokio_util::task::TaskTracker;
 
 use super::account::{fill_faucet, operator_policy, operator_signer, sender_config};
 use super::contracts::Contracts;
-use super::{MAX_DATANET_NAMES, Service, debited_within_seconds, embedder, generator, reconcile};
+use super::{MAX_DATANET_NAMES, Service, debited_within_seconds, embedder, generator, reconcile, reranker};
 use crate::auth::{KeyLimits, Keys, Role};
 use crate::config::{Config, Machine};
 use crate::credit::Credit;
@@ -63,6 +63,7 @@ pub async fn start(config: Config, data_dir: &Path, progress: &(dyn Fn(&str) + S
     let store = Store::open(&StoreConfig { url: config.store_url(data_dir)?, durability, cache_bytes }).await?;
     progress("loading the embedding model");
     let embedder = embedder::open(&config, &store, data_dir).await?;
+    let reranker = reranker::open(&config).await?;
     let writer = generator::load(&config, progress).await?;
     progress("connecting to the chain");
     let operator = operator_signer(&config.chain, data_dir).await?;
@@ -94,6 +95,10 @@ pub async fn start(config: Config, data_dir: &Path, progress: &(dyn Fn(&str) + S
     let rag = rag.with_stage_listener(move |stage, took| told.stage(stage, took));
     let rag = match &writer {
         Some(writer) => rag.with_generator(writer.generator()),
+        None => rag,
+    };
+    let rag = match reranker {
+        Some(reranker) => rag.with_reranker(reranker),
         None => rag,
     };
     let settlement = &config.settlement;
@@ -323,6 +328,7 @@ pub(crate) fn rag_config(config: &Config, data_dir: &Path, domain: schemas::sign
     let mut rag = RagConfig::new(domain, data_dir.join("index"), data_dir.join("wal"));
     rag.top_k = config.rag.top_k;
     rag.candidates = config.rag.candidates;
+    rag.rerank_candidates = config.rag.rerank_candidates;
     rag.fusion = match config.rag.fusion {
         crate::config::Fusion::Convex => {
             rag::Fusion::Convex { vector_weight_ppm: config.rag.vector_weight_ppm, contrast_ppm: config.rag.contrast_ppm }

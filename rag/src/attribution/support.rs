@@ -7,6 +7,7 @@ use schemas::receipt::{Source, ValueRow};
 use schemas::said::Said;
 
 use super::shares::narrow;
+use crate::question;
 use crate::statements::{Known, Sentence, adds, confirms, read};
 
 /// A statement says a sentence of which it holds at least one part in so many …
@@ -36,7 +37,7 @@ pub fn compute_value_table(question: &str, segments: &[&str], sources: &[SourceT
     let weights = weights(segments, &said, &new);
     (segments.iter().zip(&said).zip(&new).zip(weights))
         .map(|(((text, segment), new), weight)| {
-            let parts = if adds(segment, &asked).next().is_some() || confirms(text, question) {
+            let parts = if adds(segment, &asked).next().is_some() || confirms(text, question::last(question)) {
                 first_to_say(segment, new, &order, &statements)
             } else {
                 vec![0; sources.len()]

@@ -7,7 +7,7 @@ use schemas::said::{Figures, Quantity, Said};
 use super::sorted_terms;
 use crate::Result;
 use crate::open_version::OpenVersion;
-use crate::retrieve::Question;
+use crate::question::Question;
 use crate::sentences::{self, Kind};
 use crate::statements::{Standing, StatementText, adds, asks_for_measure, confirms, left_open, restates};
 
@@ -108,6 +108,9 @@ impl<'a> Asked<'a> {
 
     fn candidate(&self, statement: StatementText) -> Result<Option<Candidate>> {
         let StatementText { statement, chunk, range, kind } = statement;
+        if !self.question.among.has(chunk) {
+            return Ok(None);
+        }
         let passage = self.opened.passage(chunk)?;
         let Some(text) = passage.text.get(range.clone()) else { return Ok(None) };
         let said = Said::of(text);

@@ -4,7 +4,8 @@ use engine::{Embedder, EmbedderInfo, EngineError, HashingEmbedder};
 
 use super::{candidates, choose, score, select};
 use crate::QuoteConfig;
-use crate::retrieve::{self, Question};
+use crate::question::Question;
+use crate::retrieve;
 use crate::tests::world::{World, cold_chain, file};
 
 const QUESTION: &str = "How cold is dry ice?";
@@ -15,7 +16,7 @@ async fn quotable(question: &str, texts: &[&str]) -> Vec<(usize, String)> {
     let world = World::new(&files).await;
     let rag = world.rag().await;
     let opened = rag.opened(world.datanet.datanet_id, None).await.unwrap();
-    let question = Question::read(question, world.embedder.as_ref()).unwrap();
+    let question = Question::alone(question, world.embedder.as_ref()).unwrap();
     let positions: Vec<usize> = (0..).map_while(|at| opened.origin(at).map(|_| at)).collect();
     opened.read_passages(positions.iter().copied()).await.unwrap();
     let candidates = candidates::all(&opened, &positions, &question).unwrap();
@@ -180,8 +181,11 @@ async fn what_is_not_embedded_changes_no_quote() {
     let (mut quoted, mut embedded, mut all_of_them) = (0, 0, 0);
     for question in ["How cold is dry ice?", "At what temperature range should most vaccines be stored?", "What is checked before loading?"]
     {
-        let question = Question::read(question, world.embedder.as_ref()).unwrap();
-        let found = retrieve::retrieve(&opened, &question, &retrieve::method(&world.config())).await.unwrap();
+        let question = Question::alone(question, world.embedder.as_ref()).unwrap();
+        let found = retrieve::retrieve(&opened, &question, &retrieve::method(&world.config(), &question, None, None), None)
+            .await
+            .unwrap()
+            .retrieved;
         let positions: Vec<usize> = found.iter().map(|retrieved| retrieved.position).collect();
         for least in [0, 100_000, 350_000, 900_000] {
             let config = QuoteConfig { min_coverage_ppm: least, min_cosine_ppm: 100_000, min_score_ppm: least, ..QuoteConfig::default() };

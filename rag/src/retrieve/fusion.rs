@@ -69,7 +69,17 @@ impl Fusion {
             Self::Convex { vector_weight_ppm, contrast_ppm } => (CONVEX, None, Some((vector_weight_ppm, contrast_ppm))),
         };
         let (vector_weight_ppm, contrast_ppm) = weights.unzip();
-        Retrieval { method: method.to_owned(), rrf_k, vector_weight_ppm, contrast_ppm, candidates, top_k }
+        Retrieval {
+            method: method.to_owned(),
+            rrf_k,
+            vector_weight_ppm,
+            contrast_ppm,
+            candidates,
+            top_k,
+            turns: None,
+            filter: None,
+            reranked: None,
+        }
     }
 
     /// What makes its numbers unusable.

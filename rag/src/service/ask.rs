@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use engine::Generator;
 use schemas::ids::{AnswerId, DocumentId};
+use schemas::receipt::Filter;
 use schemas::tables::DocumentRow;
 use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
@@ -14,7 +15,8 @@ use super::{Held, Rag, Turn, likelihood};
 use crate::answer::{AnswerRecord, Answerer, AskRequest};
 use crate::config::AttributionMethod;
 use crate::generate::{self, Chosen, Listener, Running};
-use crate::retrieve::{self, Question};
+use crate::question::{self, Question};
+use crate::retrieve;
 use crate::stages::Stage;
 use crate::{RagConfig, RagError, Result, blocking, quote};
 
@@ -22,7 +24,7 @@ const ID_MAX_BYTES: usize = 256;
 
 /// Refuses what cannot be answered before any work is done. `tokens_max` is what a model may say, where one answers.
 pub(super) fn check(request: &AskRequest, config: &RagConfig, tokens_max: Option<usize>) -> Result<()> {
-    let question = &request.question;
+    let question = question::last(&request.question);
     if question.len() > config.question_max_bytes {
         let problem = format!("it has {} bytes, at most {} are read: ask more briefly", question.len(), config.question_max_bytes);
         return Err(RagError::InvalidQuestion(problem));
@@ -34,6 +36,9 @@ pub(super) fn check(request: &AskRequest, config: &RagConfig, tokens_max: Option
         if id.is_empty() || id.len() > ID_MAX_BYTES {
             return Err(RagError::InvalidRequest(format!("{name} must have 1 to {ID_MAX_BYTES} bytes")));
         }
+    }
+    if let Some(problem) = request.filter.as_ref().and_then(Filter::problem) {
+        return Err(RagError::InvalidRequest(problem.into()));
     }
     generate::check(&request.generation, tokens_max)?;
     if request.payer.is_none() && request.fee_wei.0 > 0 {
@@ -51,6 +56,7 @@ pub(super) fn check_same(record: &AnswerRecord, request: &AskRequest) -> Result<
     let same = record.question == request.question
         && body.datanet_id == request.datanet.datanet_id
         && request.version.is_none_or(|version| version == body.version)
+        && request.filter == body.retrieval.filter
         && body.generation.as_ref().is_none_or(|made| generate::same(&request.generation, made));
     if same { Ok(()) } else { Err(RagError::Conflict(body.answer_id)) }
 }
@@ -91,10 +97,16 @@ impl Rag {
     async fn find_sources(&self, id: AnswerId, request: AskRequest) -> Result<(Question, Found)> {
         let opened = self.stages.wait(Stage::Open, self.opened(request.datanet.datanet_id, request.version)).await?;
         let (embedder, text) = (self.embedder.clone(), request.question.clone());
-        let question = self.stages.wait(Stage::Embed, blocking(move || Question::read(&text, embedder.as_ref()))).await?;
-        let method = retrieve::method(&self.config);
-        let retrieved = self.stages.wait(Stage::Retrieve, retrieve::retrieve(&opened, &question, &method)).await?;
-        Ok((question, Found { id, request, opened, method, retrieved }))
+        let ways = self.stages.wait(Stage::Embed, blocking(move || Question::ways(&text, embedder.as_ref()))).await?;
+        let search = async {
+            let question = retrieve::nearest_way(&opened, ways, request.filter.as_ref()).await?;
+            let method = retrieve::method(&self.config, &question, request.filter.as_ref(), self.reranker.as_ref());
+            let found = retrieve::retrieve(&opened, &question, &method, self.reranker.as_ref()).await?;
+            Ok::<_, RagError>((question, method, found))
+        };
+        let (question, method, found) = self.stages.wait(Stage::Retrieve, search).await?;
+        let retrieve::Search { retrieved, candidates } = found;
+        Ok((question, Found { id, request, opened, method, retrieved, candidates, reranker: self.reranker_info() }))
     }
 
     async fn quote(&self, question: Question, found: Found, held: Held) -> Result<Arc<AnswerRecord>> {

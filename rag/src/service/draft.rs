@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use engine::RerankerInfo;
 use schemas::ids::AnswerId;
-use schemas::receipt::{self, AnswerStatus, Generation, Likelihood, Models, ReceiptBody, Retrieval, Segment, Source};
+use schemas::receipt::{self, AnswerStatus, Candidates, Generation, Likelihood, Models, ReceiptBody, Retrieval, Segment, Source};
 use schemas::said::Said as Tokens;
 use schemas::tables::{PassageRow, Wei};
 use schemas::{B256, alloy_primitives::keccak256, hashing};
@@ -27,6 +28,9 @@ pub(crate) struct Found {
     pub(crate) method: Retrieval,
     /// Best first.
     pub(crate) retrieved: Vec<Retrieved>,
+    pub(crate) candidates: Candidates,
+    /// What put them in order, if anything did.
+    pub(crate) reranker: Option<RerankerInfo>,
 }
 
 /// An answer's text with what the receipt states of how it came about.
@@ -93,7 +97,7 @@ impl Found {
     fn draft(self, said: Said, embedder: &engine::EmbedderInfo, config: &RagConfig) -> Result<Draft> {
         let retrieved = self.retrieved.len() as u64;
         let positions = self.sources(&said);
-        let Self { id, request, opened, method: retrieval, retrieved: found } = self;
+        let Self { id, request, opened, method: retrieval, retrieved: found, candidates, reranker } = self;
         let members = positions.iter().map(|position| opened.passage(*position)).collect::<Result<Vec<Arc<PassageRow>>>>()?;
         let sources = (positions.iter().zip(&members))
             .map(|(position, chunk)| source(&opened, *position, chunk, &found))
@@ -127,7 +131,14 @@ impl Found {
             status: if said.answered { AnswerStatus::Answered } else { AnswerStatus::Declined },
             quoting: said.generation.is_none().then(|| config.quote.stated()),
             retrieval,
-            models: Models { embedder: embedder.name.clone(), embedder_sha256: embedder.sha256.clone(), generator: said.generator },
+            models: Models {
+                embedder: embedder.name.clone(),
+                embedder_sha256: embedder.sha256.clone(),
+                generator: said.generator,
+                reranker: reranker.as_ref().map(|reranker| reranker.name.clone()),
+                reranker_sha256: reranker.map(|reranker| reranker.sha256),
+            },
+            candidates: Some(candidates),
             sources,
             retrieved,
             segments,

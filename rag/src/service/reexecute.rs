@@ -9,7 +9,9 @@ use crate::attribution::{self, likelihood};
 use crate::config::QuoteConfig;
 use crate::generate::{self, Written};
 use crate::prompt::Form;
-use crate::retrieve::{self, Fusion, Question};
+use crate::question::Question;
+use crate::retrieve::{self, Fusion};
+use crate::verify::candidates;
 use crate::{GenerationSettings, RagConfig, RagError, Result, blocking, quote, verify_evidence};
 
 /// How far a score that is computed again may be from the stated one: another instruction set embeds a question with other low bits,
@@ -35,12 +37,21 @@ impl Rag {
             return Ok(vec![format!("the version's root is {}, not {}", opened.row.root, stated.version_root)]);
         }
         let (embedder, text) = (self.embedder.clone(), evidence.question.clone());
-        let question = blocking(move || Question::read(&text, embedder.as_ref())).await?;
-        let retrieved = retrieve::retrieve(&opened, &question, &stated.retrieval).await?;
+        let ways = blocking(move || Question::ways(&text, embedder.as_ref())).await?;
+        let question = retrieve::nearest_way(&opened, ways, stated.retrieval.filter.as_ref()).await?;
+        let turns = question.turns as u64;
+        if turns != stated.retrieval.turns.unwrap_or(0) {
+            return Ok(vec![format!("with {turns} earlier turns the nearest passage is found, and the receipt states other ones")]);
+        }
+        let reranker = stated.retrieval.reranked.and_then(|_| self.reranker_info());
+        let retrieve::Search { retrieved, candidates } =
+            retrieve::retrieve(&opened, &question, &stated.retrieval, self.reranker.as_ref()).await?;
         let request = AskRequest {
             datanet,
             version: Some(stated.version),
+            earlier: Vec::new(),
             question: evidence.question.clone(),
+            filter: stated.retrieval.filter.clone(),
             salt: evidence.question_salt,
             request_id: String::new(),
             key_id: String::new(),
@@ -49,7 +60,7 @@ impl Rag {
             answerer: Answerer::Configured,
             generation: GenerationSettings::default(),
         };
-        let found = Found { id: stated.answer_id, request, opened, method: stated.retrieval.clone(), retrieved };
+        let found = Found { id: stated.answer_id, request, opened, method: stated.retrieval.clone(), retrieved, candidates, reranker };
         let (given, embedder, config) = (evidence.clone(), self.embedder.clone(), self.config.clone());
         let (draft, texts) = blocking(move || {
             let _computing = computing;
@@ -80,9 +91,13 @@ impl Rag {
     fn check_repeatable(&self, stated: &ReceiptBody) -> Result<()> {
         Fusion::of(&stated.retrieval)?;
         let info = self.embedder.info();
+        let ours = self.reranker.as_ref().map_or("", |reranker| reranker.info().sha256.as_str());
+        // one that was not used then matters nothing
+        let reranker = if stated.models.reranker_sha256.is_none() { "" } else { ours };
         let known = [
             ("method", stated.method.as_str(), if stated.likelihood.is_some() { likelihood::METHOD } else { attribution::METHOD }),
             ("embedder", stated.models.embedder_sha256.as_str(), info.sha256.as_str()),
+            ("reranker", stated.models.reranker_sha256.as_deref().unwrap_or_default(), reranker),
         ];
         match known.iter().find(|(_, stated, ours)| stated != ours) {
             Some((what, stated, ours)) => {
@@ -115,10 +130,13 @@ fn differences(stated: &ReceiptBody, again: &ReceiptBody) -> Vec<String> {
     let same_sources = without_scores(stated) == without_scores(again) && stated.retrieved == again.retrieved;
     compare("the order or rank of the sources", other_sources || same_sources);
     compare("the scores of the sources", other_sources || !same_sources || stated.sources.iter().zip(&again.sources).all(scores_agree));
+    let candidates = stated.candidates.as_ref().zip(again.candidates.as_ref());
+    let candidates = candidates.map_or(Vec::new(), |(stated, again)| candidates::differences(stated, again, SCORE_TOLERANCE_PPM));
     compare("the answer", stated.answer_hash == again.answer_hash && stated.status == again.status);
     compare("the place of the quotes", other_sources || stated.segments == again.segments);
     compare("the value table", other_sources || stated.value_table == again.value_table);
     compare("the shares", stated.shares == again.shares && stated.unattributed_ppm == again.unattributed_ppm);
+    differences.extend(candidates);
     differences
 }
 

@@ -19,21 +19,23 @@ use engine::{Embedder, MiniLm};
 use serde_json::Value;
 
 use super::world::{File, World, file};
-use crate::retrieve::{self, Question};
+use crate::index::Sought;
+use crate::question::Question;
+use crate::retrieve;
 use crate::{QuoteConfig, quote};
 
-struct Case {
-    question: String,
+pub(super) struct Case {
+    pub(super) question: String,
     /// Nothing where the source says it cannot be answered.
-    gold: BTreeSet<String>,
-    answers: Vec<String>,
+    pub(super) gold: BTreeSet<String>,
+    pub(super) answers: Vec<String>,
     supporting: Vec<String>,
 }
 
-struct Set {
+pub(super) struct Set {
     name: String,
-    files: Vec<File>,
-    cases: Vec<Case>,
+    pub(super) files: Vec<File>,
+    pub(super) cases: Vec<Case>,
 }
 
 pub(super) fn lines(path: &Path) -> Vec<Value> {
@@ -44,7 +46,7 @@ pub(super) fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-fn data_set(data: &Path, name: &str, limit: usize) -> Set {
+pub(super) fn data_set(data: &Path, name: &str, limit: usize) -> Set {
     let passages = lines(&data.join(name).join("passages.jsonl"));
     let files = passages.iter().map(|p| file(p["id"].as_str().unwrap(), 1, &text(&p["text"]).replace("\n\n", "\n"))).collect();
     let sentence = |pair: &Value| {
@@ -121,7 +123,7 @@ fn demo() -> Vec<Set> {
     journey(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../api/demo"))
 }
 
-fn embedder() -> Arc<dyn Embedder> {
+pub(super) fn embedder() -> Arc<dyn Embedder> {
     Arc::new(MiniLm::load(&var("HEADWATER_MINILM")).unwrap())
 }
 
@@ -182,11 +184,13 @@ async fn measure(set: &Set, embedder: Arc<dyn Embedder>, out: &mut String) {
     let opened = rag.opened(world.datanet.datanet_id, None).await.unwrap();
     let names = world.store.scan::<schemas::tables::DocumentRow>(None).await.unwrap();
     for case in &set.cases {
-        let question = Question::read(&case.question, embedder.as_ref()).unwrap();
-        let found = retrieve::retrieve(&opened, &question, &retrieve::method(&config)).await.unwrap();
+        let question = Question::alone(&case.question, embedder.as_ref()).unwrap();
+        let found =
+            retrieve::retrieve(&opened, &question, &retrieve::method(&config, &question, None, None), None).await.unwrap().retrieved;
         let positions: Vec<usize> = found.iter().map(|retrieved| retrieved.position).collect();
         let asked = quote::content_words(&question.terms, &opened.text).unwrap();
-        let unknown = asked.iter().filter(|(word, _)| opened.text.search(std::slice::from_ref(word), 1).unwrap().is_empty()).count();
+        let unknown =
+            asked.iter().filter(|(word, _)| opened.text.search(std::slice::from_ref(word), 1, &Sought::All).unwrap().is_empty()).count();
         let all = QuoteConfig { min_coverage_ppm: 0, min_score_ppm: 0, ..config.quote.clone() };
         let score = || quote::score(&question, &opened, &positions, embedder.as_ref(), &all);
         let scored = tokio::task::block_in_place(score).unwrap();

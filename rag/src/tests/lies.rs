@@ -1,13 +1,15 @@
 //! What a dishonest operator could sign, and what shows it.
 
 use schemas::B256;
-use schemas::receipt::{Receipt, ReceiptBody, Source};
+use schemas::ids::ChunkId;
+use schemas::receipt::{Candidate, Receipt, ReceiptBody, Source};
 use schemas::signer::{KeySigner, Signer};
 
 use super::settlement::close;
 use super::world::{File, World, cold_chain, file};
 use crate::attribution::compute_shares;
-use crate::retrieve::{self, Question};
+use crate::question::Question;
+use crate::retrieve;
 use crate::service::draft::Found;
 use crate::{Evidence, Fusion, Rag, RagConfig, RagError, quote, verify_evidence, verify_inclusion, verify_receipt, verify_run};
 
@@ -83,20 +85,20 @@ async fn an_invented_value_table_fails() {
     assert!(matches!(verify_evidence(&evidence), Err(RagError::Unproven(_))));
 }
 
-/// With the texts alone a source that is left out cannot be missed; searching again finds it.
+/// The candidates tell of a source that is left out; of one that is none of them, searching again.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_paid_source_that_is_left_out_comes_out_again() {
+async fn a_paid_source_that_is_left_out_is_missed() {
     let (world, rag, told) = evidence(&cold_chain()).await;
     let paid = told.receipt.body.source_shares_ppm.iter().position(|share| *share > 0).unwrap();
     let dropped = told.receipt.body.sources[paid].chunk_id;
     // the operator's program passes it over
-    let question = Question::read(QUESTION, world.embedder.as_ref()).unwrap();
+    let question = Question::alone(QUESTION, world.embedder.as_ref()).unwrap();
     let (opened, config) = (rag.opened(world.datanet.datanet_id, None).await.unwrap(), world.config());
-    let method = retrieve::method(&config);
-    let mut retrieved = retrieve::retrieve(&opened, &question, &method).await.unwrap();
+    let method = retrieve::method(&config, &question, None, None);
+    let retrieve::Search { mut retrieved, candidates } = retrieve::retrieve(&opened, &question, &method, None).await.unwrap();
     retrieved.retain(|retrieved| opened.chunk_id(retrieved.position) != Some(dropped));
     let request = world.request(QUESTION, QUESTION);
-    let found = Found { id: told.receipt.body.answer_id, request, opened: opened.clone(), method, retrieved };
+    let found = Found { id: told.receipt.body.answer_id, request, opened: opened.clone(), method, retrieved, candidates, reranker: None };
     let draft = tokio::task::block_in_place(|| {
         let quotes = quote::select(&question, &opened, &found.positions(), world.embedder.as_ref(), &config.quote).unwrap();
         found.quoted(quotes, world.embedder.info(), &config).unwrap()
@@ -109,9 +111,25 @@ async fn a_paid_source_that_is_left_out_comes_out_again() {
     sign(&mut lie.receipt);
 
     assert_ne!(lie.receipt.body.shares, told.receipt.body.shares, "it takes somebody's pay");
+    let error = verify_receipt(&lie.receipt).unwrap_err().to_string();
+    assert!(error.contains("the candidates lead to"), "no table is needed to see it: {error}");
+
+    // and leaves it out of the candidates
+    let body = &mut lie.receipt.body;
+    let candidates = body.candidates.as_mut().unwrap();
+    for list in [&mut candidates.by_vector, &mut candidates.by_words] {
+        list.retain(|candidate| candidate.0 != dropped);
+    }
+    for (at, due) in retrieve::best(&body.retrieval, body.candidates.as_ref().unwrap()).unwrap().into_iter().enumerate() {
+        let source = &mut body.sources[at];
+        assert_eq!(source.chunk_id, due.chunk_id);
+        (source.vector_rank, source.lexical_rank) = (due.vector.map(|place| place.rank), due.words.map(|place| place.rank));
+    }
+    sign(&mut lie.receipt);
     verify_evidence(&lie).unwrap();
     let differences = rag.reexecute(&lie).await.unwrap();
     assert!(differences.iter().any(|difference| difference.contains("leaves it out")), "{differences:?}");
+    assert!(differences.iter().any(|difference| difference.contains(&format!("candidate {dropped} by vector is found, and left out"))));
 }
 
 /// A receipt is searched again as it says, whatever is configured now.
@@ -129,6 +147,8 @@ async fn what_was_fused_in_another_way_comes_out_again() {
         let with = |change: &dyn Fn(&mut Source)| {
             let mut changed = evidence.clone();
             changed.receipt.body.sources.iter_mut().for_each(change);
+            // as receipts were before they stated candidates
+            changed.receipt.body.candidates = None;
             sign(&mut changed.receipt);
             changed
         };
@@ -219,4 +239,45 @@ async fn a_guessed_question_is_not_recognised() {
     assert!(!receipt.contains(&format!("{guess:x}")) && !receipt.contains(&format!("{:x}", evidence.question_salt)));
     let again = rag.ask(crate::AskRequest { salt: B256::repeat_byte(3), ..world.request("again", QUESTION) }).await.unwrap();
     assert_ne!(again.receipt.body.question_hash, evidence.receipt.body.question_hash);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn candidates_that_contradict_the_sources_fail() {
+    let (_, rag, evidence) = evidence(&cold_chain()).await;
+    let refused = |change: &dyn Fn(&mut ReceiptBody), problem: &str| {
+        let mut changed = evidence.clone();
+        change(&mut changed.receipt.body);
+        sign(&mut changed.receipt);
+        let error = verify_receipt(&changed.receipt).unwrap_err().to_string();
+        assert!(error.contains(problem), "{error} is not {problem:?}");
+    };
+    fn lists(body: &mut ReceiptBody) -> [&mut Vec<Candidate>; 2] {
+        let candidates = body.candidates.as_mut().unwrap();
+        [&mut candidates.by_vector, &mut candidates.by_words]
+    }
+    let swap = |body: &mut ReceiptBody| {
+        body.sources.swap(0, 1);
+        body.source_shares_ppm.swap(0, 1);
+        body.value_table.iter_mut().for_each(|row| row.adds_ppm.swap(0, 1));
+    };
+    refused(&swap, "not the one that the candidates lead to");
+    refused(&|body| lists(body)[0].clear(), "not the one that the candidates lead to");
+    refused(&|body| lists(body)[0].swap(0, 1), "the greatest first");
+    refused(&|body| lists(body)[1].push(Candidate(ChunkId::default(), 1_000_001)), "the greatest first");
+    refused(
+        &|body| {
+            let first = lists(body)[0][0];
+            lists(body)[0].insert(0, first)
+        },
+        "a chunk twice",
+    );
+    refused(&|body| body.retrieval.candidates = 1, "longer than what was asked for");
+    refused(&|body| body.retrieval.top_k = 2, "not the one that the candidates lead to");
+    // a worse one by which nothing changes
+    let mut padded = evidence.clone();
+    lists(&mut padded.receipt.body)[1].push(Candidate(ChunkId::default(), -5));
+    padded.receipt.body.retrieval.top_k = evidence.receipt.body.retrieved;
+    sign(&mut padded.receipt);
+    let differences = rag.reexecute(&padded).await.unwrap();
+    assert!(differences.iter().any(|difference| difference.contains("is stated, and not found")), "{differences:?}");
 }

@@ -178,7 +178,11 @@ async fn sources_left_out_are_told() {
     let error = rag.reexecute(&narrow).await.unwrap_err().to_string();
     assert!(error.contains("were left out for a window of"), "{error}");
     let turned: Vec<usize> = all.iter().rev().copied().collect();
-    let turned = scored_as(&turned, 0);
+    let mut turned = scored_as(&turned, 0);
+    assert!(verify_evidence(&turned).unwrap_err().to_string().contains("the candidates lead to"));
+    // as old receipts, which state none
+    turned.receipt.body.candidates = None;
+    sign(&mut turned.receipt);
     let differences = rag.reexecute(&turned).await.unwrap();
     assert!(differences.iter().any(|difference| difference.contains("order or rank")), "{differences:?}");
     // also by who has not the model

@@ -9,8 +9,10 @@ use schemas::tables::VersionRow;
 
 use super::world::{File, World, cold_chain, file, files_below};
 use crate::Rag;
-use crate::open_version::{OpenVersion, OpenVersions, REPLACED_FOR};
-use crate::retrieve::{self, Hit, Question};
+use crate::index::Sought;
+use crate::open_version::{Among, OpenVersion, OpenVersions, REPLACED_FOR};
+use crate::question::Question;
+use crate::retrieve::{self, Hit};
 
 const QUESTIONS: [&str; 4] = [
     "At what temperature range should most vaccines be stored?",
@@ -38,14 +40,14 @@ async fn open(world: &World, rag: &Rag, version: u64) -> Arc<OpenVersion> {
 async fn seen(world: &World, rag: &Rag, opened: &Arc<OpenVersion>) -> String {
     let mut seen = format!("{:?}\n", opened.statements.to_bytes());
     for question in QUESTIONS {
-        let question = Question::read(question, world.embedder.as_ref()).unwrap();
-        let method = retrieve::method(&world.config());
-        seen.push_str(&format!("{:?}\n", retrieve::retrieve(opened, &question, &method).await.unwrap()));
+        let question = Question::alone(question, world.embedder.as_ref()).unwrap();
+        let method = retrieve::method(&world.config(), &question, None, None);
+        seen.push_str(&format!("{:?}\n", retrieve::retrieve(opened, &question, &method, None).await.unwrap()));
         for term in &question.terms {
             seen.push_str(&format!(
                 "{term} {:?} {:?}\n",
                 opened.text.rarity(term).unwrap(),
-                opened.text.search(&[term.clone()], 3).unwrap()
+                opened.text.search(&[term.clone()], 3, &Sought::All).unwrap()
             ));
         }
     }
@@ -124,7 +126,7 @@ async fn the_nearest_are_those_of_an_exact_search() {
     let rows = world.store.members(world.datanet.datanet_id, opened.row.lance_version).await.unwrap();
     assert!(opened.speaking() > 30, "{}", opened.speaking());
     for question in ["Where does the third crate lie?", "Which hall holds most crates?", "What lies beside hall seven?"] {
-        let vector = Question::read(question, world.embedder.as_ref()).unwrap().vector;
+        let vector = Question::alone(question, world.embedder.as_ref()).unwrap().vector;
         let mut exact: Vec<(f64, ChunkId)> = rows
             .iter()
             .filter(|row| opened.statements.chunk(opened.position(row.chunk_id).unwrap()) == crate::statements::ChunkStanding::Speaks)
@@ -132,7 +134,7 @@ async fn the_nearest_are_those_of_an_exact_search() {
             .collect();
         exact.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
         let expected: Vec<Hit> = exact.iter().take(9).map(|(cosine, id)| Hit::new(*id, *cosine)).collect();
-        assert_eq!(opened.nearest(&vector, 9).await.unwrap(), expected, "{question}");
+        assert_eq!(opened.nearest(&vector, 9, &Among::default()).await.unwrap(), expected, "{question}");
     }
 }
 

@@ -153,7 +153,9 @@ impl World {
         AskRequest {
             datanet: self.datanet.clone(),
             version: None,
+            earlier: Vec::new(),
             question: question.into(),
+            filter: None,
             salt: keccak256(request_id),
             request_id: request_id.into(),
             key_id: "key".into(),

@@ -26,3 +26,11 @@ table! {
     deadline: u64,
     received_at: Millis,
 }
+
+table! {
+    /// Of a [`SubmissionRow`] under which terms it was given, and when.
+    TermsRow = "submissions", WriteMode::Keyed(&["submission_id"]);
+    submission_id: SubmissionId,
+    licence: String,
+    received_at: Millis,
+}

@@ -44,6 +44,16 @@ function likely(): Members {
   return settled({ ...SUPPORT, method: 'likelihood/1', value_table: [], likelihood });
 }
 
+/** `SUPPORT` with what its sources were chosen from: all that was found. */
+function found(): Members {
+  const listed = (rank: string, score: string): Json[] => {
+    const placed = (SUPPORT.sources as Members[]).filter((source) => source[rank] !== null);
+    placed.sort((a, b) => Number(a[rank]) - Number(b[rank]));
+    return placed.map((source) => [source.chunk_id, source[score]]);
+  };
+  return { ...SUPPORT, candidates: { by_vector: listed('vector_rank', 'vector_ppm'), by_words: listed('lexical_rank', 'lexical_ppm') } };
+}
+
 function declined(): Members {
   const generation = { ...(SUPPORT.generation as Members), sentences: [] };
   return settled({ ...SUPPORT, status: 'declined', generation, value_table: [], fee_wei: '0' });
@@ -66,7 +76,7 @@ test('fixtures are what they say', async () => {
 });
 
 test('what is made here from them holds', async () => {
-  for (const body of [SUPPORT, likely(), declined()]) {
+  for (const body of [SUPPORT, found(), likely(), declined()]) {
     const verdict = await verify(await signed(body));
     assert.equal(verdict.outcome, 'holds as far as it was checked', why(verdict));
   }
@@ -75,7 +85,7 @@ test('what is made here from them holds', async () => {
 test('whatever is changed and not signed again fails', async () => {
   const valid = FIXTURES.filter((fixture) => fixture.valid).flatMap((fixture) => fixture.receipts);
   let count = 0;
-  for (const receipt of [...valid, await signed(likely())]) {
+  for (const receipt of [...valid, await signed(likely()), await signed(found())]) {
     for (const { path, what, changed } of changes(parse(receipt))) {
       const levels = failing(await verify(canonical(changed)));
       assert.ok(levels[0] === 'form' || levels[0] === 'signature', `${path}, ${what}: ${levels}`);
@@ -103,6 +113,18 @@ test('what is changed and signed again fails, unless it is the signer’s word',
     if (receipt !== undefined && failing(await verify(receipt)).length === 0) unseen.add(path);
   }
   assert.deepEqual([...unseen].sort(), SIGNERS_WORD.split(/\s+/).sort());
+});
+
+/** Of what was found only the lists are. */
+const FOLLOWS = `retrieval.method retrieved sources.[].lexical_ppm sources.[].lexical_rank sources.[].vector_ppm sources.[].vector_rank`;
+
+test('what follows from the candidates is not the signer’s word', async () => {
+  const follows = FOLLOWS.split(/\s+/);
+  for (const { path, what, changed } of changes(found())) {
+    if (!follows.includes(path)) continue;
+    const receipt = await signed(changed).catch(() => undefined);
+    assert.ok(receipt === undefined || failing(await verify(receipt)).length > 0, `${path}, ${what}`);
+  }
 });
 
 type Change = (body: Members) => void;
@@ -148,6 +170,16 @@ test('signed lies fail where they are told', async () => {
     ['a score without a rank', () => SUPPORT, (b) => (at(b, 'sources', 5).lexical_ppm = 5n), 'arithmetic', /without a rank/],
     ['no score', () => SUPPORT, (b) => delete at(b, 'sources', 0).vector_ppm, 'arithmetic', /does not state it/],
     ['the better behind', () => SUPPORT, (b) => (at(b, 'sources', 6).vector_ppm = 900_000n), 'arithmetic', /earlier rank/],
+    ['a source in the place of another', found, (b) => (b.sources as Json[]).reverse(), 'arithmetic', /./],
+    ['a candidate left out of the sources', found, (b) => (b.retrieved = 6n), 'arithmetic', /where the candidates lead to 7/],
+    ['candidates of another source', found, (b) => (at(b, 'candidates').by_words as Json[]).pop(), 'arithmetic', /source 4 .* not the one/],
+    ['candidates in another order', found, (b) => (at(b, 'candidates').by_vector as Json[]).reverse(), 'arithmetic', /the greatest first/],
+    ['a candidate twice', found, (b) => (at(b, 'candidates').by_words as Json[]).push(at(b, 'candidates', 'by_words', 0)), 'arithmetic', /a chunk twice/],
+    ['more candidates than were asked for', found, (b) => (at(b, 'retrieval').candidates = 6n), 'arithmetic', /longer than what was asked for/],
+    ['a way to fuse of its own', found, (b) => (at(b, 'retrieval').method = 'convex/9'), 'arithmetic', /not known here/],
+    ['a reranker without scores', found, (b) => (at(b, 'retrieval').reranked = 20n), 'arithmetic', /or none of them/],
+    ['scores of no reranker', found, (b) => (at(b, 'candidates').reranked = [0n]), 'arithmetic', /or none of them/],
+    ['a candidate of three', found, (b) => (at(b, 'candidates', 'by_words', 0) as unknown as Json[]).push(1n), 'form', /by_words\[0\] is no chunk/],
     ['sentences that overlap', () => SUPPORT, (b) => (at(b, 'generation', 'sentences', 1).start = 64n), 'arithmetic', /sentence 1/],
     ['a sentence that cites nothing there', () => SUPPORT, (b) => (at(b, 'generation', 'sentences', 0).cited = [7n]), 'arithmetic', /cites what is no source/],
     ['quoted and generated', () => SUPPORT, (b) => (b.segments = [{ start: 0n, end: 1n, source: 0n, source_byte_start: 0n, source_byte_end: 1n }]), 'arithmetic', /not both/],

@@ -13,7 +13,7 @@ use super::document::Document;
 use crate::cli::Context;
 use crate::config::Machine;
 use crate::http::Reexecution;
-use crate::service::{embedder, generator as writer, rag_config};
+use crate::service::{embedder, generator as writer, rag_config, reranker};
 
 const WHAT: &str = "that searching the version again gives these sources, this answer and these shares";
 
@@ -71,6 +71,11 @@ async fn here(context: &Context, evidence: &Evidence) -> anyhow::Result<Vec<Stri
     let domain = evidence.receipt.body.signing_domain();
     let derived = tempfile::tempdir().context("a folder for what is derived")?;
     let mut rag = Rag::open(store, Arc::new(embedder), Arc::new(signer), rag_config(&config, derived.path(), domain)).await?;
+    if evidence.receipt.body.retrieval.reranked.is_some()
+        && let Some(reranker) = reranker::open(&config).await?
+    {
+        rag = rag.with_reranker(reranker);
+    }
     // what made the answer likely, only the model tells
     if evidence.receipt.body.likelihood.is_some()
         && let Some(writer) = writer::load(&config, &|_| {}).await?

@@ -4,6 +4,7 @@
 use axum::http::{HeaderMap, HeaderValue};
 use engine::Constraint;
 use rag::{Answerer, GenerationSettings};
+use schemas::receipt::Filter;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -35,7 +36,10 @@ pub(super) fn id(headers: &HeaderMap) -> Reply<String> {
 pub(super) struct Chat {
     pub(super) datanet: String,
     pub(super) version: Option<u64>,
+    /// What the user said before the question, oldest first.
+    pub(super) earlier: Vec<String>,
     pub(super) question: String,
+    pub(super) filter: Option<Filter>,
     pub(super) answerer: Answerer,
     pub(super) settings: GenerationSettings,
     /// None for a reply in one piece.
@@ -81,6 +85,7 @@ struct Attribution {
 struct DatanetChoice {
     name: String,
     version: Option<u64>,
+    filter: Option<Filter>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -114,9 +119,9 @@ pub(super) struct Offered<'a> {
 pub(super) fn read(mut body: Map<String, Value>, offered: Offered<'_>) -> Reply<Chat> {
     let fields = &mut body;
     refuse_unsupported(fields)?;
-    let Who { datanet, version, answerer, adapter } = who(fields, offered)?;
+    let Who { datanet, version, filter, answerer, adapter } = who(fields, offered)?;
     let messages: Vec<Message> = take(fields, "messages")?.ok_or_else(|| ApiError::parameter("messages", "it is missing"))?;
-    let question = question(&messages)?;
+    let (earlier, question) = conversation(&messages)?;
     let streams = take::<bool>(fields, "stream")?.unwrap_or(false);
     let options: Option<StreamOptions> = take(fields, "stream_options")?;
     if options.is_some() && !streams {
@@ -132,7 +137,7 @@ pub(super) fn read(mut body: Map<String, Value>, offered: Offered<'_>) -> Reply<
             return Err(ApiError::parameter("logprobs", problem));
         }
     }
-    Ok(Chat { datanet, version, question, answerer, settings, stream: streams.then(|| options.unwrap_or_default()) })
+    Ok(Chat { datanet, version, earlier, question, filter, answerer, settings, stream: streams.then(|| options.unwrap_or_default()) })
 }
 
 /// A field as what it must be; null is as good as nothing.
@@ -166,6 +171,7 @@ fn refuse_unsupported(fields: &mut Map<String, Value>) -> Reply<()> {
 struct Who {
     datanet: String,
     version: Option<u64>,
+    filter: Option<Filter>,
     answerer: Answerer,
     adapter: Option<String>,
 }
@@ -190,12 +196,18 @@ fn who(fields: &mut Map<String, Value>, offered: Offered<'_>) -> Reply<Who> {
             }
             let mut datanets = datanets.into_iter();
             match (datanets.next(), datanets.next()) {
-                (Some(one), None) => Ok(Who { datanet: one.name, version: one.version, answerer, adapter }),
+                (Some(one), None) => {
+                    let filter = one.filter.map(Filter::ordered);
+                    if let Some(problem) = filter.as_ref().and_then(Filter::problem) {
+                        return Err(ApiError::parameter("attribution", problem));
+                    }
+                    Ok(Who { datanet: one.name, version: one.version, filter, answerer, adapter })
+                }
                 _ => Err(ApiError::parameter("attribution", "datanets must name exactly one Datanet")),
             }
         }
         None => match by_model {
-            Some(name) => Ok(Who { datanet: name.to_owned(), version: None, answerer, adapter }),
+            Some(name) => Ok(Who { datanet: name.to_owned(), version: None, filter: None, answerer, adapter }),
             None => {
                 offered.check(model)?;
                 let problem = "which Datanet? Use \"model\": \"datanet:NAME\" or \"attribution\": {\"datanets\": [{\"name\": NAME}]}";
@@ -221,11 +233,18 @@ pub(super) fn unknown_model(problem: String) -> ApiError {
     ApiError::not_there("model", "model_not_found", problem)
 }
 
-/// The last user message; what came before is not read.
-fn question(messages: &[Message]) -> Reply<String> {
-    let last = messages.iter().rev().find(|message| message.role == "user");
-    let last = last.ok_or_else(|| ApiError::parameter("messages", "there is none with role \"user\""))?;
-    match &last.content {
+/// The messages of the user: the last one is the question. What was answered is not read: an answer rests on sources, and on no
+/// earlier answer.
+fn conversation(messages: &[Message]) -> Reply<(Vec<String>, String)> {
+    let mut said: Vec<&Message> = messages.iter().filter(|message| message.role == "user").collect();
+    let last = said.pop().ok_or_else(|| ApiError::parameter("messages", "there is none with role \"user\""))?;
+    let question = text(last)?;
+    // an earlier picture, say, is none of this question
+    Ok((said.into_iter().filter_map(|message| text(message).ok()).collect(), question))
+}
+
+fn text(message: &Message) -> Reply<String> {
+    match &message.content {
         None => Err(ApiError::parameter("messages", "the last one with role \"user\" has no content")),
         Some(Content::Text(text)) => Ok(text.clone()),
         Some(Content::Parts(parts)) => {

@@ -206,7 +206,9 @@ async fn ask(
         let request = AskRequest {
             datanet: datanets.get(&question.datanet).context("a Datanet")?.clone(),
             version: None,
+            earlier: Vec::new(),
             question: question.text.clone(),
+            filter: None,
             salt: B256::ZERO,
             request_id: question.text.clone(),
             key_id: "key".into(),

@@ -101,7 +101,9 @@ impl World {
         let request = AskRequest {
             datanet: self.datanet(),
             version: None,
+            earlier: Vec::new(),
             question: question(at),
+            filter: None,
             salt: B256::ZERO,
             request_id: request.to_owned(),
             key_id: "key".into(),

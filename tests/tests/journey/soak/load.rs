@@ -248,6 +248,9 @@ impl World {
             quote: false,
             adapter: None,
             max_tokens: None,
+            after: Vec::new(),
+            contributors: Vec::new(),
+            licences: Vec::new(),
             temperature: None,
             question: format!("At what temperature does the refrigerator of {mark} keep its goods?"),
         };

@@ -38,7 +38,14 @@ fn receipts() -> (EpochReceipts, Vec<B256>) {
             status: AnswerStatus::Answered,
             retrieval: retrieval(),
             quoting: None,
-            models: Models { embedder: "e".into(), embedder_sha256: "0".into(), generator: "quote/1".into() },
+            models: Models {
+                embedder: "e".into(),
+                embedder_sha256: "0".into(),
+                generator: "quote/1".into(),
+                reranker: None,
+                reranker_sha256: None,
+            },
+            candidates: None,
             sources: vec![],
             retrieved: 0,
             segments: vec![],
@@ -59,7 +66,17 @@ fn receipts() -> (EpochReceipts, Vec<B256>) {
 }
 
 fn retrieval() -> Retrieval {
-    Retrieval { method: "rrf/2".into(), rrf_k: Some(20), vector_weight_ppm: None, contrast_ppm: None, candidates: 20, top_k: 8 }
+    Retrieval {
+        method: "rrf/2".into(),
+        rrf_k: Some(20),
+        vector_weight_ppm: None,
+        contrast_ppm: None,
+        candidates: 20,
+        top_k: 8,
+        turns: None,
+        filter: None,
+        reranked: None,
+    }
 }
 
 /// What an operator does with what it collected from 8 and 9.

@@ -60,6 +60,9 @@ fn a_wrong_field_is_named() {
         (json!({ "model": "quote::legal", "attribution": { "datanets": [{ "name": "cold" }] } }), "model", "no adapter"),
         (json!({ "attribution": { "datanets": [] } }), "attribution", "exactly one"),
         (json!({ "attribution": { "datanet": [] } }), "attribution", "unknown field"),
+        (json!({ "attribution": { "datanets": [{ "name": "cold", "filter": { "licence": "MIT" } }] } }), "attribution", "unknown field"),
+        (json!({ "attribution": { "datanets": [{ "name": "cold", "filter": {} }] } }), "attribution", "states something"),
+        (json!({ "attribution": { "datanets": [{ "name": "cold", "filter": { "contributors": ["me"] } }] } }), "attribution", "invalid"),
         (json!({ "stream": "yes" }), "stream", "invalid type"),
         (json!({ "stream_options": {} }), "stream_options", "stream"),
         (json!({ "n": 2 }), "n", "one choice"),
@@ -84,6 +87,24 @@ fn a_wrong_field_is_named() {
         assert_eq!(error["param"], parameter, "{fields}: {error}");
         assert!(error["message"].as_str().unwrap().contains(words), "{fields}: {error}");
     }
+}
+
+#[test]
+fn what_the_user_said_before_comes_before_the_question() {
+    let user = |content: Value| json!({ "role": "user", "content": content });
+    let picture = user(json!([{ "type": "image_url" }]));
+    let answer = json!({ "role": "assistant", "content": "-78.5 °C" });
+    let messages = json!([{ "role": "system", "content": "Be brief." }, user(json!("How cold is dry ice?")), answer, picture, user(json!("And wet ice?"))]);
+    let chat = with(json!({ "messages": messages }), MODEL).unwrap();
+    assert_eq!((chat.earlier, chat.question.as_str()), (vec!["How cold is dry ice?".to_owned()], "And wet ice?"));
+}
+
+#[test]
+fn a_filter_is_taken_in_its_one_form() {
+    let filter = json!({ "licences": ["MIT", "CC0-1.0", "MIT"], "received_from_ms": 5 });
+    let chat = with(json!({ "attribution": { "datanets": [{ "name": "cold", "filter": filter }] } }), MODEL).unwrap();
+    let filter = chat.filter.unwrap();
+    assert_eq!((filter.licences, filter.received_from_ms), (vec!["CC0-1.0".to_owned(), "MIT".to_owned()], Some(5)));
 }
 
 #[test]

@@ -1,0 +1,148 @@
+//! Answers that rest on some of a version's members.
+
+use schemas::receipt::Filter;
+use schemas::tables::{ChunkRow, Millis, SubmissionRow};
+use schemas::{Address, B256};
+
+use super::world::{World, account, cold_chain, file, ids, rows};
+use crate::index::{self, Sought};
+use crate::{AskRequest, RagError, verify_evidence};
+
+const RANGE: &str = "At what temperature range should most vaccines be stored in a refrigerator?";
+
+fn of(contributors: &[u8]) -> Filter {
+    Filter { contributors: contributors.iter().map(|n| account(*n)).collect(), ..Filter::default() }
+}
+
+fn among(world: &World, id: &str, question: &str, filter: Filter) -> AskRequest {
+    AskRequest { filter: Some(filter), ..world.request(id, question) }
+}
+
+/// What the n-th file was given under, and when.
+async fn submit(world: &World, terms: &[(&str, i64)]) {
+    let (chunks, _) = rows(world.datanet.datanet_id, &cold_chain(), world.embedder.as_ref());
+    let submission = |registered: u64| -> &ChunkRow { chunks.iter().find(|chunk| chunk.registered == registered).unwrap() };
+    let rows: Vec<SubmissionRow> = (1..)
+        .zip(terms)
+        .map(|(registered, (licence, received_at))| SubmissionRow {
+            submission_id: submission(registered).submission_id,
+            datanet_id: world.datanet.datanet_id,
+            contributor: submission(registered).contributor,
+            licence: (*licence).into(),
+            note: String::new(),
+            manifest_hash: B256::ZERO,
+            document_count: 1,
+            refused_count: 0,
+            registered,
+            signature: String::new(),
+            deadline: 0,
+            received_at: Millis(*received_at),
+        })
+        .collect();
+    world.store.insert_new(&rows).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_rests_on_what_the_filter_leaves() {
+    let world = World::new(&cold_chain()).await;
+    submit(&world, &[("CC0-1.0", 10), ("CC-BY-4.0", 20), ("CC0-1.0", 30), ("MIT", 40)]).await;
+    let rag = world.rag().await;
+    let contributors = |answer: &crate::Answer| -> Vec<Address> { answer.citations.iter().map(|citation| citation.contributor).collect() };
+    let open = rag.ask(world.request("open", RANGE)).await.unwrap();
+    assert_eq!((contributors(&open)[0], open.receipt.body.retrieval.filter.clone()), (account(1), None));
+
+    let licence = |licence: &str| Filter { licences: vec![licence.into()], ..Filter::default() };
+    let from = |from, before| Filter { received_from_ms: from, received_before_ms: before, ..Filter::default() };
+    let document = Filter { documents: vec![open.citations[0].document_id], ..Filter::default() };
+    for (n, (filter, left)) in [
+        (of(&[2]), &[2][..]),
+        (of(&[9, 2, 2]), &[2]),
+        (licence("CC-BY-4.0"), &[2]),
+        (licence("CC0-1.0"), &[1, 3]),
+        (from(Some(20), Some(30)), &[2]),
+        (from(Some(20), None), &[2, 3]),
+        (from(None, Some(20)), &[1]),
+        (document, &[1]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let answer = rag.ask(among(&world, &format!("{n}"), RANGE, filter.clone())).await.unwrap();
+        let body = &answer.receipt.body;
+        assert_eq!(body.retrieval.filter, Some(filter.clone().ordered()));
+        assert!(!answer.citations.is_empty(), "{filter:?}: {}", answer.text);
+        let left: Vec<Address> = left.iter().map(|n| account(*n)).collect();
+        assert!(contributors(&answer).iter().all(|who| left.contains(who)), "{filter:?}: {:?}", answer.citations);
+        let retrieved = usize::try_from(body.retrieved).unwrap();
+        assert!(body.sources[..retrieved].iter().all(|source| left.contains(&source.contributor)), "{filter:?}");
+        let evidence = rag.evidence(body.answer_id).await.unwrap();
+        verify_evidence(&evidence).unwrap();
+        assert_eq!(rag.reexecute(&evidence).await.unwrap(), Vec::<String>::new(), "{filter:?}");
+
+        let mut lie = evidence;
+        lie.receipt.body.retrieval.filter = None;
+        super::lies::sign(&mut lie.receipt);
+        assert!(!rag.reexecute(&lie).await.unwrap().is_empty(), "{filter:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_said_it_first_is_paid_whoever_may_be_quoted() {
+    let mut files = cold_chain();
+    let again = "The recommended temperature range for storing most vaccines in a refrigerator is 2 °C to 8 °C. Pallets of syringes travel \
+                 upright on a wooden frame with straps around every corner. Drivers sign a form at each border and note the hour.";
+    files.push(file("mixed.md", 4, again));
+    let world = World::new(&files).await;
+    let rag = world.rag().await;
+    let answer = rag.ask(among(&world, "again", RANGE, of(&[4]))).await.unwrap();
+    assert_eq!(answer.citations[0].contributor, account(4), "{}", answer.text);
+    assert_eq!((answer.shares[0].contributor, answer.shares[0].share_ppm), (account(1), 1_000_000));
+    let evidence = rag.evidence(answer.receipt.body.answer_id).await.unwrap();
+    verify_evidence(&evidence).unwrap();
+    assert_eq!(rag.reexecute(&evidence).await.unwrap(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_leaves_nobody_is_declined_and_what_is_no_filter_is_refused() {
+    let world = World::new(&cold_chain()).await;
+    let rag = world.rag().await;
+    for (id, filter) in [("nobody", of(&[9])), ("unlicensed", Filter { licences: vec!["MIT".into()], ..Filter::default() })] {
+        let answer = rag.ask(among(&world, id, RANGE, filter)).await.unwrap();
+        assert_eq!((answer.citations.len(), ids(&answer).len()), (0, 0));
+        let evidence = rag.evidence(answer.receipt.body.answer_id).await.unwrap();
+        assert_eq!(rag.reexecute(&evidence).await.unwrap(), Vec::<String>::new());
+    }
+    for filter in [Filter::default(), Filter { licences: vec![String::new()], ..Filter::default() }] {
+        assert!(matches!(rag.ask(among(&world, "bad", RANGE, filter)).await, Err(RagError::InvalidRequest(_))));
+    }
+    rag.ask(among(&world, "same", RANGE, of(&[2]))).await.unwrap();
+    rag.ask(among(&world, "same", RANGE, of(&[2, 2]))).await.unwrap();
+    for other in [world.request("same", RANGE), among(&world, "same", RANGE, of(&[1]))] {
+        assert!(matches!(rag.ask(other).await, Err(RagError::Conflict(_))));
+    }
+}
+
+/// Chunks are sought by their ids, or looked at: the same are found, with the same scores.
+#[tokio::test(flavor = "multi_thread")]
+async fn words_find_the_same_however_they_are_sought() {
+    let files: Vec<_> =
+        (0..60u8).map(|n| file(&format!("{n}.md"), n % 3, &format!("Dry ice of batch {n} sublimates; box {} is vented.", n / 2))).collect();
+    let world = World::new(&files).await;
+    let rag = world.rag().await;
+    let opened = rag.opened(world.datanet.datanet_id, None).await.unwrap();
+    let some: Vec<_> =
+        (0..60).filter(|at| opened.origin(*at).unwrap().contributor == account(1)).filter_map(|at| opened.chunk_id(at)).collect();
+    for question in ["dry ice", "batch 7 vented box 3", "box 29", "nothing of it"] {
+        let terms = index::terms(question);
+        for limit in [1, 5, 20, 60] {
+            let all = opened.text.search(&terms, 60, &Sought::All).unwrap();
+            let expected: Vec<_> = all.into_iter().filter(|hit| some.contains(&hit.chunk_id)).take(limit).collect();
+            assert_eq!(opened.text.search(&terms, limit, &Sought::These(&some)).unwrap(), expected, "{question} {limit}");
+            assert_eq!(
+                opened.text.search(&terms, limit, &Sought::Such(&|chunk| some.contains(&chunk))).unwrap(),
+                expected,
+                "{question} {limit}"
+            );
+        }
+    }
+}
