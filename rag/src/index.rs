@@ -7,7 +7,7 @@
 mod build;
 mod tokens;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -34,6 +34,9 @@ const VERSION: &str = "v";
 
 /// So many chunks are sought by their ids; more by looking at what is found.
 pub(crate) const FEW: usize = 4096;
+
+/// So many documents are looked at for chunks that are not sought by their ids; worse ones count as not found.
+const MOST_LOOKED_AT: usize = 1 << 16;
 
 /// The chunks that a search may find.
 pub(crate) enum Sought<'a> {
@@ -155,14 +158,17 @@ impl TextIndex {
             breadth = breadth.saturating_mul(2);
             let found = self.searcher.search(&query, &TopDocs::with_limit(breadth).order_by_score())?;
             let (is_all, last) = (found.len() < breadth, found.last().map(|(score, _)| f64::from(*score)));
-            if matches!(sought, Sought::All | Sought::These(_))
-                && !is_all
-                && found.get(limit - 1).map(|(score, _)| f64::from(*score)) == last
-            {
+            let is_tied = found.get(limit - 1).map(|(score, _)| f64::from(*score)) == last;
+            if is_tied && !is_all && !matches!(sought, Sought::Such(_)) {
                 continue;
             }
-            let scored = self.chunks(found, sought)?;
+            let mut scored = self.chunks(found, sought)?;
             if is_all || scored.get(limit - 1).is_some_and(|(score, _)| Some(*score) != last) {
+                break scored;
+            }
+            if breadth >= MOST_LOOKED_AT && matches!(sought, Sought::Such(_)) {
+                // of those that tie with the last, others lie beyond
+                scored.retain(|(score, _)| Some(*score) != last);
                 break scored;
             }
         };
@@ -173,14 +179,15 @@ impl TextIndex {
         Ok(scored.into_iter().map(|(score, id)| Hit::new(id, (score / greatest).min(1.0))).collect())
     }
 
-    /// Those of the documents that are sought, in their order.
+    /// Those of the documents that are sought, in their order, each chunk once: a copy that says something of its own is another document
+    /// of the same chunk.
     fn chunks(&self, found: Vec<(Score, DocAddress)>, sought: &Sought<'_>) -> Result<Vec<(f64, ChunkId)>> {
-        let mut chunks = Vec::with_capacity(found.len());
+        let (mut chunks, mut seen) = (Vec::with_capacity(found.len()), BTreeSet::new());
         for (score, address) in found {
             let document: TantivyDocument = self.searcher.doc(address)?;
             let id = document.get_first(self.fields.chunk_id).and_then(|value| value.as_str()).unwrap_or_default();
             let id = id.parse::<ChunkId>()?;
-            if !matches!(sought, Sought::Such(is_one) if !is_one(id)) {
+            if !matches!(sought, Sought::Such(is_one) if !is_one(id)) && seen.insert(id) {
                 chunks.push((f64::from(score), id));
             }
         }

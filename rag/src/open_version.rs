@@ -222,8 +222,11 @@ impl OpenVersion {
         if among.is_all() {
             return self.text.search(terms, wanted, &Sought::All);
         }
-        let few: Vec<ChunkId> = among.positions().take(index::FEW + 1).filter_map(|position| self.chunk_id(position)).collect();
-        if few.len() <= index::FEW {
+        // of members with one chunk the first is found for it
+        let is_found = |position: &usize| self.chunk_id(*position).and_then(|id| self.position(id)) == Some(*position);
+        let few = among.positions().take(index::FEW + 1).filter(is_found);
+        let few: Vec<ChunkId> = few.filter_map(|position| self.chunk_id(position)).collect();
+        if among.positions().nth(index::FEW).is_none() {
             return self.text.search(terms, wanted, &Sought::These(&few));
         }
         let is_one = |chunk: ChunkId| self.position(chunk).is_some_and(|position| among.has(position));

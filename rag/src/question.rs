@@ -1,6 +1,6 @@
 //! What is asked, with what was said before it.
 //!
-//! The text that a receipt's hash is of has the earlier turns of a conversation before the question. A question that needs
+//! The text that a receipt's hash is of has the earlier turns of a conversation that counted before the question. A question that needs
 //! them (`How long does it last?`) finds nothing near by itself, and one that does not is only blurred by them: so a version is
 //! searched with no, one, two and three of them, and the nearest passage decides which search counts: by a margin, for a longer
 //! text is nearer to anything. That is a comparison of
@@ -19,14 +19,14 @@ const MAX_TURNS: usize = 3;
 const TURNS_WEIGHT: f64 = 0.25;
 /// By how much a passage that is found with earlier turns must be nearer than one without them, in parts per million of a cosine:
 /// longer texts are nearer to anything.
-pub(crate) const MARGIN_PPM: i64 = 100_000;
+pub(crate) const MARGIN_PPM: i64 = 50_000;
 
 /// One way to search for what is asked.
 #[derive(Debug, Clone)]
 pub(crate) struct Question {
     /// What is asked, without what was said before.
     pub(crate) text: String,
-    /// With the earlier turns that are searched for along with it.
+    /// Followed by the earlier turns that are searched for along with it, the newest first: what an embedder has no room for is the oldest.
     pub(crate) searched: String,
     /// How many of the earlier turns, the newest, these are.
     pub(crate) turns: usize,
@@ -45,8 +45,7 @@ impl Question {
     /// Every way to search for the last turn of `conversation`: alone, and with one more of the earlier ones each time. Blocks.
     pub(crate) fn ways(conversation: &str, embedder: &dyn Embedder) -> Result<Vec<Self>> {
         let turns: Vec<&str> = conversation.rsplit(BETWEEN).take(MAX_TURNS + 1).collect();
-        let texts: Vec<String> =
-            (1..=turns.len()).map(|count| turns.iter().take(count).rev().copied().collect::<Vec<_>>().join(" ")).collect();
+        let texts: Vec<String> = (1..=turns.len()).map(|count| turns.iter().take(count).copied().collect::<Vec<_>>().join(" ")).collect();
         let vectors = embedder.embed_queries(&texts.iter().map(String::as_str).collect::<Vec<_>>())?;
         if vectors.len() < texts.len() {
             return Err(RagError::Worker("the embedder gave no vector".into()));
@@ -100,6 +99,18 @@ pub(crate) fn conversation(earlier: &[String], question: &str, max_bytes: usize)
     turns.reverse();
     turns.push(question.replace(BETWEEN, " "));
     turns.join(&BETWEEN.to_string())
+}
+
+/// How many turns stand before the question.
+pub(crate) fn turns(conversation: &str) -> usize {
+    conversation.matches(BETWEEN).count()
+}
+
+/// The question with so many of the turns before it, the newest.
+pub(crate) fn with_turns(conversation: &str, turns: usize) -> String {
+    let mut kept: Vec<&str> = conversation.rsplit(BETWEEN).take(turns.saturating_add(1)).collect();
+    kept.reverse();
+    kept.join(&BETWEEN.to_string())
 }
 
 /// The question of a conversation.
@@ -163,13 +174,15 @@ mod tests {
         let ways = Question::ways(&text, &embedder).unwrap();
         let seen: Vec<(usize, &str, usize)> = ways.iter().map(|way| (way.turns, way.text.as_str(), way.terms.len())).collect();
         let terms = |text: &str| index::terms(text).len();
-        let counts = ["How long?", "four How long?", "three four How long?", "two words three four How long?"].map(terms);
+        let counts = ["How long?", "How long? four", "How long? four three", "How long? four three two words"].map(terms);
         assert_eq!(
             seen,
             [(0, "How long?", counts[0]), (1, "How long?", counts[1]), (2, "How long?", counts[2]), (3, "How long?", counts[3])]
         );
-        assert_eq!(ways[2].vector, embedder.embed(&["three four How long?"]).unwrap()[0]);
+        assert_eq!(ways[2].vector, embedder.embed(&["How long? four three"]).unwrap()[0]);
         assert!(ways[3].terms.starts_with(&ways[2].terms));
+        assert_eq!((turns(&text), on_lines(&with_turns(&text, 1)), with_turns(&text, 9)), (3, "four\nHow long?".to_owned(), text.clone()));
+        assert_eq!((turns("alone"), with_turns("alone", 2)), (0, "alone".to_owned()));
     }
 
     #[test]

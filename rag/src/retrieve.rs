@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use engine::Reranker;
 use schemas::ids::ChunkId;
-use schemas::receipt::{Candidate, Candidates, Filter, Retrieval};
+use schemas::receipt::{Candidate, Candidates, Filter, MAX_BESIDE, Retrieval};
 
 use crate::open_version::{Among, OpenVersion};
 use crate::question::{self, Question};
@@ -19,9 +19,6 @@ use crate::{Boxed, RagConfig, RagError, Result, blocking};
 
 pub use fusion::Fusion;
 pub(crate) use fusion::{Fused, Hit, Place};
-
-/// Chunks that may stand beside those that were found, at most.
-const MAX_BESIDE: usize = 4;
 
 /// A member for the prompt, with its place in each retriever's list: none where it stands beside another.
 #[derive(Debug, Clone, Copy)]
@@ -47,22 +44,29 @@ pub(crate) fn method(config: &RagConfig, question: &Question, filter: Option<&Fi
     Retrieval { turns, filter: filter.cloned(), reranked, ..config.fusion.stated(config.candidates as u64, config.top_k as u64) }
 }
 
-/// The way to search the members that `filter` leaves that finds the nearest passage, by a margin where it is with earlier turns;
-/// of equals the one with the fewest.
-pub(crate) async fn nearest_way(opened: &Arc<OpenVersion>, ways: Vec<Question>, filter: Option<&Filter>) -> Result<Question> {
+/// Each way to search the members that `filter` leaves with how near the nearest passage is, less the margin of turns; where there is
+/// one way, nobody looks.
+pub(crate) async fn nearness(
+    opened: &Arc<OpenVersion>,
+    ways: Vec<Question>,
+    filter: Option<&Filter>,
+) -> Result<Vec<(Option<i64>, Question)>> {
     let among = opened.among(filter).await?;
-    let mut best: Option<(Option<i64>, Question)> = None;
     let is_only = ways.len() == 1;
+    let mut nearness = Vec::with_capacity(ways.len());
     for way in ways {
         let way = Question { among: among.clone(), ..way };
         let nearest = if is_only { Vec::new() } else { opened.nearest(&way.vector, 1.min(opened.speaking()), &way.among).await? };
-        let nearest = nearest.first().map(|hit| hit.score_ppm);
         let margin = if way.turns > 0 { question::MARGIN_PPM } else { 0 };
-        let nearest = nearest.map(|nearest| nearest - margin);
-        if best.as_ref().is_none_or(|(before, _)| nearest > *before) {
-            best = Some((nearest, way));
-        }
+        nearness.push((nearest.first().map(|hit| hit.score_ppm - margin), way));
     }
+    Ok(nearness)
+}
+
+/// The way that finds the nearest passage; of equals the one with the fewest turns.
+pub(crate) fn nearest_way(nearness: Vec<(Option<i64>, Question)>) -> Result<Question> {
+    let nearer = |best: (Option<i64>, Question), other: (Option<i64>, Question)| if other.0 > best.0 { other } else { best };
+    let best = nearness.into_iter().reduce(nearer);
     best.map(|(_, way)| way).ok_or_else(|| RagError::Worker("a question was not read".into()))
 }
 

@@ -17,7 +17,7 @@ use crate::attribution::likelihood::{self, Told};
 use crate::attribution::{self, SourceText, compute_shares, compute_value_table};
 use crate::prompt::{self, Form};
 use crate::sentences::Edition;
-use crate::{RagError, Result, generate};
+use crate::{RagError, Result, generate, question};
 
 /// Texts that are compared with each other, together.
 const MAX_COMPARED_BYTES: usize = 1 << 20;
@@ -46,6 +46,9 @@ pub fn verify_evidence(evidence: &Evidence) -> Result<()> {
     let bad = |problem: String| Err(RagError::Unproven(problem));
     if salted_question_hash(evidence.question_salt, &evidence.question) != body.question_hash {
         return bad("the question is not the one that the receipt is for".into());
+    }
+    if body.retrieval.turns.is_some_and(|turns| turns != question::turns(&evidence.question) as u64) {
+        return bad("it states another number of earlier turns than stand before the question".into());
     }
     if keccak256(&evidence.answer) != body.answer_hash {
         return bad("the answer is not the one that the receipt is for".into());

@@ -25,7 +25,7 @@ pub mod first;
 mod generation;
 mod likelihood;
 
-pub use candidates::{Candidate, Candidates};
+pub use candidates::{Candidate, Candidates, MAX_BESIDE};
 pub use filter::Filter;
 pub use generation::{AnswerSentence, FinishReason, Generation, SamplingParameters, UsedAdapter};
 pub use likelihood::{LEAST_TOKEN, Likelihood, players_of};
@@ -124,7 +124,8 @@ pub struct Retrieval {
     pub candidates: u64,
     /// Sources put into the prompt at most.
     pub top_k: u64,
-    /// The newest of the earlier turns of a conversation that were searched for along with the question; absent where none were.
+    /// How many earlier turns of the conversation were searched for along with the question, which stand before it in what
+    /// `question_hash` is of; absent where none were. Chosen by the rule of `rag/src/question.rs`: another one would be another field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub turns: Option<u64>,
     /// Which members were searched; absent where all were.
@@ -136,13 +137,17 @@ pub struct Retrieval {
 }
 
 impl Retrieval {
+    fn limits_problem(&self) -> Option<&'static str> {
+        let is_none_stated = self.turns == Some(0) || self.reranked == Some(0);
+        let problem = is_none_stated.then_some("what was not used is left out, and not stated as 0");
+        problem.or_else(|| self.filter.as_ref().and_then(Filter::problem))
+    }
+
     /// What is wrong with its numbers, whatever the method.
     pub(crate) fn problem(&self) -> Option<&'static str> {
         match (self.rrf_k, self.vector_weight_ppm, self.contrast_ppm) {
-            (Some(_), None, None) => self.filter.as_ref().and_then(Filter::problem),
-            (None, Some(weight), Some(contrast)) if weight <= PPM && (1..=PPM).contains(&contrast) => {
-                self.filter.as_ref().and_then(Filter::problem)
-            }
+            (Some(_), None, None) => self.limits_problem(),
+            (None, Some(weight), Some(contrast)) if weight <= PPM && (1..=PPM).contains(&contrast) => self.limits_problem(),
             _ => Some("retrieval fuses ranks or scores, and states possible numbers of the one"),
         }
     }

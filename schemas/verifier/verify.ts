@@ -5,7 +5,7 @@
 // `headwater verify` with the evidence.
 
 import { StandardMerkleTree } from '@openzeppelin/merkle-tree';
-import { type Hex, type Transport, concat, createPublicClient, hashTypedData, keccak256, parseAbi, recoverAddress, stringToHex, toHex } from 'viem';
+import { type Hex, type Transport, concat, createPublicClient, hashTypedData, keccak256, parseAbi, recoverAddress, stringToBytes, stringToHex, toHex } from 'viem';
 import { type Json, Malformed, canonical, isObject, parse } from './json.ts';
 import { best } from './fusion.ts';
 import { type Body, type Inclusion, type Likelihood, type Receipt, type Source, readInclusion, readReceipt } from './receipt.ts';
@@ -39,6 +39,10 @@ export interface Given {
 
 const FIRST = 'headwater.receipt/1';
 const SOURCES_MAX = 48;
+/** Chunks that may stand beside those that candidates lead to. */
+const BESIDE_MAX = 4n;
+const FILTER_VALUES_MAX = 64;
+const LICENCE_BYTES_MAX = 256;
 /** Least log-likelihood of a token, in µnat: ln 10⁻⁴. */
 const LEAST_TOKEN = -9_210_340n;
 const TOKENS_MAX = 2n ** 32n;
@@ -76,13 +80,15 @@ export async function verify(text: string, given: Given = {}): Promise<Verdict> 
   // the form has no two spellings, so what was given is what was signed
   const hash = keccak256(stringToHex(canonical((document as { body: Json }).body)));
   checks.push(await level('signature', `the body's hash, signed by ${receipt.signer}`, () => checkSignature(receipt, hash)));
+  const found = body.candidates ? 'sources that follow from the candidates, ' : '';
   const members = `${body.sources.length} sources are members of version ${body.version} (${body.version_root}), registered as stated`;
   checks.push(await level('inclusion', members, () => body.sources.forEach((source, at) => checkMember(body, source, at))));
-  checks.push(await level('arithmetic', `sums, ranges, and shares that follow by ${body.method}`, () => checkArithmetic(body)));
+  checks.push(await level('arithmetic', `sums, ranges, ${found}and shares that follow by ${body.method}`, () => checkArithmetic(body)));
   const inclusion = readEpoch(given.inclusion, body, hash, checks);
   if (given.chain) await checkChain(given.chain, receipt, inclusion, checks);
   else checks.push(skipped('chain', "the version's root, its signer and the epoch's root: no node was named"));
-  checks.push(skipped('answer', 'that nothing better was left out of the candidates, and that the texts or the model give this table: nothing is run again here'));
+  const left = body.candidates ? 'that nothing better was left out of the candidates' : 'that nothing better was left out, for no candidates are stated';
+  checks.push(skipped('answer', `${left}, and that the texts or the model give this table: nothing is run again here`));
   return { outcome: checks.some((check) => check.outcome === 'failed') ? 'failed' : 'holds as far as it was checked', checks };
 }
 
@@ -192,6 +198,8 @@ function checkRetrieval({ retrieval, sources }: Body): void {
   const byRanks = rrf_k !== undefined && weight === undefined && contrast === undefined;
   const byScores = rrf_k === undefined && weight !== undefined && contrast !== undefined && weight <= PPM && 1n <= contrast && contrast <= PPM;
   must(byRanks || byScores, 'retrieval fuses ranks or scores, and states possible numbers of the one');
+  must(retrieval.turns !== 0n && retrieval.reranked !== 0n, 'what was not used is left out, and not stated as 0');
+  if (retrieval.filter) checkFilter(retrieval.filter);
   const ofVectors = sources.map((source) => ({ rank: source.vector_rank, score: source.vector_ppm }));
   const ofWords = sources.map((source) => ({ rank: source.lexical_rank, score: source.lexical_ppm }));
   for (const list of [ofVectors, ofWords]) {
@@ -204,6 +212,18 @@ function checkRetrieval({ retrieval, sources }: Body): void {
     placed.sort((a, b) => (a.rank < b.rank ? -1 : a.rank > b.rank ? 1 : 0));
     must(placed.slice(1).every(({ score }, at) => score <= placed[at].score), 'a source has a greater score than one of an earlier rank');
   }
+}
+
+/** One that states something, in its one form: values that ascend, not without end. */
+function checkFilter({ contributors, documents, licences, received_from_ms: from, received_before_ms: before }: NonNullable<Body['retrieval']['filter']>): void {
+  const lists = [contributors, documents, licences].filter((list) => list !== undefined);
+  must(lists.length > 0 || from !== undefined || before !== undefined, 'a filter states something, or is left out');
+  must(lists.every((list) => list.length > 0 && list.length <= FILTER_VALUES_MAX), 'a filter has 1 to 64 values of a kind');
+  const sizes = (licences ?? []).map((licence) => stringToBytes(licence).length);
+  must(sizes.every((size) => 0 < size && size <= LICENCE_BYTES_MAX), 'a licence in a filter has 1 to 256 bytes');
+  const ascends = (list: string[]) => isAscending(list.map((value) => toHex(value)));
+  must(isAscending(contributors ?? []) && isAscending(documents ?? []) && ascends(licences ?? []), 'the values of a filter ascend, each once');
+  must(from === undefined || before === undefined || from < before, 'a filter begins before it ends');
 }
 
 /** Lists within what was asked for, ordered by scores within ±1, to which the sources are due: all that was retrieved, unless a model had no room. */
@@ -221,7 +241,11 @@ function checkCandidates({ candidates, retrieval, models, sources, retrieved, ge
   const due = best(retrieval, candidates);
   must(due !== undefined, `retrieval ${JSON.stringify(retrieval.method)} with its numbers is not known here`);
   const isAll = retrieved + (generation?.dropped_sources ?? 0n) >= BigInt(due.length);
-  must(isAll, `${retrieved} sources were retrieved, where the candidates lead to ${due.length}`);
+  const isMore = retrieved > (due.length === 0 ? 0n : BigInt(due.length) + BESIDE_MAX);
+  must(isAll && !isMore, `${retrieved} sources were retrieved, where the candidates lead to ${due.length}`);
+  const { contributors, documents } = retrieval.filter ?? {};
+  const isLeft = ({ contributor, document_id }: Source) => (contributors ?? [contributor]).includes(contributor) && (documents ?? [document_id]).includes(document_id);
+  must(sources.every((source, at) => BigInt(at) >= retrieved || isLeft(source)), 'the filter leaves out what was retrieved');
   sources.forEach((source, at) => {
     const one = BigInt(at) < retrieved ? due[at] : undefined;
     const isDue = !one || one.chunk_id === source.chunk_id;

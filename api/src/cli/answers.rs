@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use rag::{Evidence, Inclusion};
 use schemas::Address;
@@ -98,6 +98,7 @@ impl ReceiptArgs {
 pub async fn ask(context: &Context, args: &AskArgs) -> anyhow::Result<Report> {
     let reply: AskReply =
         client(context, args)?.post_once("/v1/chat/completions", &request(context, args)?, args.request_id.as_deref()).await?;
+    check_filter(context, args, &reply.attribution)?;
     let text = reply.choices.first().map_or("", |choice| choice.message.content.as_str());
     Ok(Report::new(format!("{}{}", output::printable(text), describe(context, &reply.attribution)), &reply))
 }
@@ -109,6 +110,7 @@ pub async fn ask_here(context: &Context, args: &AskArgs) -> anyhow::Result<Repor
         return ask(context, args).await;
     }
     let attribution = ask_aloud(&client(context, args)?, request(context, args)?, args.request_id.as_deref(), &progress).await?;
+    check_filter(context, args, &attribution)?;
     Ok(Report::new(describe(context, &attribution), &attribution))
 }
 
@@ -119,10 +121,24 @@ fn client(context: &Context, args: &AskArgs) -> anyhow::Result<Client> {
     Client::new(&url, Some(key.trim().to_owned()))
 }
 
-fn request(context: &Context, args: &AskArgs) -> anyhow::Result<Value> {
+/// What may answer, if not everything.
+fn filter(context: &Context, args: &AskArgs) -> anyhow::Result<Option<Filter>> {
     let contributors = args.contributors.iter().map(|who| identity::address(&context.data_dir, who)).collect::<anyhow::Result<_>>()?;
-    let filter = Filter { contributors, licences: args.licences.clone(), ..Filter::default() };
-    let filter = Some(filter).filter(|filter| *filter != Filter::default());
+    let filter = Filter { contributors, licences: args.licences.clone(), ..Filter::default() }.ordered();
+    Ok(Some(filter).filter(|filter| *filter != Filter::default()))
+}
+
+/// An answer from other members than was asked for is none to this question.
+fn check_filter(context: &Context, args: &AskArgs, attribution: &AttributionObject) -> anyhow::Result<()> {
+    let (asked, stated) = (filter(context, args)?, &attribution.receipt.body.retrieval.filter);
+    if asked != *stated {
+        bail!("asked with the filter {}, answered with {}", json!(asked), json!(stated));
+    }
+    Ok(())
+}
+
+fn request(context: &Context, args: &AskArgs) -> anyhow::Result<Value> {
+    let filter = filter(context, args)?;
     let said = args.after.iter().chain([&args.question]);
     let adapter = args.adapter.as_ref().map_or(String::new(), |name| format!("::{name}"));
     Ok(json!({

@@ -90,9 +90,13 @@ pub async fn status(context: &Context) -> anyhow::Result<Report> {
     let as_json =
         |size: &TableSize| json!({ "table": size.name, "fragments": size.fragments, "version": size.version, "bytes": size.bytes });
     shown["store"] = json!({ "url": url, "bytes": bytes, "tables": sizes.iter().map(as_json).collect::<Vec<_>>() });
-    let unserved = ingest::unserved(&store).await?;
-    lines.extend(unserved.iter().map(unserved_line));
-    shown["unserved_languages"] = json!(unserved);
+    match ingest::unserved(&store).await {
+        Ok(unserved) => {
+            lines.extend(unserved.iter().map(unserved_line));
+            shown["unserved_languages"] = json!(unserved);
+        }
+        Err(error) => lines.push(format!("languages of chunks cannot be read: {error:#}")),
+    }
     Ok(Report::new(lines.join("\n"), &shown))
 }
 
@@ -116,7 +120,7 @@ fn service_lines(status: &Value) -> Vec<String> {
 fn unserved_line(of: &Unserved) -> String {
     let Unserved { datanet, version, chunks, unserved_chunks } = of;
     format!(
-        "Datanet {datanet}: {unserved_chunks} of {} in version {version} in a language that the embedder was not made for; found by words alone",
+        "Datanet {datanet}: {unserved_chunks} of {} in version {version} in a language that the embedder was not made for; mostly found by words",
         count(*chunks, "chunk")
     )
 }

@@ -61,7 +61,10 @@ impl CrossEncoder {
             let reason = format!("config_sentence_transformers.json: default_prompt_name is {prompt:?}; pairs are scored without a prompt");
             return Err(EngineError::UnsupportedModel { name: name.to_owned(), reason });
         }
-        Self::from_files(name, &files, &tokenizer_file, options)
+        let model = Self::from_files(name, &files, &tokenizer_file, options)?;
+        let tried = model.score("a question", &["a passage"]);
+        tried.map_err(|error| EngineError::UnsupportedModel { name: name.to_owned(), reason: format!("it scores nothing: {error}") })?;
+        Ok(model)
     }
 
     fn from_files(name: &str, files: &Files, tokenizer_file: &TokenizerFile, options: &EmbedderOptions) -> Result<Self, EngineError> {

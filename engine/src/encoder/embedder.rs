@@ -13,7 +13,8 @@ pub struct EmbedderInfo {
     pub sha256: String,
     /// Length of every vector.
     pub dimensions: usize,
-    /// Most tokens of a text that count, two special tokens included; what lies beyond does not change the vector.
+    /// Most tokens of a text that count, two special tokens included, beside the prompt of passages; what lies beyond does not change
+    /// the vector.
     pub window_tokens: usize,
     /// The languages that it was made for (ISO 639-3); empty where nobody said.
     pub languages: Vec<String>,

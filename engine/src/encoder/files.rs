@@ -45,17 +45,21 @@ pub(super) fn read_json<T: DeserializeOwned>(dir: &Path, file: &str, name: &str)
 
 fn read_limited(dir: &Path, file: &str, name: &str, bytes_max: u64) -> Result<Option<Vec<u8>>, EngineError> {
     let path = dir.join(file);
-    let opened = match File::open(&path) {
-        Ok(opened) => opened,
+    let unsupported = |reason| EngineError::UnsupportedModel { name: name.to_owned(), reason };
+    let known = match std::fs::metadata(&path) {
+        Ok(known) => known,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(EngineError::io("open", &path)(error)),
+        Err(error) => return Err(EngineError::io("read", &path)(error)),
     };
-    let size = opened.metadata().map_err(EngineError::io("read", &path))?.len();
-    if size > bytes_max {
-        let reason = format!("{file} has {size} bytes, {bytes_max} allowed");
-        return Err(EngineError::UnsupportedModel { name: name.to_owned(), reason });
+    // a pipe would keep whoever opens it waiting
+    if !known.is_file() {
+        return Err(unsupported(format!("{file} is no file")));
     }
-    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
-    opened.take(bytes_max).read_to_end(&mut bytes).map_err(EngineError::io("read", &path))?;
+    let mut bytes = Vec::with_capacity(usize::try_from(known.len().min(bytes_max)).unwrap_or_default());
+    let opened = File::open(&path).map_err(EngineError::io("open", &path))?;
+    opened.take(bytes_max + 1).read_to_end(&mut bytes).map_err(EngineError::io("read", &path))?;
+    if bytes.len() as u64 > bytes_max {
+        return Err(unsupported(format!("{file} has more than the {bytes_max} bytes that are allowed")));
+    }
     Ok(Some(bytes))
 }

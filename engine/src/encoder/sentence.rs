@@ -62,7 +62,11 @@ impl SentenceEmbedder {
     pub fn load_unverified(dir: &Path, name: &str, options: &EmbedderOptions) -> Result<Self, EngineError> {
         let files = Files::read(dir, name)?;
         let recipe = Recipe::read(dir, name)?;
-        Self::from_files(name, identity(&files, &recipe), &files, &recipe, options)
+        let model = Self::from_files(name, identity(&files, &recipe), &files, &recipe, options)?;
+        // weights that overflow and tokens beyond them are told here, and not by every text
+        let tried = model.embed(&["a text"]).and_then(|_| model.embed_queries(&["a question"]));
+        tried.map_err(|error| EngineError::UnsupportedModel { name: name.to_owned(), reason: format!("it embeds nothing: {error}") })?;
+        Ok(model)
     }
 
     fn from_files(name: &str, sha256: String, files: &Files, recipe: &Recipe, options: &EmbedderOptions) -> Result<Self, EngineError> {
@@ -74,7 +78,12 @@ impl SentenceEmbedder {
         let tensors = Safetensors::parse(&files.weights).map_err(unsupported)?;
         let (known_as, sha256) = options.precision.identity("embedder", name, &sha256);
         let languages = options.languages.clone();
-        let info = EmbedderInfo { name: known_as, sha256, dimensions: config.width, window_tokens, languages };
+        let prompt_tokens = tokens.count(&recipe.passage_prefix)?;
+        if prompt_tokens * 2 > window_tokens {
+            return Err(unsupported(format!("the prompt before passages takes {prompt_tokens} of {window_tokens} tokens")));
+        }
+        let room = window_tokens - prompt_tokens;
+        let info = EmbedderInfo { name: known_as, sha256, dimensions: config.width, window_tokens: room, languages };
         // A text is one segment: all of its tokens have the first type.
         let limits = TextLimits { window: window_tokens, token_types: 1 };
         let encoder = load_encoder(&tensors, config, limits, cpu, options.precision).map_err(unsupported)?;

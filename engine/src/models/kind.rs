@@ -54,8 +54,10 @@ impl ModelKind {
 }
 
 fn read(path: &Path) -> Option<Config> {
-    let mut bytes = Vec::new();
-    File::open(path.join("config.json")).ok()?.take(CONFIG_BYTES_MAX).read_to_end(&mut bytes).ok()?;
+    let (path, mut bytes) = (path.join("config.json"), Vec::new());
+    // a pipe would keep whoever opens it waiting
+    std::fs::metadata(&path).ok().filter(std::fs::Metadata::is_file)?;
+    File::open(path).ok()?.take(CONFIG_BYTES_MAX).read_to_end(&mut bytes).ok()?;
     serde_json::from_slice(&bytes).ok()
 }
 

@@ -23,6 +23,7 @@ use schemas::receipt::{ContributorShare, LEAST_TOKEN, Likelihood, Source, player
 use schemas::said::Said;
 
 use super::shares::{Shares, narrow};
+use crate::question;
 use crate::statements::{Known, SHORT_TOKENS, Sentence, adds, read, says_again};
 use crate::{RagError, Result};
 
@@ -138,7 +139,7 @@ fn player(players: &[Vec<Address>], contributor: Address) -> usize {
 /// says anything of it, every sentence counts. Follows from texts and order alone.
 pub(crate) fn needs(question: &str, said: &[String], sources: &[Told<'_>]) -> Vec<Vec<u64>> {
     let players = players_of(sources.iter().map(|source| source.contributor));
-    let asked = Said::of(question);
+    let asked = Said::of(question::last(question));
     let said: Vec<Said> = said.iter().map(|sentence| Said::of(sentence)).collect();
     let sentences: Vec<Vec<Sentence>> = sources.iter().map(|source| read(source.text)).collect();
     let mut known = Known::default();

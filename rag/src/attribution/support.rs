@@ -28,6 +28,7 @@ pub struct SourceText<'a> {
 /// the first to say, in ppm. `question` is what was asked: a segment that neither confirms it nor adds to its words
 /// belongs to nobody.
 pub fn compute_value_table(question: &str, segments: &[&str], sources: &[SourceText<'_>]) -> Vec<ValueRow> {
+    let question = question::last(question);
     let asked = Said::of(question);
     let said: Vec<Said> = segments.iter().map(|segment| Said::of(segment)).collect();
     let statements = statements(segments, sources);
@@ -37,7 +38,7 @@ pub fn compute_value_table(question: &str, segments: &[&str], sources: &[SourceT
     let weights = weights(segments, &said, &new);
     (segments.iter().zip(&said).zip(&new).zip(weights))
         .map(|(((text, segment), new), weight)| {
-            let parts = if adds(segment, &asked).next().is_some() || confirms(text, question::last(question)) {
+            let parts = if adds(segment, &asked).next().is_some() || confirms(text, question) {
                 first_to_say(segment, new, &order, &statements)
             } else {
                 vec![0; sources.len()]

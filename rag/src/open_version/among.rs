@@ -8,8 +8,8 @@ use schemas::receipt::Filter;
 use schemas::tables::{Millis, SubmissionRow, TermsRow};
 
 use super::OpenVersion;
-use crate::Result;
 use crate::statements::Origin;
+use crate::{Result, blocking};
 
 /// Members of one version: all, or those that a filter leaves.
 #[derive(Debug, Clone, Default)]
@@ -40,25 +40,21 @@ pub(super) struct Terms {
 
 impl OpenVersion {
     /// The members that `filter` leaves.
-    pub(crate) async fn among(&self, filter: Option<&Filter>) -> Result<Among> {
+    pub(crate) async fn among(self: &Arc<Self>, filter: Option<&Filter>) -> Result<Among> {
         let Some(filter) = filter else { return Ok(Among::default()) };
-        let origins = &self.members.origins;
         let asks_terms = !filter.licences.is_empty() || filter.received_from_ms.is_some() || filter.received_before_ms.is_some();
-        let terms = if asks_terms { Some(self.terms.get_or_try_init(|| self.read_terms()).await?) } else { None };
-        let leaves = |origin: &Origin| {
-            let is_one = (filter.contributors.is_empty() || filter.contributors.binary_search(&origin.contributor).is_ok())
-                && (filter.documents.is_empty() || filter.documents.binary_search(&origin.document).is_ok());
-            let has_terms = |terms: &HashMap<SubmissionId, Terms>| {
-                let Some(Terms { licence, received_at }) = terms.get(&origin.submission) else { return false };
-                (filter.licences.is_empty() || filter.licences.binary_search(licence).is_ok())
-                    && filter.received_from_ms.is_none_or(|from| received_at.0 >= from)
-                    && filter.received_before_ms.is_none_or(|before| received_at.0 < before)
-            };
-            is_one && terms.is_none_or(has_terms)
-        };
-        let left: Vec<bool> = origins.each().iter().map(leaves).collect();
-        let members = origins.of_chunks().iter().map(|at| left.get(*at as usize).copied().unwrap_or(false)).collect();
-        Ok(Among(Some(members)))
+        if asks_terms {
+            self.terms.get_or_try_init(|| self.read_terms()).await?;
+        }
+        let (opened, filter) = (self.clone(), filter.clone());
+        blocking(move || {
+            let origins = &opened.members.origins;
+            let terms = opened.terms.get().filter(|_| asks_terms);
+            let left: Vec<bool> = origins.each().iter().map(|origin| leaves(&filter, origin, terms)).collect();
+            let members = origins.of_chunks().iter().map(|at| left.get(*at as usize).copied().unwrap_or(false)).collect();
+            Ok(Among(Some(members)))
+        })
+        .await
     }
 
     /// Of the Datanet's submissions; read once, when a filter asks for it.
@@ -69,4 +65,17 @@ impl OpenVersion {
         let own = rows.into_iter().filter(|row| own.contains(&row.submission_id));
         Ok(own.map(|row| (row.submission_id, Terms { licence: row.licence, received_at: row.received_at })).collect())
     }
+}
+
+/// Whether a filter leaves the chunks of this origin; `terms` are there where it asks for any.
+fn leaves(filter: &Filter, origin: &Origin, terms: Option<&HashMap<SubmissionId, Terms>>) -> bool {
+    let has_terms = |terms: &HashMap<SubmissionId, Terms>| {
+        let Some(Terms { licence, received_at }) = terms.get(&origin.submission) else { return false };
+        (filter.licences.is_empty() || filter.licences.binary_search(licence).is_ok())
+            && filter.received_from_ms.is_none_or(|from| received_at.0 >= from)
+            && filter.received_before_ms.is_none_or(|before| received_at.0 < before)
+    };
+    (filter.contributors.is_empty() || filter.contributors.binary_search(&origin.contributor).is_ok())
+        && (filter.documents.is_empty() || filter.documents.binary_search(&origin.document).is_ok())
+        && terms.is_none_or(has_terms)
 }

@@ -80,7 +80,9 @@ impl<'a> Asked<'a> {
     /// contradicts has as much of the question; and that one. Of another's statement with the question added to it, that one.
     fn stand_in(&self, statement: &StatementText) -> Result<Vec<Candidate>> {
         let statements = &self.opened.statements;
-        let corrected = |at: usize| self.at(Some(statements.corrected(at).unwrap_or(at)));
+        // a correction that may not answer corrects nothing here
+        let may_answer = |at: &usize| statements.text(*at).is_some_and(|text| self.question.among.has(text.chunk));
+        let corrected = |at: usize| self.at(Some(statements.corrected(at).filter(may_answer).unwrap_or(at)));
         let own = corrected(statement.statement)?;
         if let Some(own) = own.as_ref().filter(|own| own.restates)
             && let Some(first) = statements.first_to_say_the_rest(own.statement, &self.said)

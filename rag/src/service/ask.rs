@@ -53,7 +53,9 @@ pub(super) fn check(request: &AskRequest, config: &RagConfig, tokens_max: Option
 /// Whether a stored answer is to this request. Settings count for an answer that a model wrote.
 pub(super) fn check_same(record: &AnswerRecord, request: &AskRequest) -> Result<()> {
     let body = &record.receipt.body;
-    let same = record.question == request.question
+    // what did not count was not kept
+    let asked = question::with_turns(&request.question, question::turns(&record.question));
+    let same = record.question == asked
         && body.datanet_id == request.datanet.datanet_id
         && request.version.is_none_or(|version| version == body.version)
         && request.filter == body.retrieval.filter
@@ -99,13 +101,14 @@ impl Rag {
         let (embedder, text) = (self.embedder.clone(), request.question.clone());
         let ways = self.stages.wait(Stage::Embed, blocking(move || Question::ways(&text, embedder.as_ref()))).await?;
         let search = async {
-            let question = retrieve::nearest_way(&opened, ways, request.filter.as_ref()).await?;
+            let question = retrieve::nearest_way(retrieve::nearness(&opened, ways, request.filter.as_ref()).await?)?;
             let method = retrieve::method(&self.config, &question, request.filter.as_ref(), self.reranker.as_ref());
             let found = retrieve::retrieve(&opened, &question, &method, self.reranker.as_ref()).await?;
             Ok::<_, RagError>((question, method, found))
         };
         let (question, method, found) = self.stages.wait(Stage::Retrieve, search).await?;
         let retrieve::Search { retrieved, candidates } = found;
+        let request = AskRequest { question: question::with_turns(&request.question, question.turns), ..request };
         Ok((question, Found { id, request, opened, method, retrieved, candidates, reranker: self.reranker_info() }))
     }
 

@@ -13,7 +13,7 @@ use crate::answer::Evidence;
 use crate::attribution::likelihood::{Players, Told};
 use crate::citations;
 use crate::generate::{self, Asked, Written, mode_named};
-use crate::prompt::{Form, Window};
+use crate::prompt::{Fitted, Form, Window};
 use crate::{RagError, Result, blocking};
 
 /// How far a log-likelihood that another instruction set computes may be from the stated one, in µnat for each token that counts. In f32
@@ -57,16 +57,11 @@ impl Rag {
         let (generator, generation) = self.generator_of(body)?;
         let _generating = self.generating()?;
         let form = Form::of(generation);
-        let limit = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-        let tokens = generation.context_tokens.map_or(generator.info().context_tokens, limit);
-        let window = Window { tokens, answer: limit(generation.tokens_max) };
-        let fitted = generate::fit(&generator, &evidence.question, texts, form, window).await.map_err(|error| match error {
-            RagError::InvalidQuestion(problem) => RagError::Unproven(problem),
-            other => other,
-        })?;
+        let fitted = fit(&generator, evidence, generation, texts).await?;
         if (fitted.sources, texts.len() - fitted.sources) != (body.sources.len(), dropped(generation)) {
             return Ok(vec![format!("{} sources fit the model's window, and the receipt has {}", fitted.sources, body.sources.len())]);
         }
+        let tokens = window(&generator, generation).tokens;
         let again = evidence.clone();
         let players = blocking(move || {
             let Evidence { question, answer, source_texts, receipt, .. } = &again;
@@ -89,6 +84,18 @@ impl Rag {
         let again = again.map_err(|_| RagError::Unproven(format!("scoring took more than {timeout:?}")))??;
         let is_f32 = generator.info().precision == Some(Precision::F32);
         differences(stated, &again, if is_f32 { TOLERANCE_PER_TOKEN_F32 } else { TOLERANCE_PER_TOKEN })
+    }
+
+    /// In words whether other sources fit the model's window than the receipt says. `texts` are those that are found again.
+    pub(super) async fn window_differences(&self, evidence: &Evidence, texts: &[String]) -> Result<Vec<String>> {
+        let (generator, generation) = self.generator_of(&evidence.receipt.body)?;
+        let fitted = fit(&generator, evidence, generation, texts).await?;
+        let (left_out, stated) = (texts.len() - fitted.sources, dropped(generation));
+        let differs = left_out != stated;
+        Ok(differs
+            .then(|| format!("{left_out} sources have no room in the model's window, and the receipt leaves {stated} out"))
+            .into_iter()
+            .collect())
     }
 
     /// The model that wrote an answer, as it was then.
@@ -114,6 +121,21 @@ fn is_it(info: &GeneratorInfo, name: &str, generation: &Generation) -> bool {
     let precision = info.precision.map(Precision::name);
     let is_same = info.sha256 == generation.generator_sha256 && precision == generation.precision.as_deref();
     info.scores && is_same && (info.sha256.is_some() || info.name == name)
+}
+
+fn window(generator: &Arc<dyn Generator>, generation: &Generation) -> Window {
+    let limit = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    let tokens = generation.context_tokens.map_or(generator.info().context_tokens, limit);
+    Window { tokens, answer: limit(generation.tokens_max) }
+}
+
+/// The prompt of an answer, with as many of the texts as were in it.
+async fn fit(generator: &Arc<dyn Generator>, evidence: &Evidence, generation: &Generation, texts: &[String]) -> Result<Fitted> {
+    let (form, window) = (Form::of(generation), window(generator, generation));
+    generate::fit(generator, &evidence.question, texts, form, window).await.map_err(|error| match error {
+        RagError::InvalidQuestion(problem) => RagError::Unproven(problem),
+        other => other,
+    })
 }
 
 fn dropped(generation: &Generation) -> usize {

@@ -38,11 +38,18 @@ impl Rag {
         }
         let (embedder, text) = (self.embedder.clone(), evidence.question.clone());
         let ways = blocking(move || Question::ways(&text, embedder.as_ref())).await?;
-        let question = retrieve::nearest_way(&opened, ways, stated.retrieval.filter.as_ref()).await?;
-        let turns = question.turns as u64;
-        if turns != stated.retrieval.turns.unwrap_or(0) {
-            return Ok(vec![format!("with {turns} earlier turns the nearest passage is found, and the receipt states other ones")]);
-        }
+        let ways = retrieve::nearness(&opened, ways, stated.retrieval.filter.as_ref()).await?;
+        let nearest = ways.iter().map(|(nearest, _)| *nearest).max().flatten();
+        let turns = stated.retrieval.turns.unwrap_or(0);
+        // two ways that nearly tie may change places on another instruction set
+        let is_nearest =
+            |near: Option<i64>| near.zip(nearest).is_none_or(|(near, nearest)| near.abs_diff(nearest) <= 2 * SCORE_TOLERANCE_PPM);
+        let way = ways.into_iter().find(|(_, way)| way.turns as u64 == turns).filter(|(near, _)| is_nearest(*near));
+        let Some((_, question)) = way else {
+            return Ok(vec![format!(
+                "a passage is nearer that is found with another number of earlier turns than the {turns} of the receipt"
+            )]);
+        };
         let reranker = stated.retrieval.reranked.and_then(|_| self.reranker_info());
         let retrieve::Search { retrieved, candidates } =
             retrieve::retrieve(&opened, &question, &stated.retrieval, self.reranker.as_ref()).await?;
@@ -70,7 +77,8 @@ impl Rag {
                 let quotes = quote::select(&question, &found.opened, &found.positions(), embedder.as_ref(), &config.quote)?;
                 return Ok((found.quoted(quotes, embedder.info(), &config)?, Vec::new()));
             };
-            let texts = if body.likelihood.is_some() { found.texts()? } else { Vec::new() };
+            let are_needed = body.likelihood.is_some() || generation.dropped_sources > 0;
+            let texts = if are_needed { found.texts()? } else { Vec::new() };
             let form = Form::of(&generation);
             let declined = generation.sentences.is_empty();
             let said =
@@ -80,10 +88,13 @@ impl Rag {
             Ok((found.generated(written, &body.models.generator, embedder.info(), &config)?, texts))
         })
         .await?;
+        let dropped = stated.generation.as_ref().map_or(0, |generation| generation.dropped_sources);
         // what was left out is told also where nobody has the model
         let differences = differences(stated, &draft.body);
         match &stated.likelihood {
             Some(likelihood) if differences.is_empty() => self.likelihood_differences(evidence, likelihood, &texts).await,
+            // only the model tells what it had no room for
+            None if differences.is_empty() && dropped > 0 => self.window_differences(evidence, &texts).await,
             _ => Ok(differences),
         }
     }

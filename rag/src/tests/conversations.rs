@@ -13,7 +13,6 @@ use super::world::{World, cold_chain};
 use crate::{AskRequest, RagError, verify_evidence};
 
 const FIRST: &str = "At what temperature does dry ice sublimate?";
-const NEXT: &str = "Must it be vented?";
 /// What stands between turns.
 const TURN: &str = "\u{2029}";
 
@@ -34,12 +33,17 @@ async fn a_question_is_searched_with_what_it_needs() {
     verify_evidence(&evidence).unwrap();
     assert_eq!(rag.reexecute(&evidence).await.unwrap(), Vec::<String>::new());
 
+    // one that was not there
+    let mut lie = evidence.clone();
+    lie.receipt.body.retrieval.turns = Some(2);
+    sign(&mut lie.receipt);
+    assert!(verify_evidence(&lie).unwrap_err().to_string().contains("another number of earlier turns"));
     // the operator searched with fewer of them
     let mut lie = evidence.clone();
     lie.receipt.body.retrieval.turns = None;
     sign(&mut lie.receipt);
     let differences = rag.reexecute(&lie).await.unwrap();
-    assert!(differences[0].contains("with 1 earlier turns"), "{differences:?}");
+    assert!(differences[0].contains("another number of earlier turns than the 0"), "{differences:?}");
 }
 
 /// What has nothing to do with a question changes nothing of its answer.
@@ -53,20 +57,27 @@ async fn another_subject_before_a_question_is_passed_over() {
     assert_eq!(answer.receipt.body.sources, alone.receipt.body.sources);
 }
 
-/// With other turns before it, it is another request.
+/// With other turns that count it is another request; those that do not are not kept.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_request_has_the_same_turns() {
     let world = World::new(&cold_chain()).await;
     let rag = world.rag().await;
-    let first = rag.ask(after(&world, "r", &[FIRST], NEXT)).await.unwrap();
-    assert_eq!(rag.ask(after(&world, "r", &[FIRST], NEXT)).await.unwrap(), first);
-    for earlier in [&[][..], &["How cold is it?"]] {
-        assert!(matches!(rag.ask(after(&world, "r", earlier, NEXT)).await, Err(RagError::Conflict(_))));
+    let earlier = "At which temperature does dry ice sublimate during air transport?";
+    let first = rag.ask(after(&world, "r", &[earlier], "Is it vented?")).await.unwrap();
+    assert_eq!(first.receipt.body.retrieval.turns, Some(1));
+    for turns in [&[earlier][..], &["Is it warm?", earlier]] {
+        assert_eq!(rag.ask(after(&world, "r", turns, "Is it vented?")).await.unwrap(), first);
     }
+    for turns in [&[][..], &["How cold is it?"]] {
+        assert!(matches!(rag.ask(after(&world, "r", turns, "Is it vented?")).await, Err(RagError::Conflict(_))));
+    }
+    let apart = rag.ask(after(&world, "apart", &["Who won the 1998 football World Cup?"], FIRST)).await.unwrap();
+    assert_eq!(rag.evidence(apart.receipt.body.answer_id).await.unwrap().question, FIRST);
+    assert_eq!(rag.ask(world.request("apart", FIRST)).await.unwrap(), apart);
     let long = "long ".repeat(400);
-    let asked = rag.ask(after(&world, "long", &[FIRST, &long], NEXT)).await.unwrap();
+    let asked = rag.ask(after(&world, "long", &[earlier, &long], "Is it vented?")).await.unwrap();
     let evidence = rag.evidence(asked.receipt.body.answer_id).await.unwrap();
-    assert_eq!(evidence.question, NEXT, "what is too long is left out, with what was said before it");
+    assert_eq!(evidence.question, "Is it vented?", "what is too long is left out, with what was said before it");
 }
 
 /// A word with a capital that is in both questions, not at their beginning.

@@ -4,7 +4,7 @@ use schemas::receipt::Filter;
 use schemas::tables::{ChunkRow, Millis, SubmissionRow};
 use schemas::{Address, B256};
 
-use super::world::{World, account, cold_chain, file, ids, rows};
+use super::world::{File, World, account, cold_chain, file, ids, rows};
 use crate::index::{self, Sought};
 use crate::{AskRequest, RagError, verify_evidence};
 
@@ -19,8 +19,8 @@ fn among(world: &World, id: &str, question: &str, filter: Filter) -> AskRequest 
 }
 
 /// What the n-th file was given under, and when.
-async fn submit(world: &World, terms: &[(&str, i64)]) {
-    let (chunks, _) = rows(world.datanet.datanet_id, &cold_chain(), world.embedder.as_ref());
+async fn submit(world: &World, files: &[File], terms: &[(&str, i64)]) {
+    let (chunks, _) = rows(world.datanet.datanet_id, files, world.embedder.as_ref());
     let submission = |registered: u64| -> &ChunkRow { chunks.iter().find(|chunk| chunk.registered == registered).unwrap() };
     let rows: Vec<SubmissionRow> = (1..)
         .zip(terms)
@@ -45,7 +45,7 @@ async fn submit(world: &World, terms: &[(&str, i64)]) {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_rests_on_what_the_filter_leaves() {
     let world = World::new(&cold_chain()).await;
-    submit(&world, &[("CC0-1.0", 10), ("CC-BY-4.0", 20), ("CC0-1.0", 30), ("MIT", 40)]).await;
+    submit(&world, &cold_chain(), &[("CC0-1.0", 10), ("CC-BY-4.0", 20), ("CC0-1.0", 30), ("MIT", 40)]).await;
     let rag = world.rag().await;
     let contributors = |answer: &crate::Answer| -> Vec<Address> { answer.citations.iter().map(|citation| citation.contributor).collect() };
     let open = rag.ask(world.request("open", RANGE)).await.unwrap();
@@ -79,6 +79,10 @@ async fn an_answer_rests_on_what_the_filter_leaves() {
         verify_evidence(&evidence).unwrap();
         assert_eq!(rag.reexecute(&evidence).await.unwrap(), Vec::<String>::new(), "{filter:?}");
 
+        let mut lie = evidence.clone();
+        lie.receipt.body.retrieval.filter = Some(of(&[7]));
+        super::lies::sign(&mut lie.receipt);
+        assert!(crate::verify_receipt(&lie.receipt).unwrap_err().to_string().contains("the filter leaves"), "{filter:?}");
         let mut lie = evidence;
         lie.receipt.body.retrieval.filter = None;
         super::lies::sign(&mut lie.receipt);
@@ -144,5 +148,23 @@ async fn words_find_the_same_however_they_are_sought() {
                 "{question} {limit}"
             );
         }
+    }
+}
+
+/// A copy is another member with the same chunk: it is found once, and as the one that was registered first.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_two_contributors_is_one_candidate() {
+    let asked = "# How cold is dry ice?\n\n# How cold is dry ice?\n\nDry ice is as cold as -78.5 °C.";
+    let faq = "How cold is dry ice? Dry ice is as cold as -78.5 °C. What is this about? See also the next page.";
+    let files = [file("faq.md", 1, faq), file("faq.md", 2, faq), file("notes.md", 3, asked), file("notes.md", 4, asked)];
+    let world = World::new(&files).await;
+    submit(&world, &files, &[("CC-BY-NC-4.0", 1), ("MIT", 2), ("CC-BY-NC-4.0", 1), ("MIT", 2)]).await;
+    let rag = world.rag().await;
+    let answer = rag.ask(world.request("copies", "How cold is dry ice?")).await.unwrap();
+    crate::verify_receipt(&answer.receipt).unwrap();
+    for (id, filter) in [("mit", Filter { licences: vec!["MIT".into()], ..Filter::default() }), ("two", of(&[2, 4]))] {
+        let answer = rag.ask(among(&world, id, "How cold is dry ice?", filter)).await.unwrap();
+        crate::verify_receipt(&answer.receipt).unwrap();
+        assert!(answer.receipt.body.sources.iter().all(|source| [account(2), account(4)].contains(&source.contributor)), "{id}");
     }
 }

@@ -271,8 +271,16 @@ async fn candidates_that_contradict_the_sources_fail() {
         },
         "a chunk twice",
     );
+    let nothing = |body: &mut ReceiptBody| {
+        lists(body).into_iter().for_each(Vec::clear);
+        for source in &mut body.sources {
+            (source.vector_rank, source.lexical_rank, source.vector_ppm, source.lexical_ppm) = (None, None, None, None);
+        }
+    };
+    refused(&nothing, "where the candidates lead to 0");
+    refused(&|body| body.retrieval.turns = Some(0), "not stated as 0");
     refused(&|body| body.retrieval.candidates = 1, "longer than what was asked for");
-    refused(&|body| body.retrieval.top_k = 2, "not the one that the candidates lead to");
+    refused(&|body| body.retrieval.top_k = 2, "where the candidates lead to 2");
     // a worse one by which nothing changes
     let mut padded = evidence.clone();
     lists(&mut padded.receipt.body)[1].push(Candidate(ChunkId::default(), -5));

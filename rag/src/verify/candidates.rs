@@ -1,6 +1,6 @@
 //! That the sources are what the candidates lead to.
 
-use schemas::receipt::{Candidates, ReceiptBody, Source};
+use schemas::receipt::{Candidates, MAX_BESIDE, ReceiptBody, Source};
 
 use crate::retrieve::{self, Fused};
 use crate::{RagError, Result};
@@ -16,8 +16,14 @@ pub(super) fn verify(body: &ReceiptBody) -> Result<()> {
     let best = retrieve::best(&body.retrieval, candidates)?;
     let retrieved = usize::try_from(body.retrieved).unwrap_or(usize::MAX).min(body.sources.len());
     let dropped = body.generation.as_ref().map_or(0, |generation| generation.dropped_sources);
-    if (retrieved as u64).saturating_add(dropped) < best.len() as u64 {
+    let found = (retrieved as u64).saturating_add(dropped);
+    let most = if best.is_empty() { 0 } else { best.len() + MAX_BESIDE };
+    if found < best.len() as u64 || retrieved > most {
         return bad(format!("{retrieved} sources were retrieved, where the candidates lead to {}", best.len()));
+    }
+    let is_left = |source: &Source| body.retrieval.filter.as_ref().is_none_or(|filter| filter.admits(source));
+    if let Some(source) = body.sources.iter().take(retrieved).find(|source| !is_left(source)) {
+        return bad(format!("the filter leaves {} out, which was retrieved", source.chunk_id));
     }
     for (at, source) in body.sources.iter().enumerate() {
         let is_due = match best.get(at).filter(|_| at < retrieved) {

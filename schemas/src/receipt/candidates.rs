@@ -8,6 +8,9 @@ use super::Retrieval;
 use crate::allocation::PPM;
 use crate::ids::ChunkId;
 
+/// Chunks that may stand beside those that the candidates lead to: the ones in which these are corrected or contradicted.
+pub const MAX_BESIDE: usize = 4;
+
 /// What was found, best first: the sources follow from it, so that none that is here can be left out of them, and who knows the
 /// question sees of any chunk whether it belonged here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,6 +3,7 @@
 use alloy_primitives::Address;
 use serde::{Deserialize, Serialize};
 
+use super::Source;
 use crate::ids::DocumentId;
 
 /// Values in a list at most.
@@ -41,6 +42,12 @@ impl Filter {
         self.licences.sort_unstable();
         self.licences.dedup();
         self
+    }
+
+    /// Whether it lets a source be found, as far as the source itself says.
+    pub fn admits(&self, source: &Source) -> bool {
+        (self.contributors.is_empty() || self.contributors.contains(&source.contributor))
+            && (self.documents.is_empty() || self.documents.contains(&source.document_id))
     }
 
     /// What is no filter: one that states nothing, not in its one form, or without end.

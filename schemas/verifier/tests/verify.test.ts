@@ -177,6 +177,21 @@ test('signed lies fail where they are told', async () => {
     ['a candidate twice', found, (b) => (at(b, 'candidates').by_words as Json[]).push(at(b, 'candidates', 'by_words', 0)), 'arithmetic', /a chunk twice/],
     ['more candidates than were asked for', found, (b) => (at(b, 'retrieval').candidates = 6n), 'arithmetic', /longer than what was asked for/],
     ['a way to fuse of its own', found, (b) => (at(b, 'retrieval').method = 'convex/9'), 'arithmetic', /not known here/],
+    ['no candidates, and sources', found, (b) => {
+      b.candidates = { by_vector: [], by_words: [] };
+      for (const source of b.sources as Members[]) {
+        [source.vector_rank, source.lexical_rank] = [null, null];
+        delete source.vector_ppm;
+        delete source.lexical_ppm;
+      }
+    }, 'arithmetic', /lead to 0/],
+    ['a filter that leaves them out', found, (b) => (at(b, 'retrieval').filter = { contributors: [b.registry] }), 'arithmetic', /the filter leaves out/],
+    ['a filter of nothing', found, (b) => (at(b, 'retrieval').filter = {}), 'arithmetic', /states something/],
+    ['an empty list in a filter', found, (b) => (at(b, 'retrieval').filter = { licences: [] }), 'arithmetic', /1 to 64/],
+    ['values in another order', found, (b) => (at(b, 'retrieval').filter = { licences: ['b', 'a'] }), 'arithmetic', /ascend/],
+    ['a licence without end', found, (b) => (at(b, 'retrieval').filter = { licences: ['x'.repeat(257)] }), 'arithmetic', /256 bytes/],
+    ['a time that ends before it begins', found, (b) => (at(b, 'retrieval').filter = { received_from_ms: 5n, received_before_ms: 5n }), 'arithmetic', /begins before/],
+    ['no turns', found, (b) => (at(b, 'retrieval').turns = 0n), 'arithmetic', /not stated as 0/],
     ['a reranker without scores', found, (b) => (at(b, 'retrieval').reranked = 20n), 'arithmetic', /or none of them/],
     ['scores of no reranker', found, (b) => (at(b, 'candidates').reranked = [0n]), 'arithmetic', /or none of them/],
     ['a candidate of three', found, (b) => (at(b, 'candidates', 'by_words', 0) as unknown as Json[]).push(1n), 'form', /by_words\[0\] is no chunk/],

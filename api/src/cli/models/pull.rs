@@ -29,9 +29,10 @@ pub(super) async fn pull(context: &Context, config: &Config, args: &PullArgs) ->
     let name = args.name.as_deref().unwrap_or(&config.models.embedder);
     if args.name.is_none()
         && let Ok(EmbedderSource::Folder(folder)) = EmbedderSource::find(name, &root)
-        && !folder.dir.starts_with(&root)
     {
-        bail!("models.embedder is the folder {name}, into which nothing is pulled; say which model to pull");
+        // another commit of a repository would be another embedder
+        let text = format!("models.embedder is in {}: nothing is pulled; name it to pull it again", folder.dir.display());
+        return Ok(Report::new(text, &json!({ "name": folder.name, "dir": folder.dir, "pulled": false })));
     }
     let options = PullOptions { hub_url: config.models.hub_url.trim_end_matches('/').to_owned(), ..PullOptions::default() };
     let bar = Progress::start(context.voice, "checking");

@@ -77,7 +77,12 @@ impl Recipe {
             return Err(EngineError::UnsupportedModel { name: name.to_owned(), reason });
         }
         let pooling: Option<PoolingFile> = read_json(dir, "1_Pooling/config.json", name)?;
-        let pooling = pooling.map_or(Ok(Pooling::Mean), |file| file.pooling());
+        let is_pooled = modules.iter().any(|module| module.class.ends_with(".Pooling"));
+        let pooling = match pooling {
+            Some(file) => file.pooling(),
+            None if is_pooled => Err("modules.json names a pooling, and 1_Pooling/config.json, which says which, is missing".to_owned()),
+            None => Ok(Pooling::Mean),
+        };
         let pooling = pooling.map_err(|reason| EngineError::UnsupportedModel { name: name.to_owned(), reason })?;
         let window: WindowFile = read_json(dir, "sentence_bert_config.json", name)?.unwrap_or_default();
         let tokenizer: TokenizerFile = read_json(dir, "tokenizer_config.json", name)?.unwrap_or_default();
