@@ -15,7 +15,7 @@ const MAX_TOP_K: usize = 24;
 /// More at once would only wait for the CPU, and hold memory meanwhile.
 const MAX_QUEUE: usize = 10_000;
 /// A reranker reads each with the question: more would take seconds.
-const MAX_RERANKED: usize = 200;
+pub const MAX_RERANKED: usize = 200;
 
 /// Settings of [`crate::Rag`].
 #[derive(Debug, Clone)]

@@ -31,7 +31,7 @@ mod trace;
 mod verify;
 
 pub use answer::{Answer, Answerer, AskRequest, Citation, CopyOf, Evidence, ShareLine};
-pub use config::{AttributionConfig, AttributionMethod, GenerationConfig, QuoteConfig, RagConfig};
+pub use config::{AttributionConfig, AttributionMethod, GenerationConfig, MAX_RERANKED, QuoteConfig, RagConfig};
 pub use epochs::first as rewards_1;
 pub use epochs::{
     Asked, ClosingTerms, Collected, Collection, Dues, EpochComputation, EpochInputs, EpochReceipts, MOST_FUNDERS, Policy, RewardProof,

@@ -71,7 +71,7 @@ impl OpenVersion {
 fn leaves(filter: &Filter, origin: &Origin, terms: Option<&HashMap<SubmissionId, Terms>>) -> bool {
     let has_terms = |terms: &HashMap<SubmissionId, Terms>| {
         let Some(Terms { licence, received_at }) = terms.get(&origin.submission) else { return false };
-        (filter.licences.is_empty() || filter.licences.binary_search(licence).is_ok())
+        (filter.licences.is_empty() || filter.licences.iter().any(|one| one.eq_ignore_ascii_case(licence)))
             && filter.received_from_ms.is_none_or(|from| received_at.0 >= from)
             && filter.received_before_ms.is_none_or(|before| received_at.0 < before)
     };

@@ -59,6 +59,7 @@ async fn an_answer_rests_on_what_the_filter_leaves() {
         (of(&[9, 2, 2]), &[2]),
         (licence("CC-BY-4.0"), &[2]),
         (licence("CC0-1.0"), &[1, 3]),
+        (licence("cc0-1.0"), &[1, 3]),
         (from(Some(20), Some(30)), &[2]),
         (from(Some(20), None), &[2, 3]),
         (from(None, Some(20)), &[1]),

@@ -20,7 +20,7 @@ pub struct Filter {
     pub contributors: Vec<Address>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub documents: Vec<DocumentId>,
-    /// SPDX expressions, as their submissions state them.
+    /// SPDX expressions, as their submissions state them but for the case of letters, which means nothing in SPDX.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub licences: Vec<String>,
     /// Received then or later: UTC milliseconds.
