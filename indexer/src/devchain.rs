@@ -1,7 +1,7 @@
 //! The development chain: anvil in its OP-Stack mode, as a child process that ends with us.
 //!
-//! A shell stands between us and anvil. It ends anvil with SIGTERM, at which anvil writes its state,
-//! as soon as the pipe from us closes: on [`DevChain::stop`], on drop, and also when we are killed.
+//! A shell stands between us and anvil. It lets anvil finish what it mines and ends it with SIGTERM, at
+//! which anvil writes its state, as soon as the pipe from us closes: on [`DevChain::stop`], on drop, and also when we are killed.
 //! The state's log file is locked for as long as anyone of them lives, so that a restart waits until
 //! the state of its predecessor is written. For development only: it holds no value.
 
@@ -40,11 +40,31 @@ const KEPT_STATES: u64 = 64;
 const KEPT_STATES_BY_HAND: u64 = 256;
 
 /// Runs anvil (`"$@"`), and ends it when standard input closes.
+///
+/// While it writes its state, anvil (1.7.1) must mine nothing: it reads the blocks before the accounts, so that a transaction between
+/// the two would have moved money and be in no block. So it is told to mine no more of itself, and, by mining twice, waited for. Where
+/// there is no bash to say so, the shell waits for what is probably over by then.
 const WATCHED: &str = r#"
+port=$1
+shift
 exec 3<&0
 "$@" </dev/null 3<&- &
 chain=$!
-{ cat <&3 >/dev/null; kill -TERM "$chain" 2>/dev/null; } &
+{
+    cat <&3 >/dev/null
+    bash -c '
+        ask() {
+            exec 4<>"/dev/tcp/127.0.0.1/$0" || return
+            printf "POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n" >&4
+            printf "Content-Length: %s\r\n\r\n%s" "${#1}" "$1" >&4
+            IFS= read -r -t 5 -d "" answer <&4
+        }
+        ask "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"evm_setAutomine\",\"params\":[false]}"
+        for _ in 1 2; do ask "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"evm_mine\",\"params\":[]}"; done
+        true
+    ' "$port" 2>/dev/null || sleep 0.5
+    kill -TERM "$chain" 2>/dev/null
+} &
 watch=$!
 exec 3<&-
 wait "$chain"
@@ -233,7 +253,7 @@ impl DevChain {
 
 fn spawn(anvil: &Path, config: &DevChainConfig, port: u16, lock: Option<File>) -> Result<Child> {
     let mut command = Command::new("sh");
-    command.args(["-c", WATCHED, "headwater-devchain"]).arg(anvil);
+    command.args(["-c", WATCHED, "headwater-devchain", &port.to_string()]).arg(anvil);
     command.args(["--host", "127.0.0.1", "--port", &port.to_string(), "--optimism", "--chain-id", &CHAIN_ID.to_string()]);
     command.args(["--slots-in-an-epoch", &config.slots_in_an_epoch.max(1).to_string()]);
     // No accounts of a known key, no web pages, and old states only in memory, of which it otherwise

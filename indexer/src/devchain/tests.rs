@@ -16,7 +16,7 @@ use crate::reader::{At, ContractReader};
 use crate::sender::{Sender, SenderConfig};
 use crate::source::HeadTag;
 use schemas::B256;
-use schemas::alloy_primitives::keccak256;
+use schemas::alloy_primitives::{U64, keccak256};
 use schemas::contracts::{DatanetRegistry, Deployment, OpenToken, PaymentVault};
 use schemas::signer::KeySigner;
 use store::{Finality, Store};
@@ -250,6 +250,38 @@ async fn the_chain_outlives_us() {
     std::fs::write(config.state_path.as_ref().unwrap(), "{\"block\":").unwrap();
     let error = DevChain::start(&config).await.unwrap_err().to_string();
     assert!(error.contains("torn") && error.contains("empty data folder"), "{error}");
+}
+
+/// We are killed in the middle of anything. anvil (1.7.1) reads its blocks before its accounts when it writes a state, so that what is
+/// mined between has moved money and left no block, and no log for anyone to index.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_holds_the_block_of_whatever_it_holds() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = DevChainConfig { state_path: Some(folder.path().join("chain/state.json")), ..by_hand() };
+    let from = Address::repeat_byte(6);
+    let (mut blocks, mut in_blocks) = (0, 0);
+    for round in 0..12 {
+        let chain = DevChain::start(&config).await.unwrap();
+        let height: U64 = chain.rpc.request("eth_blockNumber", json!([])).await.unwrap();
+        while blocks < height.to() {
+            blocks += 1;
+            let count: U64 = chain.rpc.request("eth_getBlockTransactionCountByNumber", json!([U64::from(blocks)])).await.unwrap();
+            in_blocks += count.to::<u64>();
+        }
+        let nonce: U64 = chain.rpc.request("eth_getTransactionCount", json!([from, "latest"])).await.unwrap();
+        assert_eq!(nonce.to::<u64>(), in_blocks, "round {round}: a payment was made and is in no block");
+        chain.fund(from, U256::from(10u64).pow(U256::from(18))).await.unwrap();
+        chain.control("anvil_impersonateAccount", json!([from])).await.unwrap();
+        let rpc = chain.rpc.clone();
+        let payments = tokio::spawn(async move {
+            let payment = json!([{ "from": from, "to": Address::repeat_byte(5), "value": "0x1" }]);
+            while rpc.request::<Value>("eth_sendTransaction", payment.clone()).await.is_ok() {}
+        });
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        drop(chain);
+        payments.await.unwrap();
+    }
+    assert!(in_blocks > 100, "{in_blocks} payments say nothing");
 }
 
 #[tokio::test]
