@@ -130,6 +130,8 @@ enum Command {
     /// The contracts: fees in force, disputes of reward roots, and what their owner may do.
     #[command(subcommand)]
     Chain(chain::ChainCommand),
+    /// What an account has earned, and what of it is still to be claimed.
+    Rewards(rewards::RewardsArgs),
     /// Claim what an account has earned.
     Claim(rewards::ClaimArgs),
     /// Models: list, fetch, inspect and measure them.
@@ -255,7 +257,7 @@ pub fn main(cli: Cli) -> ExitCode {
     match runtime.block_on(run(cli.command, context)) {
         Ok(Some(report)) => {
             output::print(voice, &report);
-            ExitCode::SUCCESS
+            if report.is_failure { ExitCode::FAILURE } else { ExitCode::SUCCESS }
         }
         Ok(None) => ExitCode::SUCCESS,
         Err(error) => {
@@ -319,6 +321,7 @@ async fn run(command: Command, context: Context) -> anyhow::Result<Option<Report
         Command::Verify(args) => verify::verify(&context, &args).await?,
         Command::Settle(args) => rewards::settle_or_recompute(&context, &args).await?,
         Command::Chain(command) => chain::chain(&context, &command).await?,
+        Command::Rewards(args) => rewards::rewards(&context, &args).await?,
         Command::Claim(args) => rewards::claim(&context, &args).await?,
         Command::Models(command) => models::models(&context, &command).await?,
         Command::Doctor => doctor::doctor(&context).await?,

@@ -14,11 +14,13 @@ pub use progress::Progress;
 pub struct Report {
     pub text: String,
     pub json: Value,
+    /// Nothing came of what was asked for, as the report says.
+    pub is_failure: bool,
 }
 
 impl Report {
     pub fn new(text: impl Into<String>, json: &impl Serialize) -> Self {
-        Self { text: text.into(), json: serde_json::to_value(json).unwrap_or(Value::Null) }
+        Self { text: text.into(), json: serde_json::to_value(json).unwrap_or(Value::Null), is_failure: false }
     }
 }
 
@@ -59,8 +61,8 @@ pub fn printable(text: &str) -> String {
 /// The same with nothing that ends a line.
 pub fn in_a_line(text: &str) -> String {
     let one = |c: char| match c {
-        '\n' | '\r' => '⏎',
-        c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') => '\u{fffd}',
+        '\n' | '\r' | '\u{2028}' | '\u{2029}' => '⏎',
+        c if c.is_control() => '\u{fffd}',
         c => c,
     };
     text.chars().map(one).collect()
@@ -174,7 +176,7 @@ mod tests {
         let text = table(&["one", "two"], &rows);
         let lines: Vec<&str> = text.split('\n').collect();
         assert_eq!(lines.len(), 4, "{text}");
-        assert!(lines[2].starts_with("a⏎b\u{fffd}c ") && lines[2].ends_with("\u{fffd}[2J"), "{text}");
+        assert!(lines[2].starts_with("a⏎b⏎c ") && lines[2].ends_with("\u{fffd}[2J"), "{text}");
         assert_eq!(lines[1].chars().count(), lines[3].chars().count(), "{text}");
     }
 }

@@ -9,6 +9,7 @@
 //! earlier in `duplicates`; all four are pure functions of their input.
 
 mod anchors;
+mod book;
 mod characters;
 mod chunking;
 mod config;
@@ -37,6 +38,7 @@ mod versions;
 mod test_support;
 
 pub use anchors::{AnchoredVersion, Anchoring, anchor_call, registration_call};
+pub use book::QueuePlace;
 pub use characters::is_shown_in_a_line;
 pub use config::IngestConfig;
 pub use curators::SignedCuratorChange;

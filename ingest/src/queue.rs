@@ -1,18 +1,22 @@
 //! What curators look at: every readable document with what is known about it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use schemas::Address;
 use schemas::ids::{ChunkId, DatanetId, DocumentId, SubmissionId};
 use schemas::tables::{ChunkRow, DocumentRow, Millis, ReviewRow, SubmissionRow};
 use serde::Serialize;
 
+use crate::book::QueuePlace;
 use crate::duplicates::Index;
+use crate::reads::{latest_decisions, one_of};
 use crate::submissions::EarlierDocument;
 use crate::{Ingest, IngestError, Result};
 
 /// Repeated chunks that are listed per document; `duplicate_chunks` counts them all.
 const DUPLICATES_LISTED: usize = 50;
+/// Documents that one scan looks for.
+const READ_AT_ONCE: usize = 500;
 
 /// A document in the queue.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -65,24 +69,37 @@ pub struct ChunkDuplicate {
 }
 
 impl Ingest {
-    /// Every readable document of a Datanet: those that wait for a decision first, then by registration.
+    /// The next `limit` readable documents of a Datanet: those that wait for a decision first, then by registration; from the first, or
+    /// from `after` on. What has since been decided comes again among the others, and takes nothing with it.
     ///
     /// # Errors
-    /// [`IngestError::NotFound`] for an unknown Datanet.
-    pub async fn queue(&self, datanet: DatanetId) -> Result<Vec<QueueItem>> {
+    /// [`IngestError::NotFound`] for an unknown Datanet, and where `after` is no document of it.
+    pub async fn queue(&self, datanet: DatanetId, after: Option<QueuePlace>, limit: usize) -> Result<Vec<QueueItem>> {
         self.datanet(&datanet.to_string()).await?;
-        let mut uploads = self.uploads(datanet).await?;
+        let book = self.book(datanet).await?;
+        let Some(queued) = book.queue(after) else {
+            return Err(IngestError::NotFound("there is no such document in this queue to go on after".into()));
+        };
+        let queued: Vec<DocumentId> = queued.take(limit).collect();
         let index = self.duplicates(datanet).await?;
-        let mut items: Vec<QueueItem> = std::mem::take(&mut uploads.documents)
-            .into_iter()
-            .filter_map(|document| {
-                let submission = uploads.submissions.get(&document.submission_id)?;
-                let review = uploads.decisions.get(&document.document_id).cloned();
-                Some(item(document, submission, review, &index))
-            })
-            .collect();
-        drop(index);
-        items.sort_by_key(|item| item.status != QueueStatus::Pending);
+        let mut items = Vec::with_capacity(queued.len());
+        for some in queued.chunks(READ_AT_ONCE) {
+            let of_some = one_of("document_id", some.iter());
+            let documents = self.store().scan::<DocumentRow>(Some(&of_some)).await?;
+            let of_these = one_of("submission_id", documents.iter().map(|document| document.submission_id));
+            let submissions = self.store().scan::<SubmissionRow>(Some(&of_these)).await?;
+            let mut reviews = self.store().scan::<ReviewRow>(Some(&of_some)).await?;
+            // what the page was chosen by, and nothing that came since
+            reviews.retain(|review| review.sequence <= book.sequence());
+            let mut reviews = latest_decisions(reviews);
+            let submissions: HashMap<SubmissionId, SubmissionRow> = submissions.into_iter().map(|row| (row.submission_id, row)).collect();
+            let mut documents: HashMap<DocumentId, DocumentRow> = documents.into_iter().map(|row| (row.document_id, row)).collect();
+            items.extend(some.iter().filter_map(|id| {
+                let document = documents.remove(id)?;
+                let submission = submissions.get(&document.submission_id)?;
+                Some(item(document, submission, reviews.remove(id), &index))
+            }));
+        }
         Ok(items)
     }
 

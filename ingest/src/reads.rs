@@ -1,47 +1,15 @@
 //! Reading the tables as everybody sees them: what has no commit row does not exist.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use schemas::ids::{DatanetId, DocumentId, SubmissionId};
 use schemas::tables::{ChunkRow, DocumentRow, ReviewRow, SubmissionRow, VersionRow};
 
 use crate::{Ingest, Result};
 
-/// The uploads of a Datanet that stand.
-pub(crate) struct Uploads {
-    pub submissions: HashMap<SubmissionId, SubmissionRow>,
-    /// Those that were read; by registration and file name.
-    pub documents: Vec<DocumentRow>,
-    /// The latest decision on each document.
-    pub decisions: HashMap<DocumentId, ReviewRow>,
-}
-
-impl Uploads {
-    /// Documents whose latest decision is to accept them.
-    pub(crate) fn accepted(&self) -> HashSet<DocumentId> {
-        let accepted =
-            |document: &&DocumentRow| self.decisions.get(&document.document_id).is_some_and(|review| review.decision == "accept");
-        self.documents.iter().filter(accepted).map(|document| document.document_id).collect()
-    }
-}
-
 impl Ingest {
     pub(crate) async fn submission_row(&self, id: SubmissionId) -> Result<Option<SubmissionRow>> {
         Ok(self.store().scan::<SubmissionRow>(Some(&format!("submission_id = '{id}'"))).await?.into_iter().next())
-    }
-
-    pub(crate) async fn uploads(&self, datanet: DatanetId) -> Result<Uploads> {
-        let of_datanet = format!("datanet_id = '{datanet}'");
-        // Reviews and documents first: whatever they refer to is then found among the submissions.
-        let reviews = self.store().scan::<ReviewRow>(Some(&of_datanet)).await?;
-        let mut documents = self.store().scan::<DocumentRow>(Some(&of_datanet)).await?;
-        let submissions: HashMap<SubmissionId, SubmissionRow> =
-            self.store().scan::<SubmissionRow>(Some(&of_datanet)).await?.into_iter().map(|row| (row.submission_id, row)).collect();
-        documents.retain(|document| document.status == "chunked" && submissions.contains_key(&document.submission_id));
-        documents.sort_by_cached_key(|document| {
-            (submissions.get(&document.submission_id).map(|row| row.registered), document.file_name.clone())
-        });
-        Ok(Uploads { submissions, documents, decisions: latest_decisions(reviews) })
     }
 
     /// The versions of a Datanet, from the first.

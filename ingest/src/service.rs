@@ -9,6 +9,7 @@ use store::Store;
 use tokio::sync::{Mutex, Semaphore};
 use tokio::task::JoinError;
 
+use crate::book::Books;
 use crate::indexes::Indexes;
 use crate::jobs::Jobs;
 use crate::measures::{Stages, UploadStage};
@@ -38,6 +39,7 @@ pub(crate) struct Inner {
     /// change between their root's computation and its commit.
     pub decisions: Mutex<()>,
     pub waiting_reviews: reviews::Waiting,
+    pub books: Books,
     pub prepared: PreparedVersions,
     /// What contributors' uploads under way hold of places and quotas.
     pub uploading: Arc<std::sync::Mutex<Held>>,
@@ -72,6 +74,7 @@ impl Ingest {
             indexes: Indexes::default(),
             decisions: Mutex::default(),
             waiting_reviews: reviews::Waiting::default(),
+            books: Books::default(),
             prepared: PreparedVersions::default(),
             uploading: Arc::default(),
             jobs: Jobs::default(),

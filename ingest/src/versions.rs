@@ -5,10 +5,10 @@
 
 mod prepared;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use schemas::ids::{ChunkId, DatanetId, DocumentId, SubmissionId};
+use schemas::ids::{ChunkId, DatanetId, SubmissionId};
 use schemas::tables::{
     ChunkRow, DatanetRow, DocumentRow, ForeignVersionRow, MemberRow, Millis, ReviewRow, SubmissionRow, TextRow, VersionRow,
 };
@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use store::Held;
 
+use crate::book::Book;
 use crate::datanets::hash_json;
 use crate::duplicates::Committed;
 use crate::reads::one_of;
@@ -152,9 +153,8 @@ impl Ingest {
 
     async fn compute_next(&self, datanet: &DatanetRow, stamp: Stamp, prepared: &mut Prepared) -> Result<Next> {
         let id = datanet.datanet_id;
-        let uploads = self.uploads(id).await?;
-        let accepted = uploads.accepted();
-        self.compare_members(id, &accepted, &uploads.submissions, prepared).await?;
+        let book = self.book(id).await?;
+        self.compare_members(id, &book, prepared).await?;
         if prepared.is_empty() {
             return Err(IngestError::NothingToPublish(format!("Datanet {:?} has no accepted document; accept one first", datanet.name)));
         }
@@ -196,15 +196,10 @@ impl Ingest {
 
     /// Reads the chunks of the accepted documents, and finds the clusters that they form among themselves: nothing that is pending
     /// or rejected has a part in it.
-    async fn compare_members(
-        &self,
-        datanet: DatanetId,
-        accepted: &HashSet<DocumentId>,
-        submissions: &HashMap<SubmissionId, SubmissionRow>,
-        prepared: &mut Prepared,
-    ) -> Result<()> {
+    async fn compare_members(&self, datanet: DatanetId, book: &Book, prepared: &mut Prepared) -> Result<()> {
         let near_duplicate_ppm = self.config().near_duplicate_ppm;
-        let unread = prepared.unread(accepted);
+        let accepted = book.accepted();
+        let unread = prepared.unread(&accepted);
         let mut members: Vec<MemberRow> = Vec::new();
         match &unread {
             None => {
@@ -218,8 +213,8 @@ impl Ingest {
             }
         }
         for chunk in &mut members {
-            if let Some(submission) = submissions.get(&chunk.submission_id) {
-                chunk.registered = submission.registered;
+            if let Some(registered) = book.registered(chunk.submission_id) {
+                chunk.registered = registered;
             }
         }
         let is_all = unread.is_none();
@@ -228,12 +223,12 @@ impl Ingest {
         })
         .await?;
         let mut missing = prepared.missing();
-        if missing.len() * FROM_FILE_PART > submissions.len()
+        if missing.len() * FROM_FILE_PART > book.submissions().len()
             && let Some(file) = self.fingerprints_file(datanet)
         {
             // Held while the file is read, which then has all that is committed.
             let index = self.duplicates(datanet).await?;
-            let mut committed: Vec<Committed> = submissions.values().map(|row| (row.registered, row.submission_id)).collect();
+            let mut committed: Vec<Committed> = book.submissions().collect();
             committed.sort_unstable();
             self.on(prepared, "comparing fingerprints", move |prepared| prepared.place_kept(&file, &committed)).await?;
             drop(index);

@@ -186,7 +186,11 @@ impl RagConfig {
         }
     }
 
-    pub(crate) fn check(&self) -> Result<()> {
+    /// Whether a service could run with it.
+    ///
+    /// # Errors
+    /// [`RagError::Config`] names the setting that is impossible, or at odds with another.
+    pub fn check(&self) -> Result<()> {
         let positive = [
             ("candidates", self.candidates),
             ("top_k", self.top_k),

@@ -20,7 +20,7 @@ use schemas::tables::{ContentRow, DocumentRow, Embedding, FileNameRow, PassageRo
 use store::Store;
 use tokio::sync::OnceCell;
 
-use crate::index::{self, Derived, Sought, TextIndex};
+use crate::index::{self, Derived, TextIndex};
 use crate::retrieve::Hit;
 use crate::statements::{ChunkStanding, Origin, StatementIndex};
 use crate::{RagError, Result, blocking};
@@ -219,18 +219,9 @@ impl OpenVersion {
 
     /// The `wanted` members `among` these with the best BM25 for the terms. Blocks.
     pub(crate) fn by_words(&self, terms: &[String], wanted: usize, among: &Among) -> Result<Vec<Hit>> {
-        if among.is_all() {
-            return self.text.search(terms, wanted, &Sought::All);
-        }
-        // of members with one chunk the first is found for it
-        let is_found = |position: &usize| self.chunk_id(*position).and_then(|id| self.position(id)) == Some(*position);
-        let few = among.positions().take(index::FEW + 1).filter(is_found);
-        let few: Vec<ChunkId> = few.filter_map(|position| self.chunk_id(position)).collect();
-        if among.positions().nth(index::FEW).is_none() {
-            return self.text.search(terms, wanted, &Sought::These(&few));
-        }
-        let is_one = |chunk: ChunkId| self.position(chunk).is_some_and(|position| among.has(position));
-        self.text.search(terms, wanted, &Sought::Such(&is_one))
+        // of members with one chunk the first stands for all
+        let is_sought = |chunk: ChunkId| among.is_all() || self.position(chunk).is_some_and(|first| among.has(first));
+        self.text.search(terms, wanted, &|position| self.chunk_id(position).filter(|chunk| is_sought(*chunk)))
     }
 
     /// The members that repeat this one on the whole, earliest first.
@@ -313,7 +304,6 @@ impl<'a> Derivation<'a> {
             }
         }
         let (origins, carried) = (self.members.origins.clone(), self.carried);
-        let ids: Vec<ChunkId> = self.members.after(carried).iter().map(|member| member.chunk_id).collect();
         let (row, dir) = (self.row.clone(), dir.to_owned());
         blocking(move || {
             let statements = match &earlier {
@@ -321,8 +311,7 @@ impl<'a> Derivation<'a> {
                 None => Some(StatementIndex::build(&origins, &texts)?),
             };
             let Some(statements) = statements else { return Ok(None) };
-            let searched = (ids.into_iter().zip(&texts).enumerate())
-                .filter_map(|(at, (id, text))| Some((id, statements.searched_text(carried + at, text)?)));
+            let searched = (carried..).zip(&texts).filter_map(|(at, text)| Some((at, statements.searched_text(at, text)?)));
             let vectors = earlier.as_ref().map_or_else(|| added.clone(), |earlier| earlier.vectors.followed_by(&added));
             let before = earlier.map(|earlier| dir.with_file_name(index::folder_name(&earlier.row)));
             let text = index::build(&dir, &row, before.as_deref(), searched, &statements.to_bytes(), &vectors)?;

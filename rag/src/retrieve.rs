@@ -29,7 +29,7 @@ pub(crate) struct Retrieved {
 }
 
 /// What was found for a question, and in what.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Search {
     /// The best chunks, best first, and after them those that stand beside them.
     pub(crate) retrieved: Vec<Retrieved>,
@@ -108,10 +108,15 @@ async fn search(
     }
     let beside = beside(opened, &retrieved, &question.among);
     retrieved.extend(beside.into_iter().map(|position| Retrieved { position, vector: None, words: None }));
-    // what is quoted or cited of them, and in their place, is read at once
+    read_ahead(opened, &retrieved).await?;
+    Ok(Search { retrieved, candidates })
+}
+
+/// Reads at once what is quoted or cited of these, and in their place.
+pub(crate) async fn read_ahead(opened: &OpenVersion, retrieved: &[Retrieved]) -> Result<()> {
     let related = retrieved.iter().flat_map(|retrieved| opened.statements.related(retrieved.position));
     opened.read_passages(retrieved.iter().map(|retrieved| retrieved.position).chain(related)).await?;
-    Ok(Search { retrieved, candidates })
+    Ok(())
 }
 
 /// How well each answers the question, in millionths of a logit.

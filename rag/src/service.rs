@@ -30,10 +30,15 @@ use crate::receipts::Ledger;
 use crate::stages::{Stage, Stages};
 use crate::trace::Traces;
 use crate::{Boxed, RagConfig, RagError, Result, blocking, index, kept, question};
+use ask::Searched;
 
 /// Rows of versions kept in memory at most, and names of files.
 const MAX_VERSION_ROWS: usize = 1_000;
 const MAX_FILE_NAMES: usize = 10_000;
+/// Questions of which it is remembered what they found, at most;
+/// and how many chunks each found, at most: some fifty kilobytes.
+const MAX_SEARCHED: usize = 512;
+const MAX_SEARCHED_CHUNKS: usize = 1_000;
 
 /// Pause between two drains that readers cause.
 const DRAIN_PACE: Duration = Duration::from_millis(250);
@@ -50,6 +55,8 @@ pub struct Rag {
     open_versions: OpenVersions,
     /// Rows of versions that were asked for, by Datanet and number; without a number, of the newest.
     versions: Memo<u64, (DatanetId, Option<u64>), VersionRow>,
+    /// By Datanet, version and question.
+    searched: Memo<(), (DatanetId, u64, String), Arc<Searched>>,
     /// Of documents, which never change.
     file_names: Memo<(), DocumentId, String>,
     settled: Memo<[u64; 3], (), Arc<Settled>>,
@@ -118,6 +125,7 @@ impl Rag {
             ledger: Arc::new(ledger),
             open_versions: OpenVersions::new(config.open_versions_bytes, REPLACED_FOR),
             versions: Memo::new(MAX_VERSION_ROWS),
+            searched: Memo::new(MAX_SEARCHED),
             file_names: Memo::new(MAX_FILE_NAMES),
             settled: Memo::new(1),
             asked: Memo::new(1),
@@ -364,14 +372,17 @@ impl Rag {
     }
 
     async fn version_row(&self, datanet: DatanetId, version: Option<u64>) -> Result<VersionRow> {
+        let missing = |version: u64| RagError::not_found("published version", format!("{version} of Datanet {datanet}"));
         let filter = match version {
+            // a query's numbers are signed
+            Some(version) if i64::try_from(version).is_err() => return Err(missing(version)),
             Some(version) => format!("datanet_id = '{datanet}' AND version = {version}"),
             None => format!("datanet_id = '{datanet}'"),
         };
         let read = async || {
             let rows = self.store.scan::<VersionRow>(Some(&filter)).await?;
             rows.into_iter().max_by_key(|row| row.version).ok_or_else(|| match version {
-                Some(version) => RagError::not_found("published version", format!("{version} of Datanet {datanet}")),
+                Some(version) => missing(version),
                 None => RagError::NothingPublished(datanet),
             })
         };

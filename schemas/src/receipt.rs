@@ -50,7 +50,8 @@ pub struct ReceiptBody {
     pub datanet_id: DatanetId,
     pub version: u64,
     pub version_root: B256,
-    /// [`salted_question_hash`]; the salt is in the evidence, so that guessing the question shows nothing.
+    /// [`salted_question_hash`]; the salt is in the evidence, so that the hash tells nobody who guesses. Sources and candidates do: who asks the
+    /// same of the same version finds the same.
     pub question_hash: B256,
     /// keccak256 of the answer's UTF-8 bytes.
     pub answer_hash: B256,

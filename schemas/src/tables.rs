@@ -44,17 +44,17 @@ pub use contracts::{CoverageRow, FollowedContractRow};
 pub use curators::CuratorRow;
 pub use datanets::DatanetRow;
 pub use debts::DebtRow;
-pub use documents::{DocumentRow, FileNameRow};
+pub use documents::{DocumentRow, DocumentStandingRow, FileNameRow};
 pub use epochs::EpochRow;
 pub use foreign_versions::ForeignVersionRow;
 pub use logs::{LogRef, LogRow, Logs};
 pub use members::{ContentRow, FlagRow, MemberRow, OriginRow, PassageRow, TextRow, VectorRow};
 pub use policies::PolicyRow;
 pub use receipts::{AnswerIdRow, BodyRow, ChargeRow, FeeRow, ReceiptRow};
-pub use reviews::ReviewRow;
+pub use reviews::{DecisionRow, ReviewRow};
 pub use rewards::RewardRow;
 pub use spending_limits::SpendingLimitRow;
-pub use submissions::{SubmissionRow, TermsRow};
+pub use submissions::{RegistrationRow, SubmissionRow, TermsRow};
 pub use versions::VersionRow;
 
 /// How a table may be written. A table has one way for its whole life: an append that commits

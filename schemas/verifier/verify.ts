@@ -88,7 +88,9 @@ export async function verify(text: string, given: Given = {}): Promise<Verdict> 
   if (given.chain) await checkChain(given.chain, receipt, inclusion, checks);
   else checks.push(skipped('chain', "the version's root, its signer and the epoch's root: no node was named"));
   const left = body.candidates ? 'that nothing better was left out of the candidates' : 'that nothing better was left out, for no candidates are stated';
-  checks.push(skipped('answer', `${left}, and that the texts or the model give this table: nothing is run again here`));
+  const { contributors: _, ...others } = body.retrieval.filter ?? {};
+  const filtered = Object.keys(others).length > 0 ? ', that the sources are of the documents, licences and times that its filter states' : '';
+  checks.push(skipped('answer', `${left}${filtered}, and that the texts or the model give this table: nothing is run again here`));
   return { outcome: checks.some((check) => check.outcome === 'failed') ? 'failed' : 'holds as far as it was checked', checks };
 }
 
@@ -227,10 +229,12 @@ function checkFilter({ contributors, documents, licences, received_from_ms: from
 }
 
 /** Lists within what was asked for, ordered by scores within ±1, to which the sources are due: all that was retrieved, unless a model had no room. */
-function checkCandidates({ candidates, retrieval, models, sources, retrieved, generation }: Body): void {
+function checkCandidates({ candidates, retrieval, models, sources, retrieved, generation, segments }: Body): void {
   const isReranked = candidates?.reranked !== undefined;
   const stated = [retrieval.reranked, models.reranker, models.reranker_sha256].every((one) => (one !== undefined) === isReranked);
   must(stated, 'a reranker has a name, a content, a number of chunks and scores, or none of them');
+  const isOld = retrieval.filter === undefined && retrieval.turns === undefined;
+  must(candidates !== undefined || isOld, 'it states a filter or earlier turns, and no candidates');
   if (!candidates) return;
   for (const list of [candidates.by_vector, candidates.by_words]) {
     const isShort = BigInt(list.length) <= retrieval.candidates && new Set(list.map(([chunk]) => chunk)).size === list.length;
@@ -245,7 +249,9 @@ function checkCandidates({ candidates, retrieval, models, sources, retrieved, ge
   must(isAll && !isMore, `${retrieved} sources were retrieved, where the candidates lead to ${due.length}`);
   const { contributors, documents } = retrieval.filter ?? {};
   const isLeft = ({ contributor, document_id }: Source) => (contributors ?? [contributor]).includes(contributor) && (documents ?? [document_id]).includes(document_id);
-  must(sources.every((source, at) => BigInt(at) >= retrieved || isLeft(source)), 'the filter leaves out what was retrieved');
+  const isQuoted = (at: number) => segments.some((segment) => segment.source === BigInt(at));
+  const isShown = (at: number) => BigInt(at) < retrieved || isQuoted(at);
+  must(sources.every((source, at) => !isShown(at) || isLeft(source)), 'the filter leaves out what was retrieved or is quoted');
   sources.forEach((source, at) => {
     const one = BigInt(at) < retrieved ? due[at] : undefined;
     const isDue = !one || one.chunk_id === source.chunk_id;

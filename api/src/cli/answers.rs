@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use rag::{Evidence, Inclusion};
-use schemas::Address;
 use schemas::receipt::{AnswerStatus, Filter, Receipt, ReceiptBody};
+use schemas::{Address, hashing};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::Context;
+use super::{Context, datanets};
 use crate::client::Client;
 use crate::http::{AskReply, AttributionObject, RowForm, SqlReply, SqlRequest};
 use crate::identity;
@@ -77,6 +77,9 @@ pub enum Format {
 pub struct ReceiptArgs {
     /// Receipt id, as `ask` prints it.
     pub id: String,
+    /// File with the API key of the app that asked: its payer may have the evidence [default: the operator asks].
+    #[arg(long, value_name = "FILE")]
+    pub app_key: Option<PathBuf>,
     /// Write it to a file.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
@@ -90,15 +93,15 @@ pub struct ReceiptArgs {
 
 impl ReceiptArgs {
     pub fn of(id: String) -> Self {
-        Self { id, out: None, evidence: None, inclusion: None }
+        Self { id, app_key: None, out: None, evidence: None, inclusion: None }
     }
 }
 
 /// Asks, and reports the answer whole.
 pub async fn ask(context: &Context, args: &AskArgs) -> anyhow::Result<Report> {
-    let reply: AskReply =
-        client(context, args)?.post_once("/v1/chat/completions", &request(context, args)?, args.request_id.as_deref()).await?;
-    check_filter(context, args, &reply.attribution)?;
+    let client = client(context, args.app_key.as_deref())?;
+    let reply: AskReply = client.post_once("/v1/chat/completions", &request(context, args)?, args.request_id.as_deref()).await?;
+    check_asked(context, &client, args, &reply.attribution).await?;
     let text = reply.choices.first().map_or("", |choice| choice.message.content.as_str());
     Ok(Report::new(format!("{}{}", output::printable(text), describe(context, &reply.attribution)), &reply))
 }
@@ -109,13 +112,15 @@ pub async fn ask_here(context: &Context, args: &AskArgs) -> anyhow::Result<Repor
     if context.voice != Voice::Person || !std::io::stdout().is_terminal() {
         return ask(context, args).await;
     }
-    let attribution = ask_aloud(&client(context, args)?, request(context, args)?, args.request_id.as_deref(), &progress).await?;
-    check_filter(context, args, &attribution)?;
+    let client = client(context, args.app_key.as_deref())?;
+    let attribution = ask_aloud(&client, request(context, args)?, args.request_id.as_deref(), &progress).await?;
+    check_asked(context, &client, args, &attribution).await?;
     Ok(Report::new(describe(context, &attribution), &attribution))
 }
 
-fn client(context: &Context, args: &AskArgs) -> anyhow::Result<Client> {
-    let Some(path) = &args.app_key else { return context.client() };
+/// The service, with the API key in a file or the operator's.
+fn client(context: &Context, app_key: Option<&Path>) -> anyhow::Result<Client> {
+    let Some(path) = app_key else { return context.client() };
     let key = std::fs::read_to_string(path).with_context(|| format!("cannot read the API key in {}", path.display()))?;
     let url = context.url.clone().map_or_else(|| Client::discover(&context.data_dir), Ok)?;
     Client::new(&url, Some(key.trim().to_owned()))
@@ -128,11 +133,25 @@ fn filter(context: &Context, args: &AskArgs) -> anyhow::Result<Option<Filter>> {
     Ok(Some(filter).filter(|filter| *filter != Filter::default()))
 }
 
-/// An answer from other members than was asked for is none to this question.
-fn check_filter(context: &Context, args: &AskArgs, attribution: &AttributionObject) -> anyhow::Result<()> {
-    let (asked, stated) = (filter(context, args)?, &attribution.receipt.body.retrieval.filter);
+/// An answer from elsewhere than was asked is none to this question.
+async fn check_asked(context: &Context, client: &Client, args: &AskArgs, attribution: &AttributionObject) -> anyhow::Result<()> {
+    let body = &attribution.receipt.body;
+    let (asked, stated) = (filter(context, args)?, &body.retrieval.filter);
     if asked != *stated {
         bail!("asked with the filter {}, answered with {}", json!(asked), json!(stated));
+    }
+    if let Some(version) = args.version.filter(|version| *version != body.version) {
+        bail!("asked of version {version}, answered from version {}", body.version);
+    }
+    let listed = datanets::of(client, &args.datanet).await?;
+    // a name is that of an owner's Datanet, and the id says whose
+    let id = hashing::datanet_id(listed.owner, &listed.name);
+    if body.datanet_id != id || attribution.datanet != args.datanet {
+        bail!("asked of Datanet {} ({id}), answered from {} ({})", args.datanet, attribution.datanet, body.datanet_id);
+    }
+    let turns = body.retrieval.turns.unwrap_or(0);
+    if turns > args.after.len() as u64 {
+        bail!("asked after {}, answered after {turns}", output::count(args.after.len(), "earlier question"));
     }
     Ok(())
 }
@@ -282,7 +301,7 @@ fn csv(header: &[&str], rows: &[Vec<String>]) -> String {
 }
 
 pub async fn receipt(context: &Context, args: &ReceiptArgs) -> anyhow::Result<Report> {
-    let (client, path) = (context.client()?, format!("/v1/receipts/{}", args.id));
+    let (client, path) = (client(context, args.app_key.as_deref())?, format!("/v1/receipts/{}", args.id));
     let receipt: Receipt = client.get(&path).await?;
     let mut wrote = Vec::new();
     if let Some(file) = &args.out {

@@ -74,6 +74,7 @@ pub struct ListedDatanet {
     pub datanet_id: DatanetId,
     pub name: String,
     pub title: String,
+    pub owner: Address,
     pub curators: Vec<Address>,
 }
 
@@ -82,9 +83,14 @@ pub(super) async fn all(client: &Client) -> anyhow::Result<Vec<ListedDatanet>> {
     client.get_all("/v1/datanets", |datanet: &ListedDatanet| datanet.datanet_id.to_string()).await
 }
 
-/// The Datanet of that name.
+/// The Datanet of that name, or id.
 pub async fn find(context: &Context, name: &str) -> anyhow::Result<ListedDatanet> {
-    let listed = all(&context.client()?).await?;
+    of(&context.client()?, name).await
+}
+
+/// [`find`], of a service.
+pub(super) async fn of(client: &Client, name: &str) -> anyhow::Result<ListedDatanet> {
+    let listed = all(client).await?;
     let names: Vec<String> = listed.iter().map(|datanet| datanet.name.clone()).collect();
     listed
         .into_iter()

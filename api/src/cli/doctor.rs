@@ -5,14 +5,16 @@ use clap::Subcommand;
 use engine::Embedder as _;
 use engine::models::{self, ModelState};
 use indexer::devchain;
+use schemas::Address;
+use schemas::signed::SigningDomain;
 use serde_json::{Value, json};
 use store::{Durability, Store, StoreConfig};
 
 use super::Context;
 use crate::client::Client;
-use crate::config::{Answers, DEFAULTS, EmbedderSource, VARIABLES};
+use crate::config::{Answers, Config, DEFAULTS, EmbedderSource, VARIABLES};
 use crate::output::Report;
-use crate::service::{embedder, reranker};
+use crate::service::{embedder, rag_config, reranker};
 
 #[derive(Debug, Clone, Subcommand)]
 pub enum ConfigCommand {
@@ -37,6 +39,7 @@ pub fn config(context: &Context, command: &ConfigCommand) -> anyhow::Result<Repo
             Ok(Report::new(toml::to_string_pretty(&config)?, &config))
         }
         ConfigCommand::Check => {
+            check(context, &config)?;
             let file = context.sources.read_file();
             let mut variables: Vec<String> = std::env::vars().map(|(name, _)| name).filter(|name| name.starts_with(VARIABLES)).collect();
             variables.sort();
@@ -51,6 +54,12 @@ pub fn config(context: &Context, command: &ConfigCommand) -> anyhow::Result<Repo
     }
 }
 
+/// Whether answers can be made by this configuration.
+fn check(context: &Context, config: &Config) -> anyhow::Result<()> {
+    let domain = SigningDomain { chain_id: 0, registry: Address::ZERO };
+    Ok(rag_config(&config.clone().effective(&context.data_dir)?, &context.data_dir, domain).check()?)
+}
+
 struct Check {
     name: &'static str,
     result: anyhow::Result<String>,
@@ -60,7 +69,8 @@ struct Check {
 pub async fn doctor(context: &Context) -> anyhow::Result<Report> {
     let mut checks = Vec::new();
     let config = context.config();
-    let configured = config.as_ref().map(|_| "valid".to_owned()).map_err(|error| anyhow::anyhow!("{error:#}"));
+    let configured = config.as_ref().map_err(|error| anyhow::anyhow!("{error:#}"));
+    let configured = configured.and_then(|config| check(context, config)).map(|()| "valid".to_owned());
     checks.push(Check { name: "configuration", result: configured });
     if let Ok(config) = config {
         checks.push(Check { name: "model", result: model(&config).await });

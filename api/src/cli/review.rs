@@ -1,5 +1,7 @@
 //! `headwater review`.
 
+use std::collections::{BTreeSet, HashSet};
+
 use anyhow::{Context as _, bail};
 use clap::{ArgGroup, Args, Subcommand};
 use futures::{StreamExt as _, TryStreamExt as _};
@@ -11,6 +13,7 @@ use schemas::tables::Millis;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::answers::{self, person};
 use super::datanets::ListedDatanet;
 use super::{Context, SignAs, datanets};
 use crate::http::curator_header;
@@ -19,6 +22,8 @@ use crate::output::{self, Report, table};
 
 /// Decisions under way at the same time.
 const SENT_AT_ONCE: usize = 32;
+/// Digits of a document's id that are enough to name it, where no other begins with them.
+const LEAST_DIGITS: usize = 8;
 
 #[derive(Debug, Clone, Subcommand)]
 pub enum ReviewCommand {
@@ -56,7 +61,7 @@ pub struct AcceptArgs {
     pub signer: SignAs,
     #[arg(long, default_value = "")]
     pub comment: String,
-    /// Document ids or file names.
+    /// Document ids (the first eight digits are enough) or file names.
     pub documents: Vec<String>,
     /// All that wait for a decision.
     #[arg(long)]
@@ -74,7 +79,7 @@ pub struct RejectArgs {
     pub reason: String,
     #[arg(long, default_value = "")]
     pub comment: String,
-    /// Document ids or file names.
+    /// Document ids (the first eight digits are enough) or file names.
     #[arg(required = true)]
     pub documents: Vec<String>,
 }
@@ -128,9 +133,15 @@ pub(super) async fn unpublished<T: DeserializeOwned>(
 
 /// A curator's signature for reading, where a curator is named.
 async fn as_curator(context: &Context, datanet: &ListedDatanet, who: &SignAs) -> anyhow::Result<Option<String>> {
-    let is_named = who.name.is_some() || who.key_file.is_some() || identity::from_environment()?.is_some();
-    let signer = if is_named { Some(context.signer(who)?) } else { None };
-    let Some(signer) = signer.filter(|signer| datanet.curators.contains(&signer.address())) else { return Ok(None) };
+    let is_named = who.name.is_some() || who.key_file.is_some();
+    let signer = if is_named || identity::from_environment()?.is_some() { Some(context.signer(who)?) } else { None };
+    let Some(signer) = signer else { return Ok(None) };
+    if !datanet.curators.contains(&signer.address()) {
+        if is_named && signer.address() != datanet.owner {
+            bail!("{} is no curator of Datanet {}", signer.address(), datanet.name);
+        }
+        return Ok(None);
+    }
     let info = context.info().await?;
     let domain = SigningDomain { chain_id: info.deployment.chain_id, registry: info.deployment.registry };
     Ok(Some(curator_header(&domain, &signer, datanet.datanet_id)?))
@@ -143,7 +154,14 @@ async fn queue(context: &Context, datanet: &str, who: &SignAs) -> anyhow::Result
         let part = if item["status"] == "pending" { "pending" } else { "decided" };
         format!("{part}:{}", item["document"]["document_id"].as_str().unwrap_or_default())
     };
-    context.client()?.get_all_as_curator(&format!("/v1/datanets/{}/queue", datanet.name), signed.as_deref(), key).await
+    let mut items: Vec<Value> =
+        context.client()?.get_all_as_curator(&format!("/v1/datanets/{}/queue", datanet.name), signed.as_deref(), key).await?;
+    // what was decided while pages were read is there twice: as it is now, the second time
+    let mut seen = HashSet::new();
+    items.reverse();
+    items.retain(|item| seen.insert(item["document"]["document_id"].clone()));
+    items.reverse();
+    Ok(items)
 }
 
 async fn pending(context: &Context, datanet: &str, who: &SignAs) -> anyhow::Result<Vec<String>> {
@@ -171,6 +189,7 @@ async fn show(context: &Context, datanet: &str, who: &SignAs, document: &str) ->
 async fn list(context: &Context, datanet: &str, only_pending: bool, who: &SignAs) -> anyhow::Result<Report> {
     let items: Vec<Value> =
         queue(context, datanet, who).await?.into_iter().filter(|item| !only_pending || item["status"] == "pending").collect();
+    let names = answers::names(context);
     let rows: Vec<Vec<String>> = items
         .iter()
         .map(|item| {
@@ -179,18 +198,24 @@ async fn list(context: &Context, datanet: &str, only_pending: bool, who: &SignAs
             let similar = item["duplicate_of"]["file_name"]
                 .as_str()
                 .map_or(String::new(), |name| format!("{} % in {name}", item["similarity_ppm"].as_u64().unwrap_or(0) / 10_000));
+            let id: String = text(&item["document"]["document_id"]).chars().take(2 + LEAST_DIGITS).collect();
+            let contributor = item["submission"]["contributor"].as_str().and_then(|address| address.parse().ok());
+            let reason = text(&item["last_review"]["reason_code"]);
             vec![
+                id,
                 text(&item["document"]["file_name"]),
+                contributor.map_or_else(String::new, |contributor| person(&names, contributor)),
                 text(&item["status"]),
                 text(&item["submission"]["licence"]),
                 format!("{} %", item["topic_similarity_ppm"].as_u64().unwrap_or(0) / 10_000),
                 similar,
                 flags.join(", "),
-                text(&item["last_review"]["reason_code"]),
+                if item["status"] == "rejected" { reason } else { String::new() },
             ]
         })
         .collect();
-    Ok(Report::new(table(&["document", "status", "licence", "topic", "repeats", "flags", "reason"], &rows), &items))
+    let heads = ["id", "document", "by", "status", "licence", "topic", "repeats", "flags", "reason"];
+    Ok(Report::new(table(&heads, &rows), &items))
 }
 
 async fn decide(context: &Context, decision: &Decision<'_>, documents: &[String]) -> anyhow::Result<Report> {
@@ -228,7 +253,15 @@ async fn decide(context: &Context, decision: &Decision<'_>, documents: &[String]
     });
     let rows: Vec<Value> = futures::stream::iter(sent).buffered(SENT_AT_ONCE).try_collect().await?;
     let done = if decision.decision == "accept" { "accepted" } else { "rejected" };
-    Ok(Report::new(format!("{done} {} of {}", output::count(rows.len(), "document"), datanet.name), &rows))
+    let mut text = format!("{done} {} of {}", output::count(rows.len(), "document"), datanet.name);
+    // what repeats something else may have been meant to be rejected
+    let decided: BTreeSet<&str> = rows.iter().filter_map(|row| row["document_id"].as_str()).collect();
+    let is_decided = |item: &&Value| item["document"]["document_id"].as_str().is_some_and(|id| decided.contains(id));
+    text.extend(items.iter().filter(is_decided).filter_map(|item| {
+        let (name, earlier) = (item["document"]["file_name"].as_str()?, item["duplicate_of"]["file_name"].as_str()?);
+        Some(format!("\n  {name}: {} % of it stands in {earlier}", item["similarity_ppm"].as_u64().unwrap_or(0) / 10_000))
+    }));
+    Ok(Report::new(output::printable(&text), &rows))
 }
 
 /// Whose upload an item of the queue is of, under which licence, and what became of it.
@@ -238,12 +271,16 @@ fn upload(item: &Value) -> String {
     format!("{status}, {} by {}, upload {}", text("licence"), text("contributor"), item["submission"]["registered"])
 }
 
-/// A document by id, or by file name where that is unambiguous.
+/// A document by id or the beginning of one, or by file name, where that is unambiguous.
 fn resolve(items: &[Value], text: &str) -> anyhow::Result<DocumentId> {
     if let Ok(id) = text.parse() {
         return Ok(id);
     }
-    let found: Vec<&Value> = items.iter().filter(|item| item["document"]["file_name"] == text).collect();
+    let is_start = text.strip_prefix("0x").is_some_and(|digits| digits.len() >= LEAST_DIGITS);
+    let is_meant = |document: &Value| {
+        document["file_name"] == text || is_start && document["document_id"].as_str().is_some_and(|id| id.starts_with(text))
+    };
+    let found: Vec<&Value> = items.iter().filter(|item| is_meant(&item["document"])).collect();
     let id = |item: &Value| item["document"]["document_id"].as_str().unwrap_or_default().to_owned();
     match found.as_slice() {
         [item] => Ok(id(item).parse()?),

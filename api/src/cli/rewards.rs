@@ -1,4 +1,4 @@
-//! `headwater settle` and `headwater claim`.
+//! `headwater settle`, `headwater rewards` and `headwater claim`.
 
 mod recompute;
 
@@ -143,5 +143,37 @@ pub async fn claim(context: &Context, args: &ClaimArgs) -> anyhow::Result<Report
     let paid = cumulative - claimed;
     let text = format!("{account} was paid {} OPEN; its balance is {} OPEN", tokens(paid), tokens(balance));
     let json = json!({ "account": account, "paid_wei": paid.to_string(), "balance_wei": balance.to_string(), "transaction": outcome.hash });
+    Ok(Report::new(text, &json))
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct RewardsArgs {
+    /// Key name or address.
+    pub account: String,
+}
+
+/// What an account has earned, and what of it is still to be claimed.
+pub async fn rewards(context: &Context, args: &RewardsArgs) -> anyhow::Result<Report> {
+    let account = crate::identity::address(&context.data_dir, &args.account)?;
+    let info = context.info().await?;
+    let proof: RewardProof = context.client()?.get(&format!("/v1/rewards/{account}")).await?;
+    let reader = ContractReader::connect(info.node()?, RpcConfig::default(), info.deployment)?;
+    let (is_accepted, claimed) = (reader.reward_root(At::Latest).await? == proof.root, reader.claimed(account, At::Latest).await?);
+    let earned = U256::from(proof.cumulative_wei.0);
+    let open = earned.saturating_sub(claimed);
+    let what_now = match (open.is_zero(), is_accepted) {
+        (true, _) => String::new(),
+        (false, true) => format!("; `headwater claim --account {}` has it paid", args.account),
+        (false, false) => "; it can be claimed when the epoch is accepted on chain".to_owned(),
+    };
+    let (epoch, earned_open, claimed_open) = (proof.epoch, tokens(earned), tokens(claimed));
+    let text = format!(
+        "{account} earned {earned_open} OPEN up to epoch {epoch}, and claimed {claimed_open}: {} OPEN are left{what_now}",
+        tokens(open)
+    );
+    let json = json!({
+        "account": account, "epoch": epoch, "earned_wei": earned.to_string(), "claimed_wei": claimed.to_string(), "left_wei": open.to_string(),
+        "accepted": is_accepted
+    });
     Ok(Report::new(text, &json))
 }

@@ -44,12 +44,17 @@ pub async fn submissions(context: &Context, args: &SubmissionsArgs) -> anyhow::R
     let row = |document: &OwnDocument| {
         vec![
             names.get(&document.datanet_id).cloned().unwrap_or_default(),
+            document.submission_id.to_string().chars().take(10).collect(),
             document.file_name.clone(),
+            output::utc(document.received_at.unix_seconds()),
             serde_json::to_value(document.state).ok().as_ref().and_then(Value::as_str).unwrap_or_default().to_owned(),
             document.reason_code.clone().filter(|_| document.state != OwnState::Accepted).unwrap_or_default(),
             document.comment.clone().unwrap_or_default().replace('\n', " "),
         ]
     };
     let rows: Vec<Vec<String>> = listed.iter().map(row).collect();
-    Ok(Report::new(output::printable(&table(&["datanet", "document", "state", "reason", "comment"], &rows)), &listed))
+    Ok(Report::new(
+        output::printable(&table(&["datanet", "submission", "document", "received", "state", "reason", "comment"], &rows)),
+        &listed,
+    ))
 }

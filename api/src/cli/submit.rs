@@ -87,7 +87,9 @@ pub async fn submit(context: &Context, args: &SubmitArgs) -> anyhow::Result<Repo
         return Ok(Report::new(format!("submission {id} is accepted; `headwater submissions` tells what becomes of it"), &status));
     }
     let report = outcome(&client, &domain, &signer, status, &progress).await?;
-    Ok(Report::new(describe(&report), &report))
+    let is_refused = |document: &Value| document["status"] == "refused";
+    let is_failure = report["documents"].as_array().is_some_and(|documents| documents.iter().all(is_refused));
+    Ok(Report { is_failure, ..Report::new(describe(&report), &report) })
 }
 
 /// Waits until the service is done with what it accepted; the report.

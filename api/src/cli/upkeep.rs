@@ -63,8 +63,10 @@ fn named(done: Vec<(String, Upkept)>) -> Vec<TableUpkeep> {
 pub async fn status(context: &Context) -> anyhow::Result<Report> {
     let mut lines = Vec::new();
     let mut shown = json!({ "version": env!("CARGO_PKG_VERSION") });
-    let service = running_service(context).await;
-    let store = existing_store(context, &context.config()?);
+    let service = match &context.url {
+        Some(url) => Some(url.clone()),
+        None => running_service(context).await,
+    };
     if let Some(url) = &service {
         let status: Value = context.client()?.get("/v1/status").await?;
         let info: Value = Client::new(url, None)?.get("/v1/info").await?;
@@ -74,7 +76,11 @@ pub async fn status(context: &Context) -> anyhow::Result<Report> {
     } else {
         lines.push(format!("headwater {}; no service of this data folder runs", env!("CARGO_PKG_VERSION")));
     }
-    let url = match store {
+    if context.url.is_some() {
+        // its store is its own to tell of
+        return Ok(Report::new(lines.join("\n"), &shown));
+    }
+    let url = match existing_store(context, &context.config()?) {
         Ok(url) => url,
         // A store elsewhere is its service's to tell of.
         Err(_) if service.is_some() => return Ok(Report::new(lines.join("\n"), &shown)),

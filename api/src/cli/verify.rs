@@ -28,10 +28,10 @@ pub struct VerifyArgs {
     /// The registry that holds the roots [default: the one that the service works with].
     #[arg(long, value_name = "ADDRESS", value_parser = schemas::ids::parse_address)]
     pub registry: Option<schemas::Address>,
-    /// The vault that took the epoch's debits [default: with a registry of your own none, otherwise the service's].
+    /// The vault that took the epoch's debits [default: the service's; with a node or a registry of your own none].
     #[arg(long, value_name = "ADDRESS", value_parser = schemas::ids::parse_address)]
     pub vault: Option<schemas::Address>,
-    /// Ask no node: what the chain holds is then not checked.
+    /// Ask neither a node nor a service: what the chain holds is then not checked.
     #[arg(long, conflicts_with_all = ["rpc", "registry", "vault"])]
     pub offline: bool,
     /// Evidence in a file (`receipt ID --evidence FILE`: question, answer, source texts), for one receipt.
@@ -84,10 +84,11 @@ async fn check(context: &Context, args: &VerifyArgs, document: &Document) -> any
     let (inclusion, without) = document::inclusion(context, args, document).await?;
     checks.inclusion(document, inclusion.as_ref(), &without);
     if args.reexecute {
-        again::note(context, document, &mut checks).await;
+        again::note(context, document, args.offline, &mut checks).await;
     } else {
         checks.skip(RETRIEVAL, "that nothing better was left out of the sources: search again with --reexecute");
     }
+    checks.filter(document);
     if args.offline {
         checks.skip("chain", "the version's root, its signer and the epoch's root: with --offline no node is asked");
     } else {

@@ -253,7 +253,8 @@ async fn ask(context: &Context, journey: &Journey, stage: &mut Stage, started: I
         stage.doing("retrieving, answering, attributing");
         let report = answers::ask(context, &args).await?;
         stage.first_answer.get_or_insert_with(|| started.elapsed());
-        stage.show(&format!("ask --datanet {} \"{}\"", question.datanet, question.question), &report);
+        let key = app_key.display();
+        stage.show(&format!("ask --datanet {} --app-key {key} \"{}\"", question.datanet, question.question), &report);
         stage.answers.push(json!({ "question": question.question, "reply": report.json }));
     }
     Ok(())

@@ -4,12 +4,12 @@ use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
 use indexer::events;
-use ingest::{NewDatanet, Preview, QueueItem, QueueStatus, SignedCuratorChange, SignedPublication};
+use ingest::{IngestError, NewDatanet, Preview, QueueItem, QueuePlace, SignedCuratorChange, SignedPublication};
 use schemas::tables::{DatanetRow, ForeignVersionRow, VersionRow};
 use serde_json::{Value, json};
 use store::Finality;
 
-use super::pages::{AskedPage, page, page_following};
+use super::pages::{AskedPage, bounds, not_listed, page};
 use super::{App, Insider, Reply};
 use crate::service::reconcile;
 
@@ -31,21 +31,25 @@ pub(super) async fn queue(
 ) -> Reply<Json<Vec<QueueItem>>> {
     let datanet = service.ingest.datanet(&name).await?;
     insider.may_see(datanet.datanet_id)?;
-    page_following(asked, service.ingest.queue(datanet.datanet_id).await?, queued_after).map(Json)
+    let (limit, after) = bounds(asked)?;
+    let place = match &after {
+        Some(after) => Some(queue_place(after).ok_or_else(|| not_listed(after))?),
+        None => None,
+    };
+    match service.ingest.queue(datanet.datanet_id, place, limit).await {
+        Err(IngestError::NotFound(_)) if after.is_some() => Err(not_listed(&after.unwrap_or_default())),
+        items => Ok(Json(items?)),
+    }
 }
 
-/// Where what follows a document begins, which stood in the part of the queue that the key names.
-fn queued_after(items: &[QueueItem], after: &str) -> Option<usize> {
-    let (part, id) = after.split_once(':')?;
-    let place = |item: &QueueItem| (item.submission.registered, item.document.file_name.clone());
-    let last = items.iter().find(|item| item.document.document_id.to_string() == id).map(place)?;
-    let pending = items.iter().take_while(|item| item.status == QueueStatus::Pending).count();
-    let upto = |items: &[QueueItem]| items.partition_point(|item| place(item) <= last);
-    match part {
-        "pending" => Some(upto(items.get(..pending)?)),
-        "decided" => Some(pending + upto(items.get(pending..)?)),
-        _ => None,
-    }
+fn queue_place(text: &str) -> Option<QueuePlace> {
+    let (part, id) = text.split_once(':')?;
+    let is_pending = match part {
+        "pending" => true,
+        "decided" => false,
+        _ => return None,
+    };
+    Some(QueuePlace { is_pending, document_id: id.parse().ok()? })
 }
 
 pub(super) async fn preview(State(service): State<App>, insider: Insider, Path(name): Path<String>) -> Reply<Json<Preview>> {
@@ -118,65 +122,19 @@ pub(super) async fn versions(State(service): State<App>, Path(name): Path<String
 
 #[cfg(test)]
 mod tests {
-    use ingest::SubmissionFacts;
+    use schemas::B256;
     use schemas::ids::DocumentId;
-    use schemas::tables::{DocumentRow, Millis};
-    use schemas::{Address, B256};
 
     use super::*;
 
-    fn item(n: u8, status: QueueStatus) -> QueueItem {
-        let document_id = DocumentId(B256::repeat_byte(n));
-        QueueItem {
-            document: DocumentRow {
-                document_id,
-                submission_id: B256::ZERO.into(),
-                datanet_id: B256::ZERO.into(),
-                contributor: Address::ZERO,
-                file_name: "a.txt".into(),
-                media_type: String::new(),
-                sha256: schemas::ids::Sha256::default(),
-                size_bytes: 0,
-                title: String::new(),
-                status: "chunked".into(),
-                reason_code: None,
-                reason: None,
-                parser: String::new(),
-                chunk_count: 1,
-                topic_similarity_ppm: 0,
-            },
-            submission: SubmissionFacts {
-                submission_id: B256::ZERO.into(),
-                contributor: Address::ZERO,
-                licence: String::new(),
-                note: String::new(),
-                registered: n.into(),
-                received_at: Millis(0),
-            },
-            status,
-            last_review: None,
-            flags: Vec::new(),
-            topic_similarity_ppm: 0,
-            duplicate_chunks: 0,
-            duplicates: Vec::new(),
-            duplicate_of: None,
-            similarity_ppm: None,
-        }
-    }
-
     #[test]
-    fn what_is_decided_while_a_queue_is_read_leaves_nothing_out() {
-        use QueueStatus::{Accepted, Pending, Rejected};
-        let key = |part: &str, n: u8| format!("{part}:{}", DocumentId(B256::repeat_byte(n)));
-        let before = [item(2, Pending), item(4, Pending), item(5, Pending), item(1, Accepted), item(3, Rejected)];
-        assert_eq!(queued_after(&before, &key("pending", 4)), Some(2));
-        // 4 was decided when it had been read.
-        let now = [item(2, Pending), item(5, Pending), item(1, Accepted), item(3, Rejected), item(4, Accepted)];
-        assert_eq!(queued_after(&now, &key("pending", 4)), Some(1), "5 is still to be read");
-        assert_eq!(queued_after(&now, &key("decided", 1)), Some(3));
-        assert_eq!(queued_after(&now, &key("decided", 4)), Some(5));
-        for wrong in [key("pending", 9), key("all", 4), "4".to_owned()] {
-            assert_eq!(queued_after(&now, &wrong), None, "{wrong}");
+    fn a_place_in_a_queue_names_its_part() {
+        let document_id = DocumentId(B256::repeat_byte(4));
+        let place = |part: &str| queue_place(&format!("{part}:{document_id}"));
+        assert_eq!(place("pending"), Some(QueuePlace { is_pending: true, document_id }));
+        assert_eq!(place("decided"), Some(QueuePlace { is_pending: false, document_id }));
+        for wrong in [format!("all:{document_id}"), document_id.to_string(), "pending:4".into(), String::new()] {
+            assert_eq!(queue_place(&wrong), None, "{wrong}");
         }
     }
 }

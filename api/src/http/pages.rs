@@ -22,26 +22,28 @@ pub(super) type AskedPage = Result<Query<Pages>, QueryRejection>;
 
 /// The page that is asked for.
 pub(super) fn page<T>(asked: AskedPage, items: Vec<T>, key: impl Fn(&T) -> String) -> Reply<Vec<T>> {
-    let following = |items: &[T], after: &str| Some(items.iter().position(|item| key(item) == after)? + 1);
-    page_following(asked, items, following)
+    let (limit, after) = bounds(asked)?;
+    let start = match &after {
+        None => 0,
+        Some(after) => items.iter().position(|item| key(item) == *after).ok_or_else(|| not_listed(after))? + 1,
+    };
+    Ok(items.into_iter().skip(start).take(limit).collect())
 }
 
-/// The same of a list whose order changes while it is read: `following` says where the items after a key begin now.
-pub(super) fn page_following<T>(asked: AskedPage, items: Vec<T>, following: impl Fn(&[T], &str) -> Option<usize>) -> Reply<Vec<T>> {
+/// How many items are asked for, and after which.
+pub(super) fn bounds(asked: AskedPage) -> Reply<(usize, Option<String>)> {
     let Query(Pages { limit, after }) = asked.map_err(|error| ApiError::bad_request(format!("limit or after: {}", error.body_text())))?;
     let limit = limit.unwrap_or(MAX_ITEMS);
     if !(1..=MAX_ITEMS).contains(&limit) {
         return Err(ApiError::parameter("limit", format!("{limit} is not in 1 to {MAX_ITEMS}")));
     }
-    let start = match &after {
-        None => 0,
-        Some(after) => {
-            let shown: String = after.chars().take(80).collect();
-            let missing = || ApiError::not_there("after", "not_found", format!("there is no item {shown:?} in this list"));
-            following(&items, after).ok_or_else(missing)?
-        }
-    };
-    Ok(items.into_iter().skip(start).take(limit).collect())
+    Ok((limit, after))
+}
+
+/// A key that no item of the list has.
+pub(super) fn not_listed(after: &str) -> ApiError {
+    let shown: String = after.chars().take(80).collect();
+    ApiError::not_there("after", "not_found", format!("there is no item {shown:?} in this list"))
 }
 
 #[cfg(test)]

@@ -32,7 +32,7 @@ fn file(folder: &Path, datanet: DatanetId) -> PathBuf {
 }
 
 async fn queue(ingest: &Ingest, datanet: DatanetId) -> Vec<QueueItem> {
-    ingest.queue(datanet).await.unwrap()
+    ingest.queue(datanet, None, usize::MAX).await.unwrap()
 }
 
 /// Of the chunk table nothing is needed where the file has it: with another text there, the index stays as it was.
@@ -97,7 +97,7 @@ async fn one_datanet_waits_for_no_other_and_who_hangs_up_loses_nothing() {
     submit(&ingest, BOB, second.datanet_id, &[("b.txt", &prose(5, 20))]).await;
     // It is waited for, and given up.
     for _ in 0..3 {
-        let mut queue = Box::pin(ingest.queue(first.datanet_id));
+        let mut queue = Box::pin(ingest.queue(first.datanet_id, None, usize::MAX));
         for _ in 0..3 {
             assert!(std::future::poll_fn(|context| Poll::Ready(queue.as_mut().poll(context).is_pending())).await);
             tokio::task::yield_now().await;
@@ -107,7 +107,7 @@ async fn one_datanet_waits_for_no_other_and_who_hangs_up_loses_nothing() {
     // Given up at every point where it waits for something.
     for polls in 0.. {
         let ingest = service_with(ingest.store(), folder.path());
-        let mut queue = Box::pin(ingest.queue(first.datanet_id));
+        let mut queue = Box::pin(ingest.queue(first.datanet_id, None, usize::MAX));
         let mut left = polls;
         let ended = std::future::poll_fn(|context| match queue.as_mut().poll(context) {
             Poll::Pending if left > 0 => {

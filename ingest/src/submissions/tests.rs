@@ -143,14 +143,14 @@ async fn a_crash_between_any_two_writes_is_repaired_by_trying_again() {
         let upload = upload(ALICE, datanet.datanet_id, &[("a.txt", text.as_bytes()), ("b.txt", b"")]);
         crash_at(&ingest, step);
         assert!(matches!(ingest.submit(upload.clone()).await, Err(IngestError::Crashed(at)) if at == format!("{step:?}")));
-        let visible = ingest.queue(datanet.datanet_id).await.unwrap().len();
+        let visible = ingest.queue(datanet.datanet_id, None, usize::MAX).await.unwrap().len();
         assert_eq!(visible, usize::from(step == Step::SubmissionCommitted), "{step:?}: rows without their commit do not exist");
         // Another process takes over.
         let ingest = service_on(ingest.store().clone());
         let report = ingest.submit(upload.clone()).await.unwrap();
         assert_eq!(report.already_known, step == Step::SubmissionCommitted, "{step:?}");
         assert_eq!(report.registered, 1);
-        assert_eq!(ingest.queue(datanet.datanet_id).await.unwrap().len(), 1, "{step:?}");
+        assert_eq!(ingest.queue(datanet.datanet_id, None, usize::MAX).await.unwrap().len(), 1, "{step:?}");
         assert_eq!(ingest.store().count::<DocumentRow>(None).await.unwrap(), 2, "{step:?}");
         assert_eq!(ingest.store().count::<ChunkRow>(None).await.unwrap(), report.documents[0].chunk_count, "{step:?}");
         assert!(ingest.submit(upload).await.unwrap().already_known);

@@ -7,7 +7,6 @@ use std::ops::Range;
 use std::path::Path;
 
 use engine::VectorCodes;
-use schemas::ids::ChunkId;
 use schemas::tables::VersionRow;
 use tantivy::{Index, ReloadPolicy, TantivyDocument, TantivyError};
 
@@ -16,7 +15,7 @@ use crate::kept::{self, Seal};
 use crate::{RagError, Result};
 
 /// Other words make another index.
-const FORMAT: &str = "headwater.text-index/7";
+const FORMAT: &str = "headwater.text-index/8";
 const WRITER_MEMORY_BYTES: usize = 50_000_000;
 const STATEMENTS: &str = "statements.bin";
 /// Before and after the rows of a part of the vectors.
@@ -41,7 +40,7 @@ pub(super) fn build(
     target: &Path,
     payload: &str,
     earlier: Option<&Path>,
-    chunks: impl IntoIterator<Item = (ChunkId, String)>,
+    texts: impl IntoIterator<Item = (usize, String)>,
     statements: &[u8],
     vectors: &VectorCodes,
 ) -> Result<()> {
@@ -50,7 +49,7 @@ pub(super) fn build(
     let built = (earlier.map_or(Ok(()), |earlier| carry(earlier, &unfinished, vectors, &mut carried)))
         .and_then(|()| kept::write(&unfinished, STATEMENTS, statements))
         .and_then(|()| write_vectors(&unfinished, vectors, &carried))
-        .and_then(|()| fill(&unfinished, payload, earlier.is_some(), chunks))
+        .and_then(|()| fill(&unfinished, payload, earlier.is_some(), texts))
         .and_then(|()| Seal::write(&unfinished, &carried));
     kept::put(&unfinished, target, built)
 }
@@ -98,16 +97,16 @@ fn carry(earlier: &Path, dir: &Path, vectors: &VectorCodes, carried: &mut Seal) 
     Ok(())
 }
 
-/// Adds the chunks to the text index in a folder.
-fn fill(dir: &Path, payload: &str, is_there: bool, chunks: impl IntoIterator<Item = (ChunkId, String)>) -> Result<()> {
+/// Adds the texts to the text index in a folder.
+fn fill(dir: &Path, payload: &str, is_there: bool, texts: impl IntoIterator<Item = (usize, String)>) -> Result<()> {
     let (schema, fields) = schema();
     let index = if is_there { Index::open_in_dir(dir)? } else { Index::create_in_dir(dir, schema)? };
     index.tokenizers().register(ANALYZER, analyzer());
-    // one thread: the same chunks in the same order give the same segments
+    // one thread: the same texts in the same order give the same segments
     let mut writer = index.writer_with_num_threads::<TantivyDocument>(1, WRITER_MEMORY_BYTES)?;
-    for (chunk_id, text) in chunks {
+    for (position, text) in texts {
         let mut document = TantivyDocument::default();
-        document.add_text(fields.chunk_id, chunk_id.to_string());
+        document.add_u64(fields.position, position as u64);
         document.add_text(fields.text, text);
         writer.add_document(document)?;
     }

@@ -24,11 +24,6 @@ impl Among {
     pub(crate) fn has(&self, position: usize) -> bool {
         self.0.as_ref().is_none_or(|members| members.get(position).copied().unwrap_or(false))
     }
-
-    /// Positions, where not all are.
-    pub(crate) fn positions(&self) -> impl Iterator<Item = usize> + '_ {
-        self.0.iter().flat_map(|members| members.iter().enumerate().filter_map(|(position, is_one)| is_one.then_some(position)))
-    }
 }
 
 /// Under which terms a submission was given, and when it was received.

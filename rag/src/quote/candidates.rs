@@ -80,9 +80,7 @@ impl<'a> Asked<'a> {
     /// contradicts has as much of the question; and that one. Of another's statement with the question added to it, that one.
     fn stand_in(&self, statement: &StatementText) -> Result<Vec<Candidate>> {
         let statements = &self.opened.statements;
-        // a correction that may not answer corrects nothing here
-        let may_answer = |at: &usize| statements.text(*at).is_some_and(|text| self.question.among.has(text.chunk));
-        let corrected = |at: usize| self.at(Some(statements.corrected(at).filter(may_answer).unwrap_or(at)));
+        let corrected = |at: usize| self.at(Some(statements.corrections(at).filter(|by| self.corrects(at, *by)).last().unwrap_or(at)));
         let own = corrected(statement.statement)?;
         if let Some(own) = own.as_ref().filter(|own| own.restates)
             && let Some(first) = statements.first_to_say_the_rest(own.statement, &self.said)
@@ -95,6 +93,16 @@ impl<'a> Asked<'a> {
         };
         let own = own.filter(|own| first.as_ref().is_none_or(|first| !self.covers(first, own)));
         Ok(own.into_iter().chain(first).collect())
+    }
+
+    /// Whether a later statement of the same contributor stands for one here. One that may not answer does not. Nor does one of something
+    /// else, where the earlier one says several numbers: one that lacks a number of the question that the earlier one has.
+    fn corrects(&self, earlier: usize, later: usize) -> bool {
+        let statements = &self.opened.statements;
+        let said = |at: usize| statements.figures(at).map_or(&[][..], |figures| figures.quantities.as_slice());
+        let (earlier, is_there) = (said(earlier), statements.text(later).is_some_and(|text| self.question.among.has(text.chunk)));
+        let is_named = |asked: &Quantity| earlier.len() > 1 && earlier.contains(asked) && !said(later).contains(asked);
+        is_there && !self.said.figures.quantities.iter().any(is_named)
     }
 
     fn at(&self, statement: Option<usize>) -> Result<Option<Candidate>> {

@@ -1,12 +1,8 @@
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-use engine::{Embedder, EmbedderInfo, EngineError, HashingEmbedder};
-
 use super::{candidates, choose, score, select};
 use crate::QuoteConfig;
 use crate::question::Question;
 use crate::retrieve;
-use crate::tests::world::{World, cold_chain, file};
+use crate::tests::world::{Counting, World, cold_chain, file};
 
 const QUESTION: &str = "How cold is dry ice?";
 
@@ -140,6 +136,28 @@ async fn a_correction_is_shown_beside_what_it_corrects() {
     assert_eq!(answer.text, after);
 }
 
+/// A later record in the same words is no correction of the one that a number in the question names.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_question_names_by_a_number_is_not_corrected() {
+    let text = |ward: u8, vials: u8| format!("The freezer named Alpha in ward {ward} holds {vials} vials of measles vaccine.");
+    let files = [
+        file("3.txt", 1, &text(3, 120)),
+        file("again.txt", 1, &text(3, 130)),
+        file("4.txt", 1, &text(4, 75)),
+        file("old.txt", 2, "The rack holds 9 vials of mumps vaccine."),
+        file("new.txt", 2, "The rack holds 8 vials of mumps vaccine."),
+    ];
+    let world = World::new(&files).await;
+    let rag = world.rag().await;
+    let answer = async |question: &str| rag.ask(world.request(question, question)).await.unwrap().text;
+    let vials = |ward: &str| format!("How many vials of measles vaccine does the freezer named Alpha in {ward} hold?");
+    assert_eq!(answer(&vials("ward 3")).await, text(3, 130), "corrected, and then another ward");
+    assert_eq!(answer(&vials("ward 4")).await, text(4, 75));
+    for question in ["How many vials of mumps vaccine does the rack hold?", "Does the rack hold 9 vials of mumps vaccine?"] {
+        assert_eq!(answer(question).await, "The rack holds 8 vials of mumps vaccine.", "{question}");
+    }
+}
+
 /// Similar sentences about different things: who asks for one gets that one.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_similar_fact_about_something_else_stays_an_answer() {
@@ -147,29 +165,6 @@ async fn a_similar_fact_about_something_else_stays_an_answer() {
         ["Opened insulin glargine keeps for 28 days at room temperature.", "Opened insulin lispro keeps for 28 days at room temperature."];
     assert!(said("How long does insulin lispro keep?", &texts).await.contains(&texts[1].to_owned()));
     assert_eq!(said("How long does insulin glargine keep?", &texts).await, [texts[0]]);
-}
-
-/// Counts the texts that are embedded.
-#[derive(Debug)]
-struct Counting(HashingEmbedder, AtomicUsize);
-
-impl Embedder for Counting {
-    fn info(&self) -> &EmbedderInfo {
-        self.0.info()
-    }
-
-    fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, EngineError> {
-        self.1.fetch_add(texts.len(), Ordering::Relaxed);
-        self.0.embed(texts)
-    }
-
-    fn count_tokens(&self, text: &str) -> Result<usize, EngineError> {
-        self.0.count_tokens(text)
-    }
-
-    fn token_offsets(&self, text: &str) -> Result<Vec<(usize, usize)>, EngineError> {
-        self.0.token_offsets(text)
-    }
 }
 
 /// Statements that cannot be quoted whatever their cosine are not embedded, and none is embedded twice; nothing else is quoted for it.
@@ -192,10 +187,10 @@ async fn what_is_not_embedded_changes_no_quote() {
             let everything = QuoteConfig { min_coverage_ppm: 0, min_score_ppm: 0, ..config.clone() };
             tokio::task::block_in_place(|| {
                 let scored = score(&question, &opened, &positions, world.embedder.as_ref(), &everything).unwrap();
-                let counting = Counting(HashingEmbedder::new(), AtomicUsize::new(0));
+                let counting = Counting::default();
                 let chosen = select(&question, &opened, &positions, &counting, &config).unwrap();
                 assert_eq!(chosen, choose::choose(&scored, &config));
-                assert_eq!(counting.1.into_inner(), 0, "all were embedded for the first");
+                assert_eq!(counting.texts.into_inner(), 0, "all were embedded for the first");
                 quoted += chosen.len();
                 all_of_them += scored.len();
                 embedded += score(&question, &opened, &positions, world.embedder.as_ref(), &config).unwrap().len();

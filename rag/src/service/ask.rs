@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use engine::Generator;
 use schemas::ids::{AnswerId, DocumentId};
-use schemas::receipt::Filter;
+use schemas::receipt::{Filter, Retrieval};
 use schemas::tables::DocumentRow;
 use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
@@ -15,12 +15,29 @@ use super::{Held, Rag, Turn, likelihood};
 use crate::answer::{AnswerRecord, Answerer, AskRequest};
 use crate::config::AttributionMethod;
 use crate::generate::{self, Chosen, Listener, Running};
+use crate::open_version::OpenVersion;
 use crate::question::{self, Question};
 use crate::retrieve;
 use crate::stages::Stage;
 use crate::{RagConfig, RagError, Result, blocking, quote};
 
 const ID_MAX_BYTES: usize = 256;
+
+/// What a version was searched by for a question, and what it gave. A version never changes, nor does what it is searched with while
+/// this runs: the same question finds the same.
+#[derive(Debug, Clone)]
+pub(super) struct Searched {
+    question: Question,
+    method: Retrieval,
+    search: retrieve::Search,
+}
+
+impl Searched {
+    fn is_small(&self) -> bool {
+        let candidates = &self.search.candidates;
+        candidates.by_vector.len() + candidates.by_words.len() <= super::MAX_SEARCHED_CHUNKS
+    }
+}
 
 /// Refuses what cannot be answered before any work is done. `tokens_max` is what a model may say, where one answers.
 pub(super) fn check(request: &AskRequest, config: &RagConfig, tokens_max: Option<usize>) -> Result<()> {
@@ -98,18 +115,37 @@ impl Rag {
     /// What the pinned version holds on the question.
     async fn find_sources(&self, id: AnswerId, request: AskRequest) -> Result<(Question, Found)> {
         let opened = self.stages.wait(Stage::Open, self.opened(request.datanet.datanet_id, request.version)).await?;
-        let (embedder, text) = (self.embedder.clone(), request.question.clone());
-        let ways = self.stages.wait(Stage::Embed, blocking(move || Question::ways(&text, embedder.as_ref()))).await?;
-        let search = async {
-            let question = retrieve::nearest_way(retrieve::nearness(&opened, ways, request.filter.as_ref()).await?)?;
-            let method = retrieve::method(&self.config, &question, request.filter.as_ref(), self.reranker.as_ref());
-            let found = retrieve::retrieve(&opened, &question, &method, self.reranker.as_ref()).await?;
-            Ok::<_, RagError>((question, method, found))
+        // which members a filter leaves takes a byte a member to say
+        let asked = request.filter.is_none().then(|| (opened.row.datanet_id, opened.row.version, request.question.clone()));
+        let searched = match asked.as_ref().and_then(|asked| self.searched.find(&(), asked)) {
+            Some(searched) => {
+                self.stages.wait(Stage::Retrieve, retrieve::read_ahead(&opened, &searched.search.retrieved)).await?;
+                searched
+            }
+            None => {
+                let searched = Arc::new(self.search(&opened, &request).await?);
+                if let Some(asked) = asked.filter(|_| searched.is_small()) {
+                    self.searched.keep((), asked, searched.clone());
+                }
+                searched
+            }
         };
-        let (question, method, found) = self.stages.wait(Stage::Retrieve, search).await?;
-        let retrieve::Search { retrieved, candidates } = found;
+        let Searched { question, method, search } = Arc::unwrap_or_clone(searched);
+        let retrieve::Search { retrieved, candidates } = search;
         let request = AskRequest { question: question::with_turns(&request.question, question.turns), ..request };
         Ok((question, Found { id, request, opened, method, retrieved, candidates, reranker: self.reranker_info() }))
+    }
+
+    async fn search(&self, opened: &Arc<OpenVersion>, request: &AskRequest) -> Result<Searched> {
+        let (embedder, text, filter) = (self.embedder.clone(), request.question.clone(), request.filter.as_ref());
+        let ways = self.stages.wait(Stage::Embed, blocking(move || Question::ways(&text, embedder.as_ref()))).await?;
+        let search = async {
+            let question = retrieve::nearest_way(retrieve::nearness(opened, ways, filter).await?)?;
+            let method = retrieve::method(&self.config, &question, filter, self.reranker.as_ref());
+            let search = retrieve::retrieve(opened, &question, &method, self.reranker.as_ref()).await?;
+            Ok(Searched { question, method, search })
+        };
+        self.stages.wait(Stage::Retrieve, search).await
     }
 
     async fn quote(&self, question: Question, found: Found, held: Held) -> Result<Arc<AnswerRecord>> {

@@ -139,15 +139,21 @@ impl StatementIndex {
         self.tokens.get(start..end).unwrap_or_default()
     }
 
-    /// The later statement by which the contributor of this one corrects it, and corrects that.
+    /// The numbers and negations of a statement.
+    pub(crate) fn figures(&self, statement: usize) -> Option<&Figures> {
+        self.figures.get(self.statements.get(statement)?.figures as usize)
+    }
+
+    /// The later statements by which the contributor of this one corrects it, and corrects those.
+    pub(crate) fn corrections(&self, statement: usize) -> impl Iterator<Item = usize> + '_ {
+        let next = |at: &u32| self.corrected.get(at).copied();
+        let first = u32::try_from(statement).ok().and_then(|at| next(&at));
+        std::iter::successors(first, next).map(|at| at as usize)
+    }
+
+    /// The last of [`Self::corrections`].
     pub(crate) fn corrected(&self, statement: usize) -> Option<usize> {
-        let mut last = None;
-        let mut at = u32::try_from(statement).ok()?;
-        while let Some(next) = self.corrected.get(&at) {
-            last = Some(*next as usize);
-            at = *next;
-        }
-        last
+        self.corrections(statement).last()
     }
 
     /// The earliest statement by another contributor that says this one with another number.

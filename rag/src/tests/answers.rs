@@ -86,8 +86,10 @@ async fn bad_requests_are_told_apart() {
     let nameless = world.request("", "Anything?");
     assert!(matches!(rag.ask(nameless).await, Err(RagError::InvalidRequest(_))));
     world.publish(1, &cold_chain()).await;
-    let missing = crate::AskRequest { version: Some(9), ..world.request("r", RANGE) };
-    assert!(matches!(rag.ask(missing).await, Err(RagError::NotFound { .. })));
+    for version in [9, u64::MAX] {
+        let missing = crate::AskRequest { version: Some(version), ..world.request("r", RANGE) };
+        assert!(matches!(rag.ask(missing).await, Err(RagError::NotFound { .. })), "{version}");
+    }
     assert!(matches!(rag.receipt(schemas::ids::AnswerId::default()).await, Err(RagError::NotFound { .. })));
     assert!(matches!(world.open().await, Err(RagError::LogLocked(_))), "one process writes receipts");
     // queries that a parser would choke on are words here

@@ -19,7 +19,7 @@ use engine::{Embedder, MiniLm};
 use serde_json::Value;
 
 use super::world::{File, World, file};
-use crate::index::Sought;
+use crate::open_version::Among;
 use crate::question::Question;
 use crate::retrieve;
 use crate::{QuoteConfig, quote};
@@ -190,7 +190,7 @@ async fn measure(set: &Set, embedder: Arc<dyn Embedder>, out: &mut String) {
         let positions: Vec<usize> = found.iter().map(|retrieved| retrieved.position).collect();
         let asked = quote::content_words(&question.terms, &opened.text).unwrap();
         let unknown =
-            asked.iter().filter(|(word, _)| opened.text.search(std::slice::from_ref(word), 1, &Sought::All).unwrap().is_empty()).count();
+            asked.iter().filter(|(word, _)| opened.by_words(std::slice::from_ref(word), 1, &Among::default()).unwrap().is_empty()).count();
         let all = QuoteConfig { min_coverage_ppm: 0, min_score_ppm: 0, ..config.quote.clone() };
         let score = || quote::score(&question, &opened, &positions, embedder.as_ref(), &all);
         let scored = tokio::task::block_in_place(score).unwrap();

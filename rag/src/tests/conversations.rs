@@ -42,8 +42,12 @@ async fn a_question_is_searched_with_what_it_needs() {
     let mut lie = evidence.clone();
     lie.receipt.body.retrieval.turns = None;
     sign(&mut lie.receipt);
-    let differences = rag.reexecute(&lie).await.unwrap();
-    assert!(differences[0].contains("another number of earlier turns than the 0"), "{differences:?}");
+    assert!(verify_evidence(&lie).unwrap_err().to_string().contains("another number of earlier turns"));
+    // and states it as receipts of before were
+    lie.receipt.body.retrieval.turns = Some(1);
+    lie.receipt.body.candidates = None;
+    sign(&mut lie.receipt);
+    assert!(verify_evidence(&lie).unwrap_err().to_string().contains("no candidates"));
 }
 
 /// What has nothing to do with a question changes nothing of its answer.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use schemas::tables::{Millis, ReceiptRow, Wei};
 use schemas::{Address, B256, U256};
@@ -9,7 +10,7 @@ use store::Reads;
 use tokio::task::JoinSet;
 
 use super::settlement::{close, collected, terms};
-use super::world::{World, account, cold_chain};
+use super::world::{Counting, World, account, cold_chain};
 use crate::{AskRequest, Dues, Rag, Receivable};
 
 const RANGE: &str = "At what temperature range should most vaccines be stored in a refrigerator?";
@@ -165,4 +166,31 @@ async fn names_of_files_come_with_the_version() {
     let names: Vec<Option<&str>> = answer.citations.iter().map(|citation| citation.file_name.as_deref()).collect();
     assert_eq!(names, [Some("dry-ice.md")]);
     assert_eq!(world.store.reads(), before, "no table is looked into for what the version has");
+}
+
+/// Whoever asks what was asked before is told the same, of the version that is newest then, and pays for an answer of their own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_asked_again_is_embedded_once() {
+    let embedder = Arc::new(Counting::default());
+    let world = World::with(embedder.clone(), &cold_chain()).await;
+    let rag = world.rag().await;
+    let embedded = || embedder.texts.load(Ordering::Relaxed);
+    let first = rag.ask(world.request("first", RANGE)).await.unwrap().receipt;
+    let before = embedded();
+    let again = rag.ask(world.request("again", RANGE)).await.unwrap().receipt;
+    assert_eq!(embedded(), before);
+    assert_ne!(again.body.answer_id, first.body.answer_id);
+    assert_eq!((&again.body.sources, &again.body.candidates), (&first.body.sources, &first.body.candidates));
+    let evidence = rag.evidence(again.body.answer_id).await.unwrap();
+    assert_eq!(rag.reexecute(&evidence).await.unwrap(), Vec::<String>::new());
+
+    rag.ask(world.request("in other words", "How cold is dry ice?")).await.unwrap();
+    assert!(embedded() > before);
+    let mut files = cold_chain();
+    files.pop();
+    world.publish(2, &files).await;
+    let before = embedded();
+    let later = rag.ask(world.request("later", RANGE)).await.unwrap().receipt;
+    assert_eq!(later.body.version, 2);
+    assert!(embedded() > before, "what an earlier version held is not asked");
 }

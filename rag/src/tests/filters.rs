@@ -4,8 +4,8 @@ use schemas::receipt::Filter;
 use schemas::tables::{ChunkRow, Millis, SubmissionRow};
 use schemas::{Address, B256};
 
+use super::lies::sign;
 use super::world::{File, World, account, cold_chain, file, ids, rows};
-use crate::index::{self, Sought};
 use crate::{AskRequest, RagError, verify_evidence};
 
 const RANGE: &str = "At what temperature range should most vaccines be stored in a refrigerator?";
@@ -82,11 +82,15 @@ async fn an_answer_rests_on_what_the_filter_leaves() {
 
         let mut lie = evidence.clone();
         lie.receipt.body.retrieval.filter = Some(of(&[7]));
-        super::lies::sign(&mut lie.receipt);
+        sign(&mut lie.receipt);
         assert!(crate::verify_receipt(&lie.receipt).unwrap_err().to_string().contains("the filter leaves"), "{filter:?}");
+        lie.receipt.body.candidates = None;
+        sign(&mut lie.receipt);
+        assert!(crate::verify_receipt(&lie.receipt).unwrap_err().to_string().contains("no candidates"), "{filter:?}");
+        lie.receipt.body.candidates = body.candidates.clone();
         let mut lie = evidence;
         lie.receipt.body.retrieval.filter = None;
-        super::lies::sign(&mut lie.receipt);
+        sign(&mut lie.receipt);
         assert!(!rag.reexecute(&lie).await.unwrap().is_empty(), "{filter:?}");
     }
 }
@@ -105,6 +109,13 @@ async fn who_said_it_first_is_paid_whoever_may_be_quoted() {
     let evidence = rag.evidence(answer.receipt.body.answer_id).await.unwrap();
     verify_evidence(&evidence).unwrap();
     assert_eq!(rag.reexecute(&evidence).await.unwrap(), Vec::<String>::new());
+
+    // who is paid for having said it first is not quoted
+    let mut lie = evidence.clone();
+    let first = lie.receipt.body.sources.iter().position(|source| source.contributor == account(1)).unwrap();
+    lie.receipt.body.segments[0].source = first as u64;
+    sign(&mut lie.receipt);
+    assert!(crate::verify_receipt(&lie.receipt).unwrap_err().to_string().contains("which is quoted"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -124,31 +135,6 @@ async fn what_leaves_nobody_is_declined_and_what_is_no_filter_is_refused() {
     rag.ask(among(&world, "same", RANGE, of(&[2, 2]))).await.unwrap();
     for other in [world.request("same", RANGE), among(&world, "same", RANGE, of(&[1]))] {
         assert!(matches!(rag.ask(other).await, Err(RagError::Conflict(_))));
-    }
-}
-
-/// Chunks are sought by their ids, or looked at: the same are found, with the same scores.
-#[tokio::test(flavor = "multi_thread")]
-async fn words_find_the_same_however_they_are_sought() {
-    let files: Vec<_> =
-        (0..60u8).map(|n| file(&format!("{n}.md"), n % 3, &format!("Dry ice of batch {n} sublimates; box {} is vented.", n / 2))).collect();
-    let world = World::new(&files).await;
-    let rag = world.rag().await;
-    let opened = rag.opened(world.datanet.datanet_id, None).await.unwrap();
-    let some: Vec<_> =
-        (0..60).filter(|at| opened.origin(*at).unwrap().contributor == account(1)).filter_map(|at| opened.chunk_id(at)).collect();
-    for question in ["dry ice", "batch 7 vented box 3", "box 29", "nothing of it"] {
-        let terms = index::terms(question);
-        for limit in [1, 5, 20, 60] {
-            let all = opened.text.search(&terms, 60, &Sought::All).unwrap();
-            let expected: Vec<_> = all.into_iter().filter(|hit| some.contains(&hit.chunk_id)).take(limit).collect();
-            assert_eq!(opened.text.search(&terms, limit, &Sought::These(&some)).unwrap(), expected, "{question} {limit}");
-            assert_eq!(
-                opened.text.search(&terms, limit, &Sought::Such(&|chunk| some.contains(&chunk))).unwrap(),
-                expected,
-                "{question} {limit}"
-            );
-        }
     }
 }
 

@@ -15,7 +15,6 @@ use serde_json::Value;
 use super::calibration::{lines, text, var};
 use super::world::{World, file};
 use crate::Fusion;
-use crate::index::Sought;
 use crate::open_version::Among;
 use crate::question::Question;
 use crate::retrieve::Hit;
@@ -92,7 +91,7 @@ async fn measure(set: &Path, letters: Option<&str>, embedder: &Arc<dyn Embedder>
         }
         let question = Question::alone(&put(text(&query["question"])), embedder.as_ref()).unwrap();
         let by_vector = opened.nearest(&question.vector, CANDIDATES.min(opened.speaking()), &Among::default()).await.unwrap();
-        let by_words = opened.text.search(&question.terms, CANDIDATES, &Sought::All).unwrap();
+        let by_words = opened.by_words(&question.terms, CANDIDATES, &Among::default()).unwrap();
         let found = |fusion: Fusion, by_vector: &[Hit], by_words: &[Hit]| {
             let fused = fusion.fuse(by_vector, by_words, FOUND);
             ndcg(fused.iter().map(|fused| names[&fused.chunk_id].as_str()), &gold)

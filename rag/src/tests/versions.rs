@@ -9,7 +9,6 @@ use schemas::tables::VersionRow;
 
 use super::world::{File, World, cold_chain, file, files_below};
 use crate::Rag;
-use crate::index::Sought;
 use crate::open_version::{Among, OpenVersion, OpenVersions, REPLACED_FOR};
 use crate::question::Question;
 use crate::retrieve::{self, Hit};
@@ -47,7 +46,7 @@ async fn seen(world: &World, rag: &Rag, opened: &Arc<OpenVersion>) -> String {
             seen.push_str(&format!(
                 "{term} {:?} {:?}\n",
                 opened.text.rarity(term).unwrap(),
-                opened.text.search(&[term.clone()], 3, &Sought::All).unwrap()
+                opened.by_words(&[term.clone()], 3, &Among::default()).unwrap()
             ));
         }
     }

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use engine::{Embedder, HashingEmbedder};
+use engine::{Embedder, EmbedderInfo, EngineError, HashingEmbedder};
 use schemas::alloy_primitives::keccak256;
 use schemas::ids::{ChunkId, DatanetId};
 use schemas::leaves::VersionLeaf;
@@ -56,6 +57,38 @@ pub(crate) fn cold_chain() -> Vec<File> {
         ),
         file("reefers.md", 2, "A reefer container needs a power socket aboard the ship. Its genset is checked before loading."),
     ]
+}
+
+/// Counts the texts that are embedded.
+#[derive(Debug)]
+pub(crate) struct Counting {
+    embedder: HashingEmbedder,
+    pub(crate) texts: AtomicUsize,
+}
+
+impl Default for Counting {
+    fn default() -> Self {
+        Self { embedder: HashingEmbedder::new(), texts: AtomicUsize::new(0) }
+    }
+}
+
+impl Embedder for Counting {
+    fn info(&self) -> &EmbedderInfo {
+        self.embedder.info()
+    }
+
+    fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, EngineError> {
+        self.texts.fetch_add(texts.len(), Ordering::Relaxed);
+        self.embedder.embed(texts)
+    }
+
+    fn count_tokens(&self, text: &str) -> Result<usize, EngineError> {
+        self.embedder.count_tokens(text)
+    }
+
+    fn token_offsets(&self, text: &str) -> Result<Vec<(usize, usize)>, EngineError> {
+        self.embedder.token_offsets(text)
+    }
 }
 
 pub(crate) struct World {

@@ -9,10 +9,13 @@ use crate::{RagError, Result};
 const RERANKER_TOLERANCE: u64 = 1_000;
 
 /// Checks that what was retrieved is the best of the candidates, in their order: all of it, unless a model had no room. Old
-/// receipts state no candidates.
+/// receipts state no candidates, and search in none of the ways that came with them.
 pub(super) fn verify(body: &ReceiptBody) -> Result<()> {
-    let Some(candidates) = &body.candidates else { return Ok(()) };
     let bad = |problem: String| Err(RagError::Unproven(problem));
+    let Some(candidates) = &body.candidates else {
+        let is_old = body.retrieval.filter.is_none() && body.retrieval.turns.is_none();
+        return if is_old { Ok(()) } else { bad("it states a filter or earlier turns, and no candidates".into()) };
+    };
     let best = retrieve::best(&body.retrieval, candidates)?;
     let retrieved = usize::try_from(body.retrieved).unwrap_or(usize::MAX).min(body.sources.len());
     let dropped = body.generation.as_ref().map_or(0, |generation| generation.dropped_sources);
@@ -24,6 +27,11 @@ pub(super) fn verify(body: &ReceiptBody) -> Result<()> {
     let is_left = |source: &Source| body.retrieval.filter.as_ref().is_none_or(|filter| filter.admits(source));
     if let Some(source) = body.sources.iter().take(retrieved).find(|source| !is_left(source)) {
         return bad(format!("the filter leaves {} out, which was retrieved", source.chunk_id));
+    }
+    // whom others repeat may be paid whatever the filter says, and is not quoted then
+    let quoted = body.segments.iter().filter_map(|segment| body.sources.get(usize::try_from(segment.source).ok()?));
+    if let Some(source) = quoted.into_iter().find(|source| !is_left(source)) {
+        return bad(format!("the filter leaves {} out, which is quoted", source.chunk_id));
     }
     for (at, source) in body.sources.iter().enumerate() {
         let is_due = match best.get(at).filter(|_| at < retrieved) {

@@ -1,7 +1,8 @@
 //! Which members of a version an answer may rest on.
 
 use alloy_primitives::Address;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Source;
 use crate::ids::DocumentId;
@@ -16,7 +17,7 @@ const MAX_LICENCE_BYTES: usize = 256;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Filter {
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "addresses")]
     pub contributors: Vec<Address>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub documents: Vec<DocumentId>,
@@ -29,6 +30,18 @@ pub struct Filter {
     /// Received before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub received_before_ms: Option<i64>,
+}
+
+/// Says what is wanted where something else is given.
+fn addresses<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Address>, D::Error> {
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    let address = |text: String| {
+        text.parse().map_err(|_| {
+            let shown: String = text.chars().take(80).collect();
+            D::Error::custom(format!("{shown:?} among the contributors is no address: 0x and 40 hexadecimal digits"))
+        })
+    };
+    texts.into_iter().map(address).collect()
 }
 
 impl Filter {

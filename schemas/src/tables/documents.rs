@@ -37,3 +37,12 @@ table! {
     document_id: DocumentId,
     file_name: String,
 }
+
+table! {
+    /// Of a [`DocumentRow`] where it stands among the others.
+    DocumentStandingRow = "documents", WriteMode::Keyed(&["document_id"]);
+    document_id: DocumentId,
+    submission_id: SubmissionId,
+    file_name: String,
+    status: String,
+}

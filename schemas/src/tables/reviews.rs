@@ -27,3 +27,11 @@ table! {
     decided_at: u64,
     received_at: Millis,
 }
+
+table! {
+    /// Of a [`ReviewRow`] what was decided.
+    DecisionRow = "reviews", WriteMode::Keyed(&["review_id"]);
+    document_id: DocumentId,
+    decision: String,
+    sequence: u64,
+}

@@ -34,3 +34,10 @@ table! {
     licence: String,
     received_at: Millis,
 }
+
+table! {
+    /// Of a [`SubmissionRow`] its number.
+    RegistrationRow = "submissions", WriteMode::Keyed(&["submission_id"]);
+    submission_id: SubmissionId,
+    registered: u64,
+}

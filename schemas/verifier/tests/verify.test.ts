@@ -186,6 +186,10 @@ test('signed lies fail where they are told', async () => {
       }
     }, 'arithmetic', /lead to 0/],
     ['a filter that leaves them out', found, (b) => (at(b, 'retrieval').filter = { contributors: [b.registry] }), 'arithmetic', /the filter leaves out/],
+    ['a filter and no candidates', found, (b) => {
+      at(b, 'retrieval').filter = { licences: ['MIT'] };
+      delete b.candidates;
+    }, 'arithmetic', /no candidates/],
     ['a filter of nothing', found, (b) => (at(b, 'retrieval').filter = {}), 'arithmetic', /states something/],
     ['an empty list in a filter', found, (b) => (at(b, 'retrieval').filter = { licences: [] }), 'arithmetic', /1 to 64/],
     ['values in another order', found, (b) => (at(b, 'retrieval').filter = { licences: ['b', 'a'] }), 'arithmetic', /ascend/],

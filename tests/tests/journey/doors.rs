@@ -222,7 +222,7 @@ fn what_is_not_published_is_for_curators(place: &Place) -> anyhow::Result<()> {
     let shown = place.json(&[&strange[..], &["review", "show", "--datanet", "cold-chain", "--as", "iris", first]].concat())?;
     ensure!(shown["chunks"][0]["text"].as_str().is_some_and(|text| !text.is_empty()), "{shown}");
     as_nobody(&["review", "list", "--datanet", "cold-chain"])?.failed_with(&["API key"])?;
-    as_nobody(&["review", "list", "--datanet", "cold-chain", "--as", "ada"])?.failed_with(&["API key"])?;
+    as_nobody(&["review", "list", "--datanet", "cold-chain", "--as", "ada"])?.failed_with(&["no curator of Datanet cold-chain"])?;
     as_nobody(&["review", "show", "--datanet", "medication-safety", "--as", "iris", first])?.failed_with(&[])
 }
 

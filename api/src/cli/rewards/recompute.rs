@@ -47,7 +47,7 @@ pub(super) async fn recompute(context: &Context, args: &SettleArgs, epoch: u64) 
     let progress = Progress::start(context.voice, "reading what the epochs begin with");
     let before = told::before(&client, first).await?;
     let mut audit = Audit { ledger: Ledger::new(client.clone(), &before), receipts: EpochReceipts::default(), client, chain, before };
-    let (mut all, mut last) = (Vec::new(), None);
+    let (mut all, mut last): (Vec<Checks>, _) = (Vec::new(), None);
     for number in first..=epoch {
         progress.say(&format!("epoch {number}"));
         let mut checks = Checks::new(format!("epoch {number}"));
@@ -59,10 +59,13 @@ pub(super) async fn recompute(context: &Context, args: &SettleArgs, epoch: u64) 
             checks.skip("before", detail);
         }
         let done = audit.epoch(number, &mut checks).await;
+        // what was found before is not lost with what could not be asked
+        let done = done.with_context(|| {
+            let before = all.iter().map(|checks| format!("{}\n", checks.text())).collect::<String>();
+            format!("{before}{}\nepoch {number} was not computed to its end", checks.so_far())
+        })?;
         let failed = checks.failed();
         all.push(checks);
-        // what was found before is not lost with what could not be asked
-        let done = done.with_context(|| format!("{}\nepoch {number} was not computed to its end", texts(&all)))?;
         last = done.filter(|_| !failed);
         if last.is_none() {
             break;

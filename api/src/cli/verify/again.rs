@@ -19,12 +19,12 @@ const WHAT: &str = "that searching the version again gives these sources, this a
 
 /// From the data folder, an auditor's copy of it mostly. What somebody's folder says of itself is not believed: neither the address of
 /// a service that stands in it, nor what was derived of its tables.
-pub(super) async fn note(context: &Context, document: &Document, checks: &mut Checks) {
+pub(super) async fn note(context: &Context, document: &Document, is_offline: bool, checks: &mut Checks) {
     let Document::Receipt { receipt, evidence } = document else {
         checks.skip(RETRIEVAL, format!("{WHAT}: receipts of this form were made in ways that are not repeated here"));
         return;
     };
-    let foreign = context.url.is_some();
+    let foreign = context.url.is_some() && !is_offline;
     let again = match evidence {
         _ if foreign => by_the_service(context, receipt).await,
         Some(evidence) => here(context, evidence).await,

@@ -61,6 +61,15 @@ impl Checks {
             (false, true) => "holds as far as it was checked",
             (false, false) => "holds",
         };
+        printable(&format!("{} {outcome}{}", self.title, self.lines()))
+    }
+
+    /// Of a document that was not checked to its end: what was found, and no word on whether it holds.
+    pub(crate) fn so_far(&self) -> String {
+        printable(&format!("{}, as far as it was checked:{}", self.title, self.lines()))
+    }
+
+    fn lines(&self) -> String {
         let lines = self.done.iter().map(|check| {
             let mark = match check.outcome {
                 Outcome::Valid => "✓ valid      ",
@@ -69,7 +78,7 @@ impl Checks {
             };
             format!("\n  {mark}  {}: {}", check.of, check.detail)
         });
-        printable(&format!("{} {outcome}{}", self.title, lines.collect::<String>()))
+        lines.collect()
     }
 
     /// What the document alone shows.
@@ -110,6 +119,20 @@ impl Checks {
             }
         }
         checks
+    }
+
+    /// What only the tables say of the members that a filter leaves: a leaf names a chunk, its contributor and its submission.
+    pub(super) fn filter(&mut self, document: &Document) {
+        let Document::Receipt { receipt, .. } = document else { return };
+        let Some(filter) = &receipt.body.retrieval.filter else { return };
+        let is_of_leaves = filter.documents.is_empty()
+            && filter.licences.is_empty()
+            && filter.received_from_ms.is_none()
+            && filter.received_before_ms.is_none();
+        let is_searched_again = self.done.iter().any(|check| check.of == RETRIEVAL && check.outcome == Outcome::Valid);
+        if !is_of_leaves && !is_searched_again {
+            self.skip("filter", "that the sources are of the documents, licences and times that it states: search again with --reexecute");
+        }
     }
 
     pub(super) fn inclusion(&mut self, document: &Document, inclusion: Option<&Inclusion>, without: &str) {

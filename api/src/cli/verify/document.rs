@@ -114,6 +114,9 @@ pub(super) async fn read(context: &Context, args: &VerifyArgs, name: &str) -> an
     let mut document = if path.exists() {
         Document::of(read_json(path)?).with_context(|| format!("reading {name}"))?
     } else if name.parse::<AnswerId>().is_ok() {
+        if args.offline {
+            bail!("with --offline nobody is asked for receipt {name}: give it in a file (`headwater receipt ID --out FILE` writes one)");
+        }
         let client = context.client()?;
         let mut document = Document::of(client.get(&format!("/v1/receipts/{name}")).await?)?;
         if let Ok(evidence) = client.get::<Value>(&format!("/v1/receipts/{name}/evidence")).await {
@@ -134,6 +137,9 @@ pub(super) async fn read(context: &Context, args: &VerifyArgs, name: &str) -> an
 pub(super) async fn inclusion(context: &Context, args: &VerifyArgs, document: &Document) -> anyhow::Result<(Option<Inclusion>, String)> {
     if let Some(path) = &args.inclusion {
         return Ok((Some(read_json(path)?), String::new()));
+    }
+    if args.offline {
+        return Ok((None, "with --offline nobody is asked for the proof (--inclusion)".into()));
     }
     let Ok(client) = context.client() else { return Ok((None, "nobody gave the proof (--inclusion)".into())) };
     match client.get(&format!("/v1/receipts/{}/inclusion", document.id())).await {

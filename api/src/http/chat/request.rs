@@ -187,6 +187,10 @@ fn who(fields: &mut Map<String, Value>, offered: Offered<'_>) -> Reply<Who> {
     }
     let adapter = adapter.map(str::to_owned);
     let by_model = model.strip_prefix(DATANET);
+    if fields.get("filter").is_some_and(|filter| !filter.is_null()) {
+        let problem = "a filter is one of a Datanet: \"attribution\": {\"datanets\": [{\"name\": NAME, \"filter\": …}]}";
+        return Err(ApiError::parameter("filter", problem));
+    }
     let attribution: Option<Attribution> = take(fields, "attribution")?;
     let answerer = if model == QUOTE { Answerer::Quote } else { Answerer::Configured };
     match attribution.map(|attribution| attribution.datanets) {
@@ -196,6 +200,9 @@ fn who(fields: &mut Map<String, Value>, offered: Offered<'_>) -> Reply<Who> {
             }
             let mut datanets = datanets.into_iter();
             match (datanets.next(), datanets.next()) {
+                (Some(one), None) if by_model.is_some_and(|name| name != one.name) => {
+                    Err(ApiError::parameter("model", format!("it names another Datanet than attribution, which asks {:?}", one.name)))
+                }
                 (Some(one), None) => {
                     let filter = one.filter.map(Filter::ordered);
                     if let Some(problem) = filter.as_ref().and_then(Filter::problem) {

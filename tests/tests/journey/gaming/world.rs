@@ -162,7 +162,7 @@ async fn submit(
 async fn publish(ingest: &Ingest, people: &mut People, datanet: &DatanetRow) -> anyhow::Result<()> {
     let curator = people.key("curator")?;
     let id = datanet.datanet_id;
-    for item in ingest.queue(id).await? {
+    for item in ingest.queue(id, None, usize::MAX).await? {
         let decided_at = Millis::now().unix_seconds();
         let message = signed::review(curator.address(), id, item.document.document_id, "accept", "", "", decided_at);
         ingest

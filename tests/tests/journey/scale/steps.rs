@@ -9,6 +9,7 @@ use anyhow::{Context as _, ensure};
 
 use rag::{Rag, Stage};
 use schemas::tables::ChunkRow;
+use store::{Effort, Retention};
 
 use super::Measured;
 use super::measure::{disk_mib, peak_mib, percentile, resident_mib};
@@ -30,7 +31,11 @@ pub(super) async fn step(step: &str, size: usize, folder: &Path) -> anyhow::Resu
     };
     let began = Instant::now();
     match step {
-        "fill" => world.fill(0, size).await?,
+        "fill" => {
+            world.fill(0, size).await?;
+            // as in a service, which takes so many chunks in over days
+            world.store.upkeep(&Retention::default(), Effort::Due).await?;
+        }
         "publish" => {
             world.publish().await?;
             note("publish_s", began.elapsed().as_secs_f64());

@@ -81,7 +81,7 @@ impl World {
             self.store.insert_new(&rows.reviews).await?;
         }
         // what taking uploads in would have compared and kept
-        self.ingest.queue(datanet.datanet_id).await?;
+        self.ingest.queue(datanet.datanet_id, None, 1).await?;
         Ok(())
     }
 

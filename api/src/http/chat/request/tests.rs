@@ -62,7 +62,11 @@ fn a_wrong_field_is_named() {
         (json!({ "attribution": { "datanet": [] } }), "attribution", "unknown field"),
         (json!({ "attribution": { "datanets": [{ "name": "cold", "filter": { "licence": "MIT" } }] } }), "attribution", "unknown field"),
         (json!({ "attribution": { "datanets": [{ "name": "cold", "filter": {} }] } }), "attribution", "states something"),
-        (json!({ "attribution": { "datanets": [{ "name": "cold", "filter": { "contributors": ["me"] } }] } }), "attribution", "invalid"),
+        (
+            json!({ "attribution": { "datanets": [{ "name": "cold", "filter": { "contributors": ["me"] } }] } }),
+            "attribution",
+            "\"me\" among the contributors",
+        ),
         (json!({ "stream": "yes" }), "stream", "invalid type"),
         (json!({ "stream_options": {} }), "stream_options", "stream"),
         (json!({ "n": 2 }), "n", "one choice"),
@@ -105,6 +109,7 @@ fn a_filter_is_taken_in_its_one_form() {
     let chat = with(json!({ "attribution": { "datanets": [{ "name": "cold", "filter": filter }] } }), MODEL).unwrap();
     let filter = chat.filter.unwrap();
     assert_eq!((filter.licences, filter.received_from_ms), (vec!["CC0-1.0".to_owned(), "MIT".to_owned()], Some(5)));
+    assert!(with(json!({ "filter": { "licences": ["MIT"] } }), MODEL).is_err(), "it would be ignored");
 }
 
 #[test]
@@ -115,6 +120,7 @@ fn an_unknown_model_is_a_404() {
         ("gpt-4o", Value::Null, 404),
         ("gpt-4o", beside.clone(), 404),
         ("tiny::medical", beside.clone(), 404),
+        ("datanet:dry", beside.clone(), 400),
         ("quote", Value::Null, 400),
         ("", Value::Null, 400),
     ] {
