@@ -25,23 +25,13 @@ impl StandardMerkleTree {
     /// # Errors
     /// [`SchemaError::BadTree`] when there are no leaves, or two are equal (a proof would be ambiguous).
     pub fn new(leaves: &[B256]) -> Result<Self, SchemaError> {
-        if leaves.is_empty() {
-            return Err(SchemaError::BadTree("a tree needs at least one leaf".into()));
-        }
         let mut sorted: Vec<(B256, usize)> = leaves.iter().copied().zip(0..).collect();
-        sorted.sort();
-        if sorted.windows(2).any(|pair| matches!(pair, [a, b] if a.0 == b.0)) {
-            return Err(SchemaError::BadTree("two leaves are equal".into()));
-        }
-        let size = 2 * leaves.len() - 1;
-        let mut nodes = vec![B256::ZERO; size];
+        sorted.sort_unstable();
+        let nodes = nodes(sorted.iter().map(|(leaf, _)| *leaf))?;
         let mut positions = vec![0; leaves.len()];
-        for (rank, (leaf, index)) in sorted.into_iter().enumerate() {
-            let position = size - 1 - rank;
-            nodes[position] = leaf;
-            positions[index] = position;
+        for (rank, (_, index)) in sorted.into_iter().enumerate() {
+            positions[index] = nodes.len() - 1 - rank;
         }
-        hash_inner(&mut nodes, size - leaves.len());
         Ok(Self { nodes, positions })
     }
 
@@ -60,6 +50,41 @@ impl StandardMerkleTree {
             position = (position - 1) / 2;
         }
         Some(proof)
+    }
+}
+
+/// The leaves of a tree that grows, of which only the root is wanted: what was sorted is not sorted again.
+#[derive(Debug, Clone, Default)]
+pub struct GrowingTree {
+    sorted: Vec<B256>,
+    /// Those that came later.
+    later: Vec<B256>,
+}
+
+impl GrowingTree {
+    /// Adds a leaf.
+    pub fn push(&mut self, leaf: B256) {
+        self.later.push(leaf);
+    }
+
+    /// The root of [`StandardMerkleTree::new`] over all leaves.
+    ///
+    /// # Errors
+    /// Those of [`StandardMerkleTree::new`].
+    pub fn root(&mut self) -> Result<B256, SchemaError> {
+        let mut later = std::mem::take(&mut self.later);
+        later.sort_unstable();
+        self.sorted.reserve(later.len());
+        let mut before = self.sorted.len();
+        self.sorted.extend_from_slice(&later);
+        // from the end, so that nothing is in the way
+        for at in (0..self.sorted.len()).rev() {
+            let Some(last) = later.last() else { break };
+            let greater = before.checked_sub(1).map(|before| self.sorted[before]).filter(|before| before > last);
+            before -= usize::from(greater.is_some());
+            self.sorted[at] = greater.or_else(|| later.pop()).unwrap_or_default();
+        }
+        Ok(nodes(self.sorted.iter().copied())?.first().copied().unwrap_or_default())
     }
 }
 
@@ -136,6 +161,19 @@ impl SparseMerkleTree {
 /// Whether `proof` leads from `leaf` to `root` (OpenZeppelin's `MerkleProof.verify`).
 pub fn verify(root: B256, leaf: B256, proof: &[B256]) -> bool {
     proof.iter().fold(leaf, |node, sibling| hash_pair(node, *sibling)) == root
+}
+
+/// The tree over leaves that come sorted by hash.
+fn nodes(sorted: impl ExactSizeIterator<Item = B256>) -> Result<Vec<B256>, SchemaError> {
+    let leaves = sorted.len();
+    let Some(size) = (2 * leaves).checked_sub(1) else { return Err(SchemaError::BadTree("a tree needs at least one leaf".into())) };
+    let mut nodes = vec![B256::ZERO; size];
+    nodes.iter_mut().rev().zip(sorted).for_each(|(node, leaf)| *node = leaf);
+    if nodes[size - leaves..].windows(2).any(|pair| pair[0] == pair[1]) {
+        return Err(SchemaError::BadTree("two leaves are equal".into()));
+    }
+    hash_inner(&mut nodes, size - leaves);
+    Ok(nodes)
 }
 
 /// Fills in the inner nodes, which are the first so many: level by level from the deepest, each on as many threads as it is worth.
@@ -238,7 +276,7 @@ mod tests {
 
     #[test]
     fn impossible_trees_are_refused() {
-        assert!(StandardMerkleTree::new(&[]).is_err());
+        assert!(StandardMerkleTree::new(&[]).is_err() && GrowingTree::default().root().is_err());
         assert!(StandardMerkleTree::new(&[B256::ZERO, B256::ZERO]).is_err());
         assert!(StandardMerkleTree::new(&[B256::ZERO]).unwrap().proof(1).is_none());
     }
@@ -256,6 +294,20 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_tree_that_grows_has_the_root_of_all(parts in proptest::collection::vec(proptest::collection::vec(any::<u64>(), 1..40), 1..6)) {
+            let (mut growing, mut all) = (GrowingTree::default(), Vec::new());
+            for leaf in parts.iter().flat_map(|part| part.iter().map(Some).chain([None])) {
+                match leaf {
+                    Some(leaf) => {
+                        all.push(keccak256(leaf.to_be_bytes()));
+                        growing.push(keccak256(leaf.to_be_bytes()));
+                    }
+                    None => prop_assert_eq!(growing.root().ok(), StandardMerkleTree::new(&all).ok().map(|tree| tree.root())),
+                }
+            }
+        }
+
         #[test]
         fn every_leaf_is_proven_and_no_other(seeds in proptest::collection::btree_set(any::<[u8; 32]>(), 1..40), stranger: [u8; 32]) {
             let leaves: Vec<B256> = seeds.iter().map(alloy_primitives::keccak256).collect();

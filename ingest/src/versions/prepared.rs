@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use schemas::ids::{ChunkId, DatanetId, DocumentId, SubmissionId};
 use schemas::leaves::VersionLeaf;
-use schemas::merkle::StandardMerkleTree;
+use schemas::merkle::GrowingTree;
 use schemas::tables::{MemberRow, TextRow};
 use schemas::{Address, B256};
 use store::Held;
@@ -69,7 +69,7 @@ pub(crate) struct Prepared {
     /// As they were placed.
     placed: Arc<Vec<MemberRow>>,
     /// One of each that is placed.
-    leaves: Vec<B256>,
+    tree: GrowingTree,
     /// Those after them, which have no standing yet.
     waiting: VecDeque<MemberRow>,
     /// All that any of these are of.
@@ -147,7 +147,7 @@ impl Prepared {
             let earlier = repeats.and_then(|(earlier, ppm)| Some((placed.get(earlier)?.chunk_id, ppm)));
             member.duplicate_of = earlier.map(|(chunk_id, _)| chunk_id);
             member.similarity_ppm = earlier.map(|(_, ppm)| ppm);
-            self.leaves.push(VersionLeaf::of_member(&member).hash());
+            self.tree.push(VersionLeaf::of_member(&member).hash());
             self.contributors.insert(member.contributor);
             placed.push(member);
         }
@@ -160,11 +160,11 @@ impl Prepared {
 
     /// All members, where all have their standing, and the root over (chunk id, contributor, submission id, registration) of every
     /// one. Blocks.
-    pub(super) fn members(&self) -> Result<(Arc<Vec<MemberRow>>, B256)> {
+    pub(super) fn members(&mut self) -> Result<(Arc<Vec<MemberRow>>, B256)> {
         if !self.waiting.is_empty() {
             return Err(IngestError::Interrupted("comparing texts"));
         }
-        Ok((self.placed.clone(), StandardMerkleTree::new(&self.leaves)?.root()))
+        Ok((self.placed.clone(), self.tree.root()?))
     }
 
     /// How many documents and contributors the members are of, where all have their standing.

@@ -21,7 +21,7 @@ const LOWER_MEAN: f32 = -0.5;
 /// What a half is raised by.
 const RAISED: i16 = 8;
 
-/// Standard deviations that what upper halves leave out of a product is from 0 at most, but for one in 10^9.
+/// Standard deviations that what codes leave out of a product is from 0 at most, but for one in 10^9.
 const DEVIATIONS: f32 = 6.0;
 /// So many rows share a call.
 pub(super) const ROWS_AT_ONCE: usize = 64;
@@ -103,7 +103,7 @@ impl Part {
         rows.len()
     }
 
-    /// Between which numbers the product with a row lies.
+    /// Between which numbers the product with a row lies, all but certainly.
     pub(super) fn bounds(&self, query: &Query, row: usize) -> Option<(f32, f32)> {
         let blocks = row * query.fine.len()..(row + 1) * query.fine.len();
         let (upper, lower) = (self.upper.get(blocks.clone())?, self.lower.get(blocks)?);
@@ -111,7 +111,7 @@ impl Part {
         let product = (query.fine_product)(&query.fine, upper, lower);
         #[expect(clippy::cast_precision_loss, reason = "its rounding is within the bound")]
         let product = product as f32 * query.fine_scale * scale;
-        let around = error * query.length + query.fine_error * (1.0 + error) + ROUNDING;
+        let around = (error * query.length + query.fine_error * (1.0 + error)) * query.spread + ROUNDING;
         Some((product - around, product + around))
     }
 
