@@ -51,6 +51,7 @@ pub use own::{OwnDocument, OwnState, SubmissionPage};
 pub use queue::{ChunkDuplicate, QueueItem, QueueStatus, SubmissionFacts};
 pub use reviews::{REASON_CODES, SignedReview};
 pub use service::Ingest;
+pub use submissions::is_licence_expression;
 pub use submissions::{
     Announcement, DocumentReport, EarlierDocument, Room, SignedManifest, SignedSubmission, SubmissionReport, UploadedFile,
 };

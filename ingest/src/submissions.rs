@@ -29,6 +29,7 @@ use crate::reading::{self, Document, Reading, ReadingError, ReadingRules};
 use crate::service::Step;
 use crate::{Ingest, IngestError, Result};
 pub(crate) use check::Checked;
+pub use check::is_licence_expression;
 pub use manifest::{Announcement, SignedManifest};
 pub use report::{DocumentReport, EarlierDocument, SubmissionReport};
 pub(crate) use room::Held;

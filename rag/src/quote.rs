@@ -9,6 +9,7 @@
 
 mod candidates;
 mod choose;
+mod names;
 
 use engine::Embedder;
 

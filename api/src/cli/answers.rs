@@ -12,7 +12,8 @@ use schemas::{Address, hashing};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Context, datanets};
+use super::Context;
+use super::datanets::{self, ListedDatanet};
 use crate::client::Client;
 use crate::http::{AskReply, AttributionObject, RowForm, SqlReply, SqlRequest};
 use crate::identity;
@@ -100,8 +101,9 @@ impl ReceiptArgs {
 /// Asks, and reports the answer whole.
 pub async fn ask(context: &Context, args: &AskArgs) -> anyhow::Result<Report> {
     let client = client(context, args.app_key.as_deref())?;
+    let datanet = datanets::of(&client, &args.datanet).await?;
     let reply: AskReply = client.post_once("/v1/chat/completions", &request(context, args)?, args.request_id.as_deref()).await?;
-    check_asked(context, &client, args, &reply.attribution).await?;
+    check_asked(context, &datanet, args, &reply.attribution)?;
     let text = reply.choices.first().map_or("", |choice| choice.message.content.as_str());
     Ok(Report::new(format!("{}{}", output::printable(text), describe(context, &reply.attribution)), &reply))
 }
@@ -113,8 +115,9 @@ pub async fn ask_here(context: &Context, args: &AskArgs) -> anyhow::Result<Repor
         return ask(context, args).await;
     }
     let client = client(context, args.app_key.as_deref())?;
+    let datanet = datanets::of(&client, &args.datanet).await?;
     let attribution = ask_aloud(&client, request(context, args)?, args.request_id.as_deref(), &progress).await?;
-    check_asked(context, &client, args, &attribution).await?;
+    check_asked(context, &datanet, args, &attribution)?;
     Ok(Report::new(describe(context, &attribution), &attribution))
 }
 
@@ -133,25 +136,25 @@ fn filter(context: &Context, args: &AskArgs) -> anyhow::Result<Option<Filter>> {
     Ok(Some(filter).filter(|filter| *filter != Filter::default()))
 }
 
-/// An answer from elsewhere than was asked is none to this question.
-async fn check_asked(context: &Context, client: &Client, args: &AskArgs, attribution: &AttributionObject) -> anyhow::Result<()> {
+/// An answer from elsewhere than was asked is none to this question. It may have been paid for: the error names its receipt.
+fn check_asked(context: &Context, datanet: &ListedDatanet, args: &AskArgs, attribution: &AttributionObject) -> anyhow::Result<()> {
     let body = &attribution.receipt.body;
+    let answer = format!("answer {} is none to what was asked", body.answer_id);
     let (asked, stated) = (filter(context, args)?, &body.retrieval.filter);
     if asked != *stated {
-        bail!("asked with the filter {}, answered with {}", json!(asked), json!(stated));
+        bail!("{answer}: asked with the filter {}, answered with {}", json!(asked), json!(stated));
     }
     if let Some(version) = args.version.filter(|version| *version != body.version) {
-        bail!("asked of version {version}, answered from version {}", body.version);
+        bail!("{answer}: asked of version {version}, answered from version {}", body.version);
     }
-    let listed = datanets::of(client, &args.datanet).await?;
     // a name is that of an owner's Datanet, and the id says whose
-    let id = hashing::datanet_id(listed.owner, &listed.name);
-    if body.datanet_id != id || attribution.datanet != args.datanet {
-        bail!("asked of Datanet {} ({id}), answered from {} ({})", args.datanet, attribution.datanet, body.datanet_id);
+    let id = hashing::datanet_id(datanet.owner, &datanet.name);
+    if body.datanet_id != id {
+        bail!("{answer}: asked of Datanet {} ({id}), answered from {}", args.datanet, body.datanet_id);
     }
     let turns = body.retrieval.turns.unwrap_or(0);
     if turns > args.after.len() as u64 {
-        bail!("asked after {}, answered after {turns}", output::count(args.after.len(), "earlier question"));
+        bail!("{answer}: asked after {}, answered after {turns}", output::count(args.after.len(), "earlier question"));
     }
     Ok(())
 }

@@ -94,7 +94,7 @@ pub(super) async fn of(client: &Client, name: &str) -> anyhow::Result<ListedData
     let names: Vec<String> = listed.iter().map(|datanet| datanet.name.clone()).collect();
     listed
         .into_iter()
-        .find(|datanet| datanet.name == name || datanet.datanet_id.to_string() == name)
+        .find(|datanet| datanet.name == name || name.parse::<DatanetId>().is_ok_and(|id| id == datanet.datanet_id))
         .ok_or_else(|| anyhow::anyhow!("there is no Datanet {name:?}; there are: {}", names.join(", ")))
 }
 

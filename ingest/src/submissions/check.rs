@@ -148,7 +148,8 @@ fn check_licence(licence: &str) -> Result<()> {
     )))
 }
 
-fn is_licence_expression(licence: &str) -> bool {
+/// Whether this has the form of an SPDX licence expression.
+pub fn is_licence_expression(licence: &str) -> bool {
     let spaced = licence.replace('(', " ( ").replace(')', " ) ");
     let (mut depth, mut id_expected) = (0_usize, true);
     for token in spaced.split_ascii_whitespace() {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use schemas::said::{Figures, Quantity, Said};
 
+use super::names::Names;
 use super::sorted_terms;
 use crate::Result;
 use crate::open_version::OpenVersion;
@@ -65,6 +66,7 @@ struct Asked<'a> {
     opened: &'a OpenVersion,
     question: &'a Question,
     said: Said,
+    names: Names,
     /// Terms that name what the question leaves open.
     open: BTreeSet<String>,
     for_measure: bool,
@@ -73,7 +75,8 @@ struct Asked<'a> {
 impl<'a> Asked<'a> {
     fn new(opened: &'a OpenVersion, question: &'a Question) -> Self {
         let open = left_open(&question.text).iter().flat_map(|word| sorted_terms(word)).collect();
-        Self { opened, question, said: Said::of(&question.text), open, for_measure: asks_for_measure(&question.text) }
+        let names = Names::of(&question.text);
+        Self { opened, question, said: Said::of(&question.text), names, open, for_measure: asks_for_measure(&question.text) }
     }
 
     /// What may be quoted where `statement` was found: itself or the one that corrects it, unless one that it repeats or
@@ -126,7 +129,11 @@ impl<'a> Asked<'a> {
         let said = Said::of(text);
         let terms = sorted_terms(text);
         let restates = restates(text, &self.question.text);
-        if !quotable(kind, text) || terms.len() < MIN_TERMS || !self.is_answer(chunk, text, &said, restates) {
+        if !quotable(kind, text)
+            || terms.len() < MIN_TERMS
+            || self.names.are_others_in(text)
+            || !self.is_answer(chunk, text, &said, restates)
+        {
             return Ok(None);
         }
         let is_held = |term: &&String| !self.open.contains(*term) && terms.binary_search(term).is_ok();

@@ -199,3 +199,27 @@ async fn what_is_not_embedded_changes_no_quote() {
     }
     assert!(quoted > 3 && embedded < all_of_them, "{quoted} quoted, {embedded} of {all_of_them} embedded");
 }
+
+/// Of records that one contributor gave in the same words, the one is corrected that has the number which stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_record_of_several_is_corrected() {
+    let tank = |tank: u32, litres: u32| format!("Tank {tank} of the Oak cellar holds {litres} litres of mead for the winter fair.");
+    let all = [210, 330, 415, 520].iter().zip(1..).map(|(litres, number)| tank(number, *litres)).collect::<Vec<_>>().join("\n\n");
+    let files = [file("all.txt", 1, &all), file("first.txt", 1, &tank(1, 255)), file("third.txt", 1, &tank(3, 210))];
+    let world = World::new(&files[..2]).await;
+    let rag = world.rag().await;
+    let answer = async |number: u32| {
+        let question = format!("How many litres of mead does tank {number} of the Oak cellar hold for the winter fair?");
+        let opened = rag.opened(world.datanet.datanet_id, None).await.unwrap();
+        rag.ask(world.request(&format!("{number} of {}", opened.row.version), &question)).await.unwrap().text
+    };
+    for (number, litres) in [(1, 255), (2, 330), (3, 415), (4, 520)] {
+        assert_eq!(answer(number).await, tank(number, litres));
+    }
+    assert!(answer(7).await.contains("does not hold an answer"), "nothing is said of it");
+    // carried, and read anew
+    world.publish(2, &files).await;
+    for (number, litres) in [(1, 255), (2, 330), (3, 210), (4, 520)] {
+        assert_eq!(answer(number).await, tank(number, litres));
+    }
+}

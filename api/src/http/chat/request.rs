@@ -208,6 +208,11 @@ fn who(fields: &mut Map<String, Value>, offered: Offered<'_>) -> Reply<Who> {
                     if let Some(problem) = filter.as_ref().and_then(Filter::problem) {
                         return Err(ApiError::parameter("attribution", problem));
                     }
+                    let licences = filter.iter().flat_map(|filter| &filter.licences);
+                    if let Some(none) = licences.into_iter().find(|licence| !ingest::is_licence_expression(&licence.to_ascii_uppercase())) {
+                        let problem = format!("{none:?} among the filter's licences is no SPDX licence expression, like CC-BY-4.0");
+                        return Err(ApiError::parameter("attribution", problem));
+                    }
                     Ok(Who { datanet: one.name, version: one.version, filter, answerer, adapter })
                 }
                 _ => Err(ApiError::parameter("attribution", "datanets must name exactly one Datanet")),

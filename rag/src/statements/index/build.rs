@@ -1,7 +1,7 @@
 //! Deciding how each statement stands to those before it.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 
 use schemas::Address;
@@ -28,8 +28,46 @@ const COMPARED_CHUNKS: usize = 4;
 /// Fewer words are no subject that a correction could be told by.
 const SUBJECT_TOKENS: usize = 3;
 
-/// By contributor and the words of what it states now, numbers and negations aside: its last statement in these words.
-type Stated = HashMap<Address, HashMap<Vec<u32>, Option<usize>>>;
+/// By contributor and the words of what it states now, numbers and negations aside.
+type Stated = HashMap<Address, HashMap<Vec<u32>, Series>>;
+
+/// What a contributor stated in the same words, with whatever numbers.
+#[derive(Debug, Default)]
+struct Series {
+    last: Option<usize>,
+    /// How many stand: records of several things, where it is more than one.
+    standing: u32,
+    /// By a number and its place among those of a statement, the last that has it there; of several statements.
+    by_number: Option<Box<HashMap<(usize, String), usize>>>,
+}
+
+impl Series {
+    fn take_in(&mut self, at: usize, corrects: bool, index: &StatementIndex) {
+        if let Some(before) = self.last.replace(at) {
+            let by_number = self.by_number.get_or_insert_default();
+            let first = by_number.is_empty().then_some(before);
+            for one in first.into_iter().chain([at]) {
+                let numbers = index.figures(one).into_iter().flat_map(|figures| figures.quantities.iter().enumerate());
+                by_number.extend(numbers.map(|(place, quantity)| ((place, quantity.number.clone()), one)));
+            }
+        }
+        self.standing += u32::from(!corrects);
+    }
+
+    /// What `statement` would correct: the last one; among several that stand, the one that has most of its numbers in their places,
+    /// those without a unit first, which are rather names.
+    fn corrected_by(&self, statement: usize, index: &StatementIndex) -> Option<usize> {
+        let Some(by_number) = self.by_number.as_ref().filter(|_| self.standing > 1) else { return self.last };
+        let own = index.figures(statement)?.quantities.as_slice();
+        let found = (own.iter().enumerate()).filter_map(|(place, quantity)| by_number.get(&(place, quantity.number.clone())));
+        let shared = |at: usize| {
+            let others = index.figures(at).map_or(&[][..], |figures| figures.quantities.as_slice());
+            let same = || own.iter().zip(others).filter(|(own, other)| own.number == other.number);
+            (same().filter(|(own, _)| own.unit.is_none()).count(), same().count(), at)
+        };
+        found.map(|at| index.corrected(*at).unwrap_or(*at)).max_by_key(|at| shared(*at))
+    }
+}
 
 /// Texts whose words are in memory at once.
 const TEXTS_AT_ONCE: usize = if cfg!(test) { 2 } else { 4096 };
@@ -114,21 +152,23 @@ impl StatementIndex {
         known * 2 >= tokens.len()
     }
 
-    /// For each of these sentences, of the chunks from `first` on: where its contributor stated it last, of what is there.
+    /// For each of these sentences, of the chunks from `first` on: what its contributor stated in its words, of what is there.
     fn stated(&self, origins: &Origins, first: usize, sentences: &[Vec<Told>]) -> Stated {
         let mut stated = Stated::new();
         for (origin, sentences) in origins.iter().skip(first).zip(sentences) {
             let of_contributor = stated.entry(origin.contributor).or_default();
-            let subject = |sentence: &Told| Some((self.subject(&sentence.tokens, self.figures.get(sentence.figures as usize)?), None));
+            let subject =
+                |sentence: &Told| Some((self.subject(&sentence.tokens, self.figures.get(sentence.figures as usize)?), Series::default()));
             of_contributor.extend(sentences.iter().filter_map(subject));
         }
+        let correcting: HashSet<u32> = self.corrected.values().copied().collect();
         for at in 0..self.statements.len() {
             let contributor = self.holder(at).and_then(|chunk| origins.get(chunk)).map(|origin| origin.contributor);
             let is_asked = contributor.is_some_and(|contributor| stated.contains_key(&contributor));
             if is_asked && let Some((contributor, subject)) = self.correctable(at, origins) {
-                let last = stated.get_mut(&contributor).and_then(|of_contributor| of_contributor.get_mut(&subject));
-                if let Some(last) = last {
-                    *last = Some(at);
+                let series = stated.get_mut(&contributor).and_then(|of_contributor| of_contributor.get_mut(&subject));
+                if let Some(series) = series {
+                    series.take_in(at, u32::try_from(at).is_ok_and(|at| correcting.contains(&at)), self);
                 }
             }
         }
@@ -336,20 +376,22 @@ impl StatementIndex {
     }
 
     /// A contributor that states the same words again in a later submission, with other numbers or another negation, corrects
-    /// what it stated. `stated` holds the last statement of each contributor in these words.
+    /// what it stated: the last, or of records that differ in their numbers the one that has some of these.
     fn correct(&mut self, statement: usize, origins: &Origins, stated: &mut Stated) {
         let Some((contributor, subject)) = self.correctable(statement, origins) else { return };
-        let last = stated.entry(contributor).or_default().entry(subject).or_default();
-        let Some(before) = last.replace(statement) else { return };
-        let figures = |at: usize| self.figures.get(self.statements.get(at)?.figures as usize);
+        let series = stated.entry(contributor).or_default().entry(subject).or_default();
         let registered = |at: usize| Some(origins.get(self.holder(at)?)?.registered);
-        let differ = figures(statement).zip(figures(before)).is_some_and(|(later, earlier)| later.differ(earlier));
-        if differ && registered(before) < registered(statement) {
-            if let (Ok(before), Ok(statement)) = (u32::try_from(before), u32::try_from(statement)) {
-                self.corrected.insert(before, statement);
-            }
-            self.settle(statement, Standing::Own, origins);
+        let is_later = |before: usize| {
+            let figures = self.figures(statement).zip(self.figures(before));
+            figures.is_some_and(|(later, earlier)| later.differ(earlier)) && registered(before) < registered(statement)
+        };
+        let before = series.corrected_by(statement, self).filter(|before| is_later(*before));
+        series.take_in(statement, before.is_some(), self);
+        let Some(before) = before else { return };
+        if let (Ok(before), Ok(statement)) = (u32::try_from(before), u32::try_from(statement)) {
+            self.corrected.insert(before, statement);
         }
+        self.settle(statement, Standing::Own, origins);
     }
 }
 

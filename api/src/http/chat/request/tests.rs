@@ -67,6 +67,7 @@ fn a_wrong_field_is_named() {
             "attribution",
             "\"me\" among the contributors",
         ),
+        (json!({ "attribution": { "datanets": [{ "name": "cold", "filter": { "licences": ["no licence"] } }] } }), "attribution", "SPDX"),
         (json!({ "stream": "yes" }), "stream", "invalid type"),
         (json!({ "stream_options": {} }), "stream_options", "stream"),
         (json!({ "n": 2 }), "n", "one choice"),
