@@ -15,7 +15,7 @@ use crate::kept::{self, Seal};
 use crate::{RagError, Result};
 
 /// Other words make another index.
-const FORMAT: &str = "headwater.text-index/8";
+const FORMAT: &str = "headwater.text-index/9";
 const WRITER_MEMORY_BYTES: usize = 50_000_000;
 const STATEMENTS: &str = "statements.bin";
 /// Before and after the rows of a part of the vectors.

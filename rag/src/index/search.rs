@@ -25,6 +25,10 @@ const B: f64 = 0.75;
 /// nearly every text has are rounded.
 const ROUNDING: f64 = 1e-5;
 
+/// What tantivy takes for a term's greatest score is below it by this part of the mean length's inverse at most: it keeps lengths rounded
+/// down by an eighth, so that a text of one word has it more often than the text is long.
+const FLOORED: f64 = 0.12;
+
 /// A term that is searched for.
 struct Word {
     term: Term,
@@ -111,7 +115,7 @@ impl TextIndex {
         for segment in self.searcher.segment_readers() {
             let positions = segment.fast_fields().u64(POSITION)?;
             let own = mean_length(segment.inverted_index(self.fields.text)?.total_num_tokens(), u64::from(segment.max_doc()));
-            let factor = (mean / own).max(own / mean);
+            let factor = (mean / own).max(own / mean) * (1.0 + FLOORED / mean);
             let mut here = Vec::new();
             weight.for_each_pruning(best.threshold(factor), segment, &mut |doc, score| {
                 let position = positions.first(doc).and_then(|position| usize::try_from(position).ok());

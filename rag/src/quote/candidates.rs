@@ -99,13 +99,15 @@ impl<'a> Asked<'a> {
     }
 
     /// Whether a later statement of the same contributor stands for one here. One that may not answer does not. Nor does one of something
-    /// else, where the earlier one says several numbers: one that lacks a number of the question that the earlier one has.
+    /// else, where the earlier one says several numbers: one that lacks a number of the question in the place where the earlier one has it.
     fn corrects(&self, earlier: usize, later: usize) -> bool {
         let statements = &self.opened.statements;
         let said = |at: usize| statements.figures(at).map_or(&[][..], |figures| figures.quantities.as_slice());
-        let (earlier, is_there) = (said(earlier), statements.text(later).is_some_and(|text| self.question.among.has(text.chunk)));
-        let is_named = |asked: &Quantity| earlier.len() > 1 && earlier.contains(asked) && !said(later).contains(asked);
-        is_there && !self.said.figures.quantities.iter().any(is_named)
+        let (earlier, later, text) = (said(earlier), said(later), statements.text(later));
+        let is_lost =
+            |(place, number): (usize, &Quantity)| self.said.figures.quantities.contains(number) && later.get(place) != Some(number);
+        let is_of_another = earlier.len() > 1 && earlier.iter().enumerate().any(is_lost);
+        text.is_some_and(|text| self.question.among.has(text.chunk)) && !is_of_another
     }
 
     fn at(&self, statement: Option<usize>) -> Result<Option<Candidate>> {
@@ -131,7 +133,7 @@ impl<'a> Asked<'a> {
         let restates = restates(text, &self.question.text);
         if !quotable(kind, text)
             || terms.len() < MIN_TERMS
-            || self.names.are_others_in(text)
+            || self.names.are_others_in(text, &said.figures)
             || !self.is_answer(chunk, text, &said, restates)
         {
             return Ok(None);

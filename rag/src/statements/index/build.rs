@@ -1,7 +1,7 @@
 //! Deciding how each statement stands to those before it.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
 use schemas::Address;
@@ -35,37 +35,40 @@ type Stated = HashMap<Address, HashMap<Vec<u32>, Series>>;
 #[derive(Debug, Default)]
 struct Series {
     last: Option<usize>,
-    /// How many stand: records of several things, where it is more than one.
-    standing: u32,
-    /// By a number and its place among those of a statement, the last that has it there; of several statements.
-    by_number: Option<Box<HashMap<(usize, String), usize>>>,
+    /// Whether one submission stated several: records of several things.
+    is_list: bool,
+    /// By the numbers that name what is spoken of, the last statement that has them; of several statements.
+    by_names: Option<Box<HashMap<Names, usize>>>,
+}
+
+/// Numbers of a statement, with their places among all: those without a unit; where none has one, all but the last, which is what
+/// they are said to have.
+type Names = Vec<(usize, String)>;
+
+fn names(figures: Option<&Figures>) -> Names {
+    let numbers = figures.map_or(&[][..], |figures| figures.quantities.as_slice());
+    let named = if numbers.iter().any(|quantity| quantity.unit.is_some()) { numbers.len() } else { numbers.len().saturating_sub(1) };
+    let named = numbers.iter().enumerate().take(named).filter(|(_, quantity)| quantity.unit.is_none());
+    named.map(|(place, quantity)| (place, quantity.number.clone())).collect()
 }
 
 impl Series {
-    fn take_in(&mut self, at: usize, corrects: bool, index: &StatementIndex) {
+    fn take_in(&mut self, at: usize, is_of_same_submission: impl Fn(usize) -> bool, index: &StatementIndex) {
         if let Some(before) = self.last.replace(at) {
-            let by_number = self.by_number.get_or_insert_default();
-            let first = by_number.is_empty().then_some(before);
-            for one in first.into_iter().chain([at]) {
-                let numbers = index.figures(one).into_iter().flat_map(|figures| figures.quantities.iter().enumerate());
-                by_number.extend(numbers.map(|(place, quantity)| ((place, quantity.number.clone()), one)));
+            self.is_list |= is_of_same_submission(before);
+            let by_names = self.by_names.get_or_insert_default();
+            if by_names.is_empty() {
+                by_names.insert(names(index.figures(before)), before);
             }
+            by_names.insert(names(index.figures(at)), at);
         }
-        self.standing += u32::from(!corrects);
     }
 
-    /// What `statement` would correct: the last one; among several that stand, the one that has most of its numbers in their places,
-    /// those without a unit first, which are rather names.
+    /// What `statement` would correct: the last one that names the same by its numbers; where there is none, the last one, unless records
+    /// of several things stand here.
     fn corrected_by(&self, statement: usize, index: &StatementIndex) -> Option<usize> {
-        let Some(by_number) = self.by_number.as_ref().filter(|_| self.standing > 1) else { return self.last };
-        let own = index.figures(statement)?.quantities.as_slice();
-        let found = (own.iter().enumerate()).filter_map(|(place, quantity)| by_number.get(&(place, quantity.number.clone())));
-        let shared = |at: usize| {
-            let others = index.figures(at).map_or(&[][..], |figures| figures.quantities.as_slice());
-            let same = || own.iter().zip(others).filter(|(own, other)| own.number == other.number);
-            (same().filter(|(own, _)| own.unit.is_none()).count(), same().count(), at)
-        };
-        found.map(|at| index.corrected(*at).unwrap_or(*at)).max_by_key(|at| shared(*at))
+        let named = self.by_names.as_ref().and_then(|by_names| by_names.get(&names(index.figures(statement))));
+        named.copied().or(self.last.filter(|_| !self.is_list))
     }
 }
 
@@ -161,18 +164,22 @@ impl StatementIndex {
                 |sentence: &Told| Some((self.subject(&sentence.tokens, self.figures.get(sentence.figures as usize)?), Series::default()));
             of_contributor.extend(sentences.iter().filter_map(subject));
         }
-        let correcting: HashSet<u32> = self.corrected.values().copied().collect();
         for at in 0..self.statements.len() {
             let contributor = self.holder(at).and_then(|chunk| origins.get(chunk)).map(|origin| origin.contributor);
             let is_asked = contributor.is_some_and(|contributor| stated.contains_key(&contributor));
             if is_asked && let Some((contributor, subject)) = self.correctable(at, origins) {
                 let series = stated.get_mut(&contributor).and_then(|of_contributor| of_contributor.get_mut(&subject));
                 if let Some(series) = series {
-                    series.take_in(at, u32::try_from(at).is_ok_and(|at| correcting.contains(&at)), self);
+                    series.take_in(at, |before| self.registered(before, origins) == self.registered(at, origins), self);
                 }
             }
         }
         stated
+    }
+
+    /// When the submission of a statement was registered.
+    fn registered(&self, at: usize, origins: &Origins) -> Option<u64> {
+        Some(origins.get(self.holder(at)?)?.registered)
     }
 
     /// The contributor of a statement, and the words that a correction leaves as they are.
@@ -376,17 +383,17 @@ impl StatementIndex {
     }
 
     /// A contributor that states the same words again in a later submission, with other numbers or another negation, corrects
-    /// what it stated: the last, or of records that differ in their numbers the one that has some of these.
+    /// what it stated.
     fn correct(&mut self, statement: usize, origins: &Origins, stated: &mut Stated) {
         let Some((contributor, subject)) = self.correctable(statement, origins) else { return };
         let series = stated.entry(contributor).or_default().entry(subject).or_default();
-        let registered = |at: usize| Some(origins.get(self.holder(at)?)?.registered);
+        let registered = |at: usize| self.registered(at, origins);
         let is_later = |before: usize| {
             let figures = self.figures(statement).zip(self.figures(before));
             figures.is_some_and(|(later, earlier)| later.differ(earlier)) && registered(before) < registered(statement)
         };
         let before = series.corrected_by(statement, self).filter(|before| is_later(*before));
-        series.take_in(statement, before.is_some(), self);
+        series.take_in(statement, |before| registered(before) == registered(statement), self);
         let Some(before) = before else { return };
         if let (Ok(before), Ok(statement)) = (u32::try_from(before), u32::try_from(statement)) {
             self.corrected.insert(before, statement);
