@@ -38,6 +38,7 @@ struct Series {
     /// Whether one submission stated several: records of several things.
     is_list: bool,
     /// By the numbers that name what is spoken of, the last statement that has them; of several statements.
+    #[expect(clippy::box_collection, reason = "there are millions of series, and nearly all have one statement")]
     by_names: Option<Box<HashMap<Names, usize>>>,
 }
 
