@@ -102,7 +102,8 @@ async fn ask(world: World, size: usize, note: &mut impl FnMut(&str, f64)) -> any
             let shared = shared.clone();
             running.spawn(async move {
                 let began = Instant::now();
-                let at = asked_of(number, size);
+                // others each time: what was asked before is remembered
+                let at = asked_of(at_once * QUESTIONS + number, size);
                 let answer = shared.0.ask(&shared.1, at, &format!("{at_once}-{number}")).await?;
                 Ok::<_, anyhow::Error>((began.elapsed().as_secs_f64(), !answer.citations.is_empty()))
             });
