@@ -120,3 +120,21 @@ fn of_texts_that_are_alike_the_first_by_id_are_found() {
     }
     assert_eq!(index.search(&[term(9)], 5, &sought).unwrap(), []);
 }
+
+/// What is the best of a block for the mean length of its segment need not be the best for the mean of all: here that would hide the
+/// best text of all in a block that seems to have nothing so good, after enough good ones.
+#[test]
+fn a_block_hides_no_text_that_is_long_for_its_segment() {
+    let text = |often: usize, others: usize| [vec![1; often], vec![2; others]].concat();
+    let mut short = vec![text(1, 0); 300];
+    short[..6].fill(text(5, 29));
+    short[200] = text(5, 25);
+    // of one term alone tantivy looks at every text
+    short[299] = vec![3];
+    let long = vec![text(0, 30); 2000];
+    let (_dir, index) = index_of(&[short.clone(), long.clone()]);
+    let sought = |position: usize| Some(chunk(position));
+    let found = index.search(&[term(1), term(3)], 5, &sought).unwrap();
+    assert_eq!(found, best(&[short, long].concat(), &[1, 3], 5, &sought));
+    assert!(found.iter().any(|hit| hit.chunk_id == chunk(200)));
+}
