@@ -16,16 +16,18 @@ struct Name {
 impl Names {
     pub(super) fn of(text: &str) -> Self {
         let words = words::segment(text);
+        let figures = Said::of_words(&words).figures;
+        // a number with a unit measures something, and so does the 2 of `between 2 and 8 °C`
+        let is_bare = |number: &String| figures.quantities.iter().any(|quantity| quantity.unit.is_none() && quantity.number == *number);
         let name = |at: usize| {
             let (word, number) = (words.get(at)?, words.get(at + 1)?);
-            let is_word = word.kind == WordKind::Letters && !words::is_stop_word(&word.text) && word.text.len() > 1;
             let between = text.get(word.range.end..number.range.start)?;
-            let is_name =
-                is_word && number.kind == WordKind::Number && between.chars().all(|c| c.is_whitespace() || matches!(c, '-' | '#'));
-            // a number with a unit measures something
-            let said = Said::of_words(words.get(at + 1..words.len().min(at + 3))?).figures.quantities;
-            let number = said.into_iter().next().filter(|quantity| is_name && quantity.unit.is_none())?.number;
-            Some(Name { word: word.text.clone(), number })
+            let is_name = word.kind == WordKind::Letters
+                && number.kind == WordKind::Number
+                && !words::is_stop_word(&word.text)
+                && between.chars().all(|c| c.is_whitespace() || matches!(c, '-' | '#'));
+            let quantity = is_name.then(|| Said::of_words(std::slice::from_ref(number)).figures.quantities.into_iter().next())??;
+            Some(Name { word: word.text.clone(), number: quantity.number }).filter(|name| is_bare(&name.number))
         };
         Self((0..words.len()).filter_map(name).collect())
     }
@@ -57,6 +59,8 @@ mod tests {
             ("Should everyone over 65 get it?", "Everyone over 60 should get it.", false),
             ("Is it kept at temperature 8 °C?", "It is kept at temperature 8 °C.", false),
             ("Is it kept at 8?", "It is kept at 8 °C.", false),
+            ("How long is it between 2 and 8 degrees Celsius?", "It is kept between 2 and 8 degrees Celsius for 31 hours.", false),
+            ("Is it between 2 and 8?", "It is kept between 2 and 8 °C.", false),
         ] {
             assert_eq!(Names::of(question).are_others_in(text, &Said::of(text).figures), expected, "{question} {text}");
         }

@@ -223,3 +223,12 @@ async fn one_record_of_several_is_corrected() {
     }
     hold(&world.rag().await, "read anew", [255, 330, 210, 520]).await;
 }
+
+/// What README has its reader contribute, and ask.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_readme_asks_is_answered() {
+    let said = "The Headwater test shipper keeps its payload between 2 and 8 degrees Celsius for 31 hours.";
+    let world = World::new(&[cold_chain(), vec![file("shipper.txt", 9, said)]].concat()).await;
+    let question = "How long does the Headwater test shipper keep its payload between 2 and 8 degrees Celsius?";
+    assert_eq!(world.rag().await.ask(world.request("readme", question)).await.unwrap().text, said);
+}

@@ -45,7 +45,8 @@ pub(super) async fn recompute(context: &Context, args: &SettleArgs, epoch: u64) 
     let client = context.client()?;
     let chain = Chain::connect(&context.info().await?, args).await?;
     let progress = Progress::start(context.voice, "reading what the epochs begin with");
-    let before = told::before(&client, first).await?;
+    let begins = || format!("what epoch {first} begins with, that is what the one before it left, cannot be read");
+    let before = told::before(&client, first).await.with_context(begins)?;
     let mut audit = Audit { ledger: Ledger::new(client.clone(), &before), receipts: EpochReceipts::default(), client, chain, before };
     let (mut all, mut last): (Vec<Checks>, _) = (Vec::new(), None);
     for number in first..=epoch {
