@@ -2,7 +2,9 @@
 //!
 //! A chunk ends at the strongest boundary that fits (heading, paragraph, line, sentence, word, character),
 //! is filled up to the target where the text allows it, never exceeds the embedder's window, and overlaps
-//! no other.
+//! no other. Nor does it end within a phrase of a script that parts phrases alone, or with a bracket that opens.
+
+mod ends;
 
 use std::ops::Range;
 
@@ -89,6 +91,7 @@ pub(crate) fn split(
                     start..start + piece.trim().len()
                 }));
             }
+            ends::settle(&parsed.text, &mut ranges, &sizer)?;
             chunks.extend(join_small(&parsed.text, ranges, &sizer)?);
             if chunks.len() > limits.max_chunks {
                 return Err(ChunkingError::TooMany);

@@ -44,8 +44,8 @@ impl Format {
     pub(crate) fn parser(self) -> &'static str {
         match self {
             Self::Text => "headwater-text/2",
-            Self::Markdown => "headwater-markdown/2",
-            Self::Html => "headwater-html/2",
+            Self::Markdown => "headwater-markdown/3",
+            Self::Html => "headwater-html/3",
             Self::Jsonl => "headwater-jsonl/2",
         }
     }

@@ -11,7 +11,7 @@ use crate::characters::hides_something;
 use crate::duplicates::words;
 
 /// The version of the patterns: part of a Datanet's policy hash.
-pub(crate) const SCREENING: &str = "headwater-screening/2";
+pub(crate) const SCREENING: &str = "headwater-screening/3";
 
 pub(crate) const PROMPT_INJECTION: &str = "prompt_injection";
 pub(crate) const SECRET: &str = "secret";

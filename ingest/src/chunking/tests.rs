@@ -63,6 +63,25 @@ fn a_heading_is_not_left_alone() {
 }
 
 #[test]
+fn chunks_end_with_phrases_where_spaces_part_no_words() {
+    let phrases = ["เก็บวัคซีนไว้ในตู้เย็นที่ปิดสนิทตลอดเวลา", "ห้ามแช่แข็งวัคซีนไม่ว่ากรณีใด", "ทิ้งขวดที่เปิดแล้วภายในยี่สิบแปดวันหลังจากเปิดใช้ครั้งแรก"];
+    let text: String = (0..90).map(|at| format!("{} ", phrases[at % phrases.len()])).collect();
+    for name in ["a.txt", "a.md"] {
+        let (parsed, ranges) = chunks(name, text.as_bytes(), LIMITS);
+        assert!(ranges.len() > 2, "{ranges:?}");
+        for range in &ranges {
+            let said = &parsed.text[range.clone()];
+            assert!(phrases.iter().any(|phrase| said.ends_with(phrase)) && phrases.iter().any(|phrase| said.starts_with(phrase)), "{said}");
+        }
+    }
+    let text = "保管します。（開封した容器は二十八日以内に廃棄し、記録を残すこと。）".repeat(60);
+    for target in 20..60 {
+        let (parsed, ranges) = chunks("a.txt", text.as_bytes(), ChunkLimits { target_tokens: target, max_chunks: 1_000 });
+        assert!(ranges.iter().all(|range| !parsed.text[range.clone()].ends_with('（')), "{target}");
+    }
+}
+
+#[test]
 fn records_do_not_share_chunks() {
     let file = "{\"text\":\"one\"}\n{\"text\":\"two\"}\n";
     let (parsed, ranges) = chunks("a.jsonl", file.as_bytes(), LIMITS);

@@ -6,7 +6,7 @@ mod declared;
 
 use std::ops::Range;
 
-use encoding_rs::{DecoderResult, Encoding, ISO_2022_JP, REPLACEMENT, UTF_8, UTF_16BE, UTF_16LE};
+use encoding_rs::{DecoderResult, Encoding, ISO_2022_JP, REPLACEMENT, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252, X_USER_DEFINED};
 
 pub(super) use declared::declared_label;
 
@@ -31,7 +31,7 @@ const SAVE_AS_UTF8: &str = "save the text as UTF-8 and upload it again";
 
 /// Decodes a file that declares `label` in its text, if it does.
 pub(super) fn decode(bytes: &[u8], label: Option<&str>) -> Result<Decoded, Problem> {
-    let decoded = match mark(bytes)? {
+    let mut decoded = match mark(bytes)? {
         Some((encoding, skip)) if encoding != UTF_8 => with_map(bytes, skip, encoding)?,
         Some(_) => as_utf8(bytes)?,
         None => match label.map(|label| encoding_of(label, bytes)).transpose()? {
@@ -39,6 +39,8 @@ pub(super) fn decode(bytes: &[u8], label: Option<&str>) -> Result<Decoded, Probl
             _ => as_utf8(bytes)?,
         },
     };
+    // DOS and CP/M end a text with this character, some of them up to the end of a block.
+    decoded.text.truncate(decoded.text.trim_end_matches('\u{1a}').len());
     match decoded.text.char_indices().find(|(_, c)| is_control(*c)) {
         None => Ok(decoded),
         Some((at, control)) => Err(control_character(&decoded, at, control)),
@@ -74,16 +76,20 @@ fn mark(bytes: &[u8]) -> Result<Option<(&'static Encoding, usize)>, Problem> {
     Ok(Encoding::for_bom(bytes))
 }
 
-/// The encoding that a page says it is in. What is not an encoding of the web is refused, and so is one that
-/// the bytes contradict: nothing is guessed.
+/// The encoding that a page says it is in. An encoding that is not read is refused, and so is one that the bytes
+/// contradict: nothing is guessed. A label that names none (`none`, `{{ charset }}`) says nothing of bytes that are UTF-8.
 fn encoding_of(label: &str, bytes: &[u8]) -> Result<&'static Encoding, Problem> {
     let shown: String = label.chars().filter(|c| !c.is_control()).take(40).collect();
-    let encoding = Encoding::for_label(label.as_bytes()).filter(|encoding| *encoding != REPLACEMENT);
+    let encoding = match Encoding::for_label(label.as_bytes()) {
+        // Pages whose declaration can be read byte by byte (HTML, 13.2.3.2, says both).
+        Some(wide) if wide == UTF_16LE || wide == UTF_16BE => Some(UTF_8),
+        Some(private) if private == X_USER_DEFINED => Some(WINDOWS_1252),
+        None if !is_utf_7(label) && std::str::from_utf8(bytes).is_ok() => Some(UTF_8),
+        known => known.filter(|encoding| *encoding != REPLACEMENT),
+    };
     let Some(encoding) = encoding else {
         return Err(Problem { really: format!("in the encoding `{shown}`, which is not read"), advice: SAVE_AS_UTF8 });
     };
-    // A page whose declaration can be read byte by byte is in no UTF-16 (HTML says so too).
-    let encoding = if encoding == UTF_16LE || encoding == UTF_16BE { UTF_8 } else { encoding };
     if encoding == UTF_8 || encoding == ISO_2022_JP || bytes.is_ascii() || std::str::from_utf8(bytes).is_err() {
         return Ok(encoding);
     }
@@ -93,6 +99,12 @@ fn encoding_of(label: &str, bytes: &[u8]) -> Result<&'static Encoding, Problem> 
         return Err(Problem { really, advice: "declare UTF-8 and upload it again" });
     }
     Ok(encoding)
+}
+
+/// Whether a label names UTF-7. No browser reads it, and its bytes are ASCII that says something else.
+fn is_utf_7(label: &str) -> bool {
+    let letters: String = label.chars().filter(char::is_ascii_alphanumeric).collect();
+    letters.to_ascii_lowercase().contains("utf7")
 }
 
 fn as_utf8(bytes: &[u8]) -> Result<Decoded, Problem> {

@@ -9,6 +9,7 @@ mod builders;
 mod drawings;
 mod elements;
 mod fields;
+mod instructions;
 mod lists;
 mod math;
 mod reader;
@@ -19,15 +20,19 @@ mod style;
 mod tables;
 mod tokens;
 mod tree;
+mod typeset;
 mod writer;
+
+use std::ops::Range;
 
 use html5ever::tree_builder::TreeBuilderOpts;
 use html5gum::State;
 
-use super::{Format, Marks, ParseError, Parsed, Refusal, bom_len, tidy_title};
+use super::{Format, IMAGE_TEXT, Marks, ParseError, Parsed, Refusal, bom_len, tidy_title};
 use crate::progress::{Progress, Stopped};
 use reader::Reader;
 use tree::{Data, NodeId, TooMuch, Tree};
+use writer::Writer;
 
 /// How a page says what its tags mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,11 +49,51 @@ pub(super) fn parse(source: &str, syntax: Syntax, progress: &Progress) -> Result
     };
     let mut reader = Reader::new(source, &tree);
     reader.read(progress)?;
-    let Reader { writer, heading, .. } = reader;
-    let heading = heading.and_then(|(from, to)| writer.text.get(from..to?).and_then(tidy_title));
-    let title = title(&tree).as_deref().and_then(tidy_title).or(heading);
+    let title = title(&tree).as_deref().and_then(tidy_title).or_else(|| heading(&reader));
+    let Reader { writer, .. } = reader;
     let sections = std::iter::once(0..writer.text.len()).collect();
     Ok(Parsed { format: Format::Html, title, text: writer.text, map: writer.map, bytes: None, marks: Marks::of(writer.marks), sections })
+}
+
+/// HTML that stands in another document.
+#[derive(Debug, Default)]
+pub(super) struct Fragment {
+    /// What a reader sees of it, without what stands for images.
+    pub text: String,
+    /// Its first heading of the first level.
+    pub heading: Option<String>,
+}
+
+/// Reads HTML that stands in another document; nothing of what asks for too much.
+pub(super) fn fragment(source: &str) -> Fragment {
+    let progress = Progress::default();
+    let Ok(Ok(tree)) = build(source, Syntax::Html, &progress) else { return Fragment::default() };
+    let mut reader = Reader::new(source, &tree);
+    if reader.read(&progress).is_err() {
+        return Fragment::default();
+    }
+    let all = 0..reader.writer.text.len();
+    Fragment { text: without_images(&reader.writer, all), heading: heading(&reader) }
+}
+
+/// The first heading that says something. What stands for an image in it counts where it says nothing else.
+fn heading(reader: &Reader<'_>) -> Option<String> {
+    let (from, to) = reader.heading?;
+    let range = from..to?;
+    tidy_title(&without_images(&reader.writer, range.clone())).or_else(|| tidy_title(reader.writer.text.get(range)?))
+}
+
+/// A range of a page's text without what stands in it for images.
+fn without_images(writer: &Writer, range: Range<usize>) -> String {
+    let images = writer.marks.iter().filter(|mark| mark.flag == IMAGE_TEXT && !mark.range.is_empty()).map(|mark| &mark.range);
+    let (mut text, mut at) = (String::new(), range.start);
+    for image in images.filter(|image| image.start >= range.start && image.end <= range.end) {
+        text.push_str(writer.text.get(at..image.start).unwrap_or_default());
+        text.push(' ');
+        at = image.end.max(at);
+    }
+    text.push_str(writer.text.get(at..range.end).unwrap_or_default());
+    text
 }
 
 /// Why a page is not read.
@@ -68,7 +113,7 @@ fn build(source: &str, syntax: Syntax, progress: &Progress) -> Result<Result<Tre
             return Ok(Err(Unread::Entities(at)));
         }
         let mut xml = builders::Xml::new();
-        tokens::run(source, start, State::Data, &mut xml, progress)?;
+        tokens::run(&instructions::closed(source), start, State::Data, &mut xml, progress)?;
         if let Some(decided) = xml.finish(source.len()).transpose() {
             return Ok(decided);
         }

@@ -1,14 +1,28 @@
 //! What a page says its encoding is: the prescan of the HTML standard, and the XML declaration.
 
+use encoding_rs::Encoding;
+
 /// HTML says 1024 bytes; pages with long scripts before their `meta` are read all the same.
 const SCANNED_BYTES: usize = 16 << 10;
 
-/// The label that a page declares, in lower case.
+/// The label that a page declares, in lower case: the first that names an encoding, as HTML passes over the others; where none does,
+/// the first of those.
 pub(in crate::formats) fn declared_label(bytes: &[u8]) -> Option<String> {
     let head = bytes.get(..bytes.len().min(SCANNED_BYTES)).unwrap_or(bytes);
     // Bytes above ASCII are parts of no declaration.
     let head: String = head.iter().map(|byte| if byte.is_ascii() { char::from(*byte).to_ascii_lowercase() } else { '\u{fffd}' }).collect();
-    xml_label(&head).or_else(|| meta_label(&head))
+    let mut unknown = None;
+    let mut rest = head.as_str();
+    let mut next = xml_label(&head);
+    loop {
+        match next.take() {
+            Some(label) if Encoding::for_label(label.as_bytes()).is_some() => return Some(label),
+            Some(label) if !label.is_empty() => _ = unknown.get_or_insert(label),
+            _ => {}
+        }
+        let Some((label, after)) = meta_label(rest) else { return unknown };
+        (next, rest) = (Some(label), after);
+    }
 }
 
 /// `<?xml version="1.0" encoding="…"?>`
@@ -19,8 +33,8 @@ fn xml_label(head: &str) -> Option<String> {
 }
 
 /// `<meta charset=…>`, or `<meta http-equiv=content-type content="text/html; charset=…">`; not in a comment, nor
-/// in the text of an element that holds no others.
-fn meta_label(head: &str) -> Option<String> {
+/// in the text of an element that holds no others. Also what follows it.
+fn meta_label(head: &str) -> Option<(String, &str)> {
     let mut rest = head;
     while let Some(at) = rest.find('<') {
         rest = rest.get(at..)?;
@@ -37,8 +51,8 @@ fn meta_label(head: &str) -> Option<String> {
                 let is_type = attribute(attributes, "http-equiv").is_some_and(|of| of.trim() == "content-type");
                 content_charset(&content).filter(|_| is_type)
             });
-            if charset.is_some() {
-                return charset;
+            if let Some(charset) = charset {
+                return Some((charset, rest.get(tag.len()..)?));
             }
         }
         rest = rest.get(tag.len().max(1)..)?;

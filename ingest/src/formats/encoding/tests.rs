@@ -73,7 +73,7 @@ fn what_is_not_what_it_declares_is_refused() {
         problem(b"\x81\x00\x81", Some("shift_jis")),
         problem(b"abc", Some("utf-7")),
         problem(b"abc", Some("iso-2022-kr")),
-        problem(b"abc", Some("no such thing")),
+        problem(b"caf\xe9", Some("no such thing")),
         problem(b"\xff\xfea\0\0\xd8b\0", None),
         problem(b"\xff\xfea", None),
         problem(b"\xff\xfe\0\0a\0\0\0", None),
@@ -85,6 +85,32 @@ fn what_is_not_what_it_declares_is_refused() {
         problem(b"C1 \x81", Some("windows-1252")),
     ];
     insta::assert_snapshot!(shown.join("\n"));
+}
+
+#[test]
+fn a_label_that_names_no_encoding_says_nothing() {
+    for label in ["none", "ansi", "{{", "utf-8;", "no such thing"] {
+        for text in ["abc", "Größe"] {
+            assert_eq!(decode(text.as_bytes(), Some(label)).unwrap().text, text, "{label}");
+        }
+    }
+    let page = |declared: &[u8]| decode(declared, declared_label(declared).as_deref()).map(|decoded| decoded.text);
+    assert!(page(b"<meta charset=none><meta charset=windows-1252>caf\xe9").unwrap().ends_with("café"));
+    // Private characters are the web's windows-1252, in a page.
+    assert!(page(b"<meta charset=x-user-defined>caf\xe9").unwrap().ends_with("café"));
+    assert!(page(b"<meta charset=''>caf\xe9").unwrap_err().really.contains("not UTF-8"));
+}
+
+#[test]
+fn a_text_can_end_as_dos_ends_it() {
+    for (bytes, text) in [(&b"abc\r\n\x1a"[..], "abc\r\n"), (b"abc\x1a\x1a", "abc"), (b"\x1a", ""), (b"\xff\xfea\0\x1a\0", "a")] {
+        assert_eq!(decode(bytes, None).unwrap().text, text);
+    }
+    let decoded = decode(b"caf\xe9\x1a", Some("windows-1252")).unwrap();
+    assert_eq!((decoded.text.as_str(), decoded.map.unwrap().source(0..5)), ("café", 0..4));
+    for bytes in [&b"a\x1ab"[..], b"abc\x1a\n"] {
+        assert!(decode(bytes, None).is_err());
+    }
 }
 
 #[test]
@@ -101,12 +127,24 @@ fn declarations_are_found() {
         ("<script>write('<meta charset=no>');</script><title><meta charset=no></title><meta charset=big5>", "big5"),
         ("<style><meta charset=no></style><p title='<meta charset=no>'>it's<meta charset=big5>", "big5"),
         ("<title/><meta charset=big5>", "big5"),
+        ("<meta charset=''><meta charset=none><meta charset=big5>", "big5"),
+        ("<?xml version=\"1.0\" encoding=\"none\"?><meta charset=big5>", "big5"),
+        ("<meta charset=none><meta charset='{{ charset }}'>", "none"),
+        ("<meta charset='UTF-8;'>", "utf-8;"),
+        ("<meta charset=none http-equiv=content-type content='text/html; charset=utf-8'>", "none"),
     ] {
         assert_eq!(found(page).as_deref(), Some(label), "{page}");
     }
-    for page in
-        ["", "<meta>", "<meta charset", "charset=x", "<metacharset=x>", "<meta content='text/html; charset=x'>", "<!-- <meta charset=x>"]
-    {
+    for page in [
+        "",
+        "<meta charset=''>",
+        "<meta>",
+        "<meta charset",
+        "charset=x",
+        "<metacharset=x>",
+        "<meta content='text/html; charset=x'>",
+        "<!-- <meta charset=x>",
+    ] {
         assert_eq!(found(page), None, "{page}");
     }
 }

@@ -162,9 +162,15 @@ pub(super) fn is_unspoken(element: &Element) -> bool {
 /// Whether the element's own attributes keep it and all in it off the page. Style sheets are not read: text
 /// that only they hide is taken for visible, and screened like all other text.
 pub(super) fn is_hidden(element: &Element, style: &Style) -> bool {
+    style.gone || (is_hidden_by_browsers(element) && !style.placed)
+}
+
+/// Whether browsers' own style sheets (HTML, 15.3.1) give an element no place.
+fn is_hidden_by_browsers(element: &Element) -> bool {
     let until_found = |value: &str| value.trim().eq_ignore_ascii_case("until-found");
-    style.gone
-        || element.attribute("hidden").is_some_and(|value| !until_found(value))
-        || element.attribute("popover").is_some()
-        || (element.html_name() == "dialog" && element.attribute("open").is_none())
+    let is_dialog = element.html_name() == "dialog";
+    let is_open = is_dialog && element.attribute("open").is_some();
+    element.attribute("hidden").is_some_and(|value| !until_found(value))
+        || (element.attribute("popover").is_some() && !is_open)
+        || (is_dialog && !is_open)
 }

@@ -22,7 +22,8 @@ pub(super) fn write(tree: &Tree, id: NodeId, writer: &mut Writer) {
 
 /// Writes a formula as it is spelled; of MathML the text alone.
 pub(super) fn write_source(pieces: &[Piece], writer: &mut Writer) {
-    let is_mathml = pieces.first().is_some_and(|piece| piece.text.trim_start().starts_with("<math"));
+    let chars = pieces.iter().flat_map(|piece| piece.text.chars());
+    let is_mathml = chars.skip_while(|c| c.is_whitespace()).take("<math".len()).eq("<math".chars());
     let mut in_tag = false;
     for piece in pieces {
         let mut start = 0;

@@ -9,9 +9,9 @@ use super::strings::{self, Piece};
 use super::style::Style;
 use super::tables::{self, Grid};
 use super::tree::{Data, Element, NodeId, Tree, is_drawing, is_math};
-use super::writer::Writer;
-use super::{drawings, fields, math, scripts};
-use crate::formats::{DRAWING, FORMULA, IMAGE_TEXT, LEFT_OUT, REORDERED_TEXT, STRUCK_TEXT};
+use super::writer::{Bracket, Writer};
+use super::{drawings, fields, math, scripts, typeset};
+use crate::formats::{DRAWING, IMAGE_TEXT, LEFT_OUT, REORDERED_TEXT, STRUCK_TEXT};
 use crate::progress::{Progress, Stopped};
 
 /// What an element's content inherits.
@@ -37,6 +37,8 @@ pub(super) enum Step {
     Close(Kind),
     /// The exponent or index ends that began with what is to be written after it.
     CloseShifted(scripts::Shifted),
+    /// How a base is read ends.
+    CloseReading(Bracket),
     CloseQuote(usize),
     /// The text from here on is marked.
     CloseMarked(usize, &'static str),
@@ -61,8 +63,8 @@ pub(super) struct Reader<'a> {
     pub lists: Vec<List>,
     grid: Grid,
     /// Where the text of a typeset formula ended last.
-    typeset: Option<usize>,
-    /// Where the text of the first heading starts and ends.
+    pub typeset: Option<usize>,
+    /// Where the text of the first heading that has any starts and ends.
     pub heading: Option<(usize, Option<usize>)>,
 }
 
@@ -88,6 +90,7 @@ impl<'a> Reader<'a> {
             Step::Visit(id, context) => self.visit(id, context),
             Step::Close(kind) => self.close(kind),
             Step::CloseShifted(shifted) => shifted.close(&mut self.writer),
+            Step::CloseReading(bracket) => self.writer.close_bracket(bracket),
             Step::CloseQuote(depth) => self.writer.closing_sign(if depth.is_multiple_of(2) { "”" } else { "’" }),
             Step::CloseMarked(start, flag) => self.writer.mark(start, flag),
             Step::Mark(flag) => self.writer.mark(self.writer.text.len(), flag),
@@ -136,14 +139,16 @@ impl<'a> Reader<'a> {
 
     fn element(&mut self, id: NodeId, element: &'a Element, mut context: Context) {
         let style = Style::of(element.attribute("style"));
+        let hidden = elements::is_hidden(element, &style);
         if elements::typesets(element) {
-            return self.formula_inside(id);
+            let shown = style.visible.unwrap_or(context.visible) && style.sized.unwrap_or(context.sized) && !style.blank;
+            return typeset::formula(self, id, shown && !hidden);
         }
-        if elements::is_hidden(element, &style) {
+        if hidden {
             return;
         }
         let kind = elements::kind(element, &style);
-        if style.blank || self.is_preview(element) {
+        if style.blank || typeset::is_preview(self, element) {
             return if kind.is_block() { self.writer.paragraph() } else { self.writer.gap() };
         }
         if elements::reorders(element, &style) {
@@ -191,7 +196,7 @@ impl<'a> Reader<'a> {
                 }
                 return self.writer.mark(self.writer.text.len(), STRUCK_TEXT);
             }
-            Kind::FormulaSource => return self.formula_source(id),
+            Kind::FormulaSource => return typeset::source(self, id),
             Kind::Apart => {
                 self.writer.gap();
                 self.steps.push(Step::Close(kind));
@@ -211,9 +216,8 @@ impl<'a> Reader<'a> {
                 context.quotes += 1;
             }
             Kind::Reading => {
-                self.writer.join();
-                self.writer.closing_sign("(");
-                self.steps.push(Step::Close(kind));
+                let bracket = self.writer.open_bracket();
+                self.steps.push(Step::CloseReading(bracket));
             }
             Kind::Table => return self.table(id, element, context),
             Kind::Preformatted => {
@@ -237,7 +241,8 @@ impl<'a> Reader<'a> {
             }
             Kind::Heading | Kind::Block | Kind::Row | Kind::Cell => {
                 self.writer.paragraph();
-                if kind == Kind::Heading && self.heading.is_none() {
+                // One that says nothing is none.
+                if kind == Kind::Heading && self.heading.is_none_or(|(start, end)| end == Some(start)) {
                     self.heading = Some((self.writer.text.len(), None));
                 }
                 self.steps.push(Step::Close(kind));
@@ -276,10 +281,6 @@ impl<'a> Reader<'a> {
     fn close(&mut self, kind: Kind) {
         match kind {
             Kind::Apart => self.writer.gap(),
-            Kind::Reading => {
-                self.writer.join();
-                self.writer.closing_sign(")");
-            }
             Kind::Heading => {
                 if let Some((_, end @ None)) = &mut self.heading {
                     *end = Some(self.writer.text.len());
@@ -360,39 +361,5 @@ impl<'a> Reader<'a> {
             drawings::Kind::Group => {}
         }
         self.visit_children(id, context);
-    }
-
-    /// The formula in an element that typesets one: what else it holds is the same in glyphs and pictures.
-    fn formula_inside(&mut self, id: NodeId) {
-        let mut open = vec![id];
-        while let Some(at) = open.pop() {
-            if self.tree.element(at).is_some_and(|element| is_math(&element.name.ns)) {
-                math::write(self.tree, at, &mut self.writer);
-                self.typeset = Some(self.writer.text.len());
-                return;
-            }
-            open.extend(self.tree.children(at).iter().rev());
-        }
-        self.writer.mark(self.writer.text.len(), LEFT_OUT);
-    }
-
-    /// A formula as it is spelled, unless it stands typeset before.
-    fn formula_source(&mut self, id: NodeId) {
-        if self.typeset == Some(self.writer.text.len()) {
-            return;
-        }
-        self.writer.gap();
-        let start = self.writer.text.len();
-        if let Some(Data::Text(pieces)) = self.tree.children(id).first().and_then(|text| self.tree.node(*text)).map(|node| &node.data) {
-            math::write_source(pieces, &mut self.writer);
-        }
-        self.writer.mark(start, FORMULA);
-        self.writer.gap();
-    }
-
-    /// Whether an element shows a formula until the script that follows has typeset it.
-    fn is_preview(&self, element: &Element) -> bool {
-        let Some(Step::Visit(next, _)) = self.steps.last() else { return false };
-        element.has_class("MathJax_Preview") && self.tree.element(*next).is_some_and(elements::is_formula_source)
     }
 }

@@ -1,6 +1,8 @@
 //! What stands raised or lowered. `10³` must not become `103`, nor a footnote's mark an exponent: an exponent
 //! is written `^3`, an index `_1`, a footnote's mark `[1]`. What could be either is marked.
 
+mod names;
+
 use super::elements::Kind;
 use super::tree::{Data, Element, NodeId, Tree};
 use super::writer::Writer;
@@ -74,8 +76,8 @@ pub(super) fn open(tree: &Tree, id: NodeId, kind: Kind, writer: &mut Writer) -> 
             writer.raise();
             if text.contains(['/', ',']) { group(writer) } else { Shifted::Word }
         }
-        _ if is_ordinal(text, writer) => Shifted::Plain,
-        _ if matches!(text, "TM" | "SM" | "MC") => {
+        _ if names::ends_the_word(tree, id, text, writer) => Shifted::Plain,
+        _ if names::is_trade_mark(text, writer.joined_word()) => {
             writer.gap();
             Shifted::Plain
         }
@@ -117,27 +119,18 @@ fn lowered(text: &str, writer: &mut Writer) -> Shifted {
     if digits && writer.begins_fraction() {
         return Shifted::Index;
     }
+    if let Some(shifted) = names::part_of(text, writer.joined_word()) {
+        return shifted;
+    }
     match writer.last() {
-        // Atoms and groups of atoms: H2O, C6H12O6, Ca(OH)2.
-        Some(base) if digits && (base == ')' || is_formula(writer.joined_word())) => Shifted::Index,
+        // A group of atoms: Ca(OH)2.
+        Some(')') if digits => Shifted::Index,
         Some(base) if base.is_alphanumeric() || matches!(base, ')' | ']') => {
             writer.sign("_");
             if text.chars().all(char::is_alphanumeric) { Shifted::Word } else { group(writer) }
         }
         _ => Shifted::Plain,
     }
-}
-
-/// Whether a word can be the start of a chemical formula: it ends in an atom's sign, and begins with a capital
-/// or a number of molecules.
-fn is_formula(word: &str) -> bool {
-    let mut back = word.chars().rev();
-    let atom = match back.next() {
-        Some(last) if last.is_ascii_uppercase() => true,
-        Some(last) => last.is_ascii_lowercase() && back.next().is_some_and(|c| c.is_ascii_uppercase()),
-        None => false,
-    };
-    atom && word.chars().all(|c| c.is_ascii_alphanumeric())
 }
 
 /// Whether a raised number may be a footnote's as well as an exponent.
@@ -156,17 +149,6 @@ fn is_note(text: &str) -> bool {
     let simple = bare.chars().count() <= 12 && bare.chars().all(|c| c.is_alphanumeric() || matches!(c, ',' | '–' | '-' | ' '));
     (bracketed && simple && text.starts_with('['))
         || (!text.is_empty() && text.chars().all(|c| matches!(c, '*' | '†' | '‡' | '§' | '¶' | '#')))
-}
-
-/// `1st`, `2º`, `Mme`, `Word®`: raised letters that belong to the word before them.
-fn is_ordinal(text: &str, writer: &Writer) -> bool {
-    const AFTER_NUMBERS: &[&str] = &["st", "nd", "rd", "th", "er", "re", "e", "eme", "ème", "o", "a", "º", "ª"];
-    match writer.last() {
-        Some(base) if base.is_ascii_digit() => AFTER_NUMBERS.contains(&text.to_lowercase().as_str()),
-        Some('M') => matches!(text, "me" | "mes" | "lle" | "lles" | "gr") && writer.joined_word() == "M",
-        Some(_) => matches!(text, "®" | "©" | "™" | "℠"),
-        None => false,
-    }
 }
 
 /// Whether a link holds this and nothing else.

@@ -1,10 +1,16 @@
 //! What an element's own `style` says about whether and how its text is shown.
 
+mod declarations;
+
+use declarations::declarations;
+
 /// The declarations that matter. What is `None` is inherited.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Style {
     /// Neither it nor anything in it has a place on the page.
     pub gone: bool,
+    /// It has a place on the page where browsers give it none: a style overrides their `[hidden] { display: none }`.
+    pub placed: bool,
     /// Neither it nor anything in it is seen, but its place is.
     pub blank: bool,
     /// Its own text is shown, or what in it says otherwise.
@@ -47,6 +53,8 @@ impl Style {
             match name.as_str() {
                 "display" if is_display(&value) => {
                     hidden = value == "none";
+                    // `revert` asks for what browsers do.
+                    style.placed = !hidden && value != "revert";
                     style.display = display(&value);
                 }
                 "float" if value != "none" => style.display = Display::Apart,
@@ -90,23 +98,10 @@ impl Style {
     }
 }
 
-/// Names and values, in lower case, without comments; those that are `!important` last.
-fn declarations(text: &str) -> Vec<(String, String)> {
-    let mut bare = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, comment)) = rest.split_once("/*") {
-        bare.push_str(before);
-        rest = comment.split_once("*/").map_or("", |(_, after)| after);
-    }
-    bare.push_str(rest);
-    let bare = bare.to_lowercase();
-    let (important, usual): (Vec<&str>, Vec<&str>) = bare.split(';').partition(|declaration| declaration.contains('!'));
-    let parts = |declaration: &str| {
-        let (name, value) = declaration.split_once(':')?;
-        let value = value.split('!').next().unwrap_or_default();
-        Some((name.trim().to_owned(), value.trim().to_owned()))
-    };
-    usual.into_iter().chain(important).filter_map(parts).collect()
+/// The length that a `style` attribute gives a property, in whatever unit.
+pub(super) fn length(attribute: Option<&str>, property: &str) -> Option<f64> {
+    let stated = declarations(attribute?).into_iter().rfind(|(name, _)| name == property);
+    stated.and_then(|(_, value)| number(&value))
 }
 
 /// Whether CSS knows a value of `display`.
@@ -215,6 +210,15 @@ mod tests {
         assert_eq!(
             (of("display:block").display, of("float:left").display, of("display:inline").display),
             (Display::Block, Display::Apart, Display::AsNamed)
+        );
+        assert!(of("display:flex").placed && of("display:contents").placed && of("display:none;display:inline").placed);
+        for not_placed in ["", "color:red", "display:none", "display:revert", "display:bogus", "display:inline;display:none"] {
+            assert!(!of(not_placed).placed, "{not_placed}");
+        }
+        assert!(!of("content:';display:none;'").gone && of("d\\69splay:none").gone);
+        assert_eq!(
+            (length(Some("top:-3.063em;color:red"), "top"), length(Some("left:0"), "top"), length(None, "top")),
+            (Some(-3.063), None, None)
         );
         assert!(of("list-style: none inside").unmarked);
         assert!(of("unicode-bidi:bidi-override;direction:rtl").reordered && !of("direction:rtl").reordered);

@@ -29,6 +29,14 @@ enum Closed {
     Word,
 }
 
+/// A bracket that was opened: where what is in it starts, how many marks there were, and what was to come before it.
+#[derive(Debug)]
+pub(super) struct Bracket {
+    start: usize,
+    marks: usize,
+    pending: Pending,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Writer {
     pub text: String,
@@ -128,6 +136,25 @@ impl Writer {
     pub(super) fn closing_sign(&mut self, sign: &str) {
         self.text.push_str(sign);
         self.closed = Closed::Nothing;
+    }
+
+    /// Opens a bracket at once after what is written.
+    pub(super) fn open_bracket(&mut self) -> Bracket {
+        let pending = self.pending.clone();
+        self.join();
+        self.closing_sign("(");
+        Bracket { start: self.text.len(), marks: self.marks.len(), pending }
+    }
+
+    /// Closes it; takes it back if there is nothing in it, nor anything to be known about that.
+    pub(super) fn close_bracket(&mut self, bracket: Bracket) {
+        if (self.text.len(), self.marks.len()) == (bracket.start, bracket.marks) {
+            self.text.pop();
+            self.pending = bracket.pending;
+            return;
+        }
+        self.join();
+        self.closing_sign(")");
     }
 
     /// After an exponent or an index in words a letter would be read as part of it.
