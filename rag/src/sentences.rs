@@ -48,7 +48,7 @@ pub(crate) const MAX_SENTENCE_BYTES: usize = 600;
 pub(crate) enum Edition {
     /// As `support/1` was paid by: full stops of Latin, Cyrillic and Greek, and those of Chinese and Japanese.
     First,
-    /// The full stops of all scripts, and the spaces of those that write none (Thai, Lao).
+    /// The full stops of all scripts, and the spaces of those that write none (Thai, Lao); lines of one block quote belong together.
     Second,
 }
 
@@ -66,7 +66,7 @@ pub(crate) fn split_by(text: &str, edition: Edition) -> Vec<Sentence> {
     for raw in text.split_inclusive('\n') {
         let line_start = at;
         at += raw.len();
-        let line = Line::read(raw);
+        let line = Line::read(raw, edition);
         let content = line_start + line.content_at;
         let end = line_start + raw.trim_end().len();
         let fence = matches!(line.shape, Shape::Fence);
@@ -74,7 +74,7 @@ pub(crate) fn split_by(text: &str, edition: Edition) -> Vec<Sentence> {
             fenced = !fenced;
         }
         let in_code = fenced || fence;
-        if let (Shape::Text, Some(open)) = (line.shape, block.as_mut()) {
+        if let Some(open) = block.as_mut().filter(|open| line.goes_on(text.get(open.start..open.end).unwrap_or_default())) {
             open.end = end;
             continue;
         }
@@ -85,13 +85,13 @@ pub(crate) fn split_by(text: &str, edition: Edition) -> Vec<Sentence> {
             Shape::Blank => continue,
             _ if in_code => Kind::Code,
             Shape::Text => Kind::Prose,
-            Shape::Item => Kind::Item,
+            Shape::Item | Shape::Quote => Kind::Item,
             Shape::Heading => Kind::Heading,
             Shape::Table => Kind::Table,
             Shape::Fence => Kind::Code,
         };
         // by shape, not by kind: where sentences begin does not depend on a fence further up
-        let running = matches!(line.shape, Shape::Text | Shape::Item);
+        let running = matches!(line.shape, Shape::Text | Shape::Item | Shape::Quote);
         let opened = Block { start: content, end, kind, running };
         if running {
             block = Some(opened);
@@ -122,8 +122,9 @@ impl Block {
         bounds.push(body.len());
         for end in bounds {
             let piece = body.get(from..end).unwrap_or_default();
-            let start = self.start + from + (piece.len() - piece.trim_start().len());
-            let trimmed = piece.trim();
+            let trimmed = if edition == Edition::First { piece.trim_start() } else { after_markers(piece) };
+            let start = self.start + from + (piece.len() - trimmed.len());
+            let trimmed = trimmed.trim_end();
             if !trimmed.is_empty() {
                 push_bounded(trimmed, start, self.kind, into);
             }
@@ -160,6 +161,8 @@ enum Shape {
     Blank,
     Text,
     Item,
+    /// Text after the marker of a block quote.
+    Quote,
     Heading,
     Table,
     Fence,
@@ -172,7 +175,33 @@ struct Line {
 }
 
 impl Line {
-    fn read(raw: &str) -> Self {
+    fn read(raw: &str, edition: Edition) -> Self {
+        if edition == Edition::First {
+            return Self::unquoted(raw, edition);
+        }
+        let content = after_quote_markers(raw);
+        let line = Self::unquoted(content, edition);
+        let content_at = line.content_at + raw.len() - content.len();
+        let shape = match line.shape {
+            _ if content.len() == raw.len() => line.shape,
+            Shape::Text if is_alert(content) => Shape::Blank,
+            Shape::Text => Shape::Quote,
+            other => other,
+        };
+        Self { shape, content_at }
+    }
+
+    /// Whether it goes on with the text of the lines before it: one of a block quote with those before it, whose first may have been cut
+    /// in the middle and have no marker, but not with words that introduce the quote.
+    fn goes_on(&self, before: &str) -> bool {
+        match self.shape {
+            Shape::Text => true,
+            Shape::Quote => !before.ends_with([':', '：']),
+            _ => false,
+        }
+    }
+
+    fn unquoted(raw: &str, edition: Edition) -> Self {
         let indent = raw.len() - raw.trim_start().len();
         let body = raw.trim();
         let at = |shape, skip: usize| Self { shape, content_at: indent + skip };
@@ -189,7 +218,7 @@ impl Line {
         if body.starts_with('|') {
             return at(Shape::Table, 0);
         }
-        match marker(body) {
+        match marker(body).filter(|_| edition == Edition::First || !body.starts_with('>')) {
             Some(skip) => at(Shape::Item, skip),
             None => at(Shape::Text, 0),
         }
@@ -210,6 +239,32 @@ fn marker(body: &str) -> Option<usize> {
     };
     let rest = body.get(after..)?;
     (rest.starts_with([' ', '\t']) && !rest.trim().is_empty()).then(|| after + rest.len() - rest.trim_start().len())
+}
+
+/// What is left of a line after the markers of block quotes: `>` and a space each, or one after the other.
+fn after_quote_markers(raw: &str) -> &str {
+    let mut rest = raw;
+    while let Some(after) = rest.trim_start().strip_prefix('>').filter(|after| after.is_empty() || after.starts_with(is_space_or_marker)) {
+        rest = after;
+    }
+    rest
+}
+
+fn is_space_or_marker(c: char) -> bool {
+    c == '>' || c.is_whitespace()
+}
+
+/// What is left of a text after white space at its beginning, and where a line begins there, after its markers of block quotes.
+pub(super) fn after_markers(text: &str) -> &str {
+    let rest = text.trim_start();
+    let space = text.len() - rest.len();
+    if text.get(..space).is_some_and(|space| space.contains('\n')) { after_quote_markers(rest).trim_start() } else { rest }
+}
+
+/// What GitHub makes a block quote a note by: `[!NOTE]`.
+fn is_alert(line: &str) -> bool {
+    let name = line.trim().strip_prefix("[!").and_then(|rest| rest.strip_suffix(']'));
+    name.is_some_and(|name| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphabetic()))
 }
 
 /// A thematic break or the underline of a heading: three or more of one of `-=*_`, and nothing else.

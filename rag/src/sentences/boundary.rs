@@ -1,6 +1,8 @@
 //! Where a sentence ends within a paragraph.
 
-use super::Edition;
+use schemas::words::is_unspaced;
+
+use super::{Edition, after_markers};
 
 /// Never end a sentence.
 const JOINING: &[&str] = &[
@@ -27,7 +29,8 @@ pub(super) fn ends(body: &str, edition: Edition) -> Vec<usize> {
     let mut sentence_start = 0;
     let mut chars = body.char_indices().peekable();
     while let Some((at, c)) = chars.next() {
-        if stops_alone(c, edition) {
+        let next = chars.peek().map(|(_, c)| *c);
+        if stops_alone(c, edition) || edition == Edition::Second && stops_among(body.get(..at), c, next) {
             let mut end = at + c.len_utf8();
             while let Some((next, more)) = chars.next_if(|(_, c)| edition == Edition::Second && (stops_alone(*c, edition) || closes(*c))) {
                 end = next + more.len_utf8();
@@ -36,7 +39,7 @@ pub(super) fn ends(body: &str, edition: Edition) -> Vec<usize> {
             ends.push(end);
             continue;
         }
-        if edition == Edition::Second && c == ' ' && ends_by_space(body.get(sentence_start..at), chars.peek().map(|(_, c)| *c)) {
+        if edition == Edition::Second && c == ' ' && ends_by_space(body.get(sentence_start..at), next) {
             sentence_start = at;
             ends.push(at);
             continue;
@@ -57,7 +60,11 @@ pub(super) fn ends(body: &str, edition: Edition) -> Vec<usize> {
         if !after.starts_with(char::is_whitespace) {
             continue;
         }
-        if (c == '.' && run == 1 && !full_stop(before, after.trim_start())) || !opens(after.trim_start()) {
+        let (before, after) = match edition {
+            Edition::First => (before, after.trim_start()),
+            Edition::Second => (after_markers(before), after_markers(after)),
+        };
+        if (c == '.' && run == 1 && !full_stop(before, after)) || !opens(after) {
             continue;
         }
         ends.push(end);
@@ -74,6 +81,17 @@ fn stops_alone(c: char, edition: Edition) -> bool {
         '｡' | '؟' | '۔' | '।' | '॥' | '։' | '።' | '፧' | '។' | '៕' | '။' | '།' | '༎' | '‼' | '⁇' | '⁈' | '⁉' => {
             edition == Edition::Second
         }
+        _ => false,
+    }
+}
+
+/// Whether a sentence ends with `c` for what stands beside it: a full-width full stop that is in no number, and the full stops of Latin
+/// between letters of a script that writes no spaces.
+fn stops_among(before: Option<&str>, c: char, next: Option<char>) -> bool {
+    let before = before.and_then(|before| before.chars().next_back());
+    match c {
+        '．' => !(before.is_some_and(char::is_numeric) && next.is_some_and(char::is_numeric)),
+        '.' | '!' | '?' => before.is_some_and(is_unspaced) && next.is_some_and(is_unspaced),
         _ => false,
     }
 }
