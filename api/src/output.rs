@@ -32,14 +32,22 @@ pub enum Voice {
     Json,
 }
 
-/// Prints a result. A closed pipe is nobody's error.
+/// Prints a result as it is: what ends it may be a row of blanks. A closed pipe is nobody's error.
 pub fn print(voice: Voice, report: &Report) {
     let text = match voice {
         Voice::Person => report.text.clone(),
         Voice::Quiet => return,
         Voice::Json => serde_json::to_string_pretty(&report.json).unwrap_or_default(),
     };
-    line(text.trim_end());
+    words(&ended(text));
+}
+
+/// A text whose last line is ended, once. Where CSV's `"\r\n"` is last, a row of one NULL stands behind it, which is an empty line.
+fn ended(mut text: String) -> String {
+    if text.ends_with("\r\n") || !text.ends_with('\n') {
+        text.push('\n');
+    }
+    text
 }
 
 /// Prints a line to standard output.
@@ -156,6 +164,23 @@ mod tests {
             (u64::MAX, "584554051223-11-09T07:00:15Z"),
         ] {
             assert_eq!(utc(seconds), date);
+        }
+    }
+
+    #[test]
+    fn a_result_is_printed_to_its_last_blank() {
+        for (text, printed) in [
+            ("done", "done\n"),
+            ("[http]\nport = 1\n", "[http]\nport = 1\n"),
+            ("", "\n"),
+            // of one column: NULL, and blanks; of two: NULLs
+            ("x\r\n", "x\r\n\n"),
+            ("x\r\n\r\n\r\n", "x\r\n\r\n\r\n\n"),
+            ("x\r\n  \t ", "x\r\n  \t \n"),
+            ("x,y\r\n,\r\n,", "x,y\r\n,\r\n,\n"),
+            ("x\r\n\"a\n\"", "x\r\n\"a\n\"\n"),
+        ] {
+            assert_eq!(ended(text.to_owned()), printed, "{text:?}");
         }
     }
 

@@ -2,9 +2,9 @@
 //! doors does not allow is refused before a handler runs.
 
 use axum::extract::{FromRequestParts, Request, State};
-use axum::http::HeaderMap;
-use axum::http::header::AUTHORIZATION;
+use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use schemas::Address;
@@ -63,13 +63,7 @@ struct Admission {
 }
 
 async fn examine(guard: &Guard, headers: &HeaderMap) -> Reply<Admission> {
-    let caller = || {
-        let key = bearer(headers);
-        key.and_then(|key| guard.service.keys.caller(key)).ok_or_else(|| match key {
-            Some(_) => ApiError::unauthorised("the API key is not known or was revoked"),
-            None => ApiError::unauthorised("this needs an API key: send `Authorization: Bearer hw_…`"),
-        })
-    };
+    let caller = || guard.service.keys.caller(bearer(headers)?).ok_or_else(unknown_key);
     match guard.who {
         // A key that is not needed is not complained about.
         Who::Public | Who::Signed => Ok(Admission { caller: caller().ok(), insider: None }),
@@ -105,10 +99,33 @@ fn wrong_role() -> ApiError {
     ApiError::forbidden("this API key may not do that; ask the operator for one with the right role")
 }
 
-/// The key in `Authorization: Bearer KEY`; the scheme's case does not matter (RFC 9110, 11.1).
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let (scheme, key) = headers.get(AUTHORIZATION)?.to_str().ok()?.trim().split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
+fn unknown_key() -> ApiError {
+    let challenge = HeaderValue::from_static("Bearer realm=\"headwater\", error=\"invalid_token\"");
+    ApiError::unauthorised("the API key is not known or was revoked").with_header(WWW_AUTHENTICATE, challenge)
+}
+
+/// Where other services read their keys (Azure's, Anthropic's).
+const KEY_HEADERS_ELSEWHERE: [&str; 2] = ["api-key", "x-api-key"];
+
+/// The key in `Authorization: Bearer KEY`. The scheme's case does not matter, and the blanks after it may be several
+/// (RFC 9110, 11.1 and 11.4).
+///
+/// # Errors
+/// 401, which says what is there instead of it. What is there may be a secret, and is not shown.
+fn bearer(headers: &HeaderMap) -> Reply<&str> {
+    let Some(value) = headers.get(AUTHORIZATION) else {
+        let elsewhere = KEY_HEADERS_ELSEWHERE.into_iter().find(|name| headers.contains_key(*name));
+        let problem = elsewhere.map_or("this needs an API key".into(), |name| format!("the header `{name}` is not read for an API key"));
+        return Err(ApiError::unauthorised(format!("{problem}: send `Authorization: Bearer hw_…`")));
+    };
+    let parts = value.to_str().ok().and_then(|text| text.trim().split_once(' '));
+    match parts {
+        Some((scheme, key)) if scheme.eq_ignore_ascii_case("bearer") => Ok(key.trim()),
+        _ => Err(ApiError::unauthorised(
+            "the Authorization header is there, but it is not `Bearer KEY`: send the word Bearer, a blank, and the API key, like \
+             `Authorization: Bearer hw_…`",
+        )),
+    }
 }
 
 /// `ADDRESS DATANET EXPIRES SIGNATURE`: an EIP-712 `CuratorRequest`, good for one Datanet until the Unix second EXPIRES.
@@ -253,7 +270,7 @@ admitted!(Authenticated, Optional, Insider);
 
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderValue;
+    use axum::http::HeaderName;
     use schemas::B256;
     use schemas::signer::KeySigner;
 
@@ -261,18 +278,34 @@ mod tests {
 
     #[test]
     fn the_bearer_scheme_is_read_in_any_case() {
-        for (text, key) in [
-            ("Bearer hw_1", Some("hw_1")),
-            ("bearer hw_1", Some("hw_1")),
-            ("BEARER   hw_1 ", Some("hw_1")),
-            ("Basic hw_1", None),
-            ("Bearer", None),
-            ("hw_1", None),
-        ] {
+        for text in ["Bearer hw_1", "bearer hw_1", "BEARER   hw_1 "] {
             let headers = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static(text))]);
-            assert_eq!(bearer(&headers), key, "{text:?}");
+            assert_eq!(bearer(&headers).unwrap(), "hw_1", "{text:?}");
         }
-        assert_eq!(bearer(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn a_key_that_is_not_read_is_told_from_none() {
+        let problem = |name: &'static str, text: &str| {
+            let headers = HeaderMap::from_iter([(HeaderName::from_static(name), HeaderValue::from_bytes(text.as_bytes()).unwrap())]);
+            let problem = bearer(&headers).unwrap_err().body()["error"]["message"].as_str().unwrap().to_owned();
+            assert!(problem.contains("`Authorization: Bearer hw_…`") && !problem.contains("hw_1"), "{name}: {text:?}: {problem}");
+            problem
+        };
+        for text in ["Basic hw_1", "hw_1", "Bearer: hw_1", "Bearer\thw_1", "Bearer=hw_1", "Bearer", "Bearer ", "", "Bearer\u{a0}hw_1"] {
+            assert!(problem("authorization", text).contains("is there, but it is not `Bearer KEY`"), "{text:?}");
+        }
+        for name in KEY_HEADERS_ELSEWHERE {
+            assert!(problem(name, "hw_1").contains(&format!("`{name}` is not read")));
+        }
+        assert!(problem("accept", "*/*").starts_with("this needs an API key"));
+    }
+
+    #[test]
+    fn an_unknown_key_is_told_as_bearer_tokens_are() {
+        let response = unknown_key().into_response();
+        assert_eq!(response.headers().get_all(WWW_AUTHENTICATE).iter().count(), 1);
+        assert!(response.headers()[WWW_AUTHENTICATE].to_str().unwrap().ends_with("error=\"invalid_token\""));
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! The one place where errors become statuses. The body is OpenAI's error envelope.
 
+use std::borrow::Cow;
 use std::io::ErrorKind;
 
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, PathRejection};
-use axum::http::header::RETRY_AFTER;
+use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use engine::EngineError;
@@ -26,7 +27,7 @@ pub struct ApiError {
     code: &'static str,
     message: String,
     /// The field of the request that is wrong.
-    parameter: Option<&'static str>,
+    parameter: Option<Cow<'static, str>>,
     header: Option<Box<(HeaderName, HeaderValue)>>,
 }
 
@@ -40,8 +41,9 @@ impl ApiError {
         Self { header: Some(Box::new((name, value))), ..self }
     }
 
-    /// A field of the request that is wrong.
-    pub(crate) fn parameter(parameter: &'static str, problem: impl std::fmt::Display) -> Self {
+    /// A field of the request that is wrong; one inside another by its path, like `messages[0].role`.
+    pub(crate) fn parameter(parameter: impl Into<Cow<'static, str>>, problem: impl std::fmt::Display) -> Self {
+        let parameter = parameter.into();
         let message = format!("{parameter}: {problem}");
         Self { parameter: Some(parameter), ..Self::new(StatusCode::BAD_REQUEST, "invalid_value", message) }
     }
@@ -113,10 +115,16 @@ impl ApiError {
     }
 }
 
+/// Every 401 names the scheme that would do (RFC 9110, 11.6.1), and with Bearer a parameter (RFC 6750, 3).
+const CHALLENGE: &str = "Bearer realm=\"headwater\"";
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         self.note();
         let mut response = (self.status, Json(self.body())).into_response();
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE));
+        }
         if let Some(seconds) = self.retry_after_seconds() {
             response.headers_mut().insert(RETRY_AFTER, seconds);
         }
@@ -374,6 +382,17 @@ mod tests {
             assert_eq!((response.status().as_u16(), header), (status, Some(seconds)), "{shown}");
         }
         assert!(ApiError::bad_request("").into_response().headers().get(RETRY_AFTER).is_none());
+    }
+
+    #[test]
+    fn whoever_is_not_known_is_told_the_scheme() {
+        let bad_signature = SchemaError::BadSignature("x".into());
+        for error in [ApiError::unauthorised(""), IngestError::Unauthorised("x".into()).into(), bad_signature.into()] {
+            let response = error.into_response();
+            assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+            assert_eq!(response.headers()[WWW_AUTHENTICATE], CHALLENGE);
+        }
+        assert!(!ApiError::forbidden("").into_response().headers().contains_key(WWW_AUTHENTICATE));
     }
 
     #[test]

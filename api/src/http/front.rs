@@ -1,6 +1,8 @@
 //! What every request passes before its route: which host it is for, how large its head is, how its body is
 //! encoded and how fast it comes; and what every reply gets: OpenAI's envelope around an error, CORS headers.
 
+mod cors;
+
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,18 +11,15 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::{Body, BodyDataStream, Bytes, HttpBody};
 use axum::extract::{Request, State};
-use axum::http::header::{
-    ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, ALLOW, CONTENT_ENCODING, CONTENT_LENGTH,
-    CONTENT_TYPE, EXPECT, HOST, ORIGIN, VARY,
-};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version};
+use axum::http::header::{ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, ORIGIN};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, Version};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
 
 use super::{ApiError, Reply};
 use crate::config::Http;
+use cors::Cors;
 
 /// The address of ours that a connection came in at.
 #[derive(Debug, Clone, Copy)]
@@ -45,7 +44,7 @@ impl PeerAddress {
 pub(super) struct Front {
     bound: IpAddr,
     hosts: Vec<String>,
-    origins: Vec<String>,
+    cors: Cors,
     max_header_bytes: usize,
     body_pace: Pace,
 }
@@ -63,7 +62,7 @@ impl Front {
         Self {
             bound: http.bind.ip(),
             hosts: http.hosts.iter().map(|host| host.to_ascii_lowercase()).collect(),
-            origins: http.cors_origins.clone(),
+            cors: Cors::new(&http.cors_origins),
             max_header_bytes: http.max_header_bytes,
             body_pace: Pace {
                 idle: Duration::from_secs(http.body_idle_timeout_seconds),
@@ -123,24 +122,6 @@ impl Front {
             format!("the head of the request has {} bytes; at most {} are read", of_uri + of_headers, self.max_header_bytes),
         ))
     }
-
-    fn allows(&self, origin: &HeaderValue) -> bool {
-        self.origins.iter().any(|allowed| allowed == "*" || allowed.as_bytes() == origin.as_bytes())
-    }
-
-    /// The answer to a browser that asks whether a page of `origin` may call us.
-    fn preflight(&self, origin: &HeaderValue) -> Response {
-        if !self.allows(origin) {
-            let problem = "pages of this origin may not call the service: its operator lists those that may in http.cors_origins";
-            return ApiError::new(StatusCode::FORBIDDEN, "origin_not_allowed", problem).into_response();
-        }
-        let headers = [
-            (ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, DELETE"),
-            (ACCESS_CONTROL_ALLOW_HEADERS, "authorization, content-type, idempotency-key, headwater-curator"),
-            (ACCESS_CONTROL_MAX_AGE, "600"),
-        ];
-        (StatusCode::NO_CONTENT, headers).into_response()
-    }
 }
 
 /// `host[:port]` without its port.
@@ -163,23 +144,14 @@ async fn pass(State(front): State<Arc<Front>>, request: Request, next: Next) -> 
     let mut response = match front.examine(&request) {
         Err(error) => error.into_response(),
         Ok(()) => match &origin {
-            Some(origin) if is_preflight(&request) => front.preflight(origin),
+            Some(origin) if cors::is_preflight(&request) => front.cors.preflight(origin, request.headers()),
             _ => front.timed(request, next).await,
         },
     };
     if let Some(origin) = origin {
-        let headers = response.headers_mut();
-        headers.append(VARY, HeaderValue::from_static("origin"));
-        if front.allows(&origin) {
-            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-            headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("retry-after"));
-        }
+        front.cors.show(origin, &mut response);
     }
     response
-}
-
-fn is_preflight(request: &Request) -> bool {
-    request.method() == Method::OPTIONS && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }
 
 impl Front {

@@ -171,22 +171,24 @@ impl std::io::Write for Limited {
     }
 }
 
-/// The template among those of a `tokenizer_config.json`: one text, or the one named default of a list.
+/// The template among those of a `tokenizer_config.json`: one text, or the one named default; of a list of named ones, or of an
+/// object by their names. transformers makes that object of the list, where the last of a name counts.
 ///
 /// # Errors
 /// A sentence, where there is something else.
 pub(super) fn configured(values: &Map<String, serde_json::Value>) -> Result<Option<&str>, String> {
-    match values.get("chat_template") {
-        None | Some(serde_json::Value::Null) => Ok(None),
-        Some(serde_json::Value::String(template)) => Ok(Some(template)),
+    const DEFAULT: &str = "default";
+    let default = match values.get("chat_template") {
+        None | Some(serde_json::Value::Null) => return Ok(None),
+        Some(serde_json::Value::String(template)) => return Ok(Some(template)),
         Some(serde_json::Value::Array(named)) => {
-            let default = named.iter().find(|entry| entry.get("name").and_then(serde_json::Value::as_str) == Some("default"));
-            match default.map(|entry| entry.get("template").and_then(serde_json::Value::as_str)) {
-                None => Ok(None),
-                Some(Some(template)) => Ok(Some(template)),
-                Some(None) => Err("chat_template has a default that is no text".to_owned()),
-            }
+            let entry = named.iter().rfind(|entry| entry.get("name").and_then(serde_json::Value::as_str) == Some(DEFAULT));
+            entry.map(|entry| entry.get("template"))
         }
-        Some(_) => Err("chat_template is neither a text nor a list of named ones".to_owned()),
-    }
+        Some(serde_json::Value::Object(by_name)) => by_name.get(DEFAULT).map(Some),
+        Some(_) => return Err("chat_template is neither a text nor named ones".to_owned()),
+    };
+    let Some(template) = default else { return Ok(None) };
+    let text = template.and_then(serde_json::Value::as_str);
+    text.map(Some).ok_or_else(|| "chat_template has a default that is no text".to_owned())
 }

@@ -24,7 +24,7 @@ pub struct GenerationSettings {
     pub top_p_ppm: Option<u64>,
     pub presence_penalty_ppm: Option<i64>,
     pub frequency_penalty_ppm: Option<i64>,
-    /// Where absent it follows from the request's identity. Below 2^53.
+    /// Where absent it follows from the request's identity. Below 2^53; [`GenerationSettings::seed_of`] takes what is not.
     pub seed: Option<u64>,
     pub tokens_max: Option<usize>,
     pub stop: Vec<String>,
@@ -33,6 +33,15 @@ pub struct GenerationSettings {
     pub constraint: Option<Constraint>,
     /// An adapter that the generator has loaded, by its name.
     pub adapter: Option<String>,
+}
+
+impl GenerationSettings {
+    /// The seed that any integer of 64 bits stands for, of a negative one its two's complement: its lowest 53 bits, which JSON
+    /// readers keep exact. So a seed from 0 to 2^53 − 1 stands for itself, −1 for 2^53 − 1, and 2^53 for 0; the model is given
+    /// this seed and a receipt states it, and who sends it gets what the integer got.
+    pub fn seed_of(chosen: u64) -> u64 {
+        chosen % SEED_END
+    }
 }
 
 /// The settings in force for one answer.
@@ -183,5 +192,31 @@ fn constraint_text(constraint: &Constraint) -> String {
         Constraint::JsonSchema(schema) => serde_json::json!({ "json_schema": schema }).to_string(),
         Constraint::JsonObject => serde_json::json!({ "json_object": true }).to_string(),
         Constraint::Regex(regex) => serde_json::json!({ "regex": regex }).to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Expected: `SEED mod 2^53` in Python.
+    #[test]
+    fn every_integer_of_64_bits_is_a_seed() {
+        for (chosen, seed) in [
+            (0, 0),
+            (7, 7),
+            (SEED_END - 1, 9_007_199_254_740_991),
+            (SEED_END, 0),
+            (SEED_END + 7, 7),
+            ((-1_i64).cast_unsigned(), 9_007_199_254_740_991),
+            (i64::MIN.cast_unsigned(), 0),
+            (i64::MAX.cast_unsigned(), 9_007_199_254_740_991),
+            (1_234_567_890_123_456_789, 581_592_223_940_885),
+            ((-1_234_567_890_123_456_789_i64).cast_unsigned(), 8_425_607_030_800_107),
+            (u64::MAX, 9_007_199_254_740_991),
+        ] {
+            assert_eq!(GenerationSettings::seed_of(chosen), seed, "{chosen}");
+            check(&GenerationSettings { seed: Some(seed), ..GenerationSettings::default() }, None).unwrap();
+        }
     }
 }

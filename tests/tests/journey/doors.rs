@@ -110,7 +110,9 @@ fn every_door_lets_in_whom_it_names(place: &Place, address: &str) -> anyhow::Res
             // HTTP's schemes are the same in any case.
             for scheme in ["Bearer", "bearer"] {
                 let authorization = key.as_ref().map_or(String::new(), |key| format!("Authorization: {scheme} {key}\r\n"));
-                let found = match request(address, method, path, &authorization)?.status {
+                let reply = request(address, method, path, &authorization)?;
+                ensure!((reply.status == 401) == reply.head.contains("\r\nwww-authenticate: bearer realm="), "{method} {path}: {reply:?}");
+                let found = match reply.status {
                     // Not ready is an answer too.
                     503 if *path == "/readyz" => 200,
                     found => found,

@@ -34,12 +34,16 @@ pub struct Choice {
 pub struct AnswerMessage {
     pub role: String,
     pub content: String,
+    /// None: who declines says so in `content`.
+    pub refusal: Option<String>,
 }
 
 /// Tokens as the model chose them, also where a citation was taken out of the text.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct LogProbabilities {
     pub content: Vec<Token>,
+    /// None, as [`AnswerMessage::refusal`].
+    pub refusal: Option<Vec<Token>>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -113,7 +117,7 @@ pub(super) fn whole(answer: Answer, datanet: String, tokens: Option<Vec<ChosenTo
             index: 0,
             logprobs: tokens.map(|tokens| log_probabilities(&tokens)),
             finish_reason: finish_reason(generation).into(),
-            message: AnswerMessage { role: "assistant".into(), content: answer.text.clone() },
+            message: AnswerMessage { role: "assistant".into(), content: answer.text.clone(), refusal: None },
         }],
         attribution: attribution(answer, datanet),
     }
@@ -175,7 +179,7 @@ pub(super) fn log_probabilities(tokens: &[ChosenToken]) -> LogProbabilities {
         });
         Token { token: text.clone(), logprob: *log_probability, bytes: bytes(text), top_logprobs: top_logprobs.collect() }
     });
-    LogProbabilities { content: content.collect() }
+    LogProbabilities { content: content.collect(), refusal: None }
 }
 
 /// A token that is no whole characters has a text that stands for its bytes, and is not them.

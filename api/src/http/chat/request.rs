@@ -7,7 +7,7 @@ use rag::{Answerer, GenerationSettings};
 use schemas::receipt::Filter;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 use crate::http::{ApiError, Reply};
 
@@ -51,6 +51,9 @@ pub(super) struct StreamOptions {
     #[serde(default)]
     pub(super) include_usage: bool,
 }
+
+/// OpenAI's.
+const ROLES: &[&str] = &["developer", "system", "user", "assistant", "tool", "function"];
 
 #[derive(Debug, Deserialize)]
 struct Message {
@@ -121,6 +124,7 @@ pub(super) fn read(mut body: Map<String, Value>, offered: Offered<'_>) -> Reply<
     refuse_unsupported(fields)?;
     let Who { datanet, version, filter, answerer, adapter } = who(fields, offered)?;
     let messages: Vec<Message> = take(fields, "messages")?.ok_or_else(|| ApiError::parameter("messages", "it is missing"))?;
+    check_roles(&messages)?;
     let (earlier, question) = conversation(&messages)?;
     let streams = take::<bool>(fields, "stream")?.unwrap_or(false);
     let options: Option<StreamOptions> = take(fields, "stream_options")?;
@@ -158,7 +162,7 @@ fn refuse_unsupported(fields: &mut Map<String, Value>) -> Reply<()> {
             Some(_) => false,
         };
         if !empty {
-            return Err(ApiError::parameter(name, "it is not supported: leave it out"));
+            return Err(ApiError::parameter(*name, "it is not supported: leave it out"));
         }
     }
     if take::<u64>(fields, "n")?.is_some_and(|n| n != 1) {
@@ -245,6 +249,18 @@ pub(super) fn unknown_model(problem: String) -> ApiError {
     ApiError::not_there("model", "model_not_found", problem)
 }
 
+/// A role that is not known may be a user's, misspelt: what it says would be passed over.
+fn check_roles(messages: &[Message]) -> Reply<()> {
+    match messages.iter().enumerate().find(|(_, message)| !ROLES.contains(&message.role.as_str())) {
+        None => Ok(()),
+        Some((index, Message { role, .. })) => {
+            let shown: String = role.chars().take(80).collect();
+            let problem = format!("there is no role {shown:?}; use one of {}", ROLES.join(", "));
+            Err(ApiError::parameter(format!("messages[{index}].role"), problem))
+        }
+    }
+}
+
 /// The messages of the user: the last one is the question. What was answered is not read: an answer rests on sources, and on no
 /// earlier answer.
 fn conversation(messages: &[Message]) -> Reply<(Vec<String>, String)> {
@@ -288,13 +304,21 @@ fn settings(fields: &mut Map<String, Value>) -> Reply<GenerationSettings> {
         top_p_ppm: fraction(fields, "top_p")?,
         presence_penalty_ppm: ppm(fields, "presence_penalty")?,
         frequency_penalty_ppm: ppm(fields, "frequency_penalty")?,
-        seed: take(fields, "seed")?,
+        seed: seed(take(fields, "seed")?)?,
         tokens_max: completion_tokens.or(tokens),
         stop,
         log_probabilities: logprobs.then(|| alternatives.unwrap_or(0)),
         constraint: constraint(take(fields, "response_format")?)?,
         adapter: None,
     })
+}
+
+/// OpenAI takes any integer of 64 bits with a sign. Programs that draw theirs without one are not refused either.
+fn seed(number: Option<Number>) -> Reply<Option<u64>> {
+    let Some(number) = number else { return Ok(None) };
+    let bits = number.as_u64().or_else(|| number.as_i64().map(i64::cast_unsigned));
+    let bits = bits.ok_or_else(|| ApiError::parameter("seed", "it must be an integer of 64 bits, from -2^63 to 2^64 - 1"))?;
+    Ok(Some(GenerationSettings::seed_of(bits)))
 }
 
 /// A small number in parts per million.

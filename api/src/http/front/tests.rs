@@ -1,6 +1,8 @@
 //! The front before a router of its own: no service is needed to be turned away.
 
 use axum::Json;
+use axum::http::HeaderName;
+use axum::http::header::{ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, LOCATION, VARY};
 use axum::routing::{get, post};
 use serde_json::Value;
 use tower_service::Service as _;
@@ -17,6 +19,9 @@ async fn answer(settings: &[&str], request: Request) -> (StatusCode, HeaderMap, 
         .route("/body", post(|body: String| async move { body }))
         .route("/small", post(|body: String| async move { body }).layer(from_fn_with_state(10_usize, refuse_too_large)))
         .route("/slow", get(|| async { StatusCode::GATEWAY_TIMEOUT }))
+        .route("/busy", get(|| async { ApiError::busy("later") }))
+        .route("/keyless", get(|| async { ApiError::unauthorised("no key") }))
+        .route("/later", get(|| async { (StatusCode::ACCEPTED, [(LOCATION, "/")]) }))
         .route("/json", post(|body: Result<Json<Value>, axum::extract::rejection::JsonRejection>| async { body.map_err(ApiError::from) }));
     let response = before(router, Front::new(&config.http)).call(request).await.unwrap();
     let (parts, body) = response.into_parts();
@@ -105,24 +110,71 @@ async fn an_encoded_body_is_refused_by_what_it_is() {
     assert_eq!(answer(&[], request("POST", "/body", &[("content-encoding", "identity")])).await.0, StatusCode::OK);
 }
 
+const LISTED: [&str; 1] = ["http.cors_origins=https://app.example,https://b.example"];
+
+/// A browser's question before a page of `origin` sends `wanted`.
+fn preflight(origin: &str, wanted: &[&str]) -> Request {
+    let wanted = wanted.iter().map(|names| ("access-control-request-headers", *names));
+    let headers: Vec<_> = [("origin", origin), ("access-control-request-method", "POST")].into_iter().chain(wanted).collect();
+    request("OPTIONS", "/body", &headers)
+}
+
+/// The names in all lines of a header.
+fn names(headers: &HeaderMap, name: HeaderName) -> Vec<&str> {
+    headers.get_all(name).iter().flat_map(|line| line.to_str().unwrap().split(',').map(str::trim)).collect()
+}
+
 #[tokio::test]
 async fn browsers_are_served_by_an_allow_list() {
-    let preflight = |origin: &str| request("OPTIONS", "/body", &[("origin", origin), ("access-control-request-method", "POST")]);
-    let (status, headers, body) = answer(&[], preflight("https://app.example")).await;
+    let (status, headers, body) = answer(&[], preflight("https://app.example", &["authorization"])).await;
     assert_eq!((status, error(&body).0), (StatusCode::FORBIDDEN, "origin_not_allowed"), "off by default");
-    assert!(!headers.contains_key(ACCESS_CONTROL_ALLOW_ORIGIN));
-    let listed = ["http.cors_origins=https://app.example,https://b.example"];
-    let (status, headers, _) = answer(&listed, preflight("https://app.example")).await;
+    assert!(!headers.contains_key(ACCESS_CONTROL_ALLOW_ORIGIN) && !headers.contains_key(ACCESS_CONTROL_ALLOW_HEADERS), "{headers:?}");
+    let (status, headers, _) = answer(&LISTED, preflight("https://app.example", &[])).await;
     assert_eq!((status, &headers[ACCESS_CONTROL_ALLOW_ORIGIN]), (StatusCode::NO_CONTENT, &HeaderValue::from_static("https://app.example")));
-    assert!(headers[ACCESS_CONTROL_ALLOW_HEADERS].to_str().unwrap().contains("authorization"));
-    assert_eq!(answer(&listed, preflight("https://app.example.evil")).await.0, StatusCode::FORBIDDEN);
-    let (_, headers, _) = answer(&listed, request("GET", "/", &[("origin", "https://b.example")])).await;
+    assert_eq!(answer(&LISTED, preflight("https://app.example.evil", &[])).await.0, StatusCode::FORBIDDEN);
+    assert_eq!(answer(&["http.cors_origins=*"], preflight("https://any.example", &[])).await.0, StatusCode::NO_CONTENT);
+    let (_, headers, _) = answer(&LISTED, request("GET", "/", &[("origin", "https://b.example")])).await;
     assert_eq!(
         (&headers[ACCESS_CONTROL_ALLOW_ORIGIN], &headers[VARY]),
         (&HeaderValue::from_static("https://b.example"), &HeaderValue::from_static("origin"))
     );
-    let (_, headers, _) = answer(&listed, request("GET", "/nowhere", &[("origin", "https://b.example")])).await;
+    let (_, headers, _) = answer(&LISTED, request("GET", "/nowhere", &[("origin", "https://b.example")])).await;
     assert!(headers.contains_key(ACCESS_CONTROL_ALLOW_ORIGIN), "an error too, or a page could not read it");
+}
+
+/// What a browser asks for before OpenAI's client for JavaScript sends a question, our own headers, and those of any other client.
+#[tokio::test]
+async fn a_page_sends_the_headers_that_its_client_wants() {
+    let openai = "authorization,content-type,x-stainless-arch,x-stainless-lang,x-stainless-os,x-stainless-package-version,\
+        x-stainless-retry-count,x-stainless-runtime,x-stainless-runtime-version,x-stainless-timeout";
+    for wanted in [&[openai][..], &["headwater-curator,headwater-contributor,idempotency-key"], &["x-of-tomorrow", "traceparent"], &[]] {
+        let (status, headers, _) = answer(&LISTED, preflight("https://app.example", wanted)).await;
+        assert_eq!(status, StatusCode::NO_CONTENT);
+        let asked: Vec<&str> = wanted.iter().flat_map(|names| names.split(',')).collect();
+        assert_eq!(names(&headers, ACCESS_CONTROL_ALLOW_HEADERS), asked);
+        assert_eq!(names(&headers, VARY), ["access-control-request-headers", "origin"], "caches tell these answers apart");
+    }
+}
+
+/// Beside what every page may read (<https://fetch.spec.whatwg.org/#cors-safelisted-response-header-name>).
+#[tokio::test]
+async fn a_page_reads_every_header_of_a_reply() {
+    let readable = ["cache-control", "content-language", "content-length", "content-type", "expires", "last-modified", "pragma", "vary"];
+    let plain = ("accept", "*/*");
+    for (method, path, header, carried) in [
+        ("DELETE", "/", plain, "allow"),
+        ("POST", "/body", ("content-encoding", "gzip"), "accept-encoding"),
+        ("GET", "/busy", plain, "retry-after"),
+        ("GET", "/keyless", plain, "www-authenticate"),
+        ("GET", "/later", plain, "location"),
+    ] {
+        let (_, headers, _) = answer(&LISTED, request(method, path, &[("origin", "https://app.example"), header])).await;
+        assert!(headers.contains_key(carried), "{path}: {headers:?}");
+        let exposed = names(&headers, ACCESS_CONTROL_EXPOSE_HEADERS);
+        for name in headers.keys().map(HeaderName::as_str).filter(|name| !name.starts_with("access-control-")) {
+            assert!(readable.contains(&name) || exposed.contains(&name), "{path}: {name} is not among {exposed:?}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -1,3 +1,5 @@
+use serde_json::json;
+
 use super::*;
 
 mod published;
@@ -52,6 +54,40 @@ fn a_refused_system_message_is_told_to_the_user() {
     assert!(render(GEMMA, &alone).expect_err("no user").contains("System role not supported"));
     let assistant = [message(Role::Assistant, &[text("Hm.")])];
     assert!(render(GEMMA, &assistant).expect_err("order").contains("must alternate"));
+}
+
+/// As transformers 5 reads `chat_template`.
+#[test]
+fn the_template_is_the_one_named_default() {
+    let read = |value: serde_json::Value| {
+        let values = json!({ "chat_template": value });
+        configured(values.as_object().expect("an object")).map(|template| template.map(str::to_owned))
+    };
+    let (text, tools) = ("{{ messages }}", "{{ tools }}");
+    for found in [
+        json!(text),
+        json!({ "default": text, "tool_use": tools }),
+        json!({ "rag": tools, "default": text }),
+        json!([{ "name": "tool_use", "template": tools }, { "name": "default", "template": text }]),
+        json!([{ "name": "default", "template": tools }, { "name": "default", "template": text }]),
+    ] {
+        assert_eq!(read(found.clone()), Ok(Some(text.to_owned())), "{found}");
+    }
+    for none in [json!(null), json!({}), json!([]), json!({ "tool_use": tools }), json!([{ "name": "rag", "template": tools }])] {
+        assert_eq!(read(none.clone()), Ok(None), "{none}");
+    }
+    for (broken, why) in [
+        (json!({ "default": null }), "a default that is no text"),
+        (json!({ "default": { "template": text } }), "a default that is no text"),
+        (json!([{ "name": "default" }]), "a default that is no text"),
+        (json!([{ "name": "default", "template": 7 }]), "a default that is no text"),
+        (json!(7), "neither a text nor named ones"),
+        (json!(true), "neither a text nor named ones"),
+    ] {
+        let reason = read(broken.clone()).expect_err("it is broken");
+        assert!(reason.contains(why), "{broken}: {reason}");
+    }
+    assert_eq!(configured(&Map::new()), Ok(None));
 }
 
 #[test]

@@ -50,6 +50,9 @@ fn a_wrong_field_is_named() {
         (json!({ "messages": "Why?" }), "messages", "invalid type"),
         (json!({ "messages": [] }), "messages", "none with role"),
         (json!({ "messages": [{ "role": "user" }] }), "messages", "no content"),
+        (json!({ "messages": [{ "content": "Why?" }] }), "messages", "role"),
+        (json!({ "messages": [{ "role": "robot", "content": "Why?" }] }), "messages[0].role", "no role \"robot\""),
+        (json!({ "messages": [{ "role": "user", "content": "Why?" }, { "role": "User" }] }), "messages[1].role", "user, assistant"),
         (json!({ "messages": [{ "role": "user", "content": [{ "type": "image_url" }] }] }), "messages", "image_url"),
         (json!({ "model": "gpt-4o" }), "model", "no model \"gpt-4o\""),
         (json!({ "model": "quote" }), "model", "which Datanet"),
@@ -75,8 +78,9 @@ fn a_wrong_field_is_named() {
         (json!({ "temperature": -0.1 }), "temperature", "negative"),
         (json!({ "temperature": 1e300 }), "temperature", "range"),
         (json!({ "top_p": -1 }), "top_p", "negative"),
-        (json!({ "seed": -1 }), "seed", "invalid value"),
-        (json!({ "seed": 1.5 }), "seed", "invalid type"),
+        (json!({ "seed": 1.5 }), "seed", "integer of 64 bits"),
+        (json!({ "seed": 1e20 }), "seed", "integer of 64 bits"),
+        (json!({ "seed": "7" }), "seed", "invalid type"),
         (json!({ "max_tokens": -1 }), "max_tokens", "invalid value"),
         (json!({ "max_tokens": 1, "max_completion_tokens": 2 }), "max_tokens", "contradicts"),
         (json!({ "stop": 1 }), "stop", "match"),
@@ -102,6 +106,36 @@ fn what_the_user_said_before_comes_before_the_question() {
     let messages = json!([{ "role": "system", "content": "Be brief." }, user(json!("How cold is dry ice?")), answer, picture, user(json!("And wet ice?"))]);
     let chat = with(json!({ "messages": messages }), MODEL).unwrap();
     assert_eq!((chat.earlier, chat.question.as_str()), (vec!["How cold is dry ice?".to_owned()], "And wet ice?"));
+}
+
+#[test]
+fn messages_of_every_role_of_openais_are_taken() {
+    let (user, call) = (json!({ "role": "user", "content": "Why?", "name": "ada" }), json!({ "id": "1", "type": "function" }));
+    let assistant = json!({ "role": "assistant", "content": null, "tool_calls": [call] });
+    let told = |role: &str| json!({ "role": role, "content": "Be brief.", "tool_call_id": "1", "name": "f" });
+    let messages = json!([told("system"), told("developer"), user, assistant, told("tool"), told("function")]);
+    let chat = with(json!({ "messages": messages }), MODEL).unwrap();
+    assert_eq!((chat.earlier, chat.question.as_str()), (Vec::new(), "Why?"));
+}
+
+/// Also where answers are quoted, and no seed is used.
+#[test]
+fn any_integer_of_64_bits_is_a_seed() {
+    let last = (1_u64 << 53) - 1;
+    for (sent, seed) in [
+        (json!(0), 0),
+        (json!(last), last),
+        (json!(-1), last),
+        (json!(last + 1), 0),
+        (json!(i64::MIN), 0),
+        (json!(i64::MAX), last),
+        (json!(-7), last - 6),
+        (json!(u64::MAX), last),
+    ] {
+        for model in [MODEL, None] {
+            assert_eq!(with(json!({ "seed": sent }), model).unwrap().settings.seed, Some(seed), "{sent}");
+        }
+    }
 }
 
 #[test]
