@@ -18,6 +18,7 @@ mod ranges;
 mod sequences;
 mod status;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -45,8 +46,8 @@ pub struct Followed {
     pub chain_id: u64,
     /// Contracts whose logs are kept.
     pub addresses: Vec<Address>,
-    /// First topics of the logs that are kept of them; empty: all.
-    pub events: Vec<B256>,
+    /// Of those that are named here, first topics of the logs that are kept; of the others, all are.
+    pub events: BTreeMap<Address, BTreeSet<B256>>,
     /// First block that is kept.
     pub start_block: u64,
     /// Events that carry a number of their contract.
@@ -65,7 +66,9 @@ pub struct NumberedEvent {
 impl Followed {
     /// Which logs are kept.
     pub fn filter(&self) -> LogFilter {
-        LogFilter::of_addresses(&self.addresses).only_events(self.events.iter().copied())
+        let restrict =
+            |filter: LogFilter, (address, events): (&Address, &BTreeSet<B256>)| filter.only_events_of(*address, events.iter().copied());
+        self.events.iter().fold(LogFilter::of_addresses(&self.addresses), restrict)
     }
 
     /// Our own contracts.
@@ -84,7 +87,7 @@ impl Followed {
         Ok(Self {
             chain_id: deployment.chain_id,
             addresses: deployment.addresses().to_vec(),
-            events: Vec::new(),
+            events: BTreeMap::new(),
             start_block: deployment.start_block,
             numbered,
         })

@@ -25,7 +25,7 @@ pub use devchain::{DevChain, DevChainConfig};
 pub use error::IndexerError;
 pub use follow::audit::{Audit, audit};
 pub use follow::{Followed, Indexer, IndexerConfig, IndexerStatus, NumberedEvent, Progress, Verify};
-pub use reader::{At, ContractReader, Standing};
+pub use reader::{At, ContractReader, Standing, standing};
 pub use revert::Revert;
 pub use rpc::{Rpc, RpcConfig, RpcStats};
 pub use sender::{Allowed, Permission, PolicyViolation, Sender, SenderConfig, SenderStatus, SpendingPolicy, TxOutcome};

@@ -14,7 +14,7 @@ use crate::revert::Revert;
 use crate::rpc::{Rpc, RpcConfig};
 use crate::source::{ChainSource, HeadTag, Header, RpcSource};
 use crate::{IndexerError, Result};
-pub use code::Standing;
+pub use code::{Standing, standing};
 
 /// The block at which state is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

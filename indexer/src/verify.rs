@@ -15,32 +15,71 @@ use schemas::{Address, B256};
 /// Type byte of an OP-Stack deposit transaction.
 const DEPOSIT: u8 = 0x7e;
 
-/// Which logs are wanted: those of the addresses, and those of any address whose first topic is one of
-/// the topics.
+/// Which logs are wanted: those of the addresses, of some with one of their first topics only, and those of any address whose
+/// first topic is one of the topics.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LogFilter {
-    addresses: Vec<Address>,
-    /// First topics to which the addresses' logs are restricted; empty: all.
-    events: Vec<B256>,
+    /// By address, each once.
+    contracts: Vec<Wanted>,
     topics: Vec<B256>,
-    /// keccak256 of every address, event and topic: what a bloom filter is made of.
-    address_hashes: Vec<B256>,
-    event_hashes: Vec<B256>,
     topic_hashes: Vec<B256>,
+}
+
+/// A contract whose logs are wanted. Hashes are keccak256, which a bloom filter is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Wanted {
+    address: Address,
+    address_hash: B256,
+    /// First topics to which its logs are restricted, ascending; empty: all.
+    events: Vec<B256>,
+    event_hashes: Vec<B256>,
+}
+
+impl Wanted {
+    fn new(address: Address) -> Self {
+        Self { address, address_hash: keccak256(address), events: Vec::new(), event_hashes: Vec::new() }
+    }
+
+    fn restrict(&mut self, events: impl IntoIterator<Item = B256>) {
+        self.events = sorted(events);
+        self.event_hashes = self.events.iter().map(keccak256).collect();
+    }
+}
+
+/// What a node is asked for: logs of one of the addresses, or of any where there is none, with one of the first topics, or with
+/// any where there is none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogQuery {
+    pub addresses: Vec<Address>,
+    pub topics: Vec<B256>,
+}
+
+impl LogQuery {
+    pub fn matches(&self, log: &LogRef<'_>) -> bool {
+        (self.addresses.is_empty() || self.addresses.binary_search(&log.address).is_ok())
+            && (self.topics.is_empty() || is_one_of(&self.topics, log))
+    }
 }
 
 impl LogFilter {
     pub fn new(addresses: impl IntoIterator<Item = Address>, topics: impl IntoIterator<Item = B256>) -> Self {
         let (addresses, topics) = (sorted(addresses), sorted(topics));
-        let address_hashes = addresses.iter().map(keccak256).collect();
         let topic_hashes = topics.iter().map(keccak256).collect();
-        Self { addresses, topics, address_hashes, topic_hashes, ..Self::default() }
+        Self { contracts: addresses.into_iter().map(Wanted::new).collect(), topics, topic_hashes }
     }
 
     /// Wants of the addresses only logs with one of these first topics; all if there is none.
     pub fn only_events(mut self, events: impl IntoIterator<Item = B256>) -> Self {
-        self.events = sorted(events);
-        self.event_hashes = self.events.iter().map(keccak256).collect();
+        let events = sorted(events);
+        self.contracts.iter_mut().for_each(|wanted| wanted.restrict(events.iter().copied()));
+        self
+    }
+
+    /// Wants of one of the addresses only logs with one of these first topics; all if there is none.
+    pub fn only_events_of(mut self, address: Address, events: impl IntoIterator<Item = B256>) -> Self {
+        if let Some(wanted) = self.place_of(address).and_then(|place| self.contracts.get_mut(place)) {
+            wanted.restrict(events);
+        }
         self
     }
 
@@ -48,38 +87,50 @@ impl LogFilter {
         Self::new(addresses.iter().copied(), [])
     }
 
-    /// Ascending, each once.
-    pub fn addresses(&self) -> &[Address] {
-        &self.addresses
+    fn place_of(&self, address: Address) -> Option<usize> {
+        self.contracts.binary_search_by_key(&address, |wanted| wanted.address).ok()
     }
 
-    /// First topics to which the logs of the addresses are restricted; empty: all. Ascending, each once.
-    pub fn events(&self) -> &[B256] {
-        &self.events
+    /// Whether logs of this address are wanted, be it for some first topics only.
+    pub fn names(&self, address: Address) -> bool {
+        self.place_of(address).is_some()
     }
 
-    /// First topics that are wanted whatever address emits them. Ascending, each once.
-    pub fn topics(&self) -> &[B256] {
-        &self.topics
+    /// What to ask a node for. It may answer more than is wanted: contracts that are restricted are asked for together.
+    pub fn queries(&self) -> Vec<LogQuery> {
+        let (restricted, whole): (Vec<&Wanted>, Vec<&Wanted>) = self.contracts.iter().partition(|wanted| !wanted.events.is_empty());
+        let addresses = |wanted: &[&Wanted]| wanted.iter().map(|wanted| wanted.address).collect::<Vec<_>>();
+        let events = sorted(restricted.iter().flat_map(|wanted| wanted.events.iter().copied()));
+        let queries = [
+            LogQuery { addresses: addresses(&whole), topics: Vec::new() },
+            LogQuery { addresses: addresses(&restricted), topics: events },
+            LogQuery { addresses: Vec::new(), topics: self.topics.clone() },
+        ];
+        queries.into_iter().filter(|query| !query.addresses.is_empty() || !query.topics.is_empty()).collect()
     }
 
     /// Whether no log at all is wanted.
     pub fn is_empty(&self) -> bool {
-        self.addresses.is_empty() && self.topics.is_empty()
+        self.contracts.is_empty() && self.topics.is_empty()
     }
 
     pub fn admits(&self, log: &LogRef<'_>) -> bool {
-        let is_one_of = |topics: &[B256]| log.topic0().is_some_and(|topic| topics.binary_search(&topic).is_ok());
-        let of_address = self.addresses.binary_search(&log.address).is_ok();
-        (of_address && (self.events.is_empty() || is_one_of(&self.events))) || is_one_of(&self.topics)
+        let wanted = self.place_of(log.address).and_then(|place| self.contracts.get(place));
+        wanted.is_some_and(|wanted| wanted.events.is_empty() || is_one_of(&wanted.events, log)) || is_one_of(&self.topics, log)
     }
 
     /// False is proof that a block with this bloom filter holds no wanted log.
     pub fn may_be_in(&self, bloom: &Bloom) -> bool {
-        let holds_any = |hashes: &[B256]| hashes.iter().any(|hash| bloom.contains_input(BloomInput::Hash(*hash)));
-        let of_address = holds_any(&self.address_hashes) && (self.events.is_empty() || holds_any(&self.event_hashes));
-        of_address || holds_any(&self.topic_hashes)
+        let holds = |hash: &B256| bloom.contains_input(BloomInput::Hash(*hash));
+        let may_hold =
+            |wanted: &Wanted| holds(&wanted.address_hash) && (wanted.event_hashes.is_empty() || wanted.event_hashes.iter().any(holds));
+        self.contracts.iter().any(may_hold) || self.topic_hashes.iter().any(holds)
     }
+}
+
+/// Whether a log's first topic is one of these, which ascend.
+fn is_one_of(topics: &[B256], log: &LogRef<'_>) -> bool {
+    log.topic0().is_some_and(|topic| topics.binary_search(&topic).is_ok())
 }
 
 fn sorted<T: Ord>(values: impl IntoIterator<Item = T>) -> Vec<T> {

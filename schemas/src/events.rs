@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::SchemaError;
 use crate::contracts::{Contract, Deployment};
 use crate::tables::LogRef;
-pub use abi::{Abi, AbiEvent, MAX_ABI_BYTES};
+pub use abi::{Abi, AbiEvent, MAX_ABI_BYTES, MAX_ABI_FILE_BYTES, abi_in_file};
 use names::{column_name, snake_case, table_names};
 use types::AbiType;
 
@@ -111,9 +111,9 @@ pub struct EventTable {
     pub topic0: B256,
     /// Topics of its logs besides the first.
     pub indexed: u8,
-    /// Whether another table of the contract has the same first topic: then a log is a row of the one whose number of
-    /// topics it has. Otherwise every log of that topic is a row.
-    pub has_other_forms: bool,
+    /// Numbers of topics besides the first, ascending: logs that have one of them are its rows. Absent where no other table of the
+    /// contract has the same first topic: every log is then.
+    pub takes: Option<Vec<u8>>,
     /// One for each parameter, in their order; then a decimal for each integer of 256 bits that is shown in digits.
     pub columns: Vec<EventColumn>,
     #[serde(with = "shared")]
@@ -145,6 +145,11 @@ impl EventBody {
     /// than honest data of that size can be.
     pub fn text(&self, data: &[u8], index: usize) -> Option<String> {
         self.0.get(index)?.text(data, 32 * self.head_words_before(index))
+    }
+
+    /// Whether the parameter at `index` is bytes, which are shown as `0x` text.
+    pub fn is_bytes(&self, index: usize) -> bool {
+        self.0.get(index) == Some(&AbiType::Bytes)
     }
 
     fn head_words_before(&self, index: usize) -> usize {
@@ -201,11 +206,24 @@ pub fn event_tables(deployment: &Deployment) -> Result<Vec<EventTable>, SchemaEr
 pub fn contract_tables(contract: &str, abi: &Abi, emitter: Emitter, taken: &BTreeSet<String>) -> Vec<EventTable> {
     let named = abi.events().iter().zip(table_names(contract, abi.events(), taken));
     let mut tables: Vec<EventTable> = named.map(|(event, name)| table::of_event(event, name, emitter, table::Wide::Digits)).collect();
-    let mut forms = HashMap::<B256, usize>::new();
-    tables.iter().for_each(|table| *forms.entry(table.topic0).or_default() += 1);
-    for table in &mut tables {
-        table.has_other_forms = forms.get(&table.topic0).is_some_and(|count| *count > 1);
-    }
+    share_forms(&mut tables);
     tables.sort_by(|a, b| a.name.cmp(&b.name));
     tables
+}
+
+/// Topics of a log besides the first, at most.
+const MAX_INDEXED: u8 = 3;
+
+/// Where several tables have one first topic, each takes the logs with its number of topics, and the first in the ABI those with a
+/// number that none has: what a contract logs is a row somewhere, whatever its ABI says.
+fn share_forms(tables: &mut [EventTable]) {
+    let mut forms = HashMap::<B256, Vec<u8>>::new();
+    tables.iter().for_each(|table| forms.entry(table.topic0).or_default().push(table.indexed));
+    let mut seen = BTreeSet::new();
+    for table in tables {
+        let Some(counts) = forms.get(&table.topic0).filter(|counts| counts.len() > 1) else { continue };
+        let is_first = seen.insert(table.topic0);
+        let takes = |count: &u8| *count == table.indexed || (is_first && !counts.contains(count));
+        table.takes = Some((0..=MAX_INDEXED).filter(takes).collect());
+    }
 }

@@ -21,7 +21,7 @@ const MAX_NAME_BYTES: usize = 40;
 pub struct NewContract {
     /// Lower-case letters, digits and underscores.
     pub name: String,
-    /// As the compiler writes it: a list, or an artifact with a member `abi`.
+    /// As compilers and block explorers write it: a list, or whatever holds one.
     pub abi: Value,
     /// Either this or `factory`.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "typed_address::optional")]
@@ -259,7 +259,7 @@ mod tests {
             (child("factory:PairCreated:"), "not an address"),
             (NewContract { address: Some(Address::ZERO), ..new("factory_pair", created) }, "factory_pair_created; choose"),
             (NewContract { address: Some(Address::ZERO), start_block: Some(u64::MAX), ..new("pair", pair_abi()) }, "63 bits"),
-            (NewContract { address: Some(Address::ZERO), ..new("pair", json!("x")) }, "neither a list"),
+            (NewContract { address: Some(Address::ZERO), ..new("pair", json!("x")) }, "no JSON"),
         ];
         for (new, words) in cases {
             let error = add(&new, &[factory.clone()]).unwrap_err();

@@ -7,10 +7,12 @@
 mod bounded;
 mod chunks;
 mod decode;
+mod digits;
 mod events;
 mod exact;
 mod functions;
 mod guard;
+mod meaning;
 mod rules;
 mod screen;
 mod session;

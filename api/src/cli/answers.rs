@@ -269,37 +269,48 @@ pub async fn sql(context: &Context, args: &SqlArgs) -> anyhow::Result<Report> {
     let reply: SqlReply =
         context.client()?.post("/v1/sql", &SqlRequest { query: args.query.clone(), snapshot, rows: RowForm::Arrays }).await?;
     let names: Vec<&str> = reply.columns.iter().map(|column| column.name.as_str()).collect();
-    let cells = |missing: &str| -> Vec<Vec<String>> {
-        let cell = |value: &Value| match value {
-            Value::Null => missing.to_owned(),
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
-        };
-        let cells = |row: &Value| row.as_array().into_iter().flatten().map(cell).collect();
-        reply.rows.iter().map(cells).collect()
-    };
+    let rows: Vec<Vec<Option<String>>> = reply.rows.iter().map(|row| row.as_array().into_iter().flatten().map(cell).collect()).collect();
     let text = match args.format {
         Format::Json => serde_json::to_string_pretty(&reply)?,
-        Format::Csv => csv(&names, &cells("")),
+        Format::Csv => {
+            if reply.truncated {
+                output::notice(&format!("there are more rows than these {}: a query has a limit", rows.len()));
+            }
+            csv(&names, &rows)
+        }
         Format::Table => {
             let more = if reply.truncated { "\n(there are more rows)" } else { "" };
             let block = reply.snapshot.block.map_or(String::new(), |block| format!(", block {}", block.number));
             let count = reply.rows.len();
-            format!("{}\n{count} row{}{block}{more}", table(&names, &cells("NULL")), if count == 1 { "" } else { "s" })
+            let shown = |row: Vec<Option<String>>| row.into_iter().map(|cell| cell.unwrap_or_else(|| "NULL".into())).collect();
+            let rows: Vec<Vec<String>> = rows.into_iter().map(shown).collect();
+            format!("{}\n{count} row{}{block}{more}", table(&names, &rows), if count == 1 { "" } else { "s" })
         }
     };
     Ok(Report::new(text, &reply))
 }
 
-/// RFC 4180; a cell that a spreadsheet would run as a formula is prefixed by an apostrophe.
-fn csv(header: &[&str], rows: &[Vec<String>]) -> String {
+/// A value as text; `None` for NULL.
+fn cell(value: &Value) -> Option<String> {
+    match value {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
+    }
+}
+
+/// RFC 4180, and NULL as PostgreSQL's COPY has it: nothing, where an empty text is `""`. So a row of one NULL alone is an empty
+/// line: whatever else stood there would be a value. A cell that a spreadsheet would run as a formula is prefixed by an apostrophe.
+fn csv(header: &[&str], rows: &[Vec<Option<String>>]) -> String {
     let cell = |text: &str| {
         let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']) && text.parse::<f64>().is_err();
         let text = if formula { format!("'{text}") } else { text.to_owned() };
-        if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
+        let is_quoted = text.is_empty() || text.contains([',', '"', '\n', '\r']);
+        if is_quoted { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
     };
+    let line = |row: &Vec<Option<String>>| row.iter().map(|text| text.as_deref().map_or(String::new(), cell)).collect::<Vec<_>>().join(",");
     let mut lines = vec![header.iter().map(|name| cell(name)).collect::<Vec<_>>().join(",")];
-    lines.extend(rows.iter().map(|row| row.iter().map(|text| cell(text)).collect::<Vec<_>>().join(",")));
+    lines.extend(rows.iter().map(line));
     lines.join("\r\n")
 }
 
@@ -340,7 +351,9 @@ mod tests {
 
     #[test]
     fn csv_is_quoted_and_harmless() {
-        let rows = vec![vec!["a,b".into(), "say \"hi\"".into()], vec!["=1+1".into(), "-5".into()]];
-        assert_eq!(csv(&["x", "y"], &rows), "x,y\r\n\"a,b\",\"say \"\"hi\"\"\"\r\n'=1+1,-5");
+        let row = |cells: &[Option<&str>]| cells.iter().map(|cell| cell.map(str::to_owned)).collect::<Vec<_>>();
+        let rows = [row(&[Some("a,b"), Some("say \"hi\"")]), row(&[Some("=1+1"), Some("-5")]), row(&[None, Some("")])];
+        assert_eq!(csv(&["x", "y"], &rows), "x,y\r\n\"a,b\",\"say \"\"hi\"\"\"\r\n'=1+1,-5\r\n,\"\"");
+        assert_eq!(csv(&["x"], &[row(&[Some("")]), row(&[None]), row(&[Some("a")])]), "x\r\n\"\"\r\n\r\na");
     }
 }

@@ -3,13 +3,15 @@
 
 pub mod add;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand, ValueEnum};
-use indexer::{ChainSource, Followed, HeadTag, Indexer, IndexerConfig, RpcConfig, Verify};
+use indexer::{ChainSource, Followed, HeadTag, Indexer, IndexerConfig, IndexerStatus, Rpc, RpcConfig, Verify};
 use schemas::contracts::Deployment;
 use schemas::events::{Abi, AbiEvent};
 use schemas::tables::{BlockRow, LogRow, Row};
@@ -20,6 +22,7 @@ use store::{Durability, Store, StoreConfig, StoreError};
 
 use super::Context;
 use crate::output::{Progress, Report};
+use crate::service::contracts::note_on;
 
 #[derive(Debug, Subcommand)]
 pub enum IndexCommand {
@@ -50,7 +53,7 @@ pub struct SyncArgs {
     /// The node; several addresses have commas between them.
     #[arg(long, value_name = "URL")]
     rpc: String,
-    /// A contract to follow; may be repeated. With the file of its ABI, only the events in it are kept.
+    /// A contract to follow; may be repeated. With the file of its ABI, only the events in it are kept of it.
     #[arg(long = "contract", value_name = "NAME=ADDRESS[:ABI.json]", required = true)]
     contracts: Vec<Contract>,
     /// First block that is kept.
@@ -196,11 +199,12 @@ async fn sync(context: &Context, args: &SyncArgs) -> anyhow::Result<Report> {
     let progress = Progress::start(context.voice, "opening the store");
     let durability = if args.no_fsync { Durability::Fast } else { Durability::Fsync };
     let source = indexer::source::connect(&args.rpc, &RpcConfig::default())?;
+    let (events, mut notes) = events_of(&args.contracts)?;
     let store = Store::open(&StoreConfig::new(&args.store, durability)).await?;
     let followed = Followed {
         chain_id: source.chain_id().await?,
         addresses: args.contracts.iter().map(|contract| contract.address).collect(),
-        events: events_of(&args.contracts)?,
+        events,
         start_block: args.start_block,
         numbered: Vec::new(),
     };
@@ -210,17 +214,28 @@ async fn sync(context: &Context, args: &SyncArgs) -> anyhow::Result<Report> {
         (To::Block(number), Some(finalized)) if number <= finalized => number,
         (_, finalized) => bail!("the chain is final up to {}", finalized.map_or("no block".into(), |number| format!("block {number}"))),
     };
+    if args.start_block > to {
+        bail!("start block {} is above block {to}, the last that is read", args.start_block);
+    }
+    notes.extend(standings(&args.rpc, &followed.addresses).await?);
     let config = IndexerConfig { verify: args.verify.into(), last_block: Some(to), ..IndexerConfig::default() };
+    let pause = Duration::from_millis(config.poll_interval_ms);
     let mut indexer = Indexer::new(source, store, followed, config);
     let status = indexer.status();
     let shown = tokio::spawn(show_progress(status.clone(), progress, args.start_block, to));
     let mut failures = 0u32;
     while status.borrow().indexed_finalized.is_none_or(|block| block.number < to) {
         match indexer.step().await {
-            Ok(_) => failures = 0,
+            Ok(progress) => {
+                failures = 0;
+                // The node is behind what is here, or does not give the last block yet.
+                if !progress.more {
+                    tokio::time::sleep(pause).await;
+                }
+            }
             Err(error) if error.is_transient() && failures < MAX_FAILURES => {
                 failures += 1;
-                tokio::time::sleep(std::time::Duration::from_millis(200 << failures.min(6))).await;
+                tokio::time::sleep(Duration::from_millis(200 << failures.min(6))).await;
             }
             Err(error) => return Err(error.into()),
         }
@@ -228,19 +243,45 @@ async fn sync(context: &Context, args: &SyncArgs) -> anyhow::Result<Report> {
     shown.abort();
     let status = status.borrow().clone();
     let digest = status.digest.map(|digest| format!("{digest:#x}")).unwrap_or_default();
-    Ok(Report::new(format!("blocks {} to {to} are in the tables\n  digest {digest}", args.start_block), &status))
+    let mut text = format!("blocks {} to {to} are in the tables\n  digest {digest}", args.start_block);
+    notes.iter().for_each(|note| text.push_str(&format!("\n  note   {note}")));
+    Ok(Report::new(text, &Synced { status, notes }))
 }
 
-/// The events of the ABIs; all when a contract is given without one.
-fn events_of(contracts: &[Contract]) -> anyhow::Result<Vec<B256>> {
-    let mut events = Vec::new();
+/// What a sync reports.
+#[derive(Debug, Serialize)]
+struct Synced {
+    #[serde(flatten)]
+    status: IndexerStatus,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notes: Vec<String>,
+}
+
+/// The events of each contract that has an ABI and is not given without one too, by their first topic; and what the ABIs have that
+/// is not read.
+fn events_of(contracts: &[Contract]) -> anyhow::Result<(BTreeMap<Address, BTreeSet<B256>>, Vec<String>)> {
+    let (mut events, mut notes) = (BTreeMap::<_, BTreeSet<B256>>::new(), Vec::new());
     for contract in contracts {
-        let Some(path) = &contract.abi else { return Ok(Vec::new()) };
-        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let abi = Abi::parse(&text).with_context(|| format!("{} of {}", path.display(), contract.name))?;
-        events.extend(abi.events().iter().map(AbiEvent::topic0));
+        let Some(path) = &contract.abi else { continue };
+        let abi = add::read_abi(path)?;
+        let abi = Abi::parse(&abi.to_string()).with_context(|| format!("{} of {}", path.display(), contract.name))?;
+        notes.extend(abi.left_out().iter().map(|left| format!("{}: left out: {left}", contract.name)));
+        events.entry(contract.address).or_default().extend(abi.events().iter().map(AbiEvent::topic0));
     }
-    Ok(events)
+    for contract in contracts.iter().filter(|contract| contract.abi.is_none()) {
+        events.remove(&contract.address);
+    }
+    Ok((events, notes))
+}
+
+/// What is to be said of the addresses, as the first of the nodes has it.
+async fn standings(urls: &str, addresses: &[Address]) -> anyhow::Result<Vec<String>> {
+    let rpc = Rpc::connect(urls.split(',').next().unwrap_or_default().trim(), RpcConfig::default())?;
+    let mut notes = Vec::new();
+    for address in addresses.iter().collect::<BTreeSet<_>>() {
+        notes.extend(note_on(*address, &indexer::standing(&rpc, *address).await));
+    }
+    Ok(notes)
 }
 
 /// Failures in a row after which a sync gives up.
@@ -295,7 +336,7 @@ async fn followed(context: &Context, args: &VerifyArgs, store: &Store, source: &
     Ok(Followed {
         chain_id: source.chain_id().await?,
         addresses: args.contracts.iter().map(|contract| contract.address).collect(),
-        events: events_of(&args.contracts)?,
+        events: events_of(&args.contracts)?.0,
         start_block: first.iter().map(|block| block.number).min().context("the tables hold no block")?,
         numbered: Vec::new(),
     })
@@ -331,4 +372,36 @@ async fn print_rows<R: Row + Serialize>(store: &Store) -> anyhow::Result<()> {
         .await?;
     out.flush().context("cannot print")?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// Each contract is restricted to its own ABI's events; one that is given without an ABI is not restricted at all.
+    #[test]
+    fn each_contract_has_the_events_of_its_own_abi() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, abi: serde_json::Value| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, abi.to_string()).unwrap();
+            path
+        };
+        let event = |name: &str, ty: &str| json!({"type": "event", "name": name, "inputs": [{"name": "x", "type": ty}]});
+        let tick = file("tick.json", json!([event("Tick", "uint8")]));
+        let both = file("both.json", json!({"abi": [event("Tock", "uint8"), event("Odd", "fixed168x10")]}));
+        let [a, b, c] = [1, 2, 3].map(Address::repeat_byte);
+        let contract = |address: Address, abi: Option<&PathBuf>| Contract { name: format!("c{}", address[0]), address, abi: abi.cloned() };
+        let topic = |signature: &str| schemas::alloy_primitives::keccak256(signature);
+        let contracts = [contract(a, Some(&tick)), contract(b, Some(&both)), contract(c, Some(&tick)), contract(c, None)];
+        let (events, notes) = events_of(&contracts).unwrap();
+        let expected = [(a, BTreeSet::from([topic("Tick(uint8)")])), (b, BTreeSet::from([topic("Tock(uint8)")]))];
+        assert_eq!(events, BTreeMap::from(expected));
+        assert!(notes.len() == 1 && notes[0].starts_with("c2: left out") && notes[0].contains("fixed168x10"), "{notes:?}");
+        let twice = [contract(a, Some(&tick)), contract(a, Some(&both))];
+        assert_eq!(events_of(&twice).unwrap().0[&a].len(), 2);
+        let missing = folder.path().join("missing.json");
+        assert!(events_of(&[contract(a, Some(&missing))]).unwrap_err().to_string().contains("missing.json"));
+    }
 }

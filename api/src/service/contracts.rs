@@ -64,6 +64,22 @@ pub enum FollowError {
     NoCode { address: Address, chain_id: u64 },
 }
 
+/// What whoever follows an address should know of what stands there.
+pub fn note_on(address: Address, standing: &Result<Standing, IndexerError>) -> Option<String> {
+    let implementation = |of: &Address| format!("its events are those of the code at {of}: their ABI is the one to give");
+    match standing {
+        Ok(Standing::NoCode) => Some(format!("no code stands at {address} yet")),
+        Ok(Standing::Contract) => None,
+        Ok(Standing::Proxy(of)) => Some(format!("{address} is a proxy; {}", implementation(of))),
+        Ok(Standing::BeaconProxy(beacon)) => Some(format!("{address} is a proxy; the beacon at {beacon} says whose events it emits")),
+        Ok(Standing::Delegation(of)) => Some(format!("{address} is somebody's account, not a contract; {}", implementation(of))),
+        Err(error) => {
+            tracing::warn!(%address, %error, "could not look for code");
+            Some(format!("whether code stands at {address} was not checked: the node did not answer"))
+        }
+    }
+}
+
 impl Contracts {
     /// Shows every contract's tables in SQL.
     pub async fn open(store: Store, deployment: Deployment) -> Result<Self, FollowError> {
@@ -81,12 +97,19 @@ impl Contracts {
         let rows = self.rows().await?;
         let row = admit(new, &rows, &self.taken()?, self.deployment.start_block, Millis::now())?;
         let mut notes: Vec<String> = Abi::parse(&new.abi.to_string())?.left_out().iter().map(|left| format!("left out: {left}")).collect();
+        if let Some(newest) = self.store.snapshot().await?.block.filter(|newest| newest.number < row.start_block) {
+            notes.push(format!("its start block {} is above the newest, {}: until then nothing is read", row.start_block, newest.number));
+        }
         match current(&rows).into_iter().find(|row| row.name == new.name) {
             Some(there) if *there == (FollowedContractRow { changed_at: there.changed_at, revision: there.revision, ..row.clone() }) => {}
             Some(_) => return Err(FollowError::Conflict(new.name.clone())),
             None => {
                 if let Some(address) = new.address {
-                    notes.extend(self.note(address, new.force, look(address).await)?);
+                    let standing = look(address).await;
+                    if matches!(standing, Ok(Standing::NoCode)) && !new.force {
+                        return Err(FollowError::NoCode { address, chain_id: self.deployment.chain_id });
+                    }
+                    notes.extend(note_on(address, &standing));
                 }
                 tracing::info!(contract = %row.name, address = ?row.address, "following one more contract");
                 self.store.insert_new(&[row]).await?;
@@ -96,23 +119,6 @@ impl Contracts {
         let listed = self.list().await?.into_iter().find(|listed| listed.name == new.name);
         let listed = listed.ok_or_else(|| StoreError::NotFound(format!("contract {}", new.name)))?;
         Ok(ListedContract { notes, ..listed })
-    }
-
-    /// What is to be said of an address that is followed.
-    fn note(&self, address: Address, force: bool, standing: Result<Standing, IndexerError>) -> Result<Option<String>, FollowError> {
-        let implementation = |of: Address| format!("its events are those of the code at {of}: their ABI is the one to give");
-        Ok(match standing {
-            Ok(Standing::NoCode) if !force => return Err(FollowError::NoCode { address, chain_id: self.deployment.chain_id }),
-            Ok(Standing::NoCode) => Some(format!("no code stands at {address} yet")),
-            Ok(Standing::Contract) => None,
-            Ok(Standing::Proxy(of)) => Some(format!("{address} is a proxy; {}", implementation(of))),
-            Ok(Standing::BeaconProxy(beacon)) => Some(format!("{address} is a proxy; the beacon at {beacon} says whose events it emits")),
-            Ok(Standing::Delegation(of)) => Some(format!("{address} is somebody's account, not a contract; {}", implementation(of))),
-            Err(error) => {
-                tracing::warn!(%address, %error, "could not look for code");
-                Some(format!("whether code stands at {address} was not checked: the node did not answer"))
-            }
-        })
     }
 
     /// Ends the following of a contract: its tables leave SQL, its logs stay in `logs`.
@@ -184,6 +190,7 @@ impl Contracts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use schemas::tables::BlockRow;
     use serde_json::json;
 
     fn at(byte: u8) -> Address {
@@ -271,6 +278,22 @@ mod tests {
         let second = add(&again, &token("token", at(8))).await.unwrap();
         assert_eq!((second.address, second.covered_to), (Some(at(8)), None));
         assert!(shows(&again, query).await);
+    }
+
+    /// Nothing is read before the start block, and a typing error in it is easily made.
+    #[tokio::test]
+    async fn a_start_block_above_the_newest_is_noted() {
+        let contracts = contracts().await;
+        let far = |start_block| NewContract { start_block: Some(start_block), ..token("token", at(9)) };
+        assert!(add(&contracts, &far(100)).await.unwrap().notes.is_empty(), "no block is known");
+        contracts.remove("token").await.unwrap();
+        let hash = schemas::B256::ZERO;
+        let block = BlockRow { number: 7, hash, parent_hash: None, timestamp: 1, log_count: 0, verified: 0, digest: hash };
+        contracts.store.append(&[block]).await.unwrap();
+        let notes = add(&contracts, &far(100)).await.unwrap().notes;
+        assert!(notes[0].contains("start block 100") && notes[0].contains("newest, 7"), "{notes:?}");
+        contracts.remove("token").await.unwrap();
+        assert!(add(&contracts, &far(7)).await.unwrap().notes.is_empty());
     }
 
     #[tokio::test]

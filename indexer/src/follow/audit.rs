@@ -70,7 +70,7 @@ pub async fn audit(
         let segment = fetcher.clone().fetch(next, end).await?;
         let blocks: Vec<BlockRow> = store.scan(Some(&format!("number >= {next} AND number <= {end}"))).await?;
         let logs: Vec<LogRow> = store.scan(Some(&format!("block_number >= {next} AND block_number <= {end}"))).await?;
-        let logs = logs.into_iter().filter(|log| filter.addresses().binary_search(&log.address.0).is_ok()).collect();
+        let logs = logs.into_iter().filter(|log| filter.names(log.address.0)).collect();
         compare(&mut audit, &segment, blocks, logs);
         next = end + 1;
         progress(end);

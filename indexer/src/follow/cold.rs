@@ -64,7 +64,8 @@ impl Assembly {
         }
         check_logs(&logs, &blocks)?;
         if !foreign.contracts.is_empty() {
-            logs = logs.filtered(|log| foreign.admit(log, own));
+            foreign.note(logs.iter(), own);
+            logs = logs.filtered(|log| foreign.admits(log, own));
         }
         logs.iter().try_for_each(|log| self.sequences.admit(&log))?;
         let mut digest = self.tip.map_or_else(Default::default, |tip| tip.digest);

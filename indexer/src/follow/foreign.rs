@@ -1,8 +1,8 @@
 //! Contracts that are followed beside our own: which of their logs are kept.
 //!
 //! A contract's logs from `live_from` on come with every block; those before are read afterwards
-//! ([`super::history`]). Of a factory's children the events of their ABI are kept, from the creation event
-//! on: what a child logs before it, as in its constructor, is not. A factory's history is read in full
+//! ([`super::history`]). Of a factory's children the events of their ABI are kept, from the block of the
+//! creation event on: what a child's constructor logs comes before that event. A factory's history is read in full
 //! before its children are followed, so that all of them are known. None of these logs enter the digest.
 //!
 //! A contract that is removed is read no further. Its logs stay in the tables: they are what the chain said. Added again, it
@@ -161,14 +161,26 @@ impl Foreign {
         LogFilter::new(addresses, topics)
     }
 
-    /// Whether the next log of the chain is kept. Takes note of the child it tells of.
-    pub(super) fn admit(&mut self, log: &LogRef<'_>, own: &[Address]) -> bool {
-        let is_live = |index: &usize| self.contracts.get(*index).is_some_and(|tracked| tracked.live_from.is_some());
-        let kept = own.contains(&log.address) || (0..self.contracts.len()).filter(is_live).any(|index| self.is_of(index, log));
-        if kept {
-            self.note(log);
+    /// Takes note of the children that the next logs of the chain tell of. Whole blocks, and before any of their logs is asked
+    /// about: a child may log before the event that tells of it.
+    pub(super) fn note<'a>(&mut self, logs: impl IntoIterator<Item = LogRef<'a>>, own: &[Address]) {
+        for log in logs {
+            // Who tells of children is no child itself: whether its log is kept does not depend on what is noted here.
+            let told = |(index, tracked): (usize, &Tracked)| match tracked.contract.emitter {
+                Emitter::Children(creation) => creation.child_of(&log).map(|child| (index, child)),
+                Emitter::Contract(_) => None,
+            };
+            let children: Vec<(usize, Address)> = self.contracts.iter().enumerate().filter_map(told).collect();
+            if !children.is_empty() && self.admits(&log, own) {
+                children.into_iter().for_each(|(index, child)| self.children.add(index, child, log.position()));
+            }
         }
-        kept
+    }
+
+    /// Whether a log of blocks that were noted is kept.
+    pub(super) fn admits(&self, log: &LogRef<'_>, own: &[Address]) -> bool {
+        let is_live = |index: &usize| self.contracts.get(*index).is_some_and(|tracked| tracked.live_from.is_some());
+        own.contains(&log.address) || (0..self.contracts.len()).filter(is_live).any(|index| self.is_of(index, log))
     }
 
     /// Whether a log is one of the contract's, or of one of its children.
@@ -180,24 +192,15 @@ impl Foreign {
             Emitter::Contract(address) => address == log.address,
             Emitter::Children(_) => {
                 log.topic0().is_some_and(|topic| tracked.contract.topics.contains(&topic))
-                    && self.children.is_known(index, log.address, log.position())
-            }
-        }
-    }
-
-    fn note(&mut self, log: &LogRef<'_>) {
-        for (index, tracked) in self.contracts.iter().enumerate() {
-            if let Emitter::Children(creation) = tracked.contract.emitter
-                && let Some(child) = creation.child_of(log)
-            {
-                self.children.add(index, child, log.position());
+                    && self.children.is_known(index, log.address, log.block_number)
             }
         }
     }
 
     /// Of a block of the window, the logs that are kept. Takes note of the children they tell of.
     pub(super) fn kept(&mut self, logs: &Arc<[LogRow]>, own: &[Address]) -> Arc<[LogRow]> {
-        let kept: Vec<bool> = logs.iter().map(|row| as_ref(row, |log| self.admit(&log, own))).collect();
+        logs.iter().for_each(|row| as_ref(row, |log| self.note([log], own)));
+        let kept: Vec<bool> = logs.iter().map(|row| as_ref(row, |log| self.admits(&log, own))).collect();
         match kept.iter().all(|kept| *kept) {
             true => logs.clone(),
             false => logs.iter().zip(kept).filter(|(_, kept)| *kept).map(|(row, _)| row.clone()).collect(),
@@ -225,8 +228,9 @@ impl Children {
         }
     }
 
-    fn is_known(&self, index: usize, child: Address, at: Position) -> bool {
-        self.first.get(&(index, child)).is_some_and(|created| created.iter().any(|created| *created < at))
+    /// Whether a child was told of in this block or before it.
+    fn is_known(&self, index: usize, child: Address, block: u64) -> bool {
+        self.first.get(&(index, child)).is_some_and(|created| created.iter().any(|(created, _)| *created <= block))
     }
 
     fn undo_from(&mut self, number: u64) {

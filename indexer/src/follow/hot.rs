@@ -125,7 +125,8 @@ impl Indexer {
         for header in branch.iter().rev() {
             let read = self.read_block(&fetcher, header).await.and_then(|(mut logs, verified)| {
                 if !self.foreign.contracts.is_empty() {
-                    logs = logs.filtered(|log| self.foreign.admit(log, &self.followed.addresses));
+                    self.foreign.note(logs.iter(), &self.followed.addresses);
+                    logs = logs.filtered(|log| self.foreign.admits(log, &self.followed.addresses));
                 }
                 logs.iter().try_for_each(|log| sequences.admit(&log))?;
                 Ok((logs, verified))

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::{At, ContractReader};
 use crate::Result;
+use crate::rpc::Rpc;
 
 /// Where proxies keep the address of the code that they run: EIP-1967, EIP-1822, and OpenZeppelin's before those.
 const IMPLEMENTATION_SLOTS: [B256; 3] = [
@@ -37,25 +38,30 @@ pub enum Standing {
 }
 
 impl ContractReader {
-    /// What stands at an address now. Of proxies those are recognised that follow EIP-1967, 1822, 1167 and 7702.
+    /// What stands at an address now.
     pub async fn standing(&self, address: Address) -> Result<Standing> {
-        let code: Bytes = self.rpc.request("eth_getCode", json!([address, At::Latest.json()])).await?;
-        if let Some(standing) = of_code(&code) {
-            return Ok(standing);
-        }
-        for slot in IMPLEMENTATION_SLOTS {
-            if let Some(implementation) = self.address_in(address, slot).await? {
-                return Ok(Standing::Proxy(implementation));
-            }
-        }
-        let beacon = self.address_in(address, BEACON_SLOT).await?;
-        Ok(beacon.map_or(Standing::Contract, Standing::BeaconProxy))
+        standing(&self.rpc, address).await
     }
+}
 
-    async fn address_in(&self, contract: Address, slot: B256) -> Result<Option<Address>> {
-        let word: B256 = self.rpc.request("eth_getStorageAt", json!([contract, slot, At::Latest.json()])).await?;
-        Ok(Some(Address::from_word(word)).filter(|address| *address != Address::ZERO))
+/// What stands at an address now. Of proxies those are recognised that follow EIP-1967, 1822, 1167 and 7702.
+pub async fn standing(rpc: &Rpc, address: Address) -> Result<Standing> {
+    let code: Bytes = rpc.request("eth_getCode", json!([address, At::Latest.json()])).await?;
+    if let Some(standing) = of_code(&code) {
+        return Ok(standing);
     }
+    for slot in IMPLEMENTATION_SLOTS {
+        if let Some(implementation) = address_in(rpc, address, slot).await? {
+            return Ok(Standing::Proxy(implementation));
+        }
+    }
+    let beacon = address_in(rpc, address, BEACON_SLOT).await?;
+    Ok(beacon.map_or(Standing::Contract, Standing::BeaconProxy))
+}
+
+async fn address_in(rpc: &Rpc, contract: Address, slot: B256) -> Result<Option<Address>> {
+    let word: B256 = rpc.request("eth_getStorageAt", json!([contract, slot, At::Latest.json()])).await?;
+    Ok(Some(Address::from_word(word)).filter(|address| *address != Address::ZERO))
 }
 
 /// What the code alone says; `None` where it may be a proxy all the same.

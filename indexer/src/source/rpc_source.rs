@@ -46,27 +46,25 @@ impl RpcSource {
     /// `eth_getLogs` for each kind of wanted logs, each beside the header of a block that the answer
     /// must cover.
     async fn logs_beside_header(&self, range: &Value, header: Call, filter: &LogFilter, block: &str) -> Result<(Header, Logs)> {
-        let mut filters = Vec::new();
-        match (filter.addresses(), filter.events()) {
-            ([], _) => {}
-            (addresses, []) => filters.push(json!({ "address": addresses })),
-            (addresses, events) => filters.push(json!({ "address": addresses, "topics": [events] })),
-        }
-        if !filter.topics().is_empty() {
-            filters.push(json!({ "topics": [filter.topics()] }));
-        }
         let (mut seen, mut logs) = (None, Logs::default());
-        for mut wanted in filters {
-            if let (Some(wanted), Some(range)) = (wanted.as_object_mut(), range.as_object()) {
-                wanted.extend(range.clone());
+        for query in filter.queries() {
+            let mut wanted = range.clone();
+            if !query.addresses.is_empty() {
+                wanted["address"] = json!(query.addresses);
+            }
+            if !query.topics.is_empty() {
+                wanted["topics"] = json!([query.topics]);
             }
             let (wire, found) = self.rpc.pair::<Option<WireHeader>, WireLogs>(header.clone(), (GET_LOGS, json!([wanted]))).await?;
             let wire = wire?.ok_or_else(|| IndexerError::BlockUnknown { block: block.to_owned() })?;
             let found = found?.0;
-            if found.iter().any(|log| !filter.admits(&log)) {
+            if found.iter().all(|log| filter.admits(&log)) {
+                merge(&mut logs, found)?;
+            } else if found.iter().all(|log| query.matches(&log)) {
+                merge(&mut logs, found.filtered(|log| filter.admits(log)))?;
+            } else {
                 return Err(malformed(GET_LOGS, block.to_owned(), "it holds logs that were not asked for".into()));
             }
-            merge(&mut logs, found)?;
             let wire = Header::from(wire);
             if seen.is_some_and(|seen: Header| seen.hash != wire.hash) {
                 return Err(IndexerError::Inconsistent { block: wire.number, problem: "it changed while its logs were read".into() });

@@ -96,6 +96,52 @@ proptest! {
     }
 }
 
+/// Each contract has events of its own: what one is followed for is not wanted of the other, by filter, bloom or query.
+#[test]
+fn each_contract_is_restricted_to_its_own_events() {
+    let [whole, transfers, mints] = [1, 2, 3].map(Address::repeat_byte);
+    let [transfer, mint, other] = ["transfer", "mint", "other"].map(keccak256);
+    let filter = LogFilter::of_addresses(&[mints, whole, transfers]).only_events_of(transfers, [transfer]).only_events_of(mints, [mint]);
+    assert_eq!(
+        filter.queries(),
+        [
+            LogQuery { addresses: vec![whole], topics: Vec::new() },
+            LogQuery { addresses: vec![transfers, mints], topics: sorted([transfer, mint]) },
+        ]
+    );
+    let cases = [
+        (whole, Some(other), true),
+        (whole, None, true),
+        (transfers, Some(transfer), true),
+        (transfers, Some(mint), false),
+        (transfers, None, false),
+        (mints, Some(mint), true),
+        (mints, Some(transfer), false),
+        (Address::ZERO, Some(transfer), false),
+    ];
+    for (address, topic, is_wanted) in cases {
+        let topics: Vec<B256> = topic.into_iter().collect();
+        let log = LogRef {
+            block_number: 1,
+            block_hash: B256::ZERO,
+            block_timestamp: 0,
+            transaction_hash: B256::ZERO,
+            transaction_index: 0,
+            log_index: 0,
+            address,
+            topics: &topics,
+            data: &[],
+        };
+        let mut bloom = Bloom::ZERO;
+        bloom.accrue_log(&Log { address, data: LogData::new_unchecked(topics.clone(), Default::default()) });
+        assert_eq!((filter.admits(&log), filter.may_be_in(&bloom)), (is_wanted, is_wanted), "{address} {topic:?}");
+        assert!(!is_wanted || filter.queries().iter().any(|query| query.matches(&log)), "what is wanted is asked for");
+    }
+    assert!(filter.names(mints) && !filter.names(Address::ZERO));
+    let by_topic = LogFilter::new([], [transfer]).queries();
+    assert_eq!(by_topic, [LogQuery { addresses: Vec::new(), topics: vec![transfer] }]);
+}
+
 #[test]
 fn an_empty_filter_wants_nothing() {
     let filter = LogFilter::default();

@@ -1,6 +1,9 @@
 //! A contract's ABI as somebody hands it in. Read within limits: an event that cannot be read is left out with a word, and
 //! the others are followed.
 
+mod file;
+
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use alloy_primitives::{B256, keccak256};
@@ -14,6 +17,8 @@ use crate::{SchemaError, canonical};
 
 /// Bytes of an ABI's JSON.
 pub const MAX_ABI_BYTES: usize = 4 << 20;
+/// Bytes of a file that an ABI is looked for in: a compiler's output also holds code and syntax trees.
+pub const MAX_ABI_FILE_BYTES: usize = 64 << 20;
 const MAX_EVENTS: usize = 10_000;
 const MAX_PARAMETERS: usize = 64;
 const MAX_LEFT_OUT: usize = 20;
@@ -43,36 +48,46 @@ pub(super) struct Parameter {
     pub(super) indexed: bool,
 }
 
+/// The one ABI in a file of [`MAX_ABI_FILE_BYTES`] at most, without what stands around it.
+///
+/// # Errors
+/// [`SchemaError::BadAbi`] for what holds no ABI, or those of several contracts with events.
+pub fn abi_in_file(text: &str) -> Result<Value, SchemaError> {
+    check_size(text, MAX_ABI_FILE_BYTES)?;
+    Ok(file::entries(text)?.into())
+}
+
+fn check_size(text: &str, most: usize) -> Result<(), SchemaError> {
+    match text.len() {
+        bytes if bytes > most => Err(bad("the file", format!("{bytes} bytes; at most {most} are read"))),
+        _ => Ok(()),
+    }
+}
+
 impl Abi {
-    /// Reads an ABI: a JSON array, or a compiler's artifact with a member `abi`. Entries of one event, which a compiler
-    /// writes once for each library that has it, are one.
+    /// Reads an ABI, in whatever file it stands: `abi/file.rs` says which. Entries of one event, which a compiler writes once
+    /// for each library that has it, are one.
     ///
     /// # Errors
     /// [`SchemaError::BadAbi`] for what is no ABI, and for one in which no event can be followed.
     pub fn parse(text: &str) -> Result<Self, SchemaError> {
-        if text.len() > MAX_ABI_BYTES {
-            return Err(bad("the file", format!("{} bytes; at most {MAX_ABI_BYTES} are read", text.len())));
-        }
-        let value: Value = serde_json::from_str(text).map_err(|error| bad("the file", format!("not JSON: {error}")))?;
-        let items = match &value {
-            Value::Array(items) => items,
-            Value::Object(artifact) => match artifact.get("abi") {
-                Some(Value::Array(items)) => items,
-                _ => return Err(bad("the file", "an object without a list `abi`")),
-            },
-            _ => return Err(bad("the file", "neither a list nor an object with `abi`")),
-        };
+        check_size(text, MAX_ABI_BYTES)?;
+        let items = file::entries(text)?;
         let (mut events, mut kept, mut left_out, mut seen) = (Vec::new(), Vec::new(), Vec::new(), HashSet::new());
-        for (index, item) in items.iter().enumerate().filter(|(_, item)| item.get("type").and_then(Value::as_str) == Some("event")) {
-            match AbiEvent::read(item) {
-                Ok(event) if !seen.insert((event.signature.clone(), event.indexed_mask())) => {}
-                Ok(event) => {
+        for (index, item) in items.iter().enumerate().filter(|(_, item)| file::is_event(item)) {
+            let entry = match item {
+                Value::String(text) => file::of_solidity(text).map(Cow::Owned),
+                entry => Ok(Cow::Borrowed(entry)),
+            };
+            match entry.and_then(|entry| Ok((AbiEvent::read(&entry)?, entry))) {
+                Ok((event, _)) if !seen.insert((event.signature.clone(), event.indexed_mask())) => {}
+                Ok((event, entry)) => {
                     events.push(event);
-                    kept.push(item);
+                    kept.push(entry);
                 }
                 Err(problem) => {
-                    let name: String = item.get("name").and_then(Value::as_str).unwrap_or_default().chars().take(64).collect();
-                    left_out.push(format!("item {index} (event {name:?}): {problem}"));
+                    let name = item.get("name").or(Some(item)).and_then(Value::as_str).unwrap_or_default();
+                    left_out.push(format!("item {index} (event {:?}): {problem}", name.chars().take(64).collect::<String>()));
                 }
             }
         }
@@ -104,31 +119,32 @@ impl Abi {
     }
 }
 
-/// An entry as JSON has it; what people leave out and compilers write is filled in.
+/// An entry as JSON has it; what people and tools leave out, or write as null, is filled in.
 #[derive(Debug, Deserialize)]
 struct RawEvent {
-    #[serde(default, deserialize_with = "text_or_null")]
+    #[serde(default, deserialize_with = "or_default")]
     name: String,
+    #[serde(default, deserialize_with = "or_default")]
     inputs: Vec<RawParameter>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     anonymous: bool,
 }
 
 /// A parameter, or a member of a tuple.
 #[derive(Debug, Deserialize)]
 pub(super) struct RawParameter {
-    #[serde(default, deserialize_with = "text_or_null")]
+    #[serde(default, deserialize_with = "or_default")]
     pub(super) name: String,
     #[serde(rename = "type")]
     pub(super) ty: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     indexed: bool,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub(super) components: Vec<RawParameter>,
 }
 
-fn text_or_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    Ok(Option::<String>::deserialize(deserializer)?.unwrap_or_default())
+fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 impl AbiEvent {

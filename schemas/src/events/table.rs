@@ -79,7 +79,7 @@ pub(super) fn of_event(event: &AbiEvent, name: String, emitter: Emitter, wide: W
     }
     distinct(columns.iter_mut().map(|column| &mut column.name).collect());
     let indexed = u8::try_from(event.indexed_count()).unwrap_or(u8::MAX);
-    EventTable { name, emitter, topic0: event.topic0(), indexed, has_other_forms: false, columns, body: Arc::new(body) }
+    EventTable { name, emitter, topic0: event.topic0(), indexed, takes: None, columns, body: Arc::new(body) }
 }
 
 impl WordType {

@@ -1,9 +1,11 @@
 //! Functions that views of events are made of: they read parameters from the bytes of topics and data.
 //! They are bound to their event, so a query cannot call them by name.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use datafusion::common::{Result, ScalarValue, exec_err};
+use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility, col, lit};
 use schemas::U256;
 use schemas::alloy_primitives::I256;
@@ -12,6 +14,7 @@ use schemas::arrow::datatypes::{DataType, i256};
 use schemas::events::{ColumnKind, EventBody, EventTable, Place, WordType};
 
 use super::functions::{DIGITS, decimal_limit};
+use super::meaning::Meaning;
 
 /// Text of one batch of rows, at most: Arrow's offsets end at 2 GiB.
 const MAX_BATCH_BYTES: usize = 512 << 20;
@@ -25,6 +28,22 @@ pub(super) fn parameter(place: Place, kind: ColumnKind, body: &Arc<EventBody>) -
     };
     let function = ScalarUDF::from(Parameter { read, signature: Signature::any(2, Volatility::Immutable) });
     function.call(vec![col(column), lit(index as i64)])
+}
+
+/// What the text means that a call of [`parameter`]'s function makes; `None` for another function.
+pub(super) fn meaning(call: &ScalarFunction) -> Option<Meaning> {
+    let any: &dyn Any = call.func.inner().as_ref();
+    Some(match &any.downcast_ref::<Parameter>()?.read {
+        Read::Word(WordType::Address | WordType::FixedBytes(_), ColumnKind::Text) => Meaning::Hex,
+        Read::Word(WordType::Uint(_) | WordType::Int(_), ColumnKind::Text) => Meaning::Digits,
+        Read::Word(..) => Meaning::Plain,
+        Read::Text(body) => match call.args.get(1) {
+            Some(Expr::Literal(ScalarValue::Int64(Some(index)), _)) if usize::try_from(*index).is_ok_and(|index| body.is_bytes(index)) => {
+                Meaning::Hex
+            }
+            _ => Meaning::Plain,
+        },
+    })
 }
 
 /// Whether a log is what its ABI says, as an expression over the columns of `logs`.

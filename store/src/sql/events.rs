@@ -163,11 +163,17 @@ fn event_view(logs: DataFrame, table: &EventTable) -> Result<DataFrame> {
             of_event.join(children, JoinType::LeftSemi, &["contract"], &["child"], None)?
         }
     };
-    let emitted = if table.has_other_forms { emitted.filter(has_topics(table.indexed))? } else { emitted };
+    let emitted = match &table.takes {
+        Some(counts) => emitted.filter(counts.iter().map(|count| has_topics(*count)).reduce(Expr::or).unwrap_or_else(|| lit(false)))?,
+        None => emitted,
+    };
     columns.push(decode::decodes(table).alias("decoded"));
     for column in &table.columns {
         let value = decode::parameter(column.place, column.kind, &table.body);
-        let value = if table.has_other_forms { value } else { when(has_topics(table.indexed), value).end()? };
+        let value = match table.takes.as_deref() {
+            Some([only]) if *only == table.indexed => value,
+            _ => when(has_topics(table.indexed), value).end()?,
+        };
         columns.push(value.alias(&column.name));
     }
     emitted.select(columns)
@@ -185,4 +191,4 @@ fn is_event(address: Address, topic0: B256) -> Expr {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -1,5 +1,6 @@
 //! Arithmetic that is right or an error: no integer wraps, no decimal loses a digit on its way.
 
+mod division;
 mod total;
 
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use schemas::arrow::compute::kernels::numeric::neg;
 use schemas::arrow::datatypes::{DataType, Decimal32Type, Decimal64Type, Decimal128Type, Decimal256Type, Field, FieldRef, Schema};
 
 use super::bounded::check_bytes;
+pub(super) use division::{divides, division};
 pub(super) use total::{mean, sum};
 
 /// `left op right`, checked. `max_bytes` bounds texts that are put together.

@@ -1,5 +1,6 @@
 //! Scalar functions over event logs: bytes as `0x` text, and numbers from hexadecimal words.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use datafusion::common::{Result, exec_err};
@@ -72,6 +73,12 @@ impl ScalarUDFImpl for Word {
 /// `evm_hex(bytes) -> Utf8`: bytes as `0x` text; NULL for NULL.
 pub(super) fn hex() -> ScalarUDF {
     ScalarUDF::from(Hex { signature: Signature::any(1, Volatility::Immutable) })
+}
+
+/// Whether the function is [`hex`].
+pub(super) fn is_hex(function: &ScalarUDF) -> bool {
+    let any: &dyn Any = function.inner().as_ref();
+    any.is::<Hex>()
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]

@@ -8,6 +8,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::coop::CooperativeExec;
 use schemas::arrow::error::ArrowError;
 
+use super::digits;
 use crate::StoreError;
 
 /// The same plan, yielding to the runtime at every operator, so that a timeout stops it.
@@ -57,6 +58,20 @@ fn hinted(problem: String) -> String {
         None if problem.contains("DML not supported") || problem.contains("DDL not supported") => {
             format!("{problem}: tables are only read here, by one query")
         }
-        None => problem,
+        None => of_text(&problem).unwrap_or(problem),
     }
+}
+
+/// Text is computed with by mistake, or because an integer of 256 bits is text. DataFusion says of some functions that this is a bug
+/// of its own.
+fn of_text(problem: &str) -> Option<String> {
+    const NO_FUNCTION: &str = "No function matches the given name and argument types";
+    if !problem.contains("Utf8") {
+        return None;
+    }
+    if let Some((_, called)) = problem.split_once(NO_FUNCTION) {
+        let call = called.split_once(". ").map_or(called, |(call, _)| call);
+        return Some(format!("{NO_FUNCTION}{call}; {}", digits::HINT));
+    }
+    problem.contains("Cannot coerce arithmetic").then(|| format!("{problem}; {}", digits::HINT))
 }

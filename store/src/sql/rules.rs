@@ -18,6 +18,7 @@ use super::exact::{arithmetic, negation};
 /// Whatever can be large by a number alone (`range`, `array_resize`), tells of the service (`version`) or is
 /// random (`uuid`) is not here.
 const FUNCTIONS: &[(&str, Growth)] = &[
+    ("abs", Growth::Linear(1)),
     ("array_any_value", Growth::Linear(1)),
     ("array_append", Growth::Linear(2)),
     ("array_compact", Growth::Linear(1)),
@@ -57,6 +58,8 @@ const FUNCTIONS: &[(&str, Growth)] = &[
     ("bit_length", Growth::Linear(1)),
     ("btrim", Growth::Linear(1)),
     ("cardinality", Growth::Linear(1)),
+    ("cbrt", Growth::Linear(1)),
+    ("ceil", Growth::Linear(1)),
     ("character_length", Growth::Linear(1)),
     ("chr", Growth::Linear(1)),
     ("coalesce", Growth::Linear(1)),
@@ -71,16 +74,23 @@ const FUNCTIONS: &[(&str, Growth)] = &[
     ("date_trunc", Growth::Linear(1)),
     ("empty", Growth::Linear(1)),
     ("ends_with", Growth::Linear(1)),
+    ("exp", Growth::Linear(1)),
     ("find_in_set", Growth::Linear(1)),
     ("flatten", Growth::Linear(1)),
+    ("floor", Growth::Linear(1)),
     ("from_unixtime", Growth::Linear(1)),
     ("get_field", Growth::Linear(1)),
     ("greatest", Growth::Linear(1)),
     ("initcap", Growth::Linear(3)),
     ("inner_product", Growth::Linear(1)),
+    ("isnan", Growth::Linear(1)),
     ("least", Growth::Linear(1)),
     ("left", Growth::Linear(1)),
     ("levenshtein", Growth::Linear(1)),
+    ("ln", Growth::Linear(1)),
+    ("log", Growth::Linear(1)),
+    ("log10", Growth::Linear(1)),
+    ("log2", Growth::Linear(1)),
     ("lower", Growth::Linear(3)),
     ("lpad", Growth::Times),
     ("ltrim", Growth::Linear(1)),
@@ -93,10 +103,12 @@ const FUNCTIONS: &[(&str, Growth)] = &[
     ("map_keys", Growth::Linear(1)),
     ("map_values", Growth::Linear(1)),
     ("named_struct", Growth::Linear(1)),
+    ("nanvl", Growth::Linear(1)),
     ("now", Growth::Linear(1)),
     ("nullif", Growth::Linear(1)),
     ("nvl", Growth::Linear(1)),
     ("nvl2", Growth::Linear(1)),
+    ("power", Growth::Linear(1)),
     ("octet_length", Growth::Linear(1)),
     ("overlay", Growth::Linear(1)),
     ("regexp_count", Growth::Linear(1)),
@@ -108,9 +120,12 @@ const FUNCTIONS: &[(&str, Growth)] = &[
     ("replace", Growth::Replace),
     ("reverse", Growth::Linear(1)),
     ("right", Growth::Linear(1)),
+    ("round", Growth::Linear(1)),
     ("rpad", Growth::Times),
     ("rtrim", Growth::Linear(1)),
+    ("signum", Growth::Linear(1)),
     ("split_part", Growth::Linear(1)),
+    ("sqrt", Growth::Linear(1)),
     ("starts_with", Growth::Linear(1)),
     ("string_to_array", Growth::Linear(24)),
     ("strpos", Growth::Linear(1)),
@@ -129,6 +144,7 @@ const FUNCTIONS: &[(&str, Growth)] = &[
     ("to_timestamp_seconds", Growth::Linear(1)),
     ("to_unixtime", Growth::Linear(1)),
     ("translate", Growth::Linear(4)),
+    ("trunc", Growth::Linear(1)),
     ("upper", Growth::Linear(3)),
 ];
 
@@ -234,7 +250,7 @@ impl Rules {
 
     fn scalar(&self, call: ScalarFunction) -> Result<Transformed<Expr>> {
         let name = call.func.name();
-        if OWN.iter().any(|prefix| name.starts_with(prefix)) || bounded::is_bounded(&call.func) {
+        if is_own(name) || bounded::is_bounded(&call.func) {
             return Ok(Transformed::no(Expr::ScalarFunction(call)));
         }
         match FUNCTIONS.iter().find(|(known, _)| *known == name) {
@@ -247,6 +263,14 @@ impl Rules {
     }
 }
 
+fn is_own(name: &str) -> bool {
+    OWN.iter().any(|prefix| name.starts_with(prefix))
+}
+
 fn check_over_rows(name: &str) -> Result<()> {
-    if OVER_ROWS.contains(&name) || name.starts_with("regr_") { Ok(()) } else { plan_err!("the function {name} is not offered here") }
+    if OVER_ROWS.contains(&name) || name.starts_with("regr_") || is_own(name) {
+        Ok(())
+    } else {
+        plan_err!("the function {name} is not offered here")
+    }
 }

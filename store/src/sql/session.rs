@@ -5,7 +5,11 @@ use std::sync::Arc;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::JoinType;
+use datafusion::optimizer::AnalyzerRule;
+use datafusion::optimizer::analyzer::resolve_grouping_function::ResolveGroupingFunction;
+use datafusion::optimizer::analyzer::type_coercion::TypeCoercion;
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext, col};
 use lance::Dataset;
 use schemas::tables::{
@@ -14,6 +18,7 @@ use schemas::tables::{
 };
 
 use super::chunks::{self, Published};
+use super::meaning::Meanings;
 use super::rules::Rules;
 use super::{QueryLimits, Snapshot, Viewer, events, exact, functions, provider, views};
 use crate::{Store, StoreError};
@@ -100,7 +105,15 @@ pub(super) fn bare(limits: &QueryLimits) -> Result<SessionContext, StoreError> {
         .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled))
         .build_arc()?;
     let config = SessionConfig::new().with_information_schema(true).with_target_partitions(2);
-    let context = SessionContext::new_with_config_rt(config, runtime);
+    let rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![
+        Arc::new(ResolveGroupingFunction::new()),
+        Arc::new(Meanings),
+        Arc::new(TypeCoercion::new()),
+        // Several calls' results are held at once.
+        Arc::new(Rules { max_call_bytes: limits.max_memory_bytes / 8 }),
+    ];
+    let state = SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features();
+    let context = SessionContext::new_with_state(state.with_analyzer_rules(rules).build());
     // Registered by default: a plan could otherwise read local files.
     if let Ok(file) = url::Url::parse("file://") {
         drop(context.deregister_object_store(&file));
@@ -111,8 +124,6 @@ pub(super) fn bare(limits: &QueryLimits) -> Result<SessionContext, StoreError> {
     for function in [exact::sum(), exact::mean()] {
         context.register_udaf(function);
     }
-    // Several calls' results are held at once.
-    context.add_analyzer_rule(Arc::new(Rules { max_call_bytes: limits.max_memory_bytes / 8 }));
     for function in functions::word_functions() {
         context.register_udf(function);
     }

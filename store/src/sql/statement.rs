@@ -1,7 +1,7 @@
 //! What is let through: one query of bounded size and depth, nothing that writes, sets or reads beyond our
 //! tables. Parser and planner recurse, so a text is measured before it is parsed and its tree before it is planned.
 
-mod addresses;
+mod forms;
 mod measure;
 mod numbers;
 #[cfg(test)]
@@ -18,7 +18,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
 use super::{QueryLimits, Viewer};
 use crate::StoreError;
-use addresses::Addresses;
+use forms::Forms;
 use measure::Measure;
 use numbers::WholeNumbers;
 
@@ -67,11 +67,11 @@ pub(super) fn read(context: &SessionContext, sql: &str, limits: &QueryLimits, vi
     }
     let measured = Visit::visit(&*query, &mut Measure::default());
     let rewritten = match measured {
-        ControlFlow::Continue(()) => VisitMut::visit(query, &mut WholeNumbers),
+        ControlFlow::Continue(()) => VisitMut::visit(query, &mut Forms),
         measured @ ControlFlow::Break(_) => measured,
     };
     let rewritten = match rewritten {
-        ControlFlow::Continue(()) => VisitMut::visit(query, &mut Addresses),
+        ControlFlow::Continue(()) => VisitMut::visit(query, &mut WholeNumbers),
         rewritten @ ControlFlow::Break(_) => rewritten,
     };
     match rewritten {

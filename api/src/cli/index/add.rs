@@ -1,12 +1,13 @@
 //! `headwater index add`, `remove` and `contracts`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use schemas::events::MAX_ABI_BYTES;
+use schemas::events::{MAX_ABI_FILE_BYTES, abi_in_file};
 use schemas::followed::NewContract;
 use schemas::ids::parse_address;
+use serde_json::Value;
 
 use crate::cli::Context;
 use crate::output::{Report, table};
@@ -17,7 +18,7 @@ const MAX_SHOWN_TABLES: usize = 40;
 
 #[derive(Debug, Clone, Args)]
 pub struct AddArgs {
-    /// The contract's ABI: a JSON list, or a compiler's artifact.
+    /// The contract's ABI: a JSON list, or a compiler's or block explorer's file that holds it.
     #[arg(value_name = "ABI.json")]
     pub abi: PathBuf,
     /// Its address; left out for the children of a factory.
@@ -39,17 +40,7 @@ pub struct AddArgs {
 
 /// Follows a contract and gives it decoded tables.
 pub async fn add(context: &Context, args: &AddArgs) -> anyhow::Result<Report> {
-    let shown = args.abi.display();
-    let size = std::fs::metadata(&args.abi).with_context(|| format!("cannot read {shown}"))?.len();
-    if size > 4 * MAX_ABI_BYTES as u64 {
-        bail!("{shown} has {size} bytes; an ABI has at most {MAX_ABI_BYTES}");
-    }
-    let text = std::fs::read_to_string(&args.abi).with_context(|| format!("cannot read {shown}"))?;
-    let mut abi: serde_json::Value = serde_json::from_str(&text).with_context(|| format!("{shown} is not JSON"))?;
-    // An artifact also holds the contract's code, which nobody needs here.
-    if let Some(list) = abi.get_mut("abi") {
-        abi = list.take();
-    }
+    let abi = read_abi(&args.abi)?;
     let address = args.address.as_deref().map(parse_address).transpose()?;
     let AddArgs { name, start_block, factory, force, .. } = args.clone();
     let new = NewContract { name, abi, address, start_block, factory, force };
@@ -64,6 +55,17 @@ pub async fn add(context: &Context, args: &AddArgs) -> anyhow::Result<Report> {
     let mut text = format!("following {} ({}) from block {}\n  tables  {tables}", added.name, whose(&added), added.start_block);
     added.notes.iter().for_each(|note| text.push_str(&format!("\n  note    {note}")));
     Ok(Report::new(text, &added))
+}
+
+/// The ABI in a file, without the code and sources that a compiler writes beside it.
+pub(super) fn read_abi(path: &Path) -> anyhow::Result<Value> {
+    let shown = path.display();
+    let size = std::fs::metadata(path).with_context(|| format!("cannot read {shown}"))?.len();
+    if size > MAX_ABI_FILE_BYTES as u64 {
+        bail!("{shown} has {size} bytes; an ABI is looked for in {MAX_ABI_FILE_BYTES} at most");
+    }
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {shown}"))?;
+    abi_in_file(&text).with_context(|| format!("cannot read {shown}"))
 }
 
 /// Ends the following of a contract.

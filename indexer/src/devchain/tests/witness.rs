@@ -31,7 +31,7 @@ impl Witness {
     }
 
     pub(super) fn followed() -> Followed {
-        Followed { chain_id: CHAIN_ID, addresses: vec![EMITTER], events: Vec::new(), start_block: 1, numbered: Vec::new() }
+        Followed { chain_id: CHAIN_ID, addresses: vec![EMITTER], events: Default::default(), start_block: 1, numbered: Vec::new() }
     }
 
     /// As many events, one in each of as many blocks.

@@ -54,19 +54,20 @@ async fn remove(store: &Store, name: &str) {
 }
 
 /// What the tables and the window must hold: our own logs from `START` on, the token's from `token_start`,
-/// and if children are followed, the factory's and those of children after the log that told of them.
+/// and if children are followed, the factory's and those of children from the block on that told of them.
 fn expected(chain: &ScriptedChain, token_start: Option<u64>, children_from: Option<u64>) -> Vec<LogRow> {
-    let mut known: HashMap<Address, (u64, u64)> = HashMap::new();
-    let logs = chain.canonical_logs().filtered(|log| {
-        if children_from.is_some_and(|start| log.block_number >= start) && log.address == FACTORY && log.topic0() == Some(created()) {
-            known.entry(Address::from_slice(&log.data[12..32])).or_insert(log.position());
+    let all = chain.canonical_logs();
+    let mut known: HashMap<Address, u64> = HashMap::new();
+    for log in all.iter().filter(|log| log.address == FACTORY && log.topic0() == Some(created())) {
+        if children_from.is_some_and(|start| log.block_number >= start) {
+            known.entry(Address::from_slice(&log.data[12..32])).or_insert(log.block_number);
         }
-        match log.address {
-            OURS => log.block_number >= START,
-            TOKEN => token_start.is_some_and(|start| log.block_number >= start),
-            FACTORY => children_from.is_some_and(|start| log.block_number >= start),
-            other => log.topic0() == Some(moved()) && known.get(&other).is_some_and(|created| *created < log.position()),
-        }
+    }
+    let logs = all.filtered(|log| match log.address {
+        OURS => log.block_number >= START,
+        TOKEN => token_start.is_some_and(|start| log.block_number >= start),
+        FACTORY => children_from.is_some_and(|start| log.block_number >= start),
+        other => log.topic0() == Some(moved()) && known.get(&other).is_some_and(|created| *created <= log.block_number),
     });
     logs.rows()
 }
@@ -310,6 +311,29 @@ async fn children_are_followed_from_their_creation_on_and_vanish_with_it() {
     mine(&rig, 1, &[birth(2), movement(child(2), 10)]);
     rig.chain.finalize(9);
     rig.settle_history().await;
+    rig.check_foreign(None, Some(0)).await;
+}
+
+/// What a child logs in its constructor stands before the event that tells of it: below the cursor, in the window and after a
+/// restart it is there, and nothing of blocks before.
+#[tokio::test]
+async fn what_a_child_logs_before_its_creation_in_the_same_block_is_kept() {
+    let mut rig = rig(12, 8).await;
+    let of_child =
+        |rows: &[LogRow], n: u8| rows.iter().filter(|row| row.address.0 == child(n)).map(|row| row.log_index).collect::<Vec<_>>();
+    add(&rig.store, "factory", Some(FACTORY), 0, None).await;
+    add(&rig.store, "pool", None, 0, Some("factory:Created:child")).await;
+    rig.settle_history().await;
+    rig.chain.mine(0, &[movement(child(1), 1), movement(child(2), 1)]);
+    rig.chain.mine(0, &[movement(child(1), 2), movement(child(2), 2), birth(1), movement(child(1), 3)]);
+    rig.settle_history().await;
+    let hot: Vec<LogRow> = rig.store.hot().logs().cloned().collect();
+    assert_eq!((of_child(&hot, 1), of_child(&hot, 2)), (vec![0, 3], vec![]), "in the window");
+    rig.restart();
+    rig.chain.finalize(14);
+    rig.settle_history().await;
+    let rows = stored_logs(&rig.store).await.into_iter().chain(rig.store.hot().logs().cloned()).collect::<Vec<_>>();
+    assert_eq!((of_child(&rows, 1), of_child(&rows, 2)), (vec![0, 3], vec![]), "final, after a restart");
     rig.check_foreign(None, Some(0)).await;
 }
 

@@ -31,7 +31,7 @@ pub(super) fn config() -> IndexerConfig {
 }
 
 pub(super) fn followed() -> Followed {
-    Followed { chain_id: CHAIN_ID, addresses: vec![OURS], events: Vec::new(), start_block: START, numbered: Vec::new() }
+    Followed { chain_id: CHAIN_ID, addresses: vec![OURS], events: Default::default(), start_block: START, numbered: Vec::new() }
 }
 
 pub(super) fn log(address: Address, number: u64, salt: u64) -> ScriptedLog {

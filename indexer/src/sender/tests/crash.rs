@@ -12,6 +12,11 @@ enum Caller {
     Gone,
 }
 
+/// As [`stored_in`]; on a busy machine what the dead process held may be held for a moment yet.
+fn kept_in(folder: &Path) -> SenderConfig {
+    SenderConfig { lock_timeout_ms: 10_000, ..stored_in(folder) }
+}
+
 /// Crashes at the `number`-th request; `false` when there are not that many.
 async fn crash_at(number: usize, fault: Fault, automine: bool, caller: Caller) -> bool {
     let chain = Chain::start(key().address()).await;
@@ -21,7 +26,7 @@ async fn crash_at(number: usize, fault: Fault, automine: bool, caller: Caller) -
     let case = format!("request {number}, {fault:?}, automine {automine}, {caller:?}");
 
     let first_life = async {
-        let sender = sender(&chain, stored_in(folder.path())).await;
+        let sender = sender(&chain, kept_in(folder.path())).await;
         sender.do_it(1).await.unwrap();
         finish(&chain, &sender).await;
     };
@@ -43,7 +48,7 @@ async fn crash_at(number: usize, fault: Fault, automine: bool, caller: Caller) -
     chain.state().fault_at = None;
     chain.state().automine = true;
 
-    let sender = super::sender(&chain, stored_in(folder.path())).await;
+    let sender = super::sender(&chain, kept_in(folder.path())).await;
     if caller == Caller::AsksAgain {
         // As the reconcilers do: another transaction may come first.
         match sender.do_it(1).await {
@@ -92,7 +97,7 @@ async fn crashes_while_replacing_leave_one_transaction() {
             let chain = Chain::start(key().address()).await;
             let folder = tempfile::tempdir().unwrap();
             (chain.state().automine, chain.state().starve) = (false, true);
-            let config = SenderConfig { replace_after_blocks: 1, ..stored_in(folder.path()) };
+            let config = SenderConfig { replace_after_blocks: 1, ..kept_in(folder.path()) };
             chain.state().fault_at = Some((number, fault));
             let first_life = async { sender(&chain, config.clone()).await.do_it(1).await };
             let death = async {

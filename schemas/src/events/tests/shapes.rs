@@ -63,6 +63,76 @@ fn well_known_contracts_become_tables() {
     }
 }
 
+/// What tools write about the same event: where its ABI stands in a file, and what they leave out.
+#[test]
+fn an_abi_is_found_in_what_tools_write() {
+    let tick = || event("Tick", &[parameter("value", "uint64", false)]);
+    let abi = || json!([{"type": "constructor", "inputs": []}, tick()]);
+    let text = |value: &Value| value.to_string();
+    let without_events = json!([{"type": "function", "name": "go", "inputs": []}]);
+    let files = [
+        text(&abi()),
+        format!("\u{feff}{}", abi()),
+        text(&json!(text(&abi()))),
+        text(&json!({"contractName": "C", "abi": abi(), "bytecode": "0x"})),
+        text(&json!({"abi": text(&abi())})),
+        // Etherscan's getabi and getsourcecode.
+        text(&json!({"status": "1", "message": "OK", "result": text(&abi())})),
+        text(&json!({"status": "1", "message": "OK", "result": [{"ContractName": "C", "ABI": text(&abi()), "SourceCode": ""}]})),
+        // Metadata, which Sourcify serves; solc's outputs; build-info of Hardhat and Foundry; Vyper's combined_json.
+        text(&json!({"compiler": {"version": "0.8.37"}, "output": {"abi": abi(), "devdoc": {}}, "version": 1})),
+        text(&json!({"contracts": {"a.sol": {"C": {"abi": abi(), "evm": {}}, "L": {"abi": without_events}}}, "sources": {}})),
+        text(&json!({"contracts": {"a.sol:C": {"abi": abi()}, "a.sol:L": {"abi": "[]"}, "a.sol:M": {}}, "version": "0.8.37"})),
+        text(&json!({"contracts": {"a.sol:C": {"abi": text(&abi())}}})),
+        text(&json!({"id": "1", "input": {}, "output": {"contracts": {"a.sol": {"C": {"abi": abi()}}}}})),
+        text(&json!({"a.vy": {"abi": abi(), "bytecode": "0x"}, "version": "0.4.0"})),
+        // Null for what is not there.
+        text(&json!([{"type": "event", "name": "Tick", "anonymous": null,
+            "inputs": [{"name": null, "type": "uint64", "indexed": null, "components": null}]}])),
+        // As Solidity has it.
+        text(&json!(["function go()", "event Tick(uint64 value)", "error No()"])),
+        text(&json!({"abi": ["  event Tick(uint64);"]})),
+    ];
+    for file in files {
+        let read = Abi::parse(&file).unwrap_or_else(|error| panic!("{file}: {error}"));
+        let signatures: Vec<&str> = read.events().iter().map(|event| event.signature.as_str()).collect();
+        assert_eq!(signatures, ["Tick(uint64)"], "{file}");
+        let kept = abi_in_file(&file).unwrap();
+        assert_eq!(Abi::parse(&kept.to_string()).unwrap(), read, "{file}");
+        assert_eq!(Abi::parse(read.canonical().0).unwrap().events(), read.events(), "{file}");
+    }
+    let quiet = Abi::parse(r#"[{"type": "event", "name": "Quiet"}]"#).unwrap();
+    assert_eq!(quiet.events()[0].signature, "Quiet()");
+    let indexed = Abi::parse(r#"["event T(address indexed from, tuple(uint8,bytes)[] parts, uint amount)"]"#).unwrap();
+    assert_eq!(indexed.events()[0].signature, "T(address,(uint8,bytes)[],uint256)");
+    assert_eq!(indexed.events()[0].indexed_count(), 1);
+}
+
+/// Each case: a file, and words of the refusal.
+#[test]
+fn a_file_without_the_one_abi_is_refused() {
+    let abi = json!([event("E", &[])]);
+    let many: serde_json::Map<String, Value> = (0..30).map(|index| (format!("C{index}"), json!({"abi": abi}))).collect();
+    let deep = (0..10).fold(json!([]), |inner, _| json!({"output": inner}));
+    let cases = [
+        (json!({"contracts": {"a.sol": {"A": {"abi": abi}, "B": {"abi": abi}}}}), "2 contracts in it have events: a.sol:A, a.sol:B;"),
+        (json!({"contracts": {"a.sol:A": {"abi": abi}, "b.sol:B": {"abi": abi.to_string()}}}), "a.sol:A, b.sol:B"),
+        (json!({"contracts": {"a.sol": many}}), "…"),
+        (json!({"contracts": {"a.sol": {"A": {"abi": []}, "B": {"abi": []}}}}), "no event"),
+        (json!({"contracts": {}, "errors": []}), "an object without an ABI"),
+        (json!({"status": "0", "message": "NOTOK", "result": "Contract source code not verified"}), "not verified"),
+        (deep, "so deep"),
+        (json!(["event Broken(uint256"]), "event Broken(uint256"),
+        (json!([format!("event E({}uint8{} x)", "(".repeat(5_000), ")".repeat(5_000))]), "nests too deep"),
+    ];
+    for (file, words) in cases {
+        let error = Abi::parse(&file.to_string()).unwrap_err();
+        assert!(matches!(error, SchemaError::BadAbi { .. }) && error.to_string().contains(words), "{words}: {error}");
+    }
+    let large = abi_in_file(&" ".repeat(MAX_ABI_FILE_BYTES + 1)).unwrap_err();
+    assert!(large.to_string().contains("bytes"), "{large}");
+}
+
 /// A compiler writes an event once for each library that has it.
 #[test]
 fn identical_entries_are_one_event() {
@@ -77,7 +147,12 @@ fn events_that_differ_by_what_is_indexed_are_tables_of_their_own() {
     let both = json!([transfer("value", false), transfer("tokenId", true)]);
     let tables = tables(&both).unwrap();
     assert_eq!(tables.iter().map(|table| table.name.as_str()).collect::<Vec<_>>(), ["c_transfer_indexed2", "c_transfer_indexed3"]);
-    assert!(tables.iter().all(|table| table.has_other_forms && table.topic0 == tables[0].topic0));
+    assert!(tables.iter().all(|table| table.topic0 == tables[0].topic0));
+    // The first form takes what neither is, too: a log with no topic besides the first, or one.
+    let takes = |abi: &Value| self::tables(abi).unwrap().into_iter().map(|table| table.takes).collect::<Vec<_>>();
+    assert_eq!(takes(&both), [Some(vec![0, 1, 2]), Some(vec![3])]);
+    assert_eq!(takes(&json!([transfer("id", true), transfer("value", false)])), [Some(vec![2]), Some(vec![0, 1, 3])]);
+    assert_eq!(takes(&json!([transfer("value", false), event("Other", &[])])), [None, None]);
     assert_eq!(names(&json!([transfer("tokenId", true), transfer("value", false)])), ["c_transfer_indexed2", "c_transfer_indexed3"]);
     let pair = |first, second| event("P", &[parameter("a", "bool", first), parameter("b", "bool", second)]);
     assert_eq!(names(&json!([pair(true, false), pair(false, true)])), ["c_p_indexed1_0", "c_p_indexed1_1"]);
@@ -140,11 +215,10 @@ fn what_cannot_be_read_is_named() {
     let of_type = |ty: &str| json!([event("E", &[parameter("x", ty, false)])]);
     let indexed: Vec<Value> = (0..4).map(|index| parameter(&format!("p{index}"), "bool", true)).collect();
     let parameters: Vec<Value> = (0..65).map(|index| parameter(&format!("p{index}"), "bool", false)).collect();
-    let refused =
-        [(json!(3), "neither"), (json!({"abi": 3}), "without a list"), (json!([]), "no event"), (json!([{"name": "E"}]), "no event")];
+    let refused = [(json!(3), "neither"), (json!({"abi": 3}), "neither"), (json!([]), "no event"), (json!([{"name": "E"}]), "no event")];
     let left_out = [
         (json!([{"type": "event", "name": "Q", "inputs": [], "anonymous": true}]), "\"Q\"): it is anonymous"),
-        (json!([{"type": "event", "name": "E"}]), "item 0 (event \"E\"): missing field `inputs`"),
+        (json!([{"type": "event", "name": "E", "inputs": 3}]), "item 0 (event \"E\"): invalid type"),
         (json!([{"type": "event", "inputs": []}]), "item 0 (event \"\")"),
         (json!([{"type": "event", "name": "E", "inputs": [{"name": "x"}]}]), "missing field `type`"),
         (json!([event("E(uint8)", &[])]), "no name"),

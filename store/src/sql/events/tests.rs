@@ -13,17 +13,17 @@ use schemas::{Address, B256, U256};
 use crate::sql::QueryLimits;
 use crate::{Hot, Store};
 
-const AT: Address = Address::repeat_byte(0xc0);
+pub(in crate::sql) const AT: Address = Address::repeat_byte(0xc0);
 
 /// A parameter: name, type, whether it is indexed.
-type Input<'a> = (&'a str, &'a str, bool);
+pub(in crate::sql) type Input<'a> = (&'a str, &'a str, bool);
 
-fn event(name: &str, inputs: &[Input<'_>]) -> String {
+pub(in crate::sql) fn event(name: &str, inputs: &[Input<'_>]) -> String {
     let inputs = inputs.iter().map(|(name, ty, indexed)| format!(r#"{{"name":"{name}","type":"{ty}","indexed":{indexed}}}"#));
     format!(r#"{{"type":"event","name":"{name}","inputs":[{}]}}"#, inputs.collect::<Vec<_>>().join(","))
 }
 
-fn abi(events: &[String]) -> Abi {
+pub(in crate::sql) fn abi(events: &[String]) -> Abi {
     Abi::parse(&format!("[{}]", events.join(","))).unwrap()
 }
 
@@ -33,7 +33,7 @@ fn block() -> BlockRow {
 }
 
 /// A store that follows the ABI, and has these logs: their topics and the words of their data.
-async fn store(abi: &Abi, logs: &[(Vec<B256>, Vec<u8>)]) -> Store {
+pub(in crate::sql) async fn store(abi: &Abi, logs: &[(Vec<B256>, Vec<u8>)]) -> Store {
     let store = Store::in_memory().await.unwrap();
     store.set_event_tables(contract_tables("c", abi, Emitter::Contract(AT), &Default::default()));
     let rows: Vec<LogRow> = logs
@@ -69,7 +69,7 @@ async fn text(store: &Store, query: &str) -> String {
     pretty_format_batches(&rows(store, query).await).unwrap().to_string()
 }
 
-fn word(value: impl Into<U256>) -> B256 {
+pub(in crate::sql) fn word(value: impl Into<U256>) -> B256 {
     value.into().into()
 }
 
@@ -211,7 +211,7 @@ async fn wide_integers_can_be_computed_with() {
     assert!(equal.contains("| 1 |"), "{equal}");
 }
 
-/// A log is a row of the table whose number of topics it has, and of no other.
+/// A log is a row of the table whose number of topics it has, and of no other; one that no form has is one of the first, undecoded.
 #[tokio::test]
 async fn forms_of_an_event_are_told_apart_by_their_topics() {
     let form = |indexed| event("Transfer", &[("from", "address", true), ("to", "address", true), ("value", "uint256", indexed)]);
@@ -221,12 +221,11 @@ async fn forms_of_an_event_are_told_apart_by_their_topics() {
     let token = (vec![topic0, from, from, word(U256::from(7))], Vec::new());
     let legacy = (vec![topic0], [from, from, word(U256::from(9))].concat());
     let store = store(&abi, &[fungible, token, legacy]).await;
-    for (table, value) in [("c_transfer_indexed2", "5"), ("c_transfer_indexed3", "7")] {
-        let shown = text(&store, &format!("SELECT value, decoded FROM {table}")).await;
-        assert!(shown.contains(&format!("| {value}     | true    |")) && shown.lines().count() == 5, "{shown}");
+    for (table, expected) in [("c_transfer_indexed2", &["|5|true|", "||false|"][..]), ("c_transfer_indexed3", &["|7|true|"])] {
+        let shown = text(&store, &format!("SELECT value, decoded FROM {table} ORDER BY log_index")).await;
+        let lines: Vec<String> = shown.lines().skip(3).map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(&lines[..lines.len() - 1], expected, "{shown}");
     }
-    let left = text(&store, "SELECT count(*) AS n FROM logs").await;
-    assert!(left.contains("| 3 |"), "the log of another form is in `logs`: {left}");
 }
 
 /// A contract that emits something else than its ABI says: the row is there, without values and with a flag.

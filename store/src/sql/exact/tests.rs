@@ -102,7 +102,9 @@ proptest! {
             prop_assert_eq!(row.map(|row| row[0].clone()), Ok(right.to_string()), "{}", sql);
         }
         let mean = first_row(vec![("x", decimal128(&values))], "SELECT avg(x) FROM t").unwrap().remove(0);
-        let expected: BigInt = total * 10_000 / values.len();
+        let count = BigInt::from(values.len());
+        let half = if total < BigInt::from(0) { -&count } else { count.clone() };
+        let expected: BigInt = (total * BigInt::from(10).pow(16) * 2 + half) / (count * 2);
         prop_assert_eq!(mean.replace('.', "").parse::<BigInt>().unwrap(), expected);
     }
 
@@ -186,8 +188,14 @@ fn the_reported_cases_are_right_or_an_error() {
     for (sql, right) in [
         ("SELECT sum(x) FROM (VALUES (9223372036854775807),(1),(-1)) t(x)", "9223372036854775807"),
         ("SELECT sum(x) FROM (VALUES (1.5),(2.25)) t(x)", "3.75"),
-        ("SELECT avg(x) FROM (VALUES (1),(2)) t(x)", "1.5000"),
-        ("SELECT avg(x) FROM (VALUES (9007199254740993),(9007199254740993)) t(x)", "9007199254740993.0000"),
+        ("SELECT avg(x) FROM (VALUES (1),(2)) t(x)", "1.5000000000000000"),
+        ("SELECT avg(x) FROM (VALUES (2),(2),(1)) t(x)", "1.6666666666666667"),
+        ("SELECT avg(x) FROM (VALUES (-2),(-2),(-1)) t(x)", "-1.6666666666666667"),
+        ("SELECT avg(CASE WHEN x = 1 THEN 1 ELSE 0 END) FROM (VALUES (1),(2),(3)) t(x)", "0.3333333333333333"),
+        ("SELECT round(x, 1), floor(x), ceil(x) FROM (VALUES (CAST('2.25' AS DECIMAL(38,2)))) t(x)", "2.3"),
+        ("SELECT abs(x) FROM (VALUES (-9223372036854775807)) t(x)", "9223372036854775807"),
+        ("SELECT sqrt(x) FROM (VALUES (2.25)) t(x)", "1.5"),
+        ("SELECT avg(x) FROM (VALUES (9007199254740993),(9007199254740993)) t(x)", "9007199254740993.0000000000000000"),
         ("SELECT -9223372036854775808", "-9223372036854775808"),
         ("SELECT sum(CAST(x AS DECIMAL(10,2))) FROM (VALUES (1.25),(2.5)) t(x)", "3.75"),
         ("SELECT sum(x) FROM (VALUES (CAST(NULL AS BIGINT))) t(x)", ""),

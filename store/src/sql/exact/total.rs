@@ -21,8 +21,8 @@ use schemas::arrow::datatypes::{
 
 use crate::sql::functions::DIGITS;
 
-/// Digits that a mean has more than its values.
-const MEAN_DIGITS: i8 = 4;
+/// Digits that a mean has more than its values: as many as PostgreSQL gives at least.
+const MEAN_DIGITS: i8 = 16;
 
 pub(in crate::sql) fn sum() -> AggregateUDF {
     let own = sum_udaf();
@@ -281,9 +281,8 @@ impl Accumulator for Sum {
                 Ok(ScalarValue::Decimal256(Some(within_digits(self.total)?), *precision, *scale))
             }
             (Kind::Mean, DataType::Decimal256(precision, scale)) => {
-                let digits = i256::from_i128(10).checked_pow(MEAN_DIGITS as u32).ok_or_else(too_large)?;
-                let mean = self.total.checked_mul(digits).and_then(|total| total.checked_div(i256::from_i128(self.count.into())));
-                Ok(ScalarValue::Decimal256(Some(within_digits(mean.ok_or_else(too_large)?)?), *precision, *scale))
+                let mean = mean_of(self.total, self.count).ok_or_else(too_large)?;
+                Ok(ScalarValue::Decimal256(Some(within_digits(mean)?), *precision, *scale))
             }
             (_, other) => exec_err!("{other} is not added up exactly"),
         }
@@ -293,6 +292,16 @@ impl Accumulator for Sum {
         let entry = size_of::<(i256, u64)>() * 2;
         size_of_val(self) + self.distinct.as_ref().map_or(0, |seen| seen.capacity() * entry)
     }
+}
+
+/// With [`MEAN_DIGITS`] more digits, rounded half away from zero.
+fn mean_of(total: i256, count: u64) -> Option<i256> {
+    let (digits, count) = (i256::from_i128(10).checked_pow(MEAN_DIGITS as u32)?, i256::from_i128(count.into()));
+    let two = i256::from_i128(2);
+    let (whole, left) = (total.checked_div(count)?.checked_mul(digits)?, total.checked_rem(count)?);
+    let half = if left < i256::ZERO { count.wrapping_neg() } else { count };
+    let rounded = left.checked_mul(digits)?.checked_mul(two)?.checked_add(half)?.checked_div(count.checked_mul(two)?)?;
+    whole.checked_add(rounded)
 }
 
 fn within_digits(value: i256) -> Result<i256> {

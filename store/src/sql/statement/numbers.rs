@@ -75,7 +75,8 @@ fn exactly(text: &str) -> Result<Option<(u64, i64)>, String> {
     }
     let digits = whole.len() + fraction.len();
     if digits > MAX_DIGITS {
-        return Err(format!("the number {shown} has more than {MAX_DIGITS} digits, the most that a decimal has"));
+        let hint = "in quotes it is compared with integers of 256 bits";
+        return Err(format!("the number {shown} has more than {MAX_DIGITS} digits, the most that a decimal has; {hint}"));
     }
     Ok(Some((digits.max(1) as u64, fraction.len() as i64)))
 }

@@ -94,3 +94,30 @@ fn functions_in_from_take_constants() {
         assert!(matches!(measured(sql), Err(StoreError::Query(_))), "{sql}");
     }
 }
+
+#[test]
+fn a_sample_of_a_table_is_refused() {
+    for sql in ["SELECT count(*) FROM datanets TABLESAMPLE (0 PERCENT)", "SELECT 1 FROM (SELECT * FROM blocks) TABLESAMPLE (5 ROWS)"] {
+        assert!(matches!(measured(sql), Err(StoreError::Query(text)) if text.contains("TABLESAMPLE")), "{sql}");
+    }
+}
+
+/// What a statement becomes.
+fn rewritten(sql: &str) -> String {
+    read(&SessionContext::new(), sql, &QueryLimits::default(), Viewer::Everything).unwrap().to_string()
+}
+
+#[test]
+fn forms_of_sql_are_read_as_they_are_meant() {
+    for (sql, expected) in [
+        ("FROM datanets", "SELECT * FROM datanets"),
+        ("SELECT * FROM (FROM datanets)", "SELECT * FROM (SELECT * FROM datanets)"),
+        (
+            "WITH RECURSIVE t(n, m) AS (SELECT 1, 2 AS x UNION ALL SELECT n + 1, m FROM t WHERE n < 5) SELECT * FROM t",
+            "WITH RECURSIVE t (n, m) AS (SELECT 1 AS n, 2 AS m UNION ALL SELECT n + 1, m FROM t WHERE n < 5) SELECT * FROM t",
+        ),
+        ("WITH t(n) AS (SELECT 1) SELECT n FROM t", "WITH t (n) AS (SELECT 1) SELECT n FROM t"),
+    ] {
+        assert_eq!(rewritten(sql), expected);
+    }
+}
